@@ -1,0 +1,116 @@
+"""The Kernel level: order-free index notation. Programs' operators and hardware instructions are both written in it.
+
+    kernel linear(x: f32[batch, 300], w: f32[512, 300], b: f32[512]) -> (y: f32[batch, 512])
+      axes i: batch, j: 512, k: 300
+      s = sum(k) x[i, k] * w[j, k]
+      y[i, j] = b[j] + s
+
+Meaning: the *free* axes are those that no reduction names. For every point of the free axes, in any order, the body runs
+from top to bottom; a reduction runs over its own axes inside. All stores happen after all loads of *other* points, except
+that an operand that is also an output (an accumulator) is read and written at the same point only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Union
+
+from bough.base.source import Location
+from bough.ir.dtypes import DType
+from bough.ir.expr import Expr, Extent
+
+Reduction = Literal["sum", "prod", "max", "min", "any", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    name: str
+    extent: Extent
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A dense row-major array. `place` names a memory of the target; programs' operands live in `memory`."""
+
+    name: str
+    dtype: DType
+    shape: tuple[Extent, ...]
+    place: str = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce:
+    """`op` over the box of `axes`; the value for an empty box is the unit of `op` (0, 1, -inf, inf, false, true).
+
+    The order of combination is in the order of `axes`, last fastest, unless a schedule fixes another one.
+    max and min give NaN where any element is NaN.
+    """
+
+    op: Reduction
+    axes: tuple[str, ...]
+    body: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Let:
+    """A scalar local to one point of the free axes: `name = value`. Later statements name it by `Var(name, dtype)`."""
+
+    name: str
+    value: Union[Expr, Reduce]
+
+    @property
+    def dtype(self) -> DType:
+        return self.value.body.dtype if isinstance(self.value, Reduce) else self.value.dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """`target[index] = value`, once per point of the free axes; distinct points store to distinct places."""
+
+    target: str
+    index: tuple[Expr, ...]
+    value: Expr
+
+
+Statement = Union[Let, Store]
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """See the module's text. `inputs` and `outputs` may share an operand (then it is an accumulator, read and written).
+
+    Variables that are neither axes nor locals are scalars given from outside (symbolic sizes, the time step).
+    """
+
+    name: str
+    axes: tuple[Axis, ...]
+    inputs: tuple[Operand, ...]
+    outputs: tuple[Operand, ...]
+    body: tuple[Statement, ...]
+    location: Location | None = field(default=None, compare=False)
+
+    @property
+    def operands(self) -> dict[str, Operand]:
+        return {o.name: o for o in (*self.inputs, *self.outputs)}
+
+    @property
+    def reduced(self) -> tuple[str, ...]:
+        """Names of the axes that some reduction names, in the order of `axes`."""
+        names = {a for s in self.body if isinstance(s, Let) and isinstance(s.value, Reduce) for a in s.value.axes}
+        return tuple(a.name for a in self.axes if a.name in names)
+
+    @property
+    def free(self) -> tuple[Axis, ...]:
+        reduced = set(self.reduced)
+        return tuple(a for a in self.axes if a.name not in reduced)
+
+    def axis(self, name: str) -> Axis:
+        return next(a for a in self.axes if a.name == name)
+
+    @property
+    def reductions(self) -> tuple[tuple[str, Reduce], ...]:
+        return tuple((s.name, s.value) for s in self.body if isinstance(s, Let) and isinstance(s.value, Reduce))
+
+    @property
+    def stores(self) -> tuple[Store, ...]:
+        return tuple(s for s in self.body if isinstance(s, Store))
