@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class DType:
         return self.name
 
     @property
-    def numpy(self) -> np.dtype[np.generic]:
+    def numpy(self) -> np.dtype[Any]:
         """The NumPy type that holds it; bf16 has none and is held as uint16 bit patterns."""
         return np.dtype(_NUMPY[self.name])
 
@@ -56,9 +56,9 @@ _NUMPY = {
     "f64": np.float64, "f32": np.float32, "f16": np.float16, "bf16": np.uint16, "i64": np.int64,
     "i32": np.int32, "i16": np.int16, "i8": np.int8, "u8": np.uint8, "bool": np.bool_,
 }  # fmt: skip
-_FROM_NUMPY = {np.dtype(v): k for k, v in _NUMPY.items() if k != "bf16"}
+_FROM_NUMPY: dict[np.dtype[Any], str] = {np.dtype(v): k for k, v in _NUMPY.items() if k != "bf16"}
 
 
-def from_numpy(dtype: np.dtype[np.generic]) -> DType:
+def from_numpy(dtype: np.dtype[Any]) -> DType:
     """The element type of a NumPy array. Raises KeyError for one that has none here."""
-    return DTYPES[_FROM_NUMPY[np.dtype(dtype)]]
+    return DTYPES[_FROM_NUMPY[dtype]]

@@ -65,7 +65,7 @@ def as_expr(value: "Expr | int") -> Expr:
 
 def as_extent(value: Extent) -> Extent:
     """The plain number where the expression is a constant."""
-    return value.value if isinstance(value, Const) and isinstance(value.value, int) else value  # type: ignore[return-value]
+    return value.value if isinstance(value, Const) and isinstance(value.value, int) else value
 
 
 COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
@@ -76,7 +76,7 @@ def apply(function: str, *args: Expr) -> Expr:
 
     Integer constants fold, and the units of `add` and `mul` on `i64` vanish, so that index arithmetic stays readable.
     """
-    if function in COMPARISONS or function in ("isnan", "isinf", "not"):
+    if function in COMPARISONS or function in ("isnan", "isinf"):
         dtype = BOOL
     elif function == "select":
         dtype = args[1].dtype
