@@ -1,0 +1,403 @@
+"""Fusion on the Kernel level: one operation, absorbing a producer into its consumer, decided by counting work.
+
+    kernel p:  t[i, j] = sum(k) x[i, k] * w[j, k]           kernel c:  s = sum(k) x[i, k] * w[j, k]
+    kernel c:  y[i, j] = max(t[i, j] + b[j], 0)       ->                y[i, j] = max(s + b[j], 0)
+
+A consumer that reads a product at several offsets (the gates of a recurrent cell) takes one reduction per offset: the work is
+the same as long as no element is computed twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bough.graph_passes.lower_program import loaded
+from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, as_expr, loads, substitute, variables
+from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
+from bough.ir.sequence import Repeat, Run, Sequence, Step, expressions, kernels, map_loads, map_statement
+
+
+def fuse(sequence: Sequence) -> Sequence:
+    """Absorbs producers into consumers wherever no work is repeated, and drops what is no longer read."""
+    outside: Counter[str] = Counter(sequence.results)
+    steps = _fuse_steps(sequence.steps, outside)
+    used = {o.name for k in kernels(steps) for o in (*k.inputs, *k.outputs)}
+    temporaries = {n: o for n, o in sequence.temporaries.items() if n in used or n in sequence.results}
+    constants = {n: a for n, a in sequence.constants.items() if n in used}
+    return Sequence(
+        sequence.name, sequence.inputs, sequence.results, temporaries, constants, sequence.constant_types, steps, sequence.dims
+    )
+
+
+def _fuse_steps(steps: tuple[Step, ...], outside: Iterable[str]) -> tuple[Step, ...]:
+    """Fuses runs of kernels between loops of the host; what another run reads stays stored."""
+    done = tuple(
+        Repeat(s.variable, s.count, _fuse_steps(s.body, {*outside, *_read_besides(steps, n)}), s.location)
+        if isinstance(s, Repeat) else s
+        for n, s in enumerate(steps)
+    )  # fmt: skip
+    out: list[Step] = []
+    start = 0
+    while start < len(done):
+        if isinstance(done[start], Repeat):
+            out.append(done[start])
+            start += 1
+            continue
+        stop = start
+        while stop < len(done) and isinstance(done[stop], Run):
+            stop += 1
+        elsewhere = {*outside, *(n for k in kernels((*done[:start], *done[stop:])) for n in (i.name for i in k.inputs))}
+        block = [s.kernel for s in done[start:stop] if isinstance(s, Run)]
+        out.extend(Run(k) for k in fuse_block(block, elsewhere))
+        start = stop
+    return tuple(out)
+
+
+def _read_besides(steps: tuple[Step, ...], skipped: int) -> set[str]:
+    """What a loop's body must keep stored: everything read by other steps, and by itself in its next iteration."""
+    read = {i.name for k in kernels((*steps[:skipped], *steps[skipped + 1 :])) for i in k.inputs}
+    own = steps[skipped]
+    assert isinstance(own, Repeat)
+    written: set[str] = set()
+    for k in kernels(own.body):
+        read.update(i.name for i in k.inputs if i.name not in written)
+        written.update(o.name for o in k.outputs)
+    return read
+
+
+def fuse_block(block: list[Kernel], live: set[str]) -> list[Kernel]:
+    """Fuses a straight run of kernels. `live` names the operands that are read outside of it."""
+    current = _drop_dead(list(block), live)
+    changed = True
+    while changed:
+        changed = False
+        at = len(current) - 1
+        while at >= 0:
+            merged = _absorb_one(current, at, live)
+            if merged is None:
+                at -= 1
+            else:
+                current, changed = _drop_dead(merged, live), True
+                at = min(at, len(current) - 1)
+    return current
+
+
+def _drop_dead(block: list[Kernel], live: set[str]) -> list[Kernel]:
+    out: list[Kernel] = []
+    needed = set(live)
+    for kernel in reversed(block):
+        if any(o.name in needed for o in kernel.outputs):
+            kernel = _without_dead_stores(kernel, needed)
+            out.append(kernel)
+            needed.update(i.name for i in kernel.inputs)
+    return out[::-1]
+
+
+def _without_dead_stores(kernel: Kernel, needed: set[str]) -> Kernel:
+    if all(o.name in needed for o in kernel.outputs):
+        return kernel
+    body = tuple(s for s in kernel.body if not (isinstance(s, Store) and s.target not in needed))
+    return _rebuilt(kernel, kernel.axes, body, kernel.operands)
+
+
+def _absorb_one(block: list[Kernel], at: int, live: set[str]) -> list[Kernel] | None:
+    """Absorbs one producer into the kernel at `at`, or gives None."""
+    consumer = block[at]
+    for position in range(at - 1, -1, -1):
+        producer = block[position]
+        names = {o.name for o in producer.outputs}
+        if not any(i.name in names for i in consumer.inputs):
+            continue
+        others = [n for n in range(position + 1, len(block)) if n != at and any(i.name in names for i in block[n].inputs)]
+        kept = {o for o in names if o in live or any(i.name == o for n in others for i in block[n].inputs)}
+        if kept and is_view(producer):
+            merged = absorb(producer, consumer, set())
+            if merged is not None:
+                return [*block[:at], merged, *block[at + 1 :]]
+        between = _dependents(block, position, at)
+        if between is None:
+            continue
+        merged = absorb(producer, consumer, kept)
+        if merged is None:
+            continue
+        middle = block[position + 1 : at]
+        first = [k for n, k in enumerate(middle, position + 1) if n not in between]
+        then = [k for n, k in enumerate(middle, position + 1) if n in between]
+        return [*block[:position], *first, merged, *then, *block[at + 1 :]]
+    return None
+
+
+def _dependents(block: list[Kernel], position: int, at: int) -> set[int] | None:
+    """Kernels between the two that need the producer; None where the consumer needs one of them."""
+    tainted = {o.name for o in block[position].outputs}
+    found: set[int] = set()
+    for n in range(position + 1, at):
+        if any(i.name in tainted for i in block[n].inputs):
+            found.add(n)
+            tainted.update(o.name for o in block[n].outputs)
+    through = {o.name for n in found for o in block[n].outputs}
+    return None if any(i.name in through for i in block[at].inputs) else found
+
+
+def is_view(kernel: Kernel) -> bool:
+    """Only moves elements: reading through it costs no more than reading its result."""
+    return not kernel.reductions and all(_moves(s.value) for s in kernel.stores) and len(kernel.body) == len(kernel.stores)
+
+
+def _moves(e: Expr) -> bool:
+    """Index arithmetic is free; arithmetic on elements is not."""
+    if isinstance(e, (Const, Var)):
+        return True
+    if isinstance(e, Load):
+        return all(not loads(i) for i in e.index)
+    if isinstance(e, Cast):
+        return _moves(e.value)
+    if e.function == "select":
+        return not loads(e.args[0]) and _moves(e.args[1]) and _moves(e.args[2])
+    return not loads(e)
+
+
+@dataclass(frozen=True, slots=True)
+class _Instance:
+    """One way in which the consumer reads the producer: where each free axis of the producer stands."""
+
+    at: tuple[tuple[str, Expr], ...]
+
+
+def absorb(producer: Kernel, consumer: Kernel, kept: set[str]) -> Kernel | None:
+    """The consumer computing what it read from the producer, and storing those outputs that are `kept`.
+
+    None where that would repeat work, or where the producer's point cannot be told from the consumer's.
+    """
+    stores = {s.target: s for s in producer.stores}
+    if len(stores) != len(producer.stores):
+        return None
+    read = [i.name for i in consumer.inputs if i.name in stores]
+    positions = {name: _store_positions(producer, stores[name]) for name in {*read, *kept}}
+    if any(p is None for p in positions.values()) or any(o.name in stores for o in consumer.outputs):
+        return None
+    outside: list[_Instance] = []
+    inside: list[tuple[_Instance, tuple[str, ...]]] = []
+    for s in consumer.body:
+        reduced = s.value.axes if isinstance(s, Let) and isinstance(s.value, Reduce) else ()
+        for e in expressions(s):
+            for load in loads(e):
+                if load.source in stores:
+                    instance = _instance(positions[load.source] or {}, load)
+                    if any(loads(x) for _, x in instance.at):
+                        return None
+                    if reduced:
+                        inside.append((instance, reduced))
+                    elif instance not in outside:
+                        outside.append(instance)
+    if not _worth(producer, consumer, outside, inside, kept):
+        return None
+    return _merge(producer, consumer, outside, inside, kept, positions)
+
+
+def _store_positions(producer: Kernel, store: Store) -> dict[str, int] | None:
+    """For each free axis, which index of the stored operand it is; None unless the store is one to one."""
+    found: dict[str, int] = {}
+    for n, i in enumerate(store.index):
+        if isinstance(i, Var) and any(a.name == i.name for a in producer.free):
+            if i.name in found:
+                return None
+            found[i.name] = n
+        elif not (isinstance(i, Const) and producer.operands[store.target].shape[n] == 1):
+            return None
+    return found if len(found) == len(producer.free) else None
+
+
+def _instance(positions: dict[str, int], load: Load) -> _Instance:
+    return _Instance(tuple((axis, load.index[n]) for axis, n in positions.items()))
+
+
+def _worth(
+    producer: Kernel, consumer: Kernel, outside: list[_Instance], inside: list[tuple[_Instance, tuple[str, ...]]],
+    kept: set[str],
+) -> bool:  # fmt: skip
+    view = is_view(producer)
+    if kept:
+        return not inside and len(outside) == 1 and _same_box(producer, consumer, outside[0])
+    if producer.reductions:
+        if inside or not outside or len(consumer.reductions) + len(outside) * len(producer.reductions) > 8:
+            return False
+        if not all(_injective(consumer, i) for i in outside):
+            return False
+        return _no_more(outside, [a.extent for a in consumer.free], producer)
+    if view:
+        pure = all(isinstance(s.value, Load) and _plain(s.value) for s in producer.stores)
+        return pure or not any(_has_product(consumer, axes) for _, axes in inside)
+    boxes = [a.extent for a in consumer.free]
+    if outside and not _no_more(outside, boxes, producer):
+        return False
+    for instance, axes in inside:
+        if not _no_more([instance], [*boxes, *(consumer.axis(a).extent for a in axes)], producer):
+            return False
+    return True
+
+
+def _plain(load: Load) -> bool:
+    return all(not loads(i) for i in load.index) and not any(_divides(i) for i in load.index)
+
+
+def _divides(e: Expr) -> bool:
+    return isinstance(e, Apply) and (e.function in ("floordiv", "mod") or any(_divides(a) for a in e.args))
+
+
+def _has_product(consumer: Kernel, axes: tuple[str, ...]) -> bool:
+    """Whether a reduction over these axes is a sum of products, which instruction mapping wants free of guards."""
+    return any(
+        r.op == "sum" and isinstance(r.body, Apply) and r.body.function == "mul"
+        for _, r in consumer.reductions
+        if r.axes == axes
+    )
+
+
+def _injective(consumer: Kernel, instance: _Instance) -> bool:
+    """Each producer axis stands at one consumer axis plus a constant, distinct axes at distinct ones."""
+    seen: set[str] = set()
+    free = {a.name for a in consumer.free}
+    for _, e in instance.at:
+        names = variables(e) & free
+        if len(names) > 1 or names & seen:
+            return False
+        if names and not (isinstance(e, Var) or (isinstance(e, Apply) and e.function == "add" and isinstance(e.args[1], Const))):
+            return False
+        seen |= names
+    return True
+
+
+def _no_more(instances: list[_Instance], box: list[Extent], producer: Kernel) -> bool:
+    """Whether evaluating the producer at all points of the box, once per instance, is no more than evaluating it once."""
+    numbers, symbols = len(instances), Counter[Expr]()
+    for e in box:
+        if isinstance(e, int):
+            numbers *= e
+        else:
+            symbols[e] += 1
+    limit = 1
+    for a in producer.free:
+        if isinstance(a.extent, int):
+            limit *= a.extent
+        else:
+            symbols[a.extent] -= 1
+    return numbers <= limit and not any(n > 0 for n in symbols.values())
+
+
+def _same_box(producer: Kernel, consumer: Kernel, instance: _Instance) -> bool:
+    """Whether the instance is a renaming of axes between equal boxes."""
+    extents = {a.name: a.extent for a in consumer.free}
+    names = [e.name for _, e in instance.at if isinstance(e, Var) and e.name in extents]
+    real = [a for a in consumer.free if a.extent != 1]
+    if len(names) != len(instance.at) or len(set(names)) != len(names) or not {a.name for a in real} <= set(names):
+        return False
+    return all(producer.axis(axis).extent == extents[e.name] for axis, e in instance.at if isinstance(e, Var))
+
+
+def _merge(
+    producer: Kernel, consumer: Kernel, outside: list[_Instance], inside: list[tuple[_Instance, tuple[str, ...]]],
+    kept: set[str], positions: dict[str, dict[str, int] | None],
+) -> Kernel:  # fmt: skip
+    taken = {a.name for a in consumer.axes} | {s.name for s in consumer.body if isinstance(s, Let)}
+    taken |= {name for s in consumer.body for e in expressions(s) for name in variables(e)}
+    fresh = _Names(taken)
+    reduced = {a: fresh(a) for a in producer.reduced}
+    axes = [*consumer.axes, *(Axis(reduced[a], producer.axis(a).extent) for a in producer.reduced)]
+    body: list[Statement] = []
+    values: dict[tuple[str, _Instance], Expr] = {}
+    for instance in outside:
+        at: dict[str, Expr] = {**dict(instance.at), **{a: Var(n) for a, n in reduced.items()}}
+        for s in producer.body:
+            if isinstance(s, Let):
+                new = _moved(s, at, reduced)
+                assert isinstance(new, Let)
+                name = fresh(s.name)
+                body.append(Let(name, new.value))
+                at[s.name] = Var(name, s.dtype)
+            else:
+                value = substitute(s.value, at)
+                if not isinstance(value, (Var, Const, Load)):
+                    name = fresh(f"{s.target.split('.')[-1]}")
+                    body.append(Let(name, value))
+                    value = Var(name, value.dtype)
+                values[s.target, instance] = value
+                if s.target in kept:
+                    body.append(Store(s.target, tuple(substitute(i, at) for i in s.index), value))
+    for instance, _ in inside:
+        at = dict(instance.at)
+        for s in producer.body:
+            if isinstance(s, Let):
+                assert not isinstance(s.value, Reduce)
+                at[s.name] = substitute(s.value, at)
+            else:
+                values.setdefault((s.target, instance), substitute(s.value, at))
+
+    def change(load: Load) -> Expr:
+        position = positions.get(load.source)
+        return load if position is None else values[load.source, _instance(position, load)]
+
+    body.extend(map_statement(s, lambda e: map_loads(e, change)) for s in consumer.body)
+    operands = {**producer.operands, **consumer.operands}
+    name = f"{producer.name}+{consumer.name}" if not is_view(producer) else consumer.name
+    merged = _rebuilt(consumer, tuple(axes), tuple(body), operands)
+    location = producer.location if producer.reductions and producer.location else consumer.location
+    return Kernel(name, merged.axes, merged.inputs, merged.outputs, merged.body, location)
+
+
+def _moved(s: Let, at: dict[str, Expr], reduced: dict[str, str]) -> Let:
+    if isinstance(s.value, Reduce):
+        return Let(s.name, Reduce(s.value.op, tuple(reduced[a] for a in s.value.axes), substitute(s.value.body, at)))
+    return Let(s.name, substitute(s.value, at))
+
+
+def _rebuilt(like: Kernel, axes: tuple[Axis, ...], body: tuple[Statement, ...], operands: dict[str, Operand]) -> Kernel:
+    """A kernel over this body with the operands it reads and writes, without locals that nothing names."""
+    body = _live_lets(body)
+    used = {n for s in body for e in expressions(s) for n in variables(e)}
+    named = {a for s in body if isinstance(s, Let) and isinstance(s.value, Reduce) for a in s.value.axes}
+    reduced_before = {a.name for a in axes} - used - named
+    free = {a.name for a in like.free}
+    axes = tuple(a for a in axes if a.name not in reduced_before or a.name in free)
+    read, written = loaded(body), list(dict.fromkeys(s.target for s in body if isinstance(s, Store)))
+    inputs = tuple(o for n, o in operands.items() if n in read)
+    return Kernel(like.name, axes, inputs, tuple(operands[n] for n in written), body, like.location)
+
+
+def _live_lets(body: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    out: list[Statement] = []
+    used: set[str] = set()
+    for s in reversed(body):
+        if isinstance(s, Let) and s.name not in used:
+            continue
+        for e in expressions(s):
+            variables(e, used)
+        out.append(s)
+    return tuple(reversed(out))
+
+
+class _Names:
+    """Fresh names: the wished one, or with a number behind it."""
+
+    def __init__(self, taken: set[str]) -> None:
+        self.taken = set(taken)
+
+    def __call__(self, wish: str) -> str:
+        name, n = wish, 1
+        while name in self.taken:
+            n += 1
+            name = f"{wish}_{n}"
+        self.taken.add(name)
+        return name
+
+
+def extent_product(extents: Iterable[Extent]) -> Expr:
+    """The number of points of a box."""
+    total: Expr = Const(1)
+    for e in extents:
+        total = Apply("mul", (total, as_expr(e)), total.dtype) if not isinstance(total, Const) or not isinstance(e, int) else (
+            Const(int(total.value) * e)
+        )  # fmt: skip
+    return total

@@ -1,0 +1,150 @@
+"""Fewer axes, same kernel: unit axes vanish, and axes that are adjacent in every access become one.
+
+    y[b, c, h, w] = max(x[b, c, h, w], 0)   ->   y[i] = max(x[i], 0)
+"""
+
+from __future__ import annotations
+
+from bough.ir.expr import Const, Expr, Extent, Load, Var, add, children, loads, mul, rebuild, substitute, variables
+from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
+from bough.ir.sequence import expressions, map_statement
+
+
+def normalize(kernel: Kernel) -> Kernel:
+    """The kernel with unit axes removed and adjacent axes fused. Operands may get other shapes, never another layout."""
+    kernel = drop_unit_axes(kernel)
+    while True:
+        fused = _fuse_pair(kernel)
+        if fused is None:
+            return kernel
+        kernel = fused
+
+
+def drop_unit_axes(kernel: Kernel) -> Kernel:
+    """Axes with one point are replaced by 0."""
+    unit: dict[str, Expr] = {a.name: Const(0) for a in kernel.axes if a.extent == 1}
+    if not unit:
+        return kernel
+    body: list[Statement] = []
+    for s in kernel.body:
+        s = map_statement(s, lambda e: substitute(e, unit))
+        if isinstance(s, Let) and isinstance(s.value, Reduce):
+            axes = tuple(a for a in s.value.axes if a not in unit)
+            s = Let(s.name, Reduce(s.value.op, axes, s.value.body) if axes else s.value.body)
+        body.append(s)
+    axes = tuple(a for a in kernel.axes if a.name not in unit)
+    return Kernel(kernel.name, axes, kernel.inputs, kernel.outputs, tuple(body), kernel.location)
+
+
+def _fuse_pair(kernel: Kernel) -> Kernel | None:
+    for a, b in _adjacent(kernel):
+        places = _places(kernel, a, b)
+        if places is not None:
+            return _fused(kernel, a, b, places)
+    return None
+
+
+def _adjacent(kernel: Kernel) -> list[tuple[str, str]]:
+    """Pairs of axes that stand next to each other in some access, and may share a loop."""
+    reduced = set(kernel.reduced)
+    found: dict[tuple[str, str], None] = {}
+    indices = [s.index for s in kernel.stores]
+    indices += [load.index for s in kernel.body for e in expressions(s) for load in loads(e)]
+    names = {a.name for a in kernel.axes}
+    for index in indices:
+        for x, y in zip(index, index[1:]):
+            if isinstance(x, Var) and isinstance(y, Var) and x.name in names and y.name in names and x != y:
+                together = (x.name in reduced) == (y.name in reduced)
+                if together and all(_neighbours(r, x.name, y.name) for _, r in kernel.reductions):
+                    found[x.name, y.name] = None
+    return list(found)
+
+
+def _neighbours(reduce: Reduce, a: str, b: str) -> bool:
+    if a not in reduce.axes and b not in reduce.axes:
+        return True
+    if a not in reduce.axes or b not in reduce.axes:
+        return False
+    return reduce.axes.index(b) == reduce.axes.index(a) + 1
+
+
+def _places(kernel: Kernel, a: str, b: str) -> dict[str, int] | None:
+    """Operand -> dimension at which it has `[a, b]`; None where the pair occurs in any other way."""
+    extent = kernel.axis(b).extent
+    shapes = {n: o.shape for n, o in kernel.operands.items()}
+    places: dict[str, int] = {}
+
+    def index_fits(operand: str, index: tuple[Expr, ...]) -> bool:
+        n = 0
+        while n < len(index):
+            if index[n] == Var(a):
+                if n + 1 >= len(index) or index[n + 1] != Var(b) or shapes[operand][n + 1] != extent:
+                    return False
+                if places.setdefault(operand, n) != n:
+                    return False
+                n += 2
+            elif {a, b} & variables(index[n]):
+                return False
+            else:
+                n += 1
+        return True
+
+    def fits(e: Expr) -> bool:
+        if isinstance(e, Load):
+            return index_fits(e.source, e.index)
+        if isinstance(e, Var):
+            return e.name not in (a, b)
+        return all(fits(k) for k in children(e))
+
+    for s in kernel.body:
+        values = [s.value] if isinstance(s, Store) else list(expressions(s))
+        if isinstance(s, Store) and not index_fits(s.target, s.index):
+            return None
+        for e in values:
+            if not isinstance(e, Reduce) and not fits(e):
+                return None
+    return places
+
+
+def _fused(kernel: Kernel, a: str, b: str, places: dict[str, int]) -> Kernel:
+    inner = kernel.axis(b).extent
+
+    def index_of(operand: str, index: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        if operand not in places:
+            return index
+        n = places[operand]
+        pair = Var(a) if index[n] == Var(a) else add(mul(index[n], inner), index[n + 1])
+        return (*index[:n], pair, *index[n + 2 :])
+
+    def change(e: Expr) -> Expr:
+        new = rebuild(e, tuple(change(k) for k in children(e)))
+        if isinstance(new, Load) and isinstance(e, Load):
+            return Load(new.source, index_of(new.source, new.index), new.dtype)
+        return new
+
+    body: list[Statement] = []
+    for s in kernel.body:
+        if isinstance(s, Store):
+            body.append(Store(s.target, index_of(s.target, s.index), change(s.value)))
+        elif isinstance(s.value, Reduce):
+            axes = tuple(x for x in s.value.axes if x != b)
+            body.append(Let(s.name, Reduce(s.value.op, axes, change(s.value.body))))
+        else:
+            body.append(Let(s.name, change(s.value)))
+    axes = tuple(
+        Axis(x.name, _product(x.extent, inner)) if x.name == a else x for x in kernel.axes if x.name != b
+    )  # fmt: skip
+
+    def reshape(o: Operand) -> Operand:
+        if o.name not in places:
+            return o
+        n = places[o.name]
+        return Operand(o.name, o.dtype, (*o.shape[:n], _product(o.shape[n], o.shape[n + 1]), *o.shape[n + 2 :]), o.place)
+
+    inputs, outputs = tuple(map(reshape, kernel.inputs)), tuple(map(reshape, kernel.outputs))
+    return Kernel(kernel.name, axes, inputs, outputs, tuple(body), kernel.location)
+
+
+def _product(a: Extent, b: Extent) -> Extent:
+    result = mul(a, b)
+    return int(result.value) if isinstance(result, Const) else result

@@ -1,0 +1,91 @@
+"""The Kernel level's program: kernels in order, loops of the host around them, and the arrays they work on.
+
+    sequence main(x: f32[batch, 28]) -> (y: f32[batch, 10])
+      repeat t in 0..28
+        kernel step ...
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+import numpy as np
+
+from bough.base.source import Location
+from bough.ir.dtypes import DType
+from bough.ir.expr import Expr, Extent, Load, children, rebuild
+from bough.ir.kernel import Kernel, Let, Operand, Reduce, Statement, Store
+from bough.ir.program import Dim
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One kernel: one parallel phase, with a barrier behind it where it runs on more than one thread."""
+
+    kernel: Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """The steps of `body`, in order, for `variable` = 0 .. count-1. Kernels name `variable` as a scalar."""
+
+    variable: str
+    count: Extent
+    body: tuple["Step", ...]
+    location: Location | None = field(default=None, compare=False)
+
+
+Step = Union[Run, Repeat]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sequence:
+    """`inputs`, `constants` and `temporaries` hold every operand the kernels name; `results` name some of them, in order."""
+
+    name: str
+    inputs: tuple[Operand, ...]
+    results: tuple[str, ...]
+    temporaries: dict[str, Operand]
+    constants: dict[str, np.ndarray[Any, Any]]
+    constant_types: dict[str, DType]
+    steps: tuple[Step, ...]
+    dims: tuple[Dim, ...] = ()
+
+
+def map_kernels(steps: tuple[Step, ...], change: Any) -> tuple[Step, ...]:
+    """The same steps with every kernel replaced by `change(kernel)`."""
+    return tuple(
+        Run(change(s.kernel)) if isinstance(s, Run) else Repeat(s.variable, s.count, map_kernels(s.body, change), s.location)
+        for s in steps
+    )
+
+
+def kernels(steps: tuple[Step, ...]) -> list[Kernel]:
+    """All kernels in textual order."""
+    found: list[Kernel] = []
+    for s in steps:
+        found.extend([s.kernel] if isinstance(s, Run) else kernels(s.body))
+    return found
+
+
+def map_loads(e: Expr, change: Any) -> Expr:
+    """Rewrites every load, innermost first, by `change(load) -> Expr`."""
+    new = rebuild(e, tuple(map_loads(k, change) for k in children(e)))
+    return change(new) if isinstance(new, Load) else new  # type: ignore[no-any-return]
+
+
+def map_statement(s: Statement, change: Any) -> Statement:
+    """The statement with each of its expressions replaced by `change(expression)`."""
+    if isinstance(s, Store):
+        return Store(s.target, tuple(change(i) for i in s.index), change(s.value))
+    if isinstance(s.value, Reduce):
+        return Let(s.name, Reduce(s.value.op, s.value.axes, change(s.value.body)))
+    return Let(s.name, change(s.value))
+
+
+def expressions(s: Statement) -> tuple[Expr, ...]:
+    """The expressions of a statement: value last, a store's indices before it."""
+    if isinstance(s, Store):
+        return (*s.index, s.value)
+    return (s.value.body,) if isinstance(s.value, Reduce) else (s.value,)

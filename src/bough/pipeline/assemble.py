@@ -1,0 +1,138 @@
+"""Scheduled kernels to one Loops function: the host program with its parallel phases, and the arrays it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bough.graph_passes.normalize import normalize
+from bough.graph_passes.plan_memory import ALIGNMENT, ArenaPlan, plan_memory
+from bough.ir import loops
+from bough.ir.dtypes import DType
+from bough.ir.expr import Const, Expr, Extent, as_expr, mul
+from bough.ir.kernel import Kernel, Operand
+from bough.ir.sequence import Repeat, Run, Sequence, Step, kernels
+from bough.schedule.decisions import Schedule
+from bough.schedule.lower import lower_kernel
+from bough.schedule.pack import Packed, pack_constant, pack_operands
+from bough.search.heuristic import Context, Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A kernel as it runs, and the decisions that it came from (`chosen` names operands as `before` packing)."""
+
+    kernel: Kernel
+    before: Kernel
+    schedule: Schedule
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assembled:
+    """One function and what its buffers are. Constants hold only what the function reads, packed."""
+
+    function: loops.Function
+    sequence: Sequence
+    scheduled: dict[str, Scheduled]
+    arena: ArenaPlan
+
+
+def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -> tuple[Sequence, dict[str, Scheduled]]:
+    """Chooses a schedule for each kernel and applies its packing: copies of constants now, others as kernels."""
+    scheduled: dict[str, Scheduled] = {}
+    constants, types = dict(sequence.constants), dict(sequence.constant_types)
+    temporaries = dict(sequence.temporaries)
+    chosen: dict[Kernel, Schedule] = {}
+
+    def choose(kernel: Kernel) -> Schedule:
+        if kernel not in chosen:
+            chosen[kernel] = strategy.choose(kernel, context)
+        return chosen[kernel]
+
+    def unique(name: str) -> str:
+        base, n = name, 1
+        while name in scheduled:
+            n += 1
+            name = f"{base}#{n}"
+        return name
+
+    def place(kernel: Kernel) -> list[Step]:
+        kernel = normalize(kernel)
+        schedule = choose(kernel)
+        name = unique(kernel.name)
+        packed, after = pack_operands(kernel, schedule, name)
+        after = Kernel(name, after.axes, after.inputs, after.outputs, after.body, after.location)
+        scheduled[name] = Scheduled(after, kernel, schedule)
+        before: list[Step] = []
+        for p in packed:
+            if p.source.name in constants:
+                constants[p.operand.name] = pack_constant(p, kernel, constants[p.source.name])
+                types[p.operand.name] = p.operand.dtype
+            else:
+                temporaries[p.operand.name] = p.operand
+                before.extend(place(p.copy))
+        return [*before, Run(after)]
+
+    def walk(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        out: list[Step] = []
+        for s in steps:
+            out.extend(place(s.kernel) if isinstance(s, Run) else [Repeat(s.variable, s.count, walk(s.body), s.location)])
+        return tuple(out)
+
+    steps = walk(sequence.steps)
+    used = {o.name for k in kernels(steps) for o in (*k.inputs, *k.outputs)}
+    constants = {n: a for n, a in constants.items() if n in used}
+    result = Sequence(
+        sequence.name, sequence.inputs, sequence.results, temporaries, constants, types, steps, sequence.dims
+    )
+    return result, scheduled
+
+
+def assemble(sequence: Sequence, scheduled: dict[str, Scheduled]) -> Assembled:
+    """The Loops function of a scheduled sequence. Parameters: inputs, results, constants, temporaries, in this order."""
+    arena = plan_memory(sequence)
+    buffers: list[loops.Buffer] = [flat(i, 4) for i in sequence.inputs]
+    buffers += [flat(sequence.temporaries[r], 4) for r in sequence.results]
+    for name, array in sequence.constants.items():
+        buffers.append(loops.Buffer(name, sequence.constant_types[name], (int(array.size),), "memory", ALIGNMENT))
+    buffers += [flat(sequence.temporaries[n], ALIGNMENT) for n in arena.offsets]
+
+    def walk(steps: tuple[Step, ...]) -> tuple[loops.Stmt, ...]:
+        out: list[loops.Stmt] = []
+        for s in steps:
+            if isinstance(s, Run):
+                entry = scheduled[s.kernel.name]
+                out.extend(lower_kernel(entry.kernel, entry.schedule))
+            else:
+                out.append(loops.For(s.variable, Const(0), as_expr(s.count), walk(s.body), location=s.location))
+        return tuple(out)
+
+    scalars = tuple(d.name for d in sequence.dims)
+    function = loops.Function(sequence.name, scalars, tuple(buffers), walk(sequence.steps))
+    return Assembled(function, sequence, scheduled, arena)
+
+
+def flat(o: Operand, align: int) -> loops.Buffer:
+    """An operand as a one-dimensional buffer."""
+    return loops.Buffer(o.name, o.dtype, (element_count(o.shape),), "memory", align)
+
+
+def element_count(shape: tuple[Extent, ...]) -> Extent:
+    total: Expr = Const(1)
+    for e in shape:
+        total = mul(total, as_expr(e))
+    return int(total.value) if isinstance(total, Const) else total
+
+
+def constant_bytes(constants: dict[str, np.ndarray[Any, Any]]) -> int:
+    return sum(a.nbytes for a in constants.values())
+
+
+def dtype_of(sequence: Sequence, name: str) -> DType:
+    """The element type of any array of a sequence."""
+    for i in sequence.inputs:
+        if i.name == name:
+            return i.dtype
+    return sequence.constant_types[name] if name in sequence.constants else sequence.temporaries[name].dtype

@@ -1,0 +1,164 @@
+"""A schedule: the replayable list of decisions that turns one order-free kernel into loops.
+
+Each decision is a line of text, `vectorize axis=j lanes=16 count=2`; a schedule prints and parses back to an equal one. It is
+the tuning record, the bug report and the golden test at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Union
+
+from bough.base.errors import InternalError
+
+
+@dataclass(frozen=True, slots=True)
+class Vectorize:
+    """`count` vectors of `lanes` elements along `axis` make the register tile's width. At most one; none: scalar code.
+
+    Along a free axis each lane owns its own reduction. Along a reduced axis the lanes are partial results, combined at the
+    end by halving (lane i with lane i + n/2), which fixes the order of the sum.
+    """
+
+    axis: str
+    lanes: int
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """`size` consecutive points of a free axis share a register tile (its rows); loads they share are done once."""
+
+    axis: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """`tiles` consecutive tiles of a free axis stay on one thread."""
+
+    axis: str
+    tiles: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The loops over tiles, outermost first. Axes that are not named come before, in the kernel's order."""
+
+    axes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unroll:
+    """`factor` iterations of a reduced axis per loop iteration; the order of the reduction stays."""
+
+    axis: str
+    factor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The named reduction runs on `instruction` of the target, found by instruction mapping."""
+
+    reduction: str
+    instruction: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """The kernel's load number `load` reads a copy laid out `[other axes, axis / width, reduced axes, width]`, zero-padded.
+
+    Taken before the tiles: `bough.schedule.pack` rewrites the kernel. Copies of constants are made at compile time.
+    """
+
+    load: int
+    axis: str
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Accumulators pass through scratch memory to an epilogue loop that is not unrolled: less code where it is long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serial:
+    """The kernel runs on the calling thread: too little work to wake others."""
+
+
+Decision = Union[Vectorize, Tile, Block, Order, Unroll, Use, Pack, Stage, Serial]
+_KINDS: dict[str, type] = {
+    k.__name__.lower(): k for k in (Vectorize, Tile, Block, Order, Unroll, Use, Pack, Stage, Serial)
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Decisions in the order they were taken. An axis without one is a plain loop."""
+
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def vector(self) -> Vectorize | None:
+        return next((d for d in self.decisions if isinstance(d, Vectorize)), None)
+
+    @property
+    def packs(self) -> tuple[Pack, ...]:
+        return tuple(d for d in self.decisions if isinstance(d, Pack))
+
+    @property
+    def staged(self) -> bool:
+        return any(isinstance(d, Stage) for d in self.decisions)
+
+    @property
+    def serial(self) -> bool:
+        return any(isinstance(d, Serial) for d in self.decisions)
+
+    def rows(self, axis: str) -> int:
+        return next((d.size for d in self.decisions if isinstance(d, Tile) and d.axis == axis), 1)
+
+    def block(self, axis: str) -> int:
+        return next((d.tiles for d in self.decisions if isinstance(d, Block) and d.axis == axis), 1)
+
+    def unroll(self, axis: str) -> int:
+        return next((d.factor for d in self.decisions if isinstance(d, Unroll) and d.axis == axis), 1)
+
+    def instruction(self, reduction: str) -> str | None:
+        return next((d.instruction for d in self.decisions if isinstance(d, Use) and d.reduction == reduction), None)
+
+    def order(self, free: tuple[str, ...]) -> tuple[str, ...]:
+        named = next((d.axes for d in self.decisions if isinstance(d, Order)), ())
+        return (*(a for a in free if a not in named), *(a for a in named if a in free))
+
+    def __str__(self) -> str:
+        return "\n".join(_print(d) for d in self.decisions)
+
+
+def _print(decision: Decision) -> str:
+    words = [type(decision).__name__.lower()]
+    for f in fields(decision):
+        value = getattr(decision, f.name)
+        words.append(f"{f.name}={','.join(value) if isinstance(value, tuple) else value}")
+    return " ".join(words)
+
+
+def parse_schedule(text: str) -> Schedule:
+    """The inverse of `str(schedule)`. Raises InternalError naming the line that is not a decision."""
+    decisions: list[Decision] = []
+    for line in filter(None, (raw.strip() for raw in text.splitlines())):
+        name, *pairs = line.split()
+        kind = _KINDS.get(name)
+        if kind is None:
+            raise InternalError(f"no decision is called {name!r}: {line!r}")
+        given = dict(p.split("=", 1) for p in pairs)
+        types = {f.name: f.type for f in fields(kind)}
+        if set(given) - set(types):
+            raise InternalError(f"{name} takes {', '.join(types)}: {line!r}")
+        decisions.append(kind(**{k: _value(str(types[k]), v) for k, v in given.items()}))
+    return Schedule(tuple(decisions))
+
+
+def _value(kind: str, text: str) -> object:
+    if kind == "int":
+        return int(text)
+    return tuple(filter(None, text.split(","))) if kind.startswith("tuple") else text

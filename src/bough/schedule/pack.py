@@ -1,0 +1,139 @@
+"""Layout change of an operand for a schedule, as kernels: one that copies, and the kernel that reads the copy.
+
+    y[i, j] = sum(k) x[i, k] * w[j, k]
+      ->  w.pack[t, k, l] = select(t*32 + l < 512, w[t*32 + l, k], 0)
+          y[i, j] = sum(k) x[i, k] * w.pack[j // 32, k, j % 32]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bough.ir.dtypes import BOOL
+from bough.ir.expr import (
+    Apply,
+    Const,
+    Expr,
+    Extent,
+    Load,
+    Var,
+    add,
+    as_expr,
+    ceildiv,
+    floordiv,
+    mod,
+    mul,
+    select,
+    substitute,
+    variables,
+)
+from bough.ir.kernel import Axis, Kernel, Operand, Store
+from bough.ir.sequence import map_loads, map_statement
+from bough.schedule.access import Access, load_accesses
+from bough.schedule.decisions import Pack, Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """`copy` makes `operand` from `source`; `access` is how the kernel read the source before."""
+
+    copy: Kernel
+    source: Operand
+    operand: Operand
+    access: Access
+    decision: Pack
+
+
+def pack_operands(kernel: Kernel, schedule: Schedule, prefix: str) -> tuple[tuple[Packed, ...], Kernel]:
+    """Applies the `Pack` decisions of a schedule. New operands are named `<prefix>.pack<n>`."""
+    accesses = load_accesses(kernel)
+    packed = tuple(_pack(kernel, accesses[d.load], d, f"{prefix}.pack{d.load}") for d in schedule.packs)
+    if not packed:
+        return (), kernel
+    by_load = {(p.access.operand, p.access.index): p for p in packed}
+
+    def change(load: Load) -> Expr:
+        p = by_load.get((load.source, load.index))
+        if p is None:
+            return load
+        outer, inner = _axes(kernel, p.access, p.decision)
+        v = Var(p.decision.axis)
+        index = (*map(Var, outer), floordiv(v, p.decision.width), *map(Var, inner), mod(v, p.decision.width))
+        return Load(p.operand.name, index, load.dtype)
+
+    body = tuple(map_statement(s, lambda e: map_loads(e, change)) for s in kernel.body)
+    still = {a.operand for a in accesses if (a.operand, a.index) not in by_load}
+    inputs = (*(i for i in kernel.inputs if i.name in still), *(p.operand for p in packed))
+    return packed, Kernel(kernel.name, kernel.axes, inputs, kernel.outputs, body, kernel.location)
+
+
+def _axes(kernel: Kernel, access: Access, decision: Pack) -> tuple[list[str], list[str]]:
+    """The other free axes and the reduced axes that the access depends on."""
+    names = {n for i in access.index for n in variables(i)}
+    reduced = kernel.reduced
+    outer = [a.name for a in kernel.free if a.name in names and a.name != decision.axis]
+    return outer, [a for a in reduced if a in names]
+
+
+def _pack(kernel: Kernel, access: Access, decision: Pack, name: str) -> Packed:
+    source = kernel.operands[access.operand]
+    outer, inner = _axes(kernel, access, decision)
+    extent = as_expr(kernel.axis(decision.axis).extent)
+    tiles = ceildiv(extent, decision.width)
+    tile, lane = Var("t"), Var("l")
+    where = add(mul(tile, decision.width), lane)
+    value: Expr = Load(source.name, tuple(substitute(i, {decision.axis: where}) for i in access.index), source.dtype)
+    exact = isinstance(extent, Const) and int(extent.value) % decision.width == 0
+    if not exact:
+        value = select(Apply("lt", (where, extent), BOOL), value, Const(0, source.dtype))
+    count: Extent = int(tiles.value) if isinstance(tiles, Const) else tiles
+    axes = (
+        *(kernel.axis(a) for a in outer),
+        Axis("t", count),
+        *(kernel.axis(a) for a in inner),
+        Axis("l", decision.width),
+    )
+    operand = Operand(name, source.dtype, tuple(a.extent for a in axes))
+    store = Store(name, tuple(Var(a.name) for a in axes), value)
+    copy = Kernel(f"pack.{source.name}", axes, (source,), (operand,), (store,), kernel.location)
+    return Packed(copy, source, operand, access, decision)
+
+
+def pack_constant(packed: Packed, kernel: Kernel, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """What `packed.copy` computes from a constant, by strided copies. `kernel` is the kernel before packing."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    d, strides = packed.decision, packed.access.strides or {}
+    base = _constant_part(packed, kernel)
+    out = np.zeros([int(e) for e in packed.operand.shape], dtype=array.dtype)  # type: ignore[arg-type]
+    outer, inner = _axes(kernel, packed.access, d)
+    extent = kernel.axis(d.axis).extent
+    assert isinstance(extent, int)
+    item = flat.itemsize
+
+    def view(start: int, tiles: int, width: int) -> np.ndarray[Any, Any]:
+        shape = [*(kernel.axis(a).extent for a in outer), tiles, *(kernel.axis(a).extent for a in inner), width]
+        steps = [*(strides.get(a, 0) for a in outer), strides.get(d.axis, 0) * d.width,
+                 *(strides.get(a, 0) for a in inner), strides.get(d.axis, 0)]  # fmt: skip
+        at = base + strides.get(d.axis, 0) * start
+        return np.lib.stride_tricks.as_strided(flat[at:], shape, [s * item for s in steps], writeable=False)
+
+    whole, rest = divmod(extent, d.width)
+    at_tile = (slice(None),) * len(outer)
+    if whole:
+        out[(*at_tile, slice(0, whole))] = view(0, whole, d.width)
+    if rest:
+        out[(*at_tile, slice(whole, whole + 1), *(slice(None),) * len(inner), slice(0, rest))] = view(whole * d.width, 1, rest)
+    return out
+
+
+def _constant_part(packed: Packed, kernel: Kernel) -> int:
+    """The address at which all axes are 0."""
+    zero: dict[str, Expr] = {a.name: Const(0) for a in kernel.axes}
+    flat: Expr = Const(0)
+    for size, i in zip(packed.source.shape, packed.access.index):
+        flat = add(mul(flat, size), substitute(i, zero))
+    assert isinstance(flat, Const), "a constant is read at a symbolic address"
+    return int(flat.value)

@@ -1,0 +1,192 @@
+"""The analytic cost model: cycles of a register tile, bytes it moves, and what the described machine does with both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+
+from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, children
+from bough.ir.kernel import Kernel, Let, Reduce, Store
+from bough.schedule.access import LARGE, Access, load_accesses, store_accesses
+from bough.targets.description import Target
+
+GATHER = 1.5
+"""Cycles per lane of a load that is neither contiguous nor uniform."""
+
+FUNCTION_CYCLES: dict[str, float] = {
+    "exp": 14, "exp2": 14, "expm1": 22, "log": 18, "log1p": 24, "log2": 18, "log10": 18, "tanh": 24, "sigmoid": 20,
+    "silu": 22, "gelu": 40, "gelu_tanh": 30, "erf": 30, "erfc": 40, "sin": 30, "cos": 30, "tan": 50, "pow": 60, "div": 8,
+    "sqrt": 10, "rsqrt": 16, "reciprocal": 8, "mod": 24, "floordiv": 16, "asin": 40, "acos": 40, "atan": 40, "atan2": 60,
+    "sinh": 40, "cosh": 40, "asinh": 60, "acosh": 60, "atanh": 60,
+}  # fmt: skip
+"""Cycles per vector of the functions that take more than one, on a core that starts one vector operation per cycle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the model needs of a target: all per core, vectors as wide as generic code uses them."""
+
+    lanes: int
+    registers: int
+    fma_issue: float
+    fma_latency: float
+    load_issue: float
+    frequency: float
+    near_bytes: int
+    """Capacity of the private cache in which a chunk's operands should stay."""
+
+
+def machine_of(target: Target) -> Machine:
+    """Reads the model's parameters from a target's description."""
+    place = target.memory(target.vector_place)
+    fma = next((i for i in target.instructions if i.name.endswith(".fma")), None)
+    load = next((i for i in target.instructions if i.name.endswith(".load")), None)
+    private = [m.bytes for m in target.memories if m.kind == "cache" and not m.shared and m.bytes]
+    return Machine(
+        target.lanes, place.count, fma.issue if fma else 1.0, fma.latency if fma else 8.0, load.issue if load else 1.0,
+        3.0e9, max(private, default=1 << 18),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A kernel at nominal sizes."""
+
+    extents: Mapping[str, int]
+    loads: list[Access]
+    stores: list[Access]
+
+    def points(self, axes: tuple[str, ...]) -> int:
+        total = 1
+        for a in axes:
+            total *= self.extents[a]
+        return total
+
+
+def work_of(kernel: Kernel, sizes: Mapping[str, int]) -> Work:
+    return Work({a.name: nominal(a.extent, sizes) for a in kernel.axes}, load_accesses(kernel), store_accesses(kernel))
+
+
+def nominal(extent: Extent, sizes: Mapping[str, int]) -> int:
+    """The extent with symbolic sizes at their nominal values."""
+    if isinstance(extent, int):
+        return extent
+    match extent:
+        case Const(value, _):
+            return int(value)
+        case Var(name, _):
+            return sizes.get(name, 64)
+        case Apply(function, (a, b), _):
+            x, y = nominal(a, sizes), nominal(b, sizes)
+            match function:
+                case "add":
+                    return x + y
+                case "sub":
+                    return x - y
+                case "mul":
+                    return x * y
+                case "floordiv":
+                    return x // max(y, 1)
+                case "mod":
+                    return x % max(y, 1)
+                case "min":
+                    return min(x, y)
+                case "max":
+                    return max(x, y)
+    return 64
+
+
+@dataclass(frozen=True, slots=True)
+class TileShape:
+    """A register tile: `count` vectors along `vector` (None: scalar code), `rows` points of `row`."""
+
+    vector: str | None
+    count: int
+    row: str | None
+    rows: int
+
+
+def tile_cycles(kernel: Kernel, work: Work, shape: TileShape, packed: frozenset[int], m: Machine) -> float:
+    """Cycles of one register tile, its reductions and its epilogue; infinite where the registers do not suffice."""
+    lanes = m.lanes if shape.vector else 1
+    reduced = kernel.reduced
+    across = shape.vector in reduced if shape.vector else False
+    cycles, accumulators = 0.0, 0
+    for name, reduce in kernel.reductions:
+        steps = work.points(reduce.axes)
+        if across and shape.vector in reduce.axes:
+            e = work.extents[shape.vector or ""]
+            steps = steps // max(e, 1) * ceil(e / (lanes * shape.count))
+        mine = [(n, a) for n, a in enumerate(work.loads) if a.reduction == name]
+        operations = max(1.0, expression_cycles(reduce.body))
+        fused = reduce.op == "sum" and isinstance(reduce.body, Apply) and reduce.body.function == "mul"
+        arithmetic = operations if fused else operations + 1.0
+        vectors = shape.rows * shape.count
+        accumulators += vectors
+        load = sum(load_cycles(a, n in packed, shape, lanes) for n, a in mine)
+        busy = max(arithmetic * vectors / m.fma_issue, load / m.load_issue)
+        latency = m.fma_latency / max(1, _chains(kernel, reduce, vectors))
+        cycles += steps * max(busy, latency, 0.6 * (arithmetic * vectors / m.fma_issue + 0.3 * load))
+        if across:
+            cycles += 20.0 * shape.rows
+    live = accumulators + (shape.count + 1 if kernel.reductions else 0)
+    if live > m.registers:
+        return float("inf")
+    return cycles + epilogue_cycles(kernel, work, shape, 1 if across else lanes)
+
+
+def _chains(kernel: Kernel, reduce: Reduce, vectors: int) -> int:
+    """Independent chains of additions in one loop nest."""
+    return vectors * sum(len(r.axes) == len(reduce.axes) for _, r in kernel.reductions)
+
+
+def load_cycles(access: Access, packed: bool, shape: TileShape, lanes: int) -> float:
+    """Loads of one access in one step of a tile, in load operations."""
+    along = access.stride(shape.vector) if shape.vector else 0
+    per_row = shape.rows if shape.row and (access.stride(shape.row) != 0) else 1
+    if packed and along:
+        along = 1
+    if access.strides is None or along is None:
+        return per_row * shape.count * lanes * GATHER * 2
+    if along == 0:
+        return per_row
+    if along == 1:
+        return per_row * shape.count
+    return per_row * shape.count * lanes * GATHER
+
+
+def epilogue_cycles(kernel: Kernel, work: Work, shape: TileShape, lanes: int) -> float:
+    """Everything behind the reductions, for all rows and vectors of a tile."""
+    vectors = shape.rows * (shape.count if lanes > 1 or shape.vector is None else 1)
+    total = 0.0
+    for s in kernel.body:
+        if isinstance(s, Let) and not isinstance(s.value, Reduce) or isinstance(s, Store):
+            value = s.value
+            assert not isinstance(value, Reduce)
+            total += expression_cycles(value)
+    vector = shape.vector if lanes > 1 else None
+    for a in (*(a for a in work.loads if a.reduction is None), *work.stores):
+        along = a.stride(vector) if vector else 0
+        total += 1.0 if along in (0, 1) else lanes * GATHER * (1 if along is not None else 2)
+    return total * vectors + 2.0
+
+
+def expression_cycles(e: Expr) -> float:
+    """Operations of an expression, in cycles per vector; index arithmetic inside loads is free."""
+    match e:
+        case Apply(function, args, dtype):
+            own = FUNCTION_CYCLES.get(function, 1.0)
+            if dtype.name == "i64" and function in ("add", "mul", "sub"):
+                own = 0.5
+            return own + sum(expression_cycles(a) for a in args)
+        case Cast(value, _):
+            return 1.0 + expression_cycles(value)
+        case Load() | Const() | Var():
+            return 0.0
+    return sum(expression_cycles(k) for k in children(e))
+
+
+def is_large(stride: int | None) -> bool:
+    """Whether a stride depends on a symbolic size."""
+    return stride is None or abs(stride) >= LARGE

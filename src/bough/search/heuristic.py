@@ -1,0 +1,244 @@
+"""Schedules without measuring: enumerate the register tiles that fit, price each with the cost model, take the cheapest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Protocol
+
+from bough.ir.expr import variables
+from bough.ir.kernel import Kernel
+from bough.schedule.decisions import Block, Decision, Order, Pack, Schedule, Serial, Stage, Tile, Unroll, Vectorize
+from bough.search.cost import (
+    FUNCTION_CYCLES,
+    Machine,
+    TileShape,
+    Work,
+    epilogue_cycles,
+    is_large,
+    machine_of,
+    tile_cycles,
+    work_of,
+)
+from bough.targets.description import Target
+
+ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14)
+COUNTS = (1, 2, 3, 4, 6)
+PHASE_CYCLES = 3000.0
+"""What waking the team for a phase costs: below this much work a kernel stays on the calling thread."""
+CHUNK_CYCLES = 12000.0
+"""The least work of a chunk, so that claiming it does not show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a strategy may look at besides the kernel. `constants` are operands known at compile time; `sizes` are the
+    nominal values of symbolic sizes."""
+
+    target: Target
+    threads: int
+    constants: frozenset[str]
+    sizes: Mapping[str, int]
+
+
+class Strategy(Protocol):
+    """Chooses a schedule for a kernel. It decides speed only: every schedule of a kernel computes the same bits as long
+    as its vector axis is the same kind (free or reduced)."""
+
+    def choose(self, kernel: Kernel, context: Context) -> Schedule: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Heuristic:
+    """The default strategy. See the module's text."""
+
+    def choose(self, kernel: Kernel, context: Context) -> Schedule:
+        machine = machine_of(context.target)
+        work = work_of(kernel, context.sizes)
+        best: tuple[float, TileShape, frozenset[int]] | None = None
+        for shape in shapes(kernel, work, machine, context):
+            packed = packable(kernel, work, shape, context)
+            tile = tile_cycles(kernel, work, shape, packed, machine)
+            cost = tile * tile_count(kernel, work, shape, machine.lanes) + copy_cycles(kernel, work, packed, context)
+            if best is None or cost < best[0]:
+                best = (cost, shape, packed)
+        assert best is not None, "scalar code always fits"
+        cost, shape, packed = best
+        return Schedule(tuple(decide(kernel, work, shape, packed, cost, machine, context)))
+
+
+def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> list[TileShape]:
+    """All register tiles worth pricing.
+
+    Whether the vectors lie along a free or a reduced axis decides the order of the sums, so it is read off the kernel's
+    strides and the sizes of reduced axes, never off the number of rows: a row gives the same bits alone and in a batch.
+    """
+    free = [a.name for a in kernel.free]
+    scalar = TileShape(None, 1, None, 1)
+    if machine.lanes == 1:
+        return [scalar]
+    across = None if _contiguous_free(kernel, work, context) else _reduced_vector(kernel, work)
+    if across is not None:
+        count = min(4, ceil(work.extents[across] / machine.lanes))
+        tiles = [TileShape(across, count, None, 1)]
+        tiles += [TileShape(across, count, u, r) for u in free for r in (2, 4) if work.extents[u] >= r]
+        return tiles
+    out = [scalar]
+    for v in free:
+        rows = [None, *(a for a in free if a != v)] if kernel.reductions else [None]
+        for count in COUNTS:
+            if count > 1 and (count - 1) * machine.lanes >= work.extents[v]:
+                continue
+            for row in rows:
+                for r in ROWS if row else (1,):
+                    if row is not None and (r == 1 or r > work.extents[row]):
+                        continue
+                    out.append(TileShape(v, count, row, r))
+    return out
+
+
+def _contiguous_free(kernel: Kernel, work: Work, context: Context) -> bool:
+    """Whether some free axis lets every load of the reductions be uniform, contiguous or packed, not all uniform."""
+    if not kernel.reductions:
+        return True
+    for a in kernel.free:
+        packed = packable(kernel, work, TileShape(a.name, 1, None, 1), context)
+        along = [
+            1 if n in packed else x.stride(a.name) for n, x in enumerate(work.loads) if x.reduction is not None
+        ]  # fmt: skip
+        if along and all(s in (0, 1) for s in along) and any(along):
+            return True
+    return False
+
+
+def _reduced_vector(kernel: Kernel, work: Work) -> str | None:
+    """A long reduced axis, common to all reductions, along which some load is contiguous and none jumps."""
+    for a in reversed(kernel.reduced):
+        if work.extents[a] >= 8 and all(a in r.axes for _, r in kernel.reductions):
+            along = [x.stride(a) for x in work.loads if x.reduction is not None]
+            if all(s in (0, 1) for s in along) and any(along):
+                return a
+    return None
+
+
+def packable(kernel: Kernel, work: Work, shape: TileShape, context: Context) -> frozenset[int]:
+    """Loads in reductions that a copy makes contiguous along the vector axis."""
+    if shape.vector is None or shape.vector in kernel.reduced:
+        return frozenset()
+    found: set[int] = set()
+    axes = {a.name for a in kernel.axes}
+    for n, a in enumerate(work.loads):
+        along = a.stride(shape.vector)
+        if a.reduction is None or a.strides is None or along == 0:
+            continue
+        constant = a.operand in context.constants
+        reuse = work.points(tuple(x.name for x in kernel.free if x.name not in a.strides))
+        outside = {v for i in a.index for v in variables(i)} - axes
+        if constant and not outside and not any(is_large(s) for s in a.strides.values()):
+            found.add(n)
+        elif not constant and along != 1 and reuse >= 8 and not outside:
+            found.add(n)
+    return frozenset(found)
+
+
+def copy_cycles(kernel: Kernel, work: Work, packed: frozenset[int], context: Context) -> float:
+    """What the copies at run time cost: each element is read or written alone."""
+    total = 0.0
+    for n in packed:
+        a = work.loads[n]
+        if a.operand not in context.constants:
+            total += 2.0 * work.points(tuple(a.strides or {}))
+    return total
+
+
+def tile_count(kernel: Kernel, work: Work, shape: TileShape, lanes: int) -> float:
+    """Tiles of the whole kernel; a rest of rows counts with what it costs."""
+    total = 1.0
+    for a in kernel.free:
+        e = work.extents[a.name]
+        if a.name == shape.vector:
+            total *= ceil(e / (lanes * shape.count))
+        elif a.name == shape.row:
+            whole, rest = divmod(e, shape.rows)
+            total *= whole + (0.15 + 0.85 * rest / shape.rows if rest else 0.0)
+        else:
+            total *= e
+    return total
+
+
+def decide(
+    kernel: Kernel, work: Work, shape: TileShape, packed: frozenset[int], cost: float, machine: Machine, context: Context
+) -> list[Decision]:
+    """The decisions for a register tile: packing, tile, order of the tile loops, chunks, unrolling."""
+    out: list[Decision] = []
+    free = [a.name for a in kernel.free]
+    across = shape.vector in kernel.reduced if shape.vector else False
+    width = machine.lanes * shape.count
+    for n in sorted(packed):
+        assert shape.vector is not None
+        out.append(Pack(n, shape.vector, width))
+    if shape.vector:
+        out.append(Vectorize(shape.vector, machine.lanes, shape.count))
+    if shape.row:
+        out.append(Tile(shape.row, shape.rows))
+    inner = [a for a in (shape.row,) if a]
+    order = [a for a in free if a not in inner and a != shape.vector]
+    if shape.vector in free:
+        order += [shape.vector] if kernel.reductions else []
+        inner += [] if kernel.reductions else [shape.vector]
+    order += inner
+    out.append(Order(tuple(order)))
+    if cost < PHASE_CYCLES and not _symbolic(kernel):
+        out.append(Serial())
+        out += [Block(a, _tiles(work, a, shape, machine)) for a in order if _tiles(work, a, shape, machine) > 1]
+    else:
+        out += blocks(kernel, work, shape, order, cost, machine, context.threads)
+    for _, reduce in kernel.reductions:
+        last = reduce.axes[-1]
+        steps = 2 if shape.rows * shape.count >= 8 else 4
+        if not across and work.extents[last] >= 4 * steps and not any(isinstance(d, Unroll) and d.axis == last for d in out):
+            out.append(Unroll(last, steps))
+    if kernel.reductions and shape.rows * shape.count > 2 and _long_epilogue(kernel, work, shape, machine):
+        out.append(Stage())
+    return out
+
+
+def _symbolic(kernel: Kernel) -> bool:
+    return any(not isinstance(a.extent, int) for a in kernel.axes)
+
+
+def _tiles(work: Work, axis: str, shape: TileShape, machine: Machine) -> int:
+    e = work.extents[axis]
+    if axis == shape.vector:
+        return ceil(e / (machine.lanes * shape.count))
+    return ceil(e / shape.rows) if axis == shape.row else e
+
+
+def blocks(
+    kernel: Kernel, work: Work, shape: TileShape, order: list[str], cost: float, machine: Machine, threads: int
+) -> list[Decision]:
+    """Chunks big enough to be worth claiming and small enough to share: about eight per thread, innermost tiles first."""
+    tiles = {a: max(1, _tiles(work, a, shape, machine)) for a in order}
+    total = 1
+    for n in tiles.values():
+        total *= n
+    each = cost / total
+    wanted = max(1.0, min(total / (8.0 * threads), 20 * CHUNK_CYCLES / each))
+    wanted = max(wanted, CHUNK_CYCLES / each)
+    out: list[Decision] = []
+    for a in reversed(order):
+        if wanted <= 1.0:
+            break
+        n = min(tiles[a], ceil(wanted))
+        if isinstance(kernel.axis(a).extent, int):
+            n = ceil(tiles[a] / max(1, round(tiles[a] / n)))
+        if n > 1:
+            out.append(Block(a, n))
+        wanted /= n
+    return out
+
+
+def _long_epilogue(kernel: Kernel, work: Work, shape: TileShape, machine: Machine) -> bool:
+    one = TileShape(shape.vector, 1, None, 1)
+    return epilogue_cycles(kernel, work, one, machine.lanes) >= min(FUNCTION_CYCLES["exp"], 12.0)
