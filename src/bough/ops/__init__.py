@@ -1,0 +1,6 @@
+"""The operator table: shape rule, NumPy meaning and kernels of each operator of the Program level."""
+
+from bough.ops.operator import Operator
+from bough.ops.table import OPERATORS, evaluate, infer, lower
+
+__all__ = ["OPERATORS", "Operator", "evaluate", "infer", "lower"]
