@@ -1,0 +1,12 @@
+"""Hardware as data: memories and instructions, the latter written in the notation of kernels."""
+
+from __future__ import annotations
+
+from bough.targets.description import Instruction, Memory, Target
+from bough.targets.host import host
+from bough.targets.x86 import X86_TARGETS
+
+TARGETS: dict[str, Target] = {t.name: t for t in X86_TARGETS}
+"""All described targets by name."""
+
+__all__ = ["TARGETS", "Instruction", "Memory", "Target", "host"]

@@ -30,8 +30,9 @@ class Instruction:
     """`kernel` is the meaning: constant extents, each operand in a place of the target.
 
     `spelling` is the body of an LLVM function that does it. Its arguments are the kernel's inputs in order, then the outputs
-    that are not inputs: an operand in a register file by value (a vector, row-major), a rank-0 operand by value (a scalar),
-    any other as a pointer. It returns the output where that lives in registers, else nothing. None: simulated only.
+    that are not inputs, named as these operands (`%acc`): an operand in a register file by value (a vector, row-major), a
+    rank-0 operand by value (a scalar), any other as a pointer. It returns the output where that lives in registers, else
+    nothing. Intrinsics need no declaration. None: simulated only.
     Costs: `latency` cycles until the result can be used, `issue` of them start per cycle. `needs` are CPU features.
     """
 
