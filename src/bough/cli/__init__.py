@@ -1,0 +1,7 @@
+"""The `bough` command."""
+
+from __future__ import annotations
+
+from bough.cli.app import main
+
+__all__ = ["main"]
