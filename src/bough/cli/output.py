@@ -54,8 +54,9 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str
     if console.is_terminal:
         console.print(table)
         return
+    console.width = 10_000
     with console.capture() as captured:  # a file or a pipe gets whole lines, however long, and no padding at their ends
-        console.print(table, width=10_000, no_wrap=True)
+        console.print(table)
     print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
