@@ -17,6 +17,7 @@ from bough.graph_passes.lower_program import loaded
 from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, as_expr, loads, substitute, variables
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
 from bough.ir.sequence import Repeat, Run, Sequence, Step, expressions, kernels, map_loads, map_statement
+from bough.schedule.access import affine_in
 
 
 def fuse(sequence: Sequence) -> Sequence:
@@ -186,7 +187,7 @@ def absorb(producer: Kernel, consumer: Kernel, kept: set[str]) -> Kernel | None:
             for load in loads(e):
                 if load.source in stores:
                     instance = _instance(positions[load.source] or {}, load)
-                    if any(loads(x) for _, x in instance.at):
+                    if any(loads(x) for _, x in instance.at) or not _same_place(stores[load.source], load, producer):
                         return None
                     if reduced:
                         inside.append((instance, reduced))
@@ -205,9 +206,18 @@ def _store_positions(producer: Kernel, store: Store) -> dict[str, int] | None:
             if i.name in found:
                 return None
             found[i.name] = n
-        elif not (isinstance(i, Const) and producer.operands[store.target].shape[n] == 1):
+        elif variables(i) & {a.name for a in producer.axes}:
             return None
     return found if len(found) == len(producer.free) else None
+
+
+def _same_place(store: Store, load: Load, producer: Kernel) -> bool:
+    """Whether the load names what is stored in those dimensions in which the store stays at one place."""
+    axes = {a.name for a in producer.axes}
+    shape = producer.operands[store.target].shape
+    return all(
+        variables(i) & axes or i == j or extent == 1 for i, j, extent in zip(store.index, load.index, shape, strict=True)
+    )
 
 
 def _instance(positions: dict[str, int], load: Load) -> _Instance:
@@ -228,23 +238,15 @@ def _worth(
             return False
         return _no_more(outside, [a.extent for a in consumer.free], producer)
     if view:
-        pure = all(isinstance(s.value, Load) and _plain(s.value) for s in producer.stores)
+        mine = {a.name for a in producer.axes}
+        pure = all(
+            isinstance(s.value, Load) and all(affine_in(i, mine) is not None for i in s.value.index) for s in producer.stores
+        )
         return pure or not any(_has_product(consumer, axes) for _, axes in inside)
     boxes = [a.extent for a in consumer.free]
     if outside and not _no_more(outside, boxes, producer):
         return False
-    for instance, axes in inside:
-        if not _no_more([instance], [*boxes, *(consumer.axis(a).extent for a in axes)], producer):
-            return False
-    return True
-
-
-def _plain(load: Load) -> bool:
-    return all(not loads(i) for i in load.index) and not any(_divides(i) for i in load.index)
-
-
-def _divides(e: Expr) -> bool:
-    return isinstance(e, Apply) and (e.function in ("floordiv", "mod") or any(_divides(a) for a in e.args))
+    return all(_no_more([i], [*boxes, *(consumer.axis(a).extent for a in axes)], producer) for i, axes in inside)
 
 
 def _has_product(consumer: Kernel, axes: tuple[str, ...]) -> bool:
@@ -261,12 +263,12 @@ def _injective(consumer: Kernel, instance: _Instance) -> bool:
     seen: set[str] = set()
     free = {a.name for a in consumer.free}
     for _, e in instance.at:
-        names = variables(e) & free
-        if len(names) > 1 or names & seen:
+        coefficients = affine_in(e, free)
+        if coefficients is None or len(coefficients) > 1 or seen & set(coefficients):
             return False
-        if names and not (isinstance(e, Var) or (isinstance(e, Apply) and e.function == "add" and isinstance(e.args[1], Const))):
+        if any(c != 1 for c in coefficients.values()):
             return False
-        seen |= names
+        seen |= set(coefficients)
     return True
 
 

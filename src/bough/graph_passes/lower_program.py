@@ -103,7 +103,7 @@ class _Lowering:
         if any(not isinstance(e, int) for s in shapes for e in s):
             return False
         have = sum(self.constants[a.name].size for a in node.args if a is not None)
-        if sum(prod(s) for s in shapes if s) > 4 * have + 65536:  # type: ignore[arg-type]
+        if sum(prod(int(e) for e in s if isinstance(e, int)) for s in shapes) > 4 * have + 65536:
             return False
         values = ops.evaluate(
             node.op,
@@ -112,7 +112,8 @@ class _Lowering:
             tuple(r.type for r in node.results),
         )
         for r, v in zip(node.results, values):
-            self.constants[r.name] = np.ascontiguousarray(v).reshape(tuple(int(e) for e in r.type.shape))  # type: ignore[arg-type]
+            shape = tuple(e for e in r.type.shape if isinstance(e, int))
+            self.constants[r.name] = np.ascontiguousarray(v).reshape(shape)
             self.constant_types[r.name] = r.type.dtype
         return True
 

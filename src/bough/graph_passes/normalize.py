@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bough.ir.expr import Const, Expr, Extent, Load, Var, add, children, loads, mul, rebuild, substitute, variables
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
-from bough.ir.sequence import expressions, map_statement
+from bough.ir.sequence import expressions, map_loads, map_statement
 
 
 def normalize(kernel: Kernel) -> Kernel:
@@ -21,19 +21,34 @@ def normalize(kernel: Kernel) -> Kernel:
 
 
 def drop_unit_axes(kernel: Kernel) -> Kernel:
-    """Axes with one point are replaced by 0."""
+    """Axes with one point are replaced by 0, and dimensions of size 1 vanish from operands."""
     unit: dict[str, Expr] = {a.name: Const(0) for a in kernel.axes if a.extent == 1}
-    if not unit:
+    narrow = {n: o.shape for n, o in kernel.operands.items() if 1 in o.shape}
+    if not unit and not narrow:
         return kernel
+
+    def index_of(operand: str, index: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        return tuple(i for i, e in zip(index, narrow[operand]) if e != 1) if operand in narrow else index
+
+    def narrowed(load: Load) -> Expr:
+        return Load(load.source, index_of(load.source, load.index), load.dtype)
+
     body: list[Statement] = []
     for s in kernel.body:
-        s = map_statement(s, lambda e: substitute(e, unit))
-        if isinstance(s, Let) and isinstance(s.value, Reduce):
+        s = map_statement(s, lambda e: map_loads(substitute(e, unit), narrowed))
+        if isinstance(s, Store):
+            s = Store(s.target, index_of(s.target, s.index), s.value)
+        elif isinstance(s.value, Reduce):
             axes = tuple(a for a in s.value.axes if a not in unit)
             s = Let(s.name, Reduce(s.value.op, axes, s.value.body) if axes else s.value.body)
         body.append(s)
-    axes = tuple(a for a in kernel.axes if a.name not in unit)
-    return Kernel(kernel.name, axes, kernel.inputs, kernel.outputs, tuple(body), kernel.location)
+    inputs, outputs = (tuple(_without_units(o) for o in group) for group in (kernel.inputs, kernel.outputs))
+    left = tuple(a for a in kernel.axes if a.name not in unit)
+    return Kernel(kernel.name, left, inputs, outputs, tuple(body), kernel.location)
+
+
+def _without_units(o: Operand) -> Operand:
+    return Operand(o.name, o.dtype, tuple(e for e in o.shape if e != 1), o.place) if 1 in o.shape else o
 
 
 def _fuse_pair(kernel: Kernel) -> Kernel | None:
@@ -127,8 +142,8 @@ def _fused(kernel: Kernel, a: str, b: str, places: dict[str, int]) -> Kernel:
         if isinstance(s, Store):
             body.append(Store(s.target, index_of(s.target, s.index), change(s.value)))
         elif isinstance(s.value, Reduce):
-            axes = tuple(x for x in s.value.axes if x != b)
-            body.append(Let(s.name, Reduce(s.value.op, axes, change(s.value.body))))
+            over = tuple(x for x in s.value.axes if x != b)
+            body.append(Let(s.name, Reduce(s.value.op, over, change(s.value.body))))
         else:
             body.append(Let(s.name, change(s.value)))
     axes = tuple(

@@ -72,7 +72,7 @@ def kernels(steps: tuple[Step, ...]) -> list[Kernel]:
 def map_loads(e: Expr, change: Any) -> Expr:
     """Rewrites every load, innermost first, by `change(load) -> Expr`."""
     new = rebuild(e, tuple(map_loads(k, change) for k in children(e)))
-    return change(new) if isinstance(new, Load) else new  # type: ignore[no-any-return]
+    return change(new) if isinstance(new, Load) else new
 
 
 def map_statement(s: Statement, change: Any) -> Statement:

@@ -16,7 +16,7 @@ from bough.ir.kernel import Kernel, Operand
 from bough.ir.sequence import Repeat, Run, Sequence, Step, kernels
 from bough.schedule.decisions import Schedule
 from bough.schedule.lower import lower_kernel
-from bough.schedule.pack import Packed, pack_constant, pack_operands
+from bough.schedule.pack import pack_constant, pack_operands
 from bough.search.heuristic import Context, Strategy
 
 

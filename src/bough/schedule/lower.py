@@ -27,11 +27,13 @@ from bough.ir.expr import (
     ceildiv,
     children,
     floordiv,
+    loads,
     minimum,
     mod,
     mul,
     rebuild,
     sub,
+    variables,
 )
 from bough.ir.kernel import Kernel, Let, Reduce, Store
 from bough.schedule.decisions import Schedule
@@ -75,6 +77,7 @@ class _Lowering:
         self.count = self.vector.count if self.vector else 1
         self.row = next((a for a in self.free if schedule.rows(a) > 1), None)
         self.shapes = {o.name: o.shape for o in (*kernel.inputs, *kernel.outputs)}
+        self.bounded = False
 
     # Tiles and chunks
 
@@ -85,7 +88,7 @@ class _Lowering:
 
     def run(self) -> Stmts:
         order = self.schedule.order(self.free)
-        body: Callable[[], Stmts] = self.rows
+        body: Callable[[], Stmts] = self.tiles
         for axis in reversed(order):
             body = self.tile_loop(axis, body)
         inner = body()
@@ -122,6 +125,34 @@ class _Lowering:
             return (loops.For(f"{axis}.tile", start, stop, body()),)
 
         return build
+
+    def tiles(self) -> Stmts:
+        """Register tiles for whole vectors; where loads must not run over the end, other code for the last vectors."""
+        if self.vector is None or self.across or self.whole_vectors() or not self.runs_over():
+            return self.rows()
+        width = self.lanes * self.count
+        left = sub(as_expr(self.extents[self.vector.axis]), mul(Var(f"{self.vector.axis}.tile"), width))
+        self.bounded = False
+        whole = self.rows()
+        self.bounded = True
+        rest = self.rows()
+        return (loops.If(apply("ge", left, Const(width)), whole, rest),)
+
+    def whole_vectors(self) -> bool:
+        assert self.vector is not None
+        extent = self.extents[self.vector.axis]
+        return isinstance(extent, int) and extent % (self.lanes * self.count) == 0
+
+    def runs_over(self) -> bool:
+        """Whether a reduction loads along the vector axis from an operand that is not padded to whole tiles."""
+        assert self.vector is not None
+        width = self.lanes * self.count
+        for _, reduce in self.reductions:
+            for load in loads(reduce.body):
+                for i in load.index:
+                    if self.vector.axis in variables(i) and not _padded(i, self.vector.axis, width):
+                        return True
+        return False
 
     def rows(self) -> Stmts:
         """The register tile, whole where the rows fit; smaller tiles of 1, 2, 4, ... rows for what is left."""
@@ -172,7 +203,11 @@ class _Lowering:
             shape = (rows, self.count, width)
             body.append(loops.Alloc(loops.Buffer(f"{ACCUMULATORS}.{name}", reduce.body.dtype, shape, place, 64)))
             unit = unit_of(reduce.op, reduce.body.dtype)
-            body.append(self.each(rows, lambda r, v, lane, n=name, u=unit: (loops.Store(f"{ACCUMULATORS}.{n}", (r, v, lane), u),)))  # type: ignore[misc]
+
+            def start(r: Expr, v: Expr, lane: Expr, name: str = name, unit: Expr = unit) -> Stmts:
+                return (loops.Store(f"{ACCUMULATORS}.{name}", (r, v, lane), unit),)
+
+            body.append(self.each(rows, start))
         for group in self.groups():
             body.extend(self.reduce_loops(group, rows, base))
         if self.across:
@@ -249,6 +284,10 @@ class _Lowering:
         first = group[0][1].axes
         for name, reduce in group:
             mine = {a: at[b] for a, b in zip(reduce.axes, first)}
+            instruction = self.schedule.instruction(name)
+            if instruction is not None and not self.bounded:
+                out.extend(self.invoke(name, reduce, instruction, rows, base, mine))
+                continue
 
             def step(r: Expr, v: Expr, lane: Expr, name: str = name, reduce: Reduce = reduce,
                      mine: dict[str, Expr] = mine) -> Stmts:  # fmt: skip
@@ -258,8 +297,44 @@ class _Lowering:
                 acc = Load(f"{ACCUMULATORS}.{name}", target, reduce.body.dtype)
                 return (loops.Store(f"{ACCUMULATORS}.{name}", target, combine(reduce.op, acc, value)),)
 
-            out.append(self.each(rows, step))
+            out.append(self.each(rows, step, bounded=self.bounded))
         return tuple(out)
+
+    def invoke(
+        self, name: str, reduce: Reduce, instruction: str, rows: int, base: Expr, at: dict[str, Expr]
+    ) -> list[loops.Stmt]:
+        """One step of a sum of products on a multiply-add instruction of the target: the operand that varies along the
+        vector axis is moved to registers once for all rows that share it, the other is read as a scalar."""
+        assert self.vector is not None and isinstance(reduce.body, Apply)
+        prefix = instruction.rpartition(".")[0]
+        r, v = Var("r"), Var("v")
+        where = self.point(add(base, r), mul(v, self.lanes), at)
+        operands = [x for x in reduce.body.args if isinstance(x, Load)]
+        assert len(operands) == 2, f"{instruction} multiplies two elements"
+        varying = [self.varies(x, self.vector.axis) for x in operands]
+        moves: dict[bool, list[loops.Stmt]] = {True: [], False: []}
+        slices: list[loops.Slice] = []
+        for n, (x, vector) in enumerate(zip(operands, varying)):
+            place = self.at(x, where)
+            assert isinstance(place, Load)
+            if not vector:
+                slices.append(loops.Slice(place.source, place.index))
+                continue
+            per_row = self.row is not None and self.varies(x, self.row)
+            register = f"{'ab'[n]}.{name}"
+            moves[per_row].append(loops.Alloc(loops.Buffer(register, x.dtype, (self.count, self.lanes), "register", 64)))
+            target = loops.Slice(register, (v, Const(0)), (1,))
+            load = loops.Invoke(f"{prefix}.load", (loops.Slice(place.source, place.index, (0,)), target))
+            moves[per_row].append(self.unrolled("v", self.count, (load,)))
+            slices.append(target)
+        if varying == [True, False]:
+            slices.reverse()
+        acc = loops.Slice(f"{ACCUMULATORS}.{name}", (r, v, Const(0)), (2,))
+        step = loops.Invoke(instruction, (acc, *slices))
+        return [*moves[False], self.unrolled("r", rows, (*moves[True], self.unrolled("v", self.count, (step,))))]
+
+    def varies(self, load: Load, axis: str) -> bool:
+        return any(axis in variables(i) for i in load.index)
 
     def across_loops(self, group: list[tuple[str, Reduce]], rows: int, base: Expr) -> Stmts:
         """The vectors run along a reduced axis: whole vectors first, then one masked step for what is left."""
@@ -380,6 +455,13 @@ class _Lowering:
         for size, i in zip(self.shapes[operand], index):
             flat = add(mul(flat, size), i)
         return flat
+
+
+def _padded(index: Expr, axis: str, width: int) -> bool:
+    """Whether the axis occurs only as `axis // width` and `axis % width`: the operand has whole tiles."""
+    if isinstance(index, Apply) and index.function in ("floordiv", "mod") and index.args == (Var(axis), Const(width)):
+        return True
+    return index != Var(axis) and all(_padded(k, axis, width) for k in children(index))
 
 
 def unit_of(op: str, dtype: DType) -> Const:

@@ -113,8 +113,13 @@ def pack_constant(packed: Packed, kernel: Kernel, array: np.ndarray[Any, Any]) -
     assert isinstance(extent, int)
     item = flat.itemsize
 
+    def size(axis: str) -> int:
+        e = kernel.axis(axis).extent
+        assert isinstance(e, int)
+        return e
+
     def view(start: int, tiles: int, width: int) -> np.ndarray[Any, Any]:
-        shape = [*(kernel.axis(a).extent for a in outer), tiles, *(kernel.axis(a).extent for a in inner), width]
+        shape = [*map(size, outer), tiles, *map(size, inner), width]
         steps = [*(strides.get(a, 0) for a in outer), strides.get(d.axis, 0) * d.width,
                  *(strides.get(a, 0) for a in inner), strides.get(d.axis, 0)]  # fmt: skip
         at = base + strides.get(d.axis, 0) * start

@@ -161,7 +161,7 @@ def epilogue_cycles(kernel: Kernel, work: Work, shape: TileShape, lanes: int) ->
     vectors = shape.rows * (shape.count if lanes > 1 or shape.vector is None else 1)
     total = 0.0
     for s in kernel.body:
-        if isinstance(s, Let) and not isinstance(s.value, Reduce) or isinstance(s, Store):
+        if (isinstance(s, Let) and not isinstance(s.value, Reduce)) or isinstance(s, Store):
             value = s.value
             assert not isinstance(value, Reduce)
             total += expression_cycles(value)

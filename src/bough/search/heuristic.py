@@ -7,9 +7,22 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
 
-from bough.ir.expr import variables
-from bough.ir.kernel import Kernel
-from bough.schedule.decisions import Block, Decision, Order, Pack, Schedule, Serial, Stage, Tile, Unroll, Vectorize
+from bough.ir.dtypes import F32
+from bough.ir.expr import Apply, Load, variables
+from bough.ir.kernel import Kernel, Reduce
+from bough.schedule.decisions import (
+    Block,
+    Decision,
+    Order,
+    Pack,
+    Schedule,
+    Serial,
+    Stage,
+    Tile,
+    Unroll,
+    Use,
+    Vectorize,
+)
 from bough.search.cost import (
     FUNCTION_CYCLES,
     Machine,
@@ -134,10 +147,9 @@ def packable(kernel: Kernel, work: Work, shape: TileShape, context: Context) -> 
             continue
         constant = a.operand in context.constants
         reuse = work.points(tuple(x.name for x in kernel.free if x.name not in a.strides))
-        outside = {v for i in a.index for v in variables(i)} - axes
-        if constant and not outside and not any(is_large(s) for s in a.strides.values()):
-            found.add(n)
-        elif not constant and along != 1 and reuse >= 8 and not outside:
+        if {v for i in a.index for v in variables(i)} - axes:
+            continue
+        if not any(is_large(s) for s in a.strides.values()) if constant else along != 1 and reuse >= 8:
             found.add(n)
     return frozenset(found)
 
@@ -182,6 +194,7 @@ def decide(
         out.append(Vectorize(shape.vector, machine.lanes, shape.count))
     if shape.row:
         out.append(Tile(shape.row, shape.rows))
+    out += [Use(name, found) for name, r in kernel.reductions if (found := multiply_add(r, work, shape, packed, context))]
     inner = [a for a in (shape.row,) if a]
     order = [a for a in free if a not in inner and a != shape.vector]
     if shape.vector in free:
@@ -202,6 +215,29 @@ def decide(
     if kernel.reductions and shape.rows * shape.count > 2 and _long_epilogue(kernel, work, shape, machine):
         out.append(Stage())
     return out
+
+
+def multiply_add(reduce: Reduce, work: Work, shape: TileShape, packed: frozenset[int], context: Context) -> str | None:
+    """The target's instruction for a sum of products with the tile's vector axis: `fma` where one factor is the same for
+    all lanes, `fmavv` where both vary."""
+    body = reduce.body
+    if shape.vector is None or shape.vector in reduce.axes or reduce.op != "sum":
+        return None
+    if not isinstance(body, Apply) or body.function != "mul":
+        return None
+    if not all(isinstance(x, Load) and x.dtype == F32 for x in body.args):
+        return None
+    along = []
+    for x in body.args:
+        assert isinstance(x, Load)
+        n = next(n for n, a in enumerate(work.loads) if (a.operand, a.index) == (x.source, x.index))
+        along.append(1 if n in packed else work.loads[n].stride(shape.vector))
+    if not any(along) or not all(s in (0, 1) for s in along):
+        return None
+    wanted = ".fmavv" if all(along) else ".fma"
+    lanes = context.target.lanes
+    found = (i for i in context.target.instructions if i.name.endswith(wanted) and i.kernel.axes[0].extent == lanes)
+    return next((i.name for i in found), None)
 
 
 def _symbolic(kernel: Kernel) -> bool:

@@ -1,0 +1,52 @@
+"""The meaning of a Sequence: its kernels one after the other, loops of the host unrolled in time."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from bough.ir.evaluate import extent_value
+from bough.ir.interpret_kernel import run_kernel
+from bough.ir.sequence import Run, Sequence, Step
+
+Array = np.ndarray[Any, Any]
+
+
+def run_sequence(
+    sequence: Sequence, inputs: list[Array], scalars: dict[str, int] | None = None,
+    precision: Literal["native", "float64"] = "native",
+) -> tuple[Array, ...]:  # fmt: skip
+    """The results for these inputs. "float64" computes float32 arrays in float64: the reference."""
+    wide = precision == "float64"
+
+    def held(array: Array) -> Array:
+        return array.astype(np.float64) if wide and array.dtype == np.float32 else array
+
+    arrays: dict[str, Array] = {n: held(a) for n, a in sequence.constants.items()}
+    arrays.update({o.name: held(np.asarray(a)) for o, a in zip(sequence.inputs, inputs, strict=True)})
+    sizes = dict(scalars or {})
+    for name, o in sequence.temporaries.items():
+        shape = tuple(extent_value(e, sizes) for e in o.shape)
+        arrays[name] = held(np.zeros(shape, o.dtype.numpy))
+
+    def run(steps: tuple[Step, ...], at: dict[str, int]) -> None:
+        for s in steps:
+            if isinstance(s, Run):
+                for name, value in _run_kernel(s.kernel, arrays, at, precision).items():
+                    arrays[name] = value.reshape(arrays[name].shape)
+            else:
+                for n in range(extent_value(s.count, at)):
+                    run(s.body, {**at, s.variable: n})
+
+    run(sequence.steps, sizes)
+    return tuple(arrays[r] for r in sequence.results)
+
+
+def _run_kernel(kernel: Any, arrays: dict[str, Array], at: dict[str, int], precision: Any) -> dict[str, Array]:
+    """Runs a kernel whose operands may be reshaped views of the arrays, and whose stores may cover a part of an output."""
+    given = {
+        o.name: arrays[o.name].reshape(tuple(extent_value(e, at) for e in o.shape))
+        for o in (*kernel.inputs, *kernel.outputs)
+    }
+    return run_kernel(kernel, given, at, precision)
