@@ -1,0 +1,717 @@
+; The thread team. Target independent; needs POSIX threads only. Linked into every compiled object.
+;
+;   ptr  bough_team_create(i32 threads, i64 spin_ns)                         threads include the caller's; null: no memory
+;   ptr  bough_team_create_openmp(i32 threads, i64 spin_ns, ptr GOMP_parallel, ptr omp_get_thread_num)
+;   void bough_team_destroy(ptr team)
+;   i32  bough_team_run(ptr team, ptr entry, ptr buffers, ptr scalars)       one region: entry(buffers, scalars, team or null)
+;   void bough_team_parallel(ptr team, ptr fn, ptr frame, i64 n)             inside a region: fn(frame, 0) .. fn(frame, n - 1)
+;   i32  bough_team_abi()                                                    version of the layout below
+;
+; Protocol. Only the caller runs the host program; the other threads (workers) claim chunks of the current phase. A phase
+; is the descriptor plus one ticket per thread, epoch:32 | next:16 | end:16, each on cache lines of its own: thread t's own
+; contiguous range of chunks, the same in each phase of the same size, so that what it reads stays in its cache. A claim is
+; a compare-and-swap of a whole ticket: the owner takes from the front, others steal from the back.
+;
+; Why the descriptor can be plain memory: the caller writes it before it stores the tickets (release); a thread reads it
+; after a successful claim (acquire; claims continue the release sequence) and before it reports the chunk (release); the
+; caller writes the next one only after all chunks are reported (acquire). All chunks of a phase being claimed, every
+; ticket is empty when the next is stored, so a thread that was descheduled between loading a ticket and claiming fails
+; in its compare-and-swap: within a phase a ticket never takes a value twice, and across phases the epoch differs (it wraps
+; after 2^32 phases: over an hour inside one swap). So nobody waits for a thread that holds no chunk.
+;
+; Why no wake-up is lost for good: a worker counts itself as a sleeper, then looks at its ticket; the caller stores the
+; tickets, then looks for sleepers; sequentially consistent fences in between make at least one of them see the other. The
+; caller never blocks on the workers' mutex: where it is held it signals without, and a worker that just misses that sleeps
+; through one phase, whose chunks others take.
+
+%bough.team = type {
+  i64,           ; 0 threads
+  i64,           ; 1 spin, in microseconds
+  ptr,           ; 2 slots
+  ptr,           ; 3 GOMP_parallel, or null for threads of our own
+  ptr,           ; 4 omp_get_thread_num
+  [88 x i8],
+  i32,           ; 6 busy: 1 while a region runs
+  [124 x i8],
+  ptr,           ; 8 phase: function
+  ptr,           ; 9 phase: frame
+  i64,           ; 10 phase: n
+  i64,           ; 11 phase: indices per chunk
+  i64,           ; 12 phase: chunks per thread
+  i64,           ; 13 phase: so many threads have one more
+  i64,           ; 14 phase: epoch, kept by the caller
+  [72 x i8],
+  i32,           ; 16 chunks not yet reported; bit 31: the caller sleeps
+  [124 x i8],
+  i32,           ; 18 sleepers
+  i32,           ; 19 count of wake-ups
+  i32,           ; 20 stop
+  [116 x i8],
+  ptr,           ; 22 region of OpenMP: entry
+  ptr,           ; 23 region of OpenMP: buffers
+  ptr,           ; 24 region of OpenMP: scalars
+  i32,           ; 25 region of OpenMP: status
+  [100 x i8],
+  [128 x i8],    ; 27 mutex of sleeping workers
+  [128 x i8],    ; 28 condition of sleeping workers
+  [128 x i8],    ; 29 mutex of the sleeping caller
+  [128 x i8]     ; 30 condition of the sleeping caller
+}
+
+; A thread's ticket, on cache lines of its own. The rest is written once, at creation.
+%bough.slot = type {
+  i64,           ; 0 ticket
+  ptr,           ; 1 team
+  i64,           ; 2 number of the thread
+  i64,           ; 3 pthread_t
+  [96 x i8]
+}
+
+declare i32 @posix_memalign(ptr, i64, i64)
+declare void @free(ptr)
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
+declare i32 @gettimeofday(ptr, ptr)
+declare i32 @pthread_create(ptr, ptr, ptr, ptr)
+declare i32 @pthread_join(i64, ptr)
+declare i32 @pthread_mutex_init(ptr, ptr)
+declare i32 @pthread_mutex_lock(ptr)
+declare i32 @pthread_mutex_trylock(ptr)
+declare i32 @pthread_mutex_unlock(ptr)
+declare i32 @pthread_mutex_destroy(ptr)
+declare i32 @pthread_cond_init(ptr, ptr)
+declare i32 @pthread_cond_wait(ptr, ptr)
+declare i32 @pthread_cond_signal(ptr)
+declare i32 @pthread_cond_broadcast(ptr)
+declare i32 @pthread_cond_destroy(ptr)
+
+define i32 @bough_team_abi() nounwind {
+  ret i32 1
+}
+
+; The hint of a spinning thread to its core. `bough.runtime.team.team_text` fills in the processor's instruction.
+define internal void @bough_team_pause() alwaysinline nounwind {
+  ; pause
+  ret void
+}
+
+; Microseconds of the wall clock: the one clock with the same call everywhere. Where it is set back or forward, spinning
+; ends early, since differences are compared as unsigned numbers.
+define internal i64 @bough_team_clock() nounwind {
+  %time = alloca [2 x i64], align 8
+  %failed = call i32 @gettimeofday(ptr %time, ptr null)
+  %seconds = load i64, ptr %time
+  %micro.at = getelementptr i8, ptr %time, i64 8
+  %micro = load i32, ptr %micro.at
+  %scaled = mul i64 %seconds, 1000000
+  %wide = zext i32 %micro to i64
+  %now = add i64 %scaled, %wide
+  ret i64 %now
+}
+
+; ---------------------------------------------------------------------------------------------------- claiming and running
+
+; One chunk of a slot's range: the first for its owner, the last for a thief; -1 where there is none.
+define internal i64 @bough_team_claim(ptr %slot, i1 %own) nounwind {
+entry:
+  %first = load atomic i64, ptr %slot monotonic, align 8
+  br label %attempt
+attempt:
+  %ticket = phi i64 [ %first, %entry ], [ %seen, %swap ]
+  %shifted = lshr i64 %ticket, 16
+  %next = and i64 %shifted, 65535
+  %end = and i64 %ticket, 65535
+  %some = icmp ult i64 %next, %end
+  br i1 %some, label %swap, label %none
+swap:
+  %front = add i64 %ticket, 65536
+  %back = sub i64 %ticket, 1
+  %last = sub i64 %end, 1
+  %new = select i1 %own, i64 %front, i64 %back
+  %chunk = select i1 %own, i64 %next, i64 %last
+  %pair = cmpxchg ptr %slot, i64 %ticket, i64 %new acquire monotonic, align 8
+  %seen = extractvalue { i64, i1 } %pair, 0
+  %won = extractvalue { i64, i1 } %pair, 1
+  br i1 %won, label %got, label %attempt
+got:
+  ret i64 %chunk
+none:
+  ret i64 -1
+}
+
+; Runs the indices of a claimed chunk of thread %owner's range.
+define internal void @bough_team_chunk(ptr %team, i64 %owner, i64 %chunk) nounwind {
+entry:
+  %fn.at = getelementptr %bough.team, ptr %team, i64 0, i32 8
+  %fn = load ptr, ptr %fn.at
+  %frame.at = getelementptr %bough.team, ptr %team, i64 0, i32 9
+  %frame = load ptr, ptr %frame.at
+  %n.at = getelementptr %bough.team, ptr %team, i64 0, i32 10
+  %n = load i64, ptr %n.at
+  %size.at = getelementptr %bough.team, ptr %team, i64 0, i32 11
+  %size = load i64, ptr %size.at
+  %share.at = getelementptr %bough.team, ptr %team, i64 0, i32 12
+  %share = load i64, ptr %share.at
+  %extra.at = getelementptr %bough.team, ptr %team, i64 0, i32 13
+  %extra = load i64, ptr %extra.at
+  %shares = mul i64 %owner, %share
+  %early = icmp ult i64 %owner, %extra
+  %extras = select i1 %early, i64 %owner, i64 %extra
+  %base = add i64 %shares, %extras
+  %position = add i64 %base, %chunk
+  %start = mul i64 %position, %size
+  %full = add i64 %start, %size
+  %cut = icmp ult i64 %n, %full
+  %stop = select i1 %cut, i64 %n, i64 %full
+  br label %loop
+loop:
+  %i = phi i64 [ %start, %entry ], [ %following, %loop ]
+  call void %fn(ptr %frame, i64 %i)
+  %following = add i64 %i, 1
+  %more = icmp ult i64 %following, %stop
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}
+
+; Claims and runs until no thread has chunks left: first of the own range, then of the others'.
+define internal void @bough_team_drain(ptr %team, i64 %self) nounwind {
+entry:
+  %threads = load i64, ptr %team
+  %slots.at = getelementptr %bough.team, ptr %team, i64 0, i32 2
+  %slots = load ptr, ptr %slots.at
+  %left.at = getelementptr %bough.team, ptr %team, i64 0, i32 16
+  br label %visit
+visit:
+  %k = phi i64 [ 0, %entry ], [ %k.next, %leave ]
+  %sum = add i64 %self, %k
+  %over = icmp uge i64 %sum, %threads
+  %wrapped = sub i64 %sum, %threads
+  %owner = select i1 %over, i64 %wrapped, i64 %sum
+  %slot = getelementptr %bough.slot, ptr %slots, i64 %owner
+  %own = icmp eq i64 %k, 0
+  br label %claim
+claim:
+  %count = phi i32 [ 0, %visit ], [ %counted, %run ]
+  %chunk = call i64 @bough_team_claim(ptr %slot, i1 %own)
+  %none = icmp slt i64 %chunk, 0
+  br i1 %none, label %finished, label %run
+run:
+  call void @bough_team_chunk(ptr %team, i64 %owner, i64 %chunk)
+  %counted = add i32 %count, 1
+  br label %claim
+finished:
+  %idle = icmp eq i32 %count, 0
+  br i1 %idle, label %leave, label %report
+report:
+  %before = atomicrmw sub ptr %left.at, i32 %count acq_rel, align 4
+  %after = sub i32 %before, %count
+  %awaited = icmp eq i32 %after, -2147483648
+  br i1 %awaited, label %signal, label %leave
+signal:
+  %mutex = getelementptr %bough.team, ptr %team, i64 0, i32 29
+  %condition = getelementptr %bough.team, ptr %team, i64 0, i32 30
+  %s0 = call i32 @pthread_mutex_lock(ptr %mutex)
+  %s1 = call i32 @pthread_cond_signal(ptr %condition)
+  %s2 = call i32 @pthread_mutex_unlock(ptr %mutex)
+  br label %leave
+leave:
+  %k.next = add i64 %k, 1
+  %more = icmp ult i64 %k.next, %threads
+  br i1 %more, label %visit, label %done
+done:
+  ret void
+}
+
+; ---------------------------------------------------------------------------------------------------------------- workers
+
+; Whether the worker has nothing to do: same epoch in its ticket, no wake-up since, not stopped.
+define internal i1 @bough_team_idle(ptr %team, ptr %slot, i64 %epoch, i32 %wakes) nounwind {
+  %ticket = load atomic i64, ptr %slot monotonic, align 8
+  %now = lshr i64 %ticket, 32
+  %same = icmp eq i64 %now, %epoch
+  %wakes.at = getelementptr %bough.team, ptr %team, i64 0, i32 19
+  %wakes.now = load atomic i32, ptr %wakes.at monotonic, align 4
+  %unwoken = icmp eq i32 %wakes.now, %wakes
+  %stop.at = getelementptr %bough.team, ptr %team, i64 0, i32 20
+  %stop = load atomic i32, ptr %stop.at monotonic, align 4
+  %going = icmp eq i32 %stop, 0
+  %a = and i1 %same, %unwoken
+  %b = and i1 %a, %going
+  ret i1 %b
+}
+
+define internal void @bough_team_sleep(ptr %team, ptr %slot, i64 %epoch) nounwind {
+entry:
+  %mutex = getelementptr %bough.team, ptr %team, i64 0, i32 27
+  %condition = getelementptr %bough.team, ptr %team, i64 0, i32 28
+  %sleepers.at = getelementptr %bough.team, ptr %team, i64 0, i32 18
+  %wakes.at = getelementptr %bough.team, ptr %team, i64 0, i32 19
+  %s0 = call i32 @pthread_mutex_lock(ptr %mutex)
+  %wakes = load atomic i32, ptr %wakes.at monotonic, align 4
+  %before = atomicrmw add ptr %sleepers.at, i32 1 seq_cst, align 4
+  fence seq_cst
+  br label %check
+check:
+  %idle = call i1 @bough_team_idle(ptr %team, ptr %slot, i64 %epoch, i32 %wakes)
+  br i1 %idle, label %wait, label %awake
+wait:
+  %s1 = call i32 @pthread_cond_wait(ptr %condition, ptr %mutex)
+  br label %check
+awake:
+  %after = atomicrmw sub ptr %sleepers.at, i32 1 seq_cst, align 4
+  %s2 = call i32 @pthread_mutex_unlock(ptr %mutex)
+  ret void
+}
+
+; Wakes the sleeping workers; never blocks.
+define internal void @bough_team_wake(ptr %team) nounwind {
+entry:
+  %mutex = getelementptr %bough.team, ptr %team, i64 0, i32 27
+  %condition = getelementptr %bough.team, ptr %team, i64 0, i32 28
+  %wakes.at = getelementptr %bough.team, ptr %team, i64 0, i32 19
+  %s0 = atomicrmw add ptr %wakes.at, i32 1 seq_cst, align 4
+  %held = call i32 @pthread_mutex_trylock(ptr %mutex)
+  %s1 = call i32 @pthread_cond_broadcast(ptr %condition)
+  %mine = icmp eq i32 %held, 0
+  br i1 %mine, label %unlock, label %done
+unlock:
+  %s2 = call i32 @pthread_mutex_unlock(ptr %mutex)
+  br label %done
+done:
+  ret void
+}
+
+; Works until the team is stopped: looks at its ticket for a bounded time after the last phase, then sleeps.
+define internal void @bough_team_work(ptr %team, ptr %slot, i64 %self) nounwind {
+entry:
+  %spin.at = getelementptr %bough.team, ptr %team, i64 0, i32 1
+  %spin = load i64, ptr %spin.at
+  %stop.at = getelementptr %bough.team, ptr %team, i64 0, i32 20
+  br label %watch
+watch:
+  %epoch = phi i64 [ 0, %entry ], [ %epoch, %sleep ], [ %current, %work ]
+  %since = call i64 @bough_team_clock()
+  br label %look
+look:
+  %turns = phi i32 [ 0, %watch ], [ %turns.next, %rest ], [ 0, %timed ]
+  %ticket = load atomic i64, ptr %slot acquire, align 8
+  %current = lshr i64 %ticket, 32
+  %changed = icmp ne i64 %current, %epoch
+  br i1 %changed, label %work, label %unchanged
+work:
+  call void @bough_team_drain(ptr %team, i64 %self)
+  br label %watch
+unchanged:
+  %stop = load atomic i32, ptr %stop.at acquire, align 4
+  %stopped = icmp ne i32 %stop, 0
+  br i1 %stopped, label %done, label %count
+count:
+  %turns.next = add i32 %turns, 1
+  %many = icmp uge i32 %turns.next, 32
+  br i1 %many, label %timed, label %rest
+rest:
+  call void @bough_team_pause()
+  br label %look
+timed:
+  %now = call i64 @bough_team_clock()
+  %waited = sub i64 %now, %since
+  %long = icmp uge i64 %waited, %spin
+  br i1 %long, label %sleep, label %look
+sleep:
+  call void @bough_team_sleep(ptr %team, ptr %slot, i64 %epoch)
+  br label %watch
+done:
+  ret void
+}
+
+define internal ptr @bough_team_thread(ptr %slot) nounwind {
+  %team.at = getelementptr %bough.slot, ptr %slot, i64 0, i32 1
+  %team = load ptr, ptr %team.at
+  %self.at = getelementptr %bough.slot, ptr %slot, i64 0, i32 2
+  %self = load i64, ptr %self.at
+  call void @bough_team_work(ptr %team, ptr %slot, i64 %self)
+  ret ptr null
+}
+
+; ----------------------------------------------------------------------------------------------------------------- caller
+
+define internal void @bough_team_stop(ptr %team) nounwind {
+  %stop.at = getelementptr %bough.team, ptr %team, i64 0, i32 20
+  store atomic i32 1, ptr %stop.at seq_cst, align 4
+  fence seq_cst
+  %sleepers.at = getelementptr %bough.team, ptr %team, i64 0, i32 18
+  %sleepers = load atomic i32, ptr %sleepers.at seq_cst, align 4
+  %some = icmp ne i32 %sleepers, 0
+  br i1 %some, label %wake, label %done
+wake:
+  %mutex = getelementptr %bough.team, ptr %team, i64 0, i32 27
+  %condition = getelementptr %bough.team, ptr %team, i64 0, i32 28
+  %s0 = call i32 @pthread_mutex_lock(ptr %mutex)
+  %s1 = call i32 @pthread_cond_broadcast(ptr %condition)
+  %s2 = call i32 @pthread_mutex_unlock(ptr %mutex)
+  br label %done
+done:
+  ret void
+}
+
+; Waits until every chunk is reported: looks for a bounded time, then sleeps, so that an idle core can take the worker.
+define internal void @bough_team_join(ptr %team) nounwind {
+entry:
+  %left.at = getelementptr %bough.team, ptr %team, i64 0, i32 16
+  %soon = load atomic i32, ptr %left.at acquire, align 4
+  %ready = icmp eq i32 %soon, 0
+  br i1 %ready, label %done, label %begin
+begin:
+  %spin.at = getelementptr %bough.team, ptr %team, i64 0, i32 1
+  %spin = load i64, ptr %spin.at
+  %since = call i64 @bough_team_clock()
+  br label %look
+look:
+  %turns = phi i32 [ 0, %begin ], [ %turns.next, %count ], [ 0, %timed ]
+  call void @bough_team_pause()
+  %left = load atomic i32, ptr %left.at acquire, align 4
+  %finished = icmp eq i32 %left, 0
+  br i1 %finished, label %done, label %count
+count:
+  %turns.next = add i32 %turns, 1
+  %many = icmp uge i32 %turns.next, 32
+  br i1 %many, label %timed, label %look
+timed:
+  %now = call i64 @bough_team_clock()
+  %waited = sub i64 %now, %since
+  %long = icmp uge i64 %waited, %spin
+  br i1 %long, label %sleep, label %look
+sleep:
+  %mutex = getelementptr %bough.team, ptr %team, i64 0, i32 29
+  %condition = getelementptr %bough.team, ptr %team, i64 0, i32 30
+  %s0 = call i32 @pthread_mutex_lock(ptr %mutex)
+  %marked = atomicrmw or ptr %left.at, i32 -2147483648 acq_rel, align 4
+  br label %check
+check:
+  %now.left = load atomic i32, ptr %left.at acquire, align 4
+  %over = icmp eq i32 %now.left, -2147483648
+  br i1 %over, label %awake, label %wait
+wait:
+  %s1 = call i32 @pthread_cond_wait(ptr %condition, ptr %mutex)
+  br label %check
+awake:
+  %s2 = call i32 @pthread_mutex_unlock(ptr %mutex)
+  br label %done
+done:
+  ret void
+}
+
+define void @bough_team_parallel(ptr %team, ptr %fn, ptr %frame, i64 %n) nounwind {
+entry:
+  %some = icmp sgt i64 %n, 0
+  br i1 %some, label %choose, label %done
+choose:
+  %alone = icmp eq ptr %team, null
+  %single = icmp eq i64 %n, 1
+  %serial = or i1 %alone, %single
+  br i1 %serial, label %one, label %phase
+one:
+  %i = phi i64 [ 0, %choose ], [ %i.next, %one ]
+  call void %fn(ptr %frame, i64 %i)
+  %i.next = add i64 %i, 1
+  %more = icmp ult i64 %i.next, %n
+  br i1 %more, label %one, label %done
+phase:
+  %threads = load i64, ptr %team
+  %limit = mul i64 %threads, 65535
+  %large = icmp ugt i64 %n, %limit
+  br i1 %large, label %grouped, label %divide
+grouped:
+  %n.less = sub i64 %n, 1
+  %size.less = udiv i64 %n.less, %limit
+  %size.large = add i64 %size.less, 1
+  %chunks.less = udiv i64 %n.less, %size.large
+  %chunks.large = add i64 %chunks.less, 1
+  br label %divide
+divide:
+  %size = phi i64 [ 1, %phase ], [ %size.large, %grouped ]
+  %chunks = phi i64 [ %n, %phase ], [ %chunks.large, %grouped ]
+  %chunks32 = trunc i64 %chunks to i32
+  %threads32 = trunc i64 %threads to i32
+  %share32 = udiv i32 %chunks32, %threads32
+  %even32 = mul i32 %share32, %threads32
+  %extra32 = sub i32 %chunks32, %even32
+  %share = zext i32 %share32 to i64
+  %extra = zext i32 %extra32 to i64
+  %fn.at = getelementptr %bough.team, ptr %team, i64 0, i32 8
+  store ptr %fn, ptr %fn.at
+  %frame.at = getelementptr %bough.team, ptr %team, i64 0, i32 9
+  store ptr %frame, ptr %frame.at
+  %n.at = getelementptr %bough.team, ptr %team, i64 0, i32 10
+  store i64 %n, ptr %n.at
+  %size.at = getelementptr %bough.team, ptr %team, i64 0, i32 11
+  store i64 %size, ptr %size.at
+  %share.at = getelementptr %bough.team, ptr %team, i64 0, i32 12
+  store i64 %share, ptr %share.at
+  %extra.at = getelementptr %bough.team, ptr %team, i64 0, i32 13
+  store i64 %extra, ptr %extra.at
+  %epoch.at = getelementptr %bough.team, ptr %team, i64 0, i32 14
+  %epoch.before = load i64, ptr %epoch.at
+  %epoch = add i64 %epoch.before, 1
+  store i64 %epoch, ptr %epoch.at
+  %tag = shl i64 %epoch, 32
+  %left.at = getelementptr %bough.team, ptr %team, i64 0, i32 16
+  store atomic i32 %chunks32, ptr %left.at monotonic, align 4
+  %slots.at = getelementptr %bough.team, ptr %team, i64 0, i32 2
+  %slots = load ptr, ptr %slots.at
+  br label %publish
+publish:
+  ; The workers' tickets first, the caller's own last.
+  %above = phi i64 [ %threads, %divide ], [ %t, %publish ]
+  %t = sub i64 %above, 1
+  %longer = icmp ult i64 %t, %extra
+  %bonus = zext i1 %longer to i64
+  %end = add i64 %share, %bonus
+  %ticket = or i64 %tag, %end
+  %slot = getelementptr %bough.slot, ptr %slots, i64 %t
+  store atomic i64 %ticket, ptr %slot release, align 8
+  %others = icmp ne i64 %t, 0
+  br i1 %others, label %publish, label %published
+published:
+  fence seq_cst
+  %sleepers.at = getelementptr %bough.team, ptr %team, i64 0, i32 18
+  %sleepers = load atomic i32, ptr %sleepers.at monotonic, align 4
+  %asleep = icmp ne i32 %sleepers, 0
+  br i1 %asleep, label %wake, label %work
+wake:
+  call void @bough_team_wake(ptr %team)
+  br label %work
+work:
+  call void @bough_team_drain(ptr %team, i64 0)
+  call void @bough_team_join(ptr %team)
+  br label %done
+done:
+  ret void
+}
+
+; A member of an OpenMP team: number 0 runs the host program, the others work until it has ended.
+define internal void @bough_team_member(ptr %team) nounwind {
+entry:
+  %number.at = getelementptr %bough.team, ptr %team, i64 0, i32 4
+  %number.of = load ptr, ptr %number.at
+  %number = call i32 %number.of()
+  %self = zext i32 %number to i64
+  %host = icmp eq i64 %self, 0
+  br i1 %host, label %lead, label %follow
+lead:
+  %entry.at = getelementptr %bough.team, ptr %team, i64 0, i32 22
+  %function = load ptr, ptr %entry.at
+  %buffers.at = getelementptr %bough.team, ptr %team, i64 0, i32 23
+  %buffers = load ptr, ptr %buffers.at
+  %scalars.at = getelementptr %bough.team, ptr %team, i64 0, i32 24
+  %scalars = load ptr, ptr %scalars.at
+  %status = call i32 %function(ptr %buffers, ptr %scalars, ptr %team)
+  %status.at = getelementptr %bough.team, ptr %team, i64 0, i32 25
+  store i32 %status, ptr %status.at
+  call void @bough_team_stop(ptr %team)
+  br label %done
+follow:
+  %threads = load i64, ptr %team
+  %known = icmp ult i64 %self, %threads
+  br i1 %known, label %work, label %done
+work:
+  %slots.at = getelementptr %bough.team, ptr %team, i64 0, i32 2
+  %slots = load ptr, ptr %slots.at
+  %slot = getelementptr %bough.slot, ptr %slots, i64 %self
+  call void @bough_team_work(ptr %team, ptr %slot, i64 %self)
+  br label %done
+done:
+  ret void
+}
+
+define i32 @bough_team_run(ptr %team, ptr %function, ptr %buffers, ptr %scalars) nounwind {
+entry:
+  %alone = icmp eq ptr %team, null
+  br i1 %alone, label %serial, label %try
+try:
+  %busy.at = getelementptr %bough.team, ptr %team, i64 0, i32 6
+  %busy = atomicrmw xchg ptr %busy.at, i32 1 acquire, align 4
+  %taken = icmp ne i32 %busy, 0
+  br i1 %taken, label %serial, label %enter
+serial:
+  %status.serial = call i32 %function(ptr %buffers, ptr %scalars, ptr null)
+  ret i32 %status.serial
+enter:
+  %openmp.at = getelementptr %bough.team, ptr %team, i64 0, i32 3
+  %openmp = load ptr, ptr %openmp.at
+  %own = icmp eq ptr %openmp, null
+  br i1 %own, label %ours, label %theirs
+ours:
+  %sleepers.at = getelementptr %bough.team, ptr %team, i64 0, i32 18
+  %sleepers = load atomic i32, ptr %sleepers.at monotonic, align 4
+  %asleep = icmp ne i32 %sleepers, 0
+  br i1 %asleep, label %wake, label %call
+wake:
+  call void @bough_team_wake(ptr %team)
+  br label %call
+call:
+  %status.ours = call i32 %function(ptr %buffers, ptr %scalars, ptr %team)
+  br label %leave
+theirs:
+  %entry.at = getelementptr %bough.team, ptr %team, i64 0, i32 22
+  store ptr %function, ptr %entry.at
+  %buffers.at = getelementptr %bough.team, ptr %team, i64 0, i32 23
+  store ptr %buffers, ptr %buffers.at
+  %scalars.at = getelementptr %bough.team, ptr %team, i64 0, i32 24
+  store ptr %scalars, ptr %scalars.at
+  %stop.at = getelementptr %bough.team, ptr %team, i64 0, i32 20
+  store atomic i32 0, ptr %stop.at monotonic, align 4
+  %threads = load i64, ptr %team
+  %threads32 = trunc i64 %threads to i32
+  call void %openmp(ptr @bough_team_member, ptr %team, i32 %threads32, i32 0)
+  %status.at = getelementptr %bough.team, ptr %team, i64 0, i32 25
+  %status.theirs = load i32, ptr %status.at
+  br label %leave
+leave:
+  %status = phi i32 [ %status.ours, %call ], [ %status.theirs, %theirs ]
+  store atomic i32 0, ptr %busy.at release, align 4
+  ret i32 %status
+}
+
+; ---------------------------------------------------------------------------------------------------- creation and the end
+
+define internal ptr @bough_team_allocate(i32 %threads, i64 %spin_ns) nounwind {
+entry:
+  %at = alloca ptr, align 8
+  %team.size = ptrtoint ptr getelementptr (%bough.team, ptr null, i64 1) to i64
+  %team.failed = call i32 @posix_memalign(ptr %at, i64 128, i64 %team.size)
+  %team.ok = icmp eq i32 %team.failed, 0
+  br i1 %team.ok, label %slots, label %nothing
+slots:
+  %team = load ptr, ptr %at
+  %positive = icmp sgt i32 %threads, 1
+  %count32 = select i1 %positive, i32 %threads, i32 1
+  %count = zext i32 %count32 to i64
+  %slots.size = mul i64 %count, 128
+  %slots.failed = call i32 @posix_memalign(ptr %at, i64 128, i64 %slots.size)
+  %slots.ok = icmp eq i32 %slots.failed, 0
+  br i1 %slots.ok, label %fill, label %release
+release:
+  call void @free(ptr %team)
+  br label %nothing
+nothing:
+  ret ptr null
+fill:
+  %slots.first = load ptr, ptr %at
+  call void @llvm.memset.p0.i64(ptr align 128 %team, i8 0, i64 %team.size, i1 false)
+  call void @llvm.memset.p0.i64(ptr align 128 %slots.first, i8 0, i64 %slots.size, i1 false)
+  store i64 %count, ptr %team
+  %micro = sdiv i64 %spin_ns, 1000
+  %spin.at = getelementptr %bough.team, ptr %team, i64 0, i32 1
+  store i64 %micro, ptr %spin.at
+  %slots.at = getelementptr %bough.team, ptr %team, i64 0, i32 2
+  store ptr %slots.first, ptr %slots.at
+  %m0 = getelementptr %bough.team, ptr %team, i64 0, i32 27
+  %c0 = getelementptr %bough.team, ptr %team, i64 0, i32 28
+  %m1 = getelementptr %bough.team, ptr %team, i64 0, i32 29
+  %c1 = getelementptr %bough.team, ptr %team, i64 0, i32 30
+  %s0 = call i32 @pthread_mutex_init(ptr %m0, ptr null)
+  %s1 = call i32 @pthread_cond_init(ptr %c0, ptr null)
+  %s2 = call i32 @pthread_mutex_init(ptr %m1, ptr null)
+  %s3 = call i32 @pthread_cond_init(ptr %c1, ptr null)
+  ret ptr %team
+}
+
+define ptr @bough_team_create(i32 %threads, i64 %spin_ns) nounwind {
+entry:
+  %team = call ptr @bough_team_allocate(i32 %threads, i64 %spin_ns)
+  %none = icmp eq ptr %team, null
+  br i1 %none, label %done, label %begin
+begin:
+  %count = load i64, ptr %team
+  %slots.at = getelementptr %bough.team, ptr %team, i64 0, i32 2
+  %slots = load ptr, ptr %slots.at
+  br label %next
+next:
+  %i = phi i64 [ 1, %begin ], [ %i.next, %started ]
+  %more = icmp ult i64 %i, %count
+  br i1 %more, label %start, label %done
+start:
+  %slot = getelementptr %bough.slot, ptr %slots, i64 %i
+  %team.at = getelementptr %bough.slot, ptr %slot, i64 0, i32 1
+  store ptr %team, ptr %team.at
+  %self.at = getelementptr %bough.slot, ptr %slot, i64 0, i32 2
+  store i64 %i, ptr %self.at
+  %handle.at = getelementptr %bough.slot, ptr %slot, i64 0, i32 3
+  %failed = call i32 @pthread_create(ptr %handle.at, ptr null, ptr @bough_team_thread, ptr %slot)
+  %ok = icmp eq i32 %failed, 0
+  br i1 %ok, label %started, label %short
+started:
+  %i.next = add i64 %i, 1
+  br label %next
+short:
+  ; The system gives no more threads: start over with those it gave.
+  %fewer = trunc i64 %i to i32
+  call void @bough_team_destroy_first(ptr %team, i64 %i)
+  %again = call ptr @bough_team_create(i32 %fewer, i64 %spin_ns)
+  ret ptr %again
+done:
+  ret ptr %team
+}
+
+define ptr @bough_team_create_openmp(i32 %threads, i64 %spin_ns, ptr %parallel, ptr %number) nounwind {
+entry:
+  %team = call ptr @bough_team_allocate(i32 %threads, i64 %spin_ns)
+  %none = icmp eq ptr %team, null
+  br i1 %none, label %done, label %fill
+fill:
+  %parallel.at = getelementptr %bough.team, ptr %team, i64 0, i32 3
+  store ptr %parallel, ptr %parallel.at
+  %number.at = getelementptr %bough.team, ptr %team, i64 0, i32 4
+  store ptr %number, ptr %number.at
+  br label %done
+done:
+  ret ptr %team
+}
+
+; Ends the workers 1 .. %count - 1 and frees the team.
+define internal void @bough_team_destroy_first(ptr %team, i64 %count) nounwind {
+entry:
+  call void @bough_team_stop(ptr %team)
+  %slots.at = getelementptr %bough.team, ptr %team, i64 0, i32 2
+  %slots = load ptr, ptr %slots.at
+  br label %next
+next:
+  %i = phi i64 [ 1, %entry ], [ %i.next, %join ]
+  %more = icmp ult i64 %i, %count
+  br i1 %more, label %join, label %free
+join:
+  %handle.at = getelementptr %bough.slot, ptr %slots, i64 %i, i32 3
+  %handle = load i64, ptr %handle.at
+  %s0 = call i32 @pthread_join(i64 %handle, ptr null)
+  %i.next = add i64 %i, 1
+  br label %next
+free:
+  %m0 = getelementptr %bough.team, ptr %team, i64 0, i32 27
+  %c0 = getelementptr %bough.team, ptr %team, i64 0, i32 28
+  %m1 = getelementptr %bough.team, ptr %team, i64 0, i32 29
+  %c1 = getelementptr %bough.team, ptr %team, i64 0, i32 30
+  %s1 = call i32 @pthread_cond_destroy(ptr %c0)
+  %s2 = call i32 @pthread_mutex_destroy(ptr %m0)
+  %s3 = call i32 @pthread_cond_destroy(ptr %c1)
+  %s4 = call i32 @pthread_mutex_destroy(ptr %m1)
+  call void @free(ptr %slots)
+  call void @free(ptr %team)
+  ret void
+}
+
+define void @bough_team_destroy(ptr %team) nounwind {
+entry:
+  %none = icmp eq ptr %team, null
+  br i1 %none, label %done, label %kind
+kind:
+  %openmp.at = getelementptr %bough.team, ptr %team, i64 0, i32 3
+  %openmp = load ptr, ptr %openmp.at
+  %own = icmp eq ptr %openmp, null
+  %threads = load i64, ptr %team
+  %count = select i1 %own, i64 %threads, i64 1
+  call void @bough_team_destroy_first(ptr %team, i64 %count)
+  br label %done
+done:
+  ret void
+}

@@ -1,0 +1,135 @@
+"""The thread teams of this process: one for each provider and number of threads, started when first needed.
+
+`own` threads come from POSIX threads and sleep soon after the last phase; `openmp` borrows the OpenMP runtime that the process
+has loaded already (torch's). Both run the protocol of `team.ll`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import threading
+from dataclasses import dataclass
+from importlib import resources
+from typing import Literal
+
+from bough.base.errors import CompileError
+from bough.runtime.loader import LoadedObject
+
+Provider = Literal["own", "openmp"]
+SPIN_MICROSECONDS = 50
+# Instruction set -> the intrinsic that tells the core that this thread spins, and its arguments.
+_PAUSE = {"x86_64": ("llvm.x86.sse2.pause", "", ""), "aarch64": ("llvm.aarch64.isb", "i32", "i32 15")}
+_ABI = 1
+
+
+def team_text(architecture: str) -> str:
+    """The thread team as LLVM IR text, with the spin hint of a processor ("x86_64", "aarch64", ...) filled in."""
+    text = resources.files("bough.runtime").joinpath("team.ll").read_text(encoding="utf-8")
+    if architecture not in _PAUSE:
+        return text
+    name, types, arguments = _PAUSE[architecture]
+    return text.replace("  ; pause\n", f"  call void @{name}({arguments})\n") + f"\ndeclare void @{name}({types})\n"
+
+
+def default_threads() -> int:
+    """The number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(slots=True)
+class Team:
+    """A team, shared by all compiled functions. `pointer` is 0 until `start`, and again in the child after a fork."""
+
+    provider: Provider
+    threads: int
+    spin_us: int
+    pointer: int = 0
+
+    def start(self, program: LoadedObject) -> int:
+        """The pointer to hand to compiled code, from an object whose `team.ll` has the right version."""
+        with _LOCK:
+            if not self.pointer and self.threads > 1:
+                self.pointer = self._create(program)
+            return self.pointer
+
+    def _create(self, program: LoadedObject) -> int:
+        spin = ctypes.c_int64(self.spin_us * 1000)
+        if self.provider == "own":
+            create = program.function("bough_team_create", ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64)
+            pointer = create(self.threads, spin)
+        else:
+            parallel, number = find_openmp()
+            pointers = (ctypes.c_void_p, ctypes.c_void_p)
+            create = program.function(
+                "bough_team_create_openmp", ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, *pointers
+            )
+            pointer = create(self.threads, spin, parallel, number)
+        program.keep()
+        return int(pointer or 0)
+
+
+def team(
+    provider: Provider = "own", threads: int | None = None, spin_us: int = SPIN_MICROSECONDS, abi: int = _ABI
+) -> Team:
+    """The team of this process with these properties; not started yet. Teams of different layouts (`abi`) are kept apart."""
+    count = default_threads() if threads is None else max(1, threads)
+    with _LOCK:
+        return _TEAMS.setdefault((provider, count, spin_us, abi), Team(provider, count, spin_us))
+
+
+def team_of(
+    program: LoadedObject, provider: Provider = "own", threads: int | None = None, spin_us: int = SPIN_MICROSECONDS
+) -> Team:
+    """The team that an object's functions can use."""
+    return team(provider, threads, spin_us, program.function("bough_team_abi", ctypes.c_int32)())
+
+
+def find_openmp() -> tuple[int, int]:
+    """The addresses of GOMP_parallel and omp_get_thread_num in the OpenMP runtime that this process has loaded, torch's
+    where there are several. Raises `CompileError` where there is none."""
+    for path in _loaded_openmp():
+        try:
+            library = ctypes.CDLL(path)
+            addresses = [
+                ctypes.cast(symbol, ctypes.c_void_p).value for symbol in (library.GOMP_parallel, library.omp_get_thread_num)
+            ]
+        except (OSError, AttributeError):
+            continue
+        if addresses[0] and addresses[1]:
+            return addresses[0], addresses[1]
+    raise CompileError(
+        "no OpenMP runtime is loaded in this process",
+        code="BGH-RT-001",
+        because="the thread team was asked to borrow one",
+        advice="import torch first, or use the team of Bough's own threads (BOUGH_TEAM=own)",
+    )
+
+
+def _loaded_openmp() -> list[str | None]:
+    """Files mapped into this process that look like an OpenMP runtime; None stands for the process's own symbols."""
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
+            found = set(re.findall(r"(/\S.*/lib[gi]?omp[^/\n]*\.so[^/\n]*)$", maps.read(), re.MULTILINE))
+    except OSError:
+        return [None]
+    return [*sorted(found, key=lambda path: ("torch" not in path, path)), None]
+
+
+_LOCK = threading.Lock()
+_TEAMS: dict[tuple[Provider, int, int, int], Team] = {}
+
+
+def _forget_after_fork() -> None:
+    """The threads did not come along into the child: start anew when needed."""
+    global _LOCK
+    _LOCK = threading.Lock()
+    for team in _TEAMS.values():
+        team.pointer = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)
