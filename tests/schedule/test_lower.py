@@ -1,0 +1,108 @@
+"""Every schedule of a kernel means what the kernel means: the loops are run and compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bough.graph_passes.normalize import normalize
+from bough.ir import loops
+from bough.ir.dtypes import F32
+from bough.ir.expr import Extent, Var
+from bough.ir.interpret_kernel import run_kernel
+from bough.ir.interpret_loops import run_loops
+from bough.ir.kernel import Kernel, Operand
+from bough.ops import infer, lower
+from bough.ir.program import TensorType
+from bough.pipeline.assemble import element_count
+from bough.schedule.decisions import Block, Order, Pack, Schedule, Serial, Stage, Tile, Unroll, Use, Vectorize, parse_schedule
+from bough.schedule.lower import lower_kernel
+from bough.schedule.pack import pack_constant, pack_operands
+from bough.search.heuristic import Context, Heuristic
+from bough.targets import TARGETS
+
+AVX512 = TARGETS["avx512"]
+INSTRUCTIONS = {i.name: i.kernel for i in AVX512.instructions}
+
+
+def kernel_of(op: str, *shapes: tuple[Extent, ...], **attributes: object) -> Kernel:
+    types = [TensorType(F32, s) for s in shapes]
+    (result,) = infer(op, types, attributes)
+    operands = [Operand(f"x{n}", F32, s) for n, s in enumerate(shapes)]
+    (kernel,) = lower(op, operands, (Operand("y", result.dtype, result.shape),), attributes)
+    return normalize(kernel)
+
+
+def check(kernel: Kernel, schedule: Schedule, seed: int = 0, **sizes: int) -> None:
+    """Runs packing and loops and compares with the kernel."""
+    rng = np.random.default_rng(seed)
+    arrays = {
+        i.name: rng.standard_normal([sizes[e.name] if isinstance(e, Var) else int(e) for e in i.shape]).astype(np.float32)
+        for i in kernel.inputs
+    }
+    expected = run_kernel(kernel, arrays, sizes)
+    packed, after = pack_operands(kernel, schedule, "k")
+    for p in packed:
+        made = run_kernel(p.copy, arrays, sizes)[p.operand.name]
+        if not sizes:
+            np.testing.assert_array_equal(made, pack_constant(p, kernel, arrays[p.source.name]))
+        arrays[p.operand.name] = made
+    operands = {o.name: o for o in (*after.inputs, *after.outputs)}
+    params = tuple(loops.Buffer(n, o.dtype, (element_count(o.shape),)) for n, o in operands.items())
+    function = loops.Function("main", tuple(sizes), params, lower_kernel(after, schedule))
+    buffers = {n: arrays[n].reshape(-1).copy() if n in arrays else np.zeros(expected[n].size, np.float32) for n in operands}
+    run_loops(function, buffers, sizes, INSTRUCTIONS)
+    for name, value in expected.items():
+        np.testing.assert_allclose(buffers[name].reshape(value.shape), value, rtol=2e-5, atol=2e-5)
+
+
+LINEAR = kernel_of("linear", (5, 7), (37, 7), (37,))
+I, J, K = (a.name for a in LINEAR.axes)
+
+SCHEDULES = [
+    Schedule(),
+    Schedule((Serial(), Vectorize(J, 16))),
+    Schedule((Pack(1, J, 32), Vectorize(J, 16, 2), Tile(I, 2), Order((J, I)), Use("total", "avx512.fma"))),
+    Schedule((Pack(1, J, 32), Vectorize(J, 16, 2), Tile(I, 4), Order((J, I)), Unroll(K, 3), Stage(), Block(I, 2))),
+    Schedule((Pack(1, J, 16), Vectorize(J, 16), Tile(I, 3), Block(J, 2), Unroll(K, 2), Use("total", "avx512.fma"))),
+    Schedule((Vectorize(K, 4, 1), Tile(I, 2), Tile(J, 1))),
+    Schedule((Vectorize(K, 2, 2),)),
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=range(len(SCHEDULES)))
+def test_schedules_of_a_product(schedule: Schedule):
+    assert parse_schedule(str(schedule)) == schedule
+    check(LINEAR, schedule)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 7, 8, 13])
+def test_one_schedule_for_every_batch(batch: int):
+    kernel = kernel_of("linear", (Var("batch"), 6), (20, 6), (20,))
+    i, j, _ = (a.name for a in kernel.axes)
+    check(kernel, Schedule((Pack(1, j, 16), Vectorize(j, 16), Tile(i, 6), Order((j, i)), Use("total", "avx512.fma"))), batch=batch)
+    check(kernel, Schedule((Pack(1, j, 16), Vectorize(j, 16), Tile(i, 4), Block(i, 2), Stage())), batch=batch)
+
+
+CASES = {
+    "linear": kernel_of("linear", (3, 40), (33, 40), (33,)),
+    "one row": kernel_of("linear", (1, 40), (70, 40), (70,)),
+    "one output": kernel_of("linear", (5, 40), (1, 40), (1,)),
+    "matmul": kernel_of("matmul", (2, 5, 9), (2, 9, 18)),
+    "transposed product": kernel_of("matmul", (9, 9), (9, 2)),
+    "relu": kernel_of("relu", (3, 1, 50)),
+    "row sum": kernel_of("reduce_sum", (5, 35), axes=(1,), keep=False),
+    "column sum": kernel_of("reduce_sum", (5, 35), axes=(0,), keep=False),
+    "row max": kernel_of("reduce_max", (3, 2, 19), axes=(1, 2), keep=False),
+    "permute": kernel_of("permute", (3, 4, 5), order=(2, 0, 1)),
+    "empty": kernel_of("linear", (0, 4), (5, 4), (5,)),
+    "nothing to sum": kernel_of("linear", (3, 0), (5, 0), (5,)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("constant", [True, False])
+def test_heuristic_schedules(name: str, constant: bool):
+    kernel = CASES[name]
+    constants = frozenset(i.name for i in kernel.inputs[1:]) if constant else frozenset()
+    check(kernel, Heuristic().choose(kernel, Context(AVX512, 4, constants, {})))
