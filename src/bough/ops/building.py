@@ -32,6 +32,11 @@ def load(operand: Operand, *index: Expr | int) -> Expr:
     return cast(Load(operand.name, tuple(as_expr(i) for i in index), operand.dtype), compute_type(operand.dtype))
 
 
+def move(operand: Operand, index: Sequence[Expr]) -> Load:
+    """One element as it is: where nothing is computed, 16-bit floats need not be widened."""
+    return Load(operand.name, tuple(index), operand.dtype)
+
+
 def cast(value: Expr, dtype: DType) -> Expr:
     """The value in `dtype`; the same expression where it has that type."""
     if value.dtype == dtype:
@@ -162,3 +167,13 @@ def broadcast(shapes: Sequence[Sequence[Extent]], op: str) -> tuple[Extent, ...]
             elif isinstance(have, int) and isinstance(e, int) and e not in (1, have):
                 raise InternalError(f"{op}: shapes {[tuple(map(str, s)) for s in shapes]} do not broadcast")
     return tuple(result)
+
+
+def per_dimension(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
+    """A number per spatial dimension, from one for all or one for each."""
+    given = (value,) if isinstance(value, int) else tuple(value)
+    if len(given) == 1:
+        given *= rank
+    if len(given) != rank:
+        raise InternalError(f"{value} does not give a number for each of {rank} dimensions")
+    return given

@@ -17,6 +17,7 @@ from bough.ops.building import (
     cast,
     kernel,
     load,
+    move,
     normal_axis,
     point,
     store,
@@ -31,10 +32,6 @@ def position(index: Expr, size: Extent, *, wrap: bool) -> Expr:
     if wrap:
         at = select(apply("lt", at, ZERO), add(at, as_expr(size)), at)
     return minimum(maximum(at, 0), last)
-
-
-def _move(x: Operand, index: Sequence[Expr]) -> Load:
-    return Load(x.name, tuple(index), x.dtype)
 
 
 # --- take, embedding ---
@@ -58,7 +55,7 @@ def _take(name: str, signature: str, summary: str, wrap: bool) -> Operator:
         i = point(over)
         end = axis + len(indices.shape)
         at = position(load(indices, *i[axis:end]), x.shape[axis], wrap=wrap)
-        return (kernel(name, over, args, results, [store(y, i, _move(x, (*i[:axis], at, *i[end:])))]),)
+        return (kernel(name, over, args, results, [store(y, i, move(x, (*i[:axis], at, *i[end:])))]),)
 
     return Operator(name, signature, summary, infer, evaluate, lower)
 
@@ -86,7 +83,7 @@ def _take_at_lower(args: Operands, results: Sequence[Operand], attributes: Attri
     over = axes("i", y.shape)
     i = point(over)
     # The host knows the position (a loop's index), so it needs no clamp and stays affine.
-    element = _move(x, (*i[:axis], cast(load(at), I64), *i[axis:]))
+    element = move(x, (*i[:axis], cast(load(at), I64), *i[axis:]))
     return (kernel("take_at", over, args, results, [store(y, i, element)]),)
 
 

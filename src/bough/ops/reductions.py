@@ -110,7 +110,8 @@ def _reduction(
     return Operator(name, "(x) {axes, keep}", summary, infer, evaluate, lower)
 
 
-def _mean(total: Expr, count: Extent) -> Expr:
+def mean_of(total: Expr, count: Extent) -> Expr:
+    """A total divided by the number of its elements."""
     return apply("div", total, scalar(count if isinstance(count, int) else as_expr(count), total.dtype))
 
 
@@ -135,7 +136,7 @@ def _variance_evaluate(arrays: Arrays, attributes: Attributes, results: tuple[Te
 def variance_terms(element: Expr, box: Box) -> tuple[list[Statement], Expr, Expr]:
     """Statements for the mean and the sum of squared distances from it, in two passes, and both as locals."""
     sum_statement, total = reduce("total", "sum", box.reduced, element)
-    mean = _mean(total, box.count)
+    mean = mean_of(total, box.count)
     away = apply("sub", element, mean)
     square_statement, squares = reduce("squares", "sum", box.reduced, apply("mul", away, away))
     return [sum_statement, square_statement], mean, squares
@@ -234,7 +235,7 @@ def _truth(_: DType) -> DType:
 
 OPERATORS: tuple[Operator, ...] = (
     _reduction("reduce_sum", "sum; of integers and bools in i64", "sum", _wider, np.sum),
-    _reduction("reduce_mean", "sum divided by the number of elements", "sum", _same, np.mean, _mean),
+    _reduction("reduce_mean", "sum divided by the number of elements", "sum", _same, np.mean, mean_of),
     _reduction("reduce_max", "largest element, NaN if there is one", "max", _same, np.max, unit=-np.inf),
     _reduction("reduce_min", "smallest element, NaN if there is one", "min", _same, np.min, unit=np.inf),
     _reduction("reduce_prod", "product; of integers and bools in i64", "prod", _wider, np.prod),

@@ -12,7 +12,17 @@ from bough.ir.bfloat import from_bf16, to_bf16
 from bough.ir.dtypes import BF16
 from bough.ir.kernel import Kernel, Operand
 from bough.ir.program import TensorType
-from bough.ops import indexing, pointwise, products, reductions, views
+from bough.ops import (
+    attention,
+    convolution,
+    indexing,
+    normalization,
+    pointwise,
+    pooling,
+    products,
+    reductions,
+    views,
+)
 from bough.ops.operator import Array, Arrays, Attributes, Operands, Operator, Types
 
 FAMILIES: dict[str, tuple[Operator, ...]] = {
@@ -20,6 +30,10 @@ FAMILIES: dict[str, tuple[Operator, ...]] = {
     "Views": views.OPERATORS,
     "Reductions": reductions.OPERATORS,
     "Products": products.OPERATORS,
+    "Convolution": convolution.OPERATORS,
+    "Pooling": pooling.OPERATORS,
+    "Normalization": normalization.OPERATORS,
+    "Attention": attention.OPERATORS,
     "Indexing": indexing.OPERATORS,
 }
 

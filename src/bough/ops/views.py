@@ -11,7 +11,6 @@ from bough.ir.expr import (
     Const,
     Expr,
     Extent,
-    Load,
     add,
     apply,
     as_expr,
@@ -33,6 +32,7 @@ from bough.ops.building import (
     compute_type,
     guard,
     kernel,
+    move,
     normal_axis,
     number,
     plus,
@@ -72,11 +72,6 @@ def view(
         return (kernel(name, over, args, results, [store(y, i, value(x, i, attributes))]),)
 
     return Operator(name, signature, summary, infer, evaluate, lower)
-
-
-def move(x: Operand, index: Sequence[Expr]) -> Load:
-    """An element as it is: nothing is computed, so 16-bit floats are not widened."""
-    return Load(x.name, tuple(index), x.dtype)
 
 
 def concrete(result: TensorType) -> tuple[int, ...]:

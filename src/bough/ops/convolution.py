@@ -1,0 +1,208 @@
+"""Convolution in any number of spatial dimensions, as a product with affine indices.
+
+Padding, and the zeros between the elements of a transposed convolution's input, are written by a kernel of their own, so
+that the product never asks whether it is inside. Channels of a group are indexed by two axes (`group * size + member`), so
+grouped and depthwise convolutions need no division either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from string import ascii_lowercase as letters
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from bough.base.errors import InternalError
+from bough.ir.expr import Const, Expr, Extent, Var, add, apply, as_expr, as_extent, floordiv, mod, mul, sub
+from bough.ir.kernel import Axis, Kernel, Operand
+from bough.ir.program import TensorType
+from bough.ops.building import (
+    ZERO,
+    affine,
+    axes,
+    broadcast,
+    guard,
+    kernel,
+    load,
+    minus,
+    move,
+    number,
+    per_dimension,
+    plus,
+    point,
+    reduce,
+    store,
+    times,
+)
+from bough.ops.operator import Array, Arrays, Attributes, Operands, Operator, Types, present
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The attributes of a convolution, one number per spatial dimension."""
+
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    output_padding: tuple[int, ...]
+    groups: int
+    transposed: bool
+
+    @staticmethod
+    def of(a: Attributes, rank: int) -> Geometry:
+        return Geometry(
+            per_dimension(a.get("stride", 1), rank),
+            per_dimension(a.get("padding", 0), rank),
+            per_dimension(a.get("dilation", 1), rank),
+            per_dimension(a.get("output_padding", 0), rank),
+            a.get("groups", 1),
+            a.get("transposed", False),
+        )
+
+    def border(self, window: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Elements to add before and after each spatial dimension of the (zero-stuffed) input; negative: to drop."""
+        if not self.transposed:
+            return self.padding, self.padding
+        low = tuple(d * (r - 1) - p for d, r, p in zip(self.dilation, window, self.padding))
+        return low, tuple(a + b for a, b in zip(low, self.output_padding))
+
+    @property
+    def spread(self) -> tuple[int, ...]:
+        """Distance between elements of the input in the padded one."""
+        return self.stride if self.transposed else (1,) * len(self.stride)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Distance between windows over the padded input."""
+        return (1,) * len(self.stride) if self.transposed else self.stride
+
+
+def _window(w: Sequence[Extent]) -> tuple[int, ...]:
+    if not all(isinstance(e, int) for e in w):
+        raise InternalError("convolution: the size of the window must be known")
+    return tuple(e for e in w if isinstance(e, int))
+
+
+def _padded_shape(x: Sequence[Extent], g: Geometry, window: Sequence[int]) -> tuple[Extent, ...]:
+    low, high = g.border(window)
+    spatial = (
+        plus(e if s == 1 else plus(times((minus(e, 1), s)), 1), a + b)
+        for e, s, a, b in zip(x[2:], g.spread, low, high, strict=True)
+    )
+    return (*x[:2], *spatial)
+
+
+def _infer(types: Types, a: Attributes) -> tuple[TensorType, ...]:
+    x, w = present(types[0], "convolution"), present(types[1], "convolution")
+    rank = x.rank - 2
+    if rank < 1 or w.rank != x.rank:
+        raise InternalError(f"convolution: input of rank {x.rank}, weight of rank {w.rank}")
+    g, window = Geometry.of(a, rank), _window(w.shape[2:])
+    channels = w.shape[0] if g.transposed else times((w.shape[1], g.groups))
+    broadcast(((x.shape[1],), (channels,)), "convolution")
+    padded = _padded_shape(x.shape, g, window)
+    spatial = (
+        plus(as_extent(floordiv(as_expr(minus(e, d * (r - 1) + 1)), s)), 1)
+        for e, d, r, s in zip(padded[2:], g.dilation, window, g.steps)
+    )
+    return (TensorType(x.dtype, (x.shape[0], times((w.shape[1], g.groups)) if g.transposed else w.shape[0], *spatial)),)
+
+
+def _evaluate(arrays: Arrays, a: Attributes, results: tuple[TensorType, ...]) -> tuple[Array, ...]:
+    x, w = present(arrays[0], "convolution"), present(arrays[1], "convolution")
+    b = arrays[2] if len(arrays) > 2 else None
+    rank = x.ndim - 2
+    g = Geometry.of(a, rank)
+    window = w.shape[2:]
+    stuffed = np.zeros((*x.shape[:2], *((n - 1) * s + 1 for n, s in zip(x.shape[2:], g.spread))), x.dtype)
+    stuffed[(..., *(slice(None, None, s) for s in g.spread))] = x
+    low, high = g.border(window)
+    padded = np.pad(stuffed, [(0, 0), (0, 0), *((max(p, 0), max(q, 0)) for p, q in zip(low, high))])
+    inside = (slice(max(-p, 0), n - max(-q, 0)) for p, q, n in zip(low, high, padded.shape[2:]))
+    padded = padded[(..., *inside)]
+    if g.transposed:
+        grouped = w.reshape(g.groups, -1, *w.shape[1:])
+        weight = np.flip(np.swapaxes(grouped, 1, 2), tuple(range(3, 3 + rank)))
+    else:
+        weight = w.reshape(g.groups, -1, *w.shape[1:])
+    reach = tuple(d * (r - 1) + 1 for d, r in zip(g.dilation, window))
+    windows = sliding_window_view(padded, reach, tuple(range(2, 2 + rank)))
+    windows = windows[(..., *(slice(None, None, s) for s in g.steps), *(slice(None, None, d) for d in g.dilation))]
+    windows = windows.reshape(x.shape[0], g.groups, -1, *windows.shape[2:])
+    out, inner = letters[10 : 10 + rank], letters[20 : 20 + rank]
+    y = np.einsum(f"abc{out}{inner},bdc{inner}->abd{out}", windows, weight, optimize=True)
+    y = y.reshape(x.shape[0], -1, *y.shape[3:])
+    return (y if b is None else y + b.reshape(-1, *(1,) * rank),)
+
+
+def _pad(x: Operand, padded: Operand, g: Geometry, window: Sequence[int]) -> Kernel:
+    low, high = g.border(window)
+    over = axes("i", padded.shape)
+    i = point(over)
+    index, conditions = list(i), []
+    for d, (before, after, spread) in enumerate(zip(low, high, g.spread), 2):
+        at = sub(i[d], before)
+        conditions += [apply("ge", at, ZERO)] if before > 0 else []
+        conditions += [apply("eq", mod(at, spread), ZERO)] if spread > 1 else []
+        index[d] = floordiv(at, spread)
+        conditions += [apply("lt", index[d], as_expr(x.shape[d]))] if after > 0 else []
+    value = guard(conditions, move(x, index), number(0, x.dtype))
+    return kernel("convolution.padded", over, (x,), (padded,), [store(padded, i, value)])
+
+
+def _lower(args: Operands, results: Sequence[Operand], a: Attributes) -> tuple[Kernel, ...]:
+    x, w = present(args[0], "convolution"), present(args[1], "convolution")
+    b = args[2] if len(args) > 2 else None
+    (y,) = results
+    rank = len(x.shape) - 2
+    g, window = Geometry.of(a, rank), _window(w.shape[2:])
+    before: tuple[Kernel, ...] = ()
+    low, high = g.border(window)
+    if any((*low, *high)) or any(s != 1 for s in g.spread):
+        padded = Operand(f"{y.name}.padded", x.dtype, _padded_shape(x.shape, g, window))
+        before, x = (_pad(x, padded, g, window),), padded
+
+    inputs = as_extent(floordiv(as_expr(x.shape[1]), g.groups))
+    outputs = as_extent(floordiv(as_expr(y.shape[1]), g.groups))
+    batch, group, member = Axis("n0", y.shape[0]), Axis("g0", g.groups), Axis("o0", outputs)
+    spatial = axes("p", y.shape[2:])
+    channel, inside = Axis("c0", inputs), axes("r", window)
+
+    def at(axis: Axis) -> Expr:
+        return Const(0) if axis.extent == 1 else Var(axis.name)
+
+    out = affine((at(group), outputs), (at(member), 1))
+    source = affine((at(group), inputs), (at(channel), 1))
+    positions = [
+        add(mul(at(p), s), mul(at(r), d)) for p, r, s, d in zip(spatial, inside, g.steps, g.dilation, strict=True)
+    ]
+    if g.transposed:
+        weight = (source, at(member), *(sub(n - 1, at(r)) for n, r in zip(window, inside)))
+    else:
+        weight = (out, at(channel), *(at(r) for r in inside))
+    free = [v for v in (batch, group, member, *spatial) if v.extent != 1]
+    reduced = [v for v in (channel, *inside) if v.extent != 1]
+    value: Expr = apply("mul", load(x, at(batch), source, *positions), load(w, *weight))
+    body = []
+    if reduced:
+        statement, value = reduce("total", "sum", reduced, value)
+        body.append(statement)
+    if b is not None:
+        value = apply("add", value, load(b, out))
+    place = (at(batch), out, *(at(p) for p in spatial))
+    product = kernel("convolution", (*free, *reduced), (x, w, b), results, [*body, store(y, place, value)])
+    return (*before, product)
+
+
+OPERATORS: tuple[Operator, ...] = (
+    Operator(
+        "convolution",
+        "(x, w, b | None) {stride, padding, dilation, groups, transposed, output_padding}",
+        "windows of x times w, plus b; x is [batch, channel, ...], w [out, in / groups, ...], transposed [in, out / groups, ...]",
+        _infer,
+        _evaluate,
+        _lower,
+    ),
+)
