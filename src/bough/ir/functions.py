@@ -85,15 +85,19 @@ def _fma(a: Any, b: Any, c: Any) -> Any:
     dtype = np.result_type(a, b, c)
     if dtype.kind != "f" or dtype == np.float64:
         return a * b + c
-    product, addend = np.asarray(a, np.float64) * b, np.asarray(c, np.float64)
+    product, addend = np.multiply(a, b, dtype=np.float64), np.asarray(c, np.float64)
     total = np.asarray(product + addend)
+    bits = total.view(np.int64)
+    # Rounding twice can only err where the first result is half way between two floats, or its range is subnormal.
+    if dtype == np.float32 and not np.any(((bits & 0x1FFFFFFF) == 0x10000000) | (np.abs(total) < 2.0**-125)):
+        return total.astype(dtype)
     # The product is exact; the sum is made odd where inexact, so that rounding it again cannot err (Boldo and
     # Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using rounding to odd").
     other = total - product
     error = (product - (total - other)) + (addend - other)
-    even = (total.view(np.int64) & 1) == 0
+    inexact = (error != 0) & np.isfinite(error) & ((bits & 1) == 0)
     towards = np.nextafter(total, np.where(error > 0, np.inf, -np.inf))
-    return np.where((error != 0) & np.isfinite(error) & even, towards, total).astype(dtype)
+    return np.where(inexact, towards, total).astype(dtype)
 
 
 def _divide(a: Any, b: Any) -> Any:
