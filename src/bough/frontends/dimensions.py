@@ -1,0 +1,158 @@
+"""Symbolic sizes: what the caller asked for, and whether the traced program keeps it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sympy
+import torch
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+from bough.base.errors import CompileError
+from bough.base.source import Location
+from bough.frontends.locations import is_internal
+from bough.ir.program import Dim
+
+DynamicSpec = Mapping[str, Mapping[int, "str | Dim"]]
+STAND_IN = 7
+"""Traced size of a symbolic dimension whose example has size 0 or 1, which torch would take for fixed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dimensions:
+    """`axes[i]` names the symbolic axes of tensor argument i; `sizes` are the sizes to trace with."""
+
+    dims: dict[str, Dim]
+    axes: tuple[dict[int, str], ...]
+    sizes: dict[str, int]
+
+    def example(self, number: int, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensor to trace with in place of the example number `number`."""
+        shape = list(tensor.shape)
+        for axis, name in self.axes[number].items():
+            shape[axis] = self.sizes[name]
+        return tensor if shape == list(tensor.shape) else tensor.new_empty(shape)
+
+
+def resolve(dynamic: DynamicSpec | None, paths: Sequence[str], tensors: Sequence[torch.Tensor]) -> Dimensions:
+    """Checks the caller's wish against the example arguments."""
+    dims: dict[str, Dim] = {}
+    examples: dict[str, int] = {}
+    axes: list[dict[int, str]] = [{} for _ in paths]
+    for path, wish in (dynamic or {}).items():
+        if path not in paths:
+            known = ", ".join(paths)
+            raise _error(f"there is no tensor argument `{path}`", f"the tensor arguments are {known}")
+        tensor = tensors[paths.index(path)]
+        for axis, given in wish.items():
+            dim = Dim(given) if isinstance(given, str) else given
+            if not -tensor.dim() <= axis < tensor.dim():
+                raise _error(f"`{path}` has no axis {axis}", f"its example has the shape {tuple(tensor.shape)}")
+            if isinstance(given, str):
+                dim = dims.get(dim.name, dim)
+            elif dims.get(dim.name, dim) not in (dim, Dim(dim.name)):
+                raise _error(f"the size `{dim.name}` has two ranges", f"{_range(dims[dim.name])} and {_range(dim)}")
+            size = tensor.shape[axis]
+            if examples.setdefault(dim.name, size) != size:
+                because = f"the examples have {examples[dim.name]} and, in `{path}`, {size}"
+                raise _error(f"the size `{dim.name}` is not the same everywhere", because)
+            if size < dim.low or (dim.high is not None and size > dim.high):
+                raise _error(f"the example's size {size} is outside the range of `{dim.name}`", _range(dim))
+            dims[dim.name] = dim
+            axes[paths.index(path)][axis % tensor.dim()] = dim.name
+    return Dimensions(dims, tuple(axes), {n: _traced_size(dims[n], s) for n, s in examples.items()})
+
+
+def _traced_size(dim: Dim, size: int) -> int:
+    if size >= 2:
+        return size
+    return max(dim.low, STAND_IN if dim.high is None else min(dim.high, STAND_IN))
+
+
+def _range(dim: Dim) -> str:
+    return f"{dim.name}: {dim.low}.." + ("" if dim.high is None else str(dim.high))
+
+
+def _error(what: str, because: str, advice: str = "", location: Location | None = None) -> CompileError:
+    return CompileError(what, code="BGH-DIM-001", because=because, advice=advice, location=location)
+
+
+def name_symbols(d: Dimensions, paths: Sequence[str], traced: Sequence[torch.Tensor]) -> dict[sympy.Symbol, str]:
+    """The name of each of torch's symbols. Raises CompileError where the program fixes or ties a symbolic size."""
+    names: dict[sympy.Symbol, str] = {}
+    env = next((s.node.shape_env for t in traced for s in t.shape if isinstance(s, torch.SymInt)), None)
+    raw: list[tuple[sympy.Symbol, Any, str, str, int]] = []
+    for path, tensor, axes in zip(paths, traced, d.axes, strict=True):
+        for axis, name in axes.items():
+            size = tensor.shape[axis]
+            if isinstance(size, torch.SymInt) and isinstance(size.node._expr, sympy.Symbol):
+                raw.append((size.node._expr, size.node.expr, name, path, axis))
+                names[size.node._expr] = name
+            else:
+                raise _narrowed(name, f"axis {axis} of `{path}` can only be {size}", None)
+    for symbol, value, name, path, axis in raw:
+        if value is symbol or names.get(value) == name:
+            continue
+        location = _place_of(env, symbol)
+        if value in names:
+            because = f"the model needs {name} = {names[value]} (axis {axis} of `{path}`)"
+            raise _error(f"the sizes `{name}` and `{names[value]}` must be equal", because, "give them one name", location)
+        raise _narrowed(name, f"axis {axis} of `{path}` can only be {_readable(value, names)}", location)
+    if env is not None:
+        _check_guards(env, names, d.dims)
+    return names
+
+
+def _narrowed(name: str, because: str, location: Location | None, condition: str = "") -> CompileError:
+    what = f"the size `{name}` cannot have its whole range" + (f": the model needs {condition}" if condition else "")
+    return _error(what, because, "give it a narrower range (Dim(name, low, high)) or leave it fixed", location)
+
+
+def _place_of(env: ShapeEnv | None, symbol: sympy.Symbol) -> Location | None:
+    for guard in env.guards if env is not None else ():
+        if symbol in guard.expr.free_symbols and (found := _user_place(guard)) is not None:
+            return found
+    return None
+
+
+def _user_place(guard: Any) -> Location | None:
+    frame = guard.sloc.framework_loc
+    if frame is None or isinstance(frame, str) or is_internal(frame.filename):
+        return None
+    return Location(frame.filename, frame.lineno, frame.name)
+
+
+def _check_guards(env: ShapeEnv, names: Mapping[sympy.Symbol, str], dims: Mapping[str, Dim]) -> None:
+    """Every condition on sizes that tracing took for granted must hold in the whole range.
+
+    Tested on the small sizes of the range, where conditions on sizes change their answer, and on large ones. Inside
+    torch, `!=` asks whether a shortcut for size 1 or for contiguous arrays may be taken: both answers mean the same.
+    """
+    for guard in env.guards:
+        symbols = [s for s in guard.expr.free_symbols if s in names]
+        place = _user_place(guard)
+        if not symbols or (place is None and isinstance(guard.expr, sympy.Ne)):
+            continue
+        involved = sorted({names[s] for s in symbols})
+        points = [_points(dims[n], 40 if len(involved) == 1 else 8) for n in involved]
+        for values in itertools.product(*points):
+            sizes = dict(zip(involved, values, strict=True))
+            holds = guard.expr.xreplace({s: sympy.Integer(sizes[names[s]]) for s in symbols})
+            if holds == sympy.false:
+                shown = ", ".join(f"{n} = {v}" for n, v in sizes.items())
+                condition = _readable(guard.expr, names)
+                raise _narrowed(", ".join(involved), f"it does not hold for {shown}", place, condition)
+
+
+def _points(dim: Dim, few: int) -> list[int]:
+    high = dim.high if dim.high is not None else dim.low + (1 << 20)
+    small = range(dim.low, min(high, dim.low + few) + 1)
+    large = (dim.low + 63, dim.low + 64, dim.low + 999, dim.low + 1000, high - 1, high)
+    return sorted({*small, *(v for v in large if dim.low <= v <= high)})
+
+
+def _readable(e: Any, names: Mapping[sympy.Symbol, str]) -> str:
+    return str(e.xreplace({s: sympy.Symbol(n) for s, n in names.items()}))

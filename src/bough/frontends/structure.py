@@ -1,0 +1,55 @@
+"""Nested arguments and results as plain data: tuples, lists and dictionaries whose tensor leaves are numbered slots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Union
+
+from bough.base.errors import CompileError
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A tensor leaf: the parameter or result number `index`. `number`: eager code has a Python number in its place."""
+
+    index: int
+    number: bool = False
+
+
+Structure = Union[Slot, tuple[Any, ...], list[Any], dict[Any, Any], None, bool, int, float, str]
+"""Leaves that are no slots stand for themselves: they are the same in every call. Named tuples become plain tuples."""
+
+
+def map_leaves(tree: object, path: str, leaf: Callable[[Any, str], Any]) -> Any:
+    """The same nesting with `leaf(value, path)` in place of every leaf; `path` joins keys and positions by dots."""
+    if isinstance(tree, tuple):
+        return tuple(map_leaves(v, f"{path}.{i}", leaf) for i, v in enumerate(tree))
+    if isinstance(tree, list):
+        return [map_leaves(v, f"{path}.{i}", leaf) for i, v in enumerate(tree)]
+    if isinstance(tree, dict):
+        return {k: map_leaves(v, f"{path}.{k}", leaf) for k, v in tree.items()}
+    return leaf(tree, path)
+
+
+def fill(structure: Structure, values: Sequence[Any]) -> Any:
+    """The structure with `values[i]` in place of slot i."""
+    return map_leaves(structure, "", lambda s, _: values[s.index] if isinstance(s, Slot) else s)
+
+
+def static_leaf(value: object, path: str) -> Structure:
+    """A leaf that is a constant of the compiled function; anything else than plain data is an error."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    kind = type(value).__name__
+    raise CompileError(
+        f"`{path}` is a {kind}",
+        code="BGH-ARG-001",
+        because="arguments and results are tensors, numbers, strings and None in tuples, lists and dictionaries",
+        advice=f"pass the tensors of the {kind} in a tuple or dictionary",
+    )
+
+
+def with_kwargs(args: Sequence[Structure], kwargs: Mapping[str, Structure]) -> Structure:
+    """The structure of a call: positional arguments, then those by name."""
+    return (tuple(args), dict(kwargs))

@@ -1,0 +1,93 @@
+"""PyTorch modules to Programs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+
+from bough.base.source import Location
+from bough.frontends.converters import CONVERTERS
+from bough.frontends.dimensions import DynamicSpec
+from bough.frontends.errors import missing_operators_error
+from bough.frontends.structure import Slot, Structure
+from bough.frontends.trace import Trace, trace
+from bough.frontends.translate import Missings, call_nodes, overload_name, translate
+from bough.ir.program import Program
+
+__all__ = ["Imported", "Slot", "Structure", "export", "missing_operators"]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A module as a Program.
+
+    `inputs` is the nesting of a call, `(args, kwargs)`: slot i of it is parameter i of the entry function, called
+    `names[i]`; the other leaves are constants of the compiled function. `outputs` is the nesting of the result: slot i is
+    result i. The constants of the function share memory with the module's weights where those are contiguous.
+    """
+
+    program: Program
+    inputs: Structure
+    outputs: Structure
+    names: tuple[str, ...]
+
+
+def export(
+    module: Callable[..., Any],
+    args: tuple[Any, ...],
+    *,
+    dynamic: DynamicSpec | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+) -> Imported:
+    """Traces a module (or a function of tensors) on example arguments and translates it.
+
+    `dynamic={"x": {0: "batch"}}` makes axis 0 of the argument `x` of any size; `Dim("batch", 1, 64)` in place of the name
+    gives a range. Tensors inside an argument are called `x.0`, `x.key`. Axes of one name have one size.
+
+    Raises CompileError for what cannot be compiled, with the user's line where there is one; for operators that the
+    table has not, once, with all of them.
+    """
+    traced = trace(module, args, kwargs, dynamic)
+    program, missing = _translate(traced)
+    if missing:
+        raise missing_operators_error(missing)
+    return Imported(program, traced.inputs, traced.outputs, traced.paths)
+
+
+def missing_operators(
+    module: Callable[..., Any], args: tuple[Any, ...], *, kwargs: Mapping[str, Any] | None = None
+) -> list[tuple[str, Location | None]]:
+    """The operators of a module that the table cannot express, each with the user's line; empty where all is well.
+
+    Raises CompileError where the module cannot be traced.
+    """
+    _, missing = _translate(trace(module, args, kwargs, None))
+    return [(m.operator, m.location) for m in dict.fromkeys(missing)]
+
+
+def _translate(traced: Trace) -> tuple[Program, Missings]:
+    """Decomposing costs more than tracing, so it is for what has no converter, and for updates in place."""
+    exported = traced.exported
+    if any(_needs_decomposition(n.target) for n in call_nodes(exported)):
+        exported = _decompose(exported)
+    return translate(traced, exported)
+
+
+def _needs_decomposition(target: Any) -> bool:
+    return overload_name(target) not in CONVERTERS
+
+
+def _decompose(exported: ExportedProgram) -> ExportedProgram:
+    """Core ATen, but for what has a converter; updates in place become values."""
+    table = torch.export.default_decompositions()
+    for overload in list(table):
+        if overload_name(overload) in CONVERTERS:
+            del table[overload]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return exported.run_decompositions(table)

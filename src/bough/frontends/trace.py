@@ -1,0 +1,208 @@
+"""Runs a module under torch.export, with arguments and results flattened to lists of tensors."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch._dynamo
+import torch.export._trace
+import torch.fx.experimental._config as shape_config
+from torch import nn
+from torch.export import ExportedProgram
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
+from bough.base.errors import CompileError
+from bough.frontends import dimensions, locations
+from bough.frontends.errors import in_training
+from bough.frontends.promotion import FROM_TORCH
+from bough.frontends.recurrent_capture import KeepRecurrentLayers
+from bough.frontends.structure import Slot, Structure, fill, map_leaves, static_leaf, with_kwargs
+from bough.frontends.symbols import Symbols
+from bough.ir.program import Dim
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """`exported` takes the tensors that `inputs` numbers, called `paths`, and returns those that `outputs` numbers."""
+
+    exported: ExportedProgram
+    inputs: Structure
+    outputs: Structure
+    paths: tuple[str, ...]
+    symbols: Symbols
+    dims: tuple[Dim, ...]
+    sizes: dict[str, int]
+
+
+def trace(
+    module: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None,
+    dynamic: dimensions.DynamicSpec | None,
+) -> Trace:
+    """Traces a module, or a function of tensors, on example arguments.
+
+    Raises CompileError where the module cannot be one graph for all sizes that `dynamic` asks for.
+    """
+    tensors: list[torch.Tensor] = []
+    paths: list[str] = []
+
+    def leaf(value: object, path: str) -> Structure:
+        if not isinstance(value, torch.Tensor):
+            return static_leaf(value, path)
+        check_tensor(value, f"argument `{path}`")
+        tensors.append(value)
+        paths.append(path)
+        return Slot(len(tensors) - 1)
+
+    names = _parameter_names(module, len(args))
+    inputs = with_kwargs(
+        [map_leaves(a, n, leaf) for a, n in zip(args, names, strict=True)],
+        {k: map_leaves(v, k, leaf) for k, v in (kwargs or {}).items()},
+    )
+    if isinstance(module, nn.Module):
+        _check_module(module)
+    wanted = dimensions.resolve(dynamic, paths, tensors)
+    flat = _Flat(module, inputs)
+    exported = _export(flat, tuple(wanted.example(i, t) for i, t in enumerate(tensors)), _hints(wanted))
+    traced = [n.meta["val"] for n in exported.graph.nodes if n.op == "placeholder"][-len(paths) :] if paths else []
+    symbols = dimensions.name_symbols(wanted, paths, traced)
+    return Trace(
+        exported, inputs, flat.outputs.structure, tuple(paths), Symbols(symbols), tuple(wanted.dims.values()), wanted.sizes
+    )
+
+
+class _Noted:
+    """Holds what one run of forward found out; torch.export resets lists and dictionaries that are attributes of modules."""
+
+    structure: Structure = None
+
+
+class _Flat(nn.Module):
+    """The module with tensors for arguments and a tuple of tensors for result; `outputs` notes the result's nesting."""
+
+    def __init__(self, inner: Callable[..., Any], inputs: Structure) -> None:
+        super().__init__()
+        self.inner = inner
+        self.inputs = inputs
+        self.outputs = _Noted()
+
+    def forward(self, *tensors: torch.Tensor) -> tuple[Any, ...]:
+        args, kwargs = fill(self.inputs, tensors)
+        results: list[Any] = []
+
+        def leaf(value: object, path: str) -> Structure:
+            if not isinstance(value, (torch.Tensor, torch.SymInt)):
+                return static_leaf(value, path)
+            results.append(value)
+            return Slot(len(results) - 1, number=isinstance(value, torch.SymInt))
+
+        self.outputs.structure = map_leaves(self.inner(*args, **kwargs), "result", leaf)
+        return tuple(results)
+
+
+def _parameter_names(module: Callable[..., Any], count: int) -> list[str]:
+    """The names of the first `count` positional parameters; those of `*args` are args.0, args.1 ..."""
+    names: list[str] = []
+    forward = module.forward if isinstance(module, nn.Module) else module
+    for p in inspect.signature(forward).parameters.values():
+        if p.kind is p.VAR_POSITIONAL:
+            names.extend(f"{p.name}.{i}" for i in range(count - len(names)))
+        elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
+            names.append(p.name)
+    if len(names) < count:
+        raise CompileError(
+            f"{count} positional arguments were given",
+            code="BGH-ARG-002",
+            because=f"the module takes {len(names)}: {', '.join(names)}",
+        )
+    return names[:count]
+
+
+def check_tensor(tensor: torch.Tensor, what: str) -> None:
+    """Raises CompileError for a tensor that is no dense array on the CPU of a known type."""
+    if tensor.device.type != "cpu":
+        raise CompileError(
+            f"{what} is on the device {tensor.device}", code="BGH-DEV-001", advice="move it to the CPU with .cpu()"
+        )
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.dtype not in FROM_TORCH:
+        kind = f"{tensor.dtype}, {tensor.layout}".replace("torch.", "")
+        raise CompileError(
+            f"{what} is a tensor of a kind that is not supported: {kind}",
+            code="BGH-DTYPE-001",
+            advice="use dense tensors of " + ", ".join(str(t) for t in FROM_TORCH.values()),
+        )
+
+
+def _check_module(module: nn.Module) -> None:
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        check_tensor(tensor, f"`{name}`")
+    training = [
+        f"{name or type(m).__name__} ({type(m).__name__})"
+        for name, m in module.named_modules()
+        if m.training and _acts_in_training(m)
+    ]
+    if training:
+        raise in_training(", ".join(training[:5]) + (" ..." if len(training) > 5 else ""))
+
+
+def _acts_in_training(module: nn.Module) -> bool:
+    if isinstance(module, nn.modules.dropout._DropoutNd):
+        return module.p > 0
+    return isinstance(module, nn.modules.batchnorm._NormBase) and module.track_running_stats
+
+
+def _hints(wanted: dimensions.Dimensions) -> tuple[Any, ...]:
+    def hint(name: str) -> Any:
+        dim = wanted.dims[name]
+        return torch.export.Dim.AUTO(min=dim.low, max=dim.high)
+
+    return tuple({axis: hint(name) for axis, name in axes.items()} for axes in wanted.axes)
+
+
+def _export(flat: _Flat, examples: Sequence[torch.Tensor], hints: tuple[Any, ...]) -> ExportedProgram:
+    with (
+        warnings.catch_warnings(),
+        KeepRecurrentLayers(),
+        shape_config.patch(backed_size_oblivious=True),  # size 1 is not excluded in silence: asking for it leaves a guard
+    ):
+        warnings.simplefilter("ignore")
+        try:
+            return torch.export.export(flat, tuple(examples), dynamic_shapes=(hints,), strict=False)
+        except CompileError as error:
+            if error.location is None and (place := locations.of_exception(error)) is not None:
+                raise CompileError(
+                    error.what, code=error.code, because=error.because, advice=error.advice, location=place
+                ) from None
+            raise
+        except Exception as error:
+            raise _explain(error) from error
+
+
+def _explain(error: Exception) -> CompileError:
+    """What the failure of tracing means for the user."""
+    chain: list[BaseException] = [error]
+    while (before := chain[-1].__cause__ or chain[-1].__context__) is not None and before not in chain:
+        chain.append(before)
+    reason = str(chain[-1] if isinstance(chain[-1], GuardOnDataDependentSymNode) else error).strip().split("\n")[0]
+    location = next((p for e in chain if (p := locations.of_exception(e)) is not None), None)
+    if any(isinstance(e, GuardOnDataDependentSymNode) for e in chain):
+        return CompileError(
+            "a branch depends on computed values",
+            code="BGH-CTRL-001",
+            because=reason,
+            advice="express the choice with torch.where",
+            location=location,
+        )
+    return CompileError(
+        f"the module's forward failed while it was traced: {type(error).__name__}",
+        code="BGH-TRACE-001",
+        because=reason,
+        advice="run the module on the example arguments in eager mode; all sizes but the dynamic ones are fixed",
+        location=location,
+    )

@@ -1,0 +1,251 @@
+"""An exported graph becomes a Program, operator by operator."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import sympy
+import torch
+from torch.export import ExportedProgram
+from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
+from torch.fx import GraphModule, Node
+
+from bough.base.errors import InternalError
+from bough.frontends import aten_indexing, aten_nn, aten_pointwise, aten_reductions, aten_views, locations
+from bough.frontends.builder import Builder, Unsupported
+from bough.frontends.converters import CONVERTERS, Absent
+from bough.frontends.errors import Missing, mutation
+from bough.frontends.promotion import FROM_TORCH
+from bough.frontends.symbols import UnknownSize, evaluate
+from bough.frontends.trace import Trace, check_tensor
+from bough.ir import expr
+from bough.ir.dtypes import F64, I64
+from bough.ir.expr import Extent
+from bough.ir.program import Function, Program, TensorType, Value
+
+FAMILIES = (aten_pointwise, aten_views, aten_reductions, aten_indexing, aten_nn)
+"""The modules that fill the table of converters."""
+
+Missings = list[Missing]
+
+
+def overload_name(target: Any) -> str:
+    """The name under which an operator stands in the table of converters."""
+    return str(target).removeprefix("aten.")
+
+
+def call_nodes(exported: ExportedProgram) -> Iterator[Node]:
+    """The calls of ATen (and Bough's own) operators, subgraphs included."""
+    for graph_module in exported.graph_module.modules():
+        if isinstance(graph_module, GraphModule):
+            for node in graph_module.graph.nodes:
+                if node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload):
+                    yield node
+
+
+def translate(trace: Trace, exported: ExportedProgram) -> tuple[Program, Missings]:
+    """The Program, right only where nothing is missing."""
+    return _Translation(trace, exported).run()
+
+
+class _Translation:
+    def __init__(self, trace: Trace, exported: ExportedProgram) -> None:
+        self.trace = trace
+        self.exported = exported
+        self.symbols = trace.symbols
+        self.b = Builder()
+        self.missing: Missings = []
+        self.shared: dict[Any, Value] = {}
+
+    def run(self) -> tuple[Program, Missings]:
+        graph = self.exported.graph
+        environment: dict[Node, Any] = {}
+        placeholders = [n for n in graph.nodes if n.op == "placeholder"]
+        params: list[Value] = []
+        for node, spec in zip(placeholders, self.exported.graph_signature.input_specs, strict=True):
+            if isinstance(spec.arg, ConstantArgument):
+                environment[node] = spec.arg.value
+            elif spec.kind is InputKind.USER_INPUT:
+                value = self.b.value(self.type_of(node.meta["val"]), self.trace.paths[len(params)])
+                params.append(environment.setdefault(node, value))
+            elif node.users:
+                environment[node] = self.weight(spec.target or node.name)
+        self.check_mutations()
+        results = self.graph(graph, environment)
+        outputs = tuple(self.result(r) for r in results[len(self.exported.graph_signature.output_specs) - self.kept() :])
+        (body,) = self.b.bodies
+        function = Function("main", tuple(params), self.b.constants, body, outputs, self.trace.dims)
+        return Program({"main": function}), self.missing
+
+    def kept(self) -> int:
+        return sum(s.kind is OutputKind.USER_OUTPUT for s in self.exported.graph_signature.output_specs)
+
+    def check_mutations(self) -> None:
+        (output,) = [n for n in self.exported.graph.nodes if n.op == "output"]
+        for spec, node in zip(self.exported.graph_signature.output_specs, output.args[0], strict=True):
+            if spec.kind is not OutputKind.USER_OUTPUT:
+                location = locations.of_stack_trace(node.meta.get("stack_trace")) if isinstance(node, Node) else None
+                name = (spec.target or "a tensor").removeprefix("inner.")
+                raise mutation(f"`{name}`", location)
+
+    def result(self, result: Any) -> Value:
+        if isinstance(result, Value):
+            return result
+        if isinstance(result, Absent):
+            self.missing.append(Missing("result", result.reason, None))
+            return self.b.number(0, I64)
+        return self.b.operand(result, I64)
+
+    def weight(self, name: str) -> Value:
+        """A parameter, buffer or constant tensor; tied ones are one value."""
+        exported = self.exported
+        tensor = exported.state_dict[name] if name in exported.state_dict else exported.constants[name]
+        name = name.removeprefix("inner.")
+        check_tensor(tensor, f"`{name}`")
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+        if tensor.numel() == 0 or key not in self.shared:
+            plain = tensor.detach().contiguous()
+            array = plain.view(torch.uint16).numpy() if plain.dtype is torch.bfloat16 else plain.numpy()
+            self.shared[key] = self.b.constant(array, FROM_TORCH[tensor.dtype], name)
+        return self.shared[key]
+
+    def type_of(self, fake: torch.Tensor) -> TensorType:
+        if fake.dtype not in FROM_TORCH:
+            raise Unsupported(f"a tensor of type {fake.dtype}".replace("torch.", ""))
+        try:
+            return TensorType(FROM_TORCH[fake.dtype], self.symbols.shape(fake.shape))
+        except UnknownSize as error:
+            raise Unsupported(str(error)) from None
+
+    def graph(self, graph: torch.fx.Graph, environment: dict[Node, Any]) -> tuple[Any, ...]:
+        for node in graph.nodes:
+            if node.op == "output":
+                return tuple(self.argument(a, environment) for a in node.args[0])
+            if node.op == "call_function":
+                self.b.location = locations.of_stack_trace(node.meta.get("stack_trace")) or self.b.location
+                self.b.hint = node.name
+                try:
+                    environment[node] = self.node(node, environment)
+                except Unsupported as error:
+                    environment[node] = self.give_up(node, str(error))
+        raise InternalError("an exported graph without output")
+
+    def argument(self, argument: Any, environment: dict[Node, Any]) -> Any:
+        if isinstance(argument, Node):
+            return environment[argument]
+        if isinstance(argument, (list, tuple)):
+            return [self.argument(a, environment) for a in argument]
+        return argument
+
+    def node(self, node: Node, environment: dict[Node, Any]) -> Any:
+        meta = node.meta.get("val")
+        if isinstance(meta, (torch.SymInt, torch.SymFloat)):
+            return self.number(meta.node.expr, isinstance(meta, torch.SymInt))
+        if isinstance(meta, torch.SymBool):
+            return None
+        args = [self.argument(a, environment) for a in node.args]
+        if node.target is operator.getitem:
+            return args[0][args[1]]
+        if isinstance(node.target, torch._ops.HigherOrderOperator):
+            return self.higher_order(node, args)
+        kwargs = {k: self.argument(v, environment) for k, v in node.kwargs.items()}
+        for used in self.leaves([args, list(kwargs.values())]):
+            if isinstance(used, Absent):
+                raise Unsupported(used.reason)
+        name = overload_name(node.target)
+        if name not in CONVERTERS:
+            raise Unsupported("")
+        fakes = list(meta) if isinstance(meta, (list, tuple)) else [] if meta is None else [meta]
+        self.b.expected = tuple(self.type_of(f) for f in fakes if f is not None)
+        before = len(self.b.bodies[-1])
+        result = CONVERTERS[name](self.b, *args, **kwargs)
+        made = {id(v) for n in self.b.bodies[-1][before:] for v in (n.results if hasattr(n, "results") else n.final)}
+        results = [result] if isinstance(result, Value) else list(result or ())
+        for value, expected in zip(results, self.b.expected, strict=False):
+            if isinstance(value, Value):
+                self.agree(name, value, expected)
+                if id(value) in made:
+                    value.type = expected
+        return result
+
+    def agree(self, name: str, value: Value, expected: TensorType) -> None:
+        """The operator table and torch must have the same idea of the result."""
+
+        def sizes(t: TensorType) -> list[int]:
+            return [evaluate(e, self.trace.sizes) for e in t.shape]
+
+        if value.type.dtype != expected.dtype or sizes(value.type) != sizes(expected):
+            raise InternalError(f"{name} gave {value.type}, torch says {expected}")
+
+    def leaves(self, arguments: Any) -> Iterator[Any]:
+        for a in arguments:
+            if isinstance(a, (list, tuple)):
+                yield from self.leaves(a)
+            else:
+                yield a
+
+    def give_up(self, node: Node, reason: str) -> Any:
+        """Notes what is missing and goes on with values of the right types, to find all that is missing."""
+        name = str(node.target)
+        self.missing.append(Missing(name.removesuffix(".default"), reason, self.b.location))
+        meta = node.meta.get("val")
+        if isinstance(meta, (list, tuple)):
+            return [self.stand_in(m) for m in meta]
+        return self.stand_in(meta)
+
+    def stand_in(self, fake: Any) -> Value | Absent:
+        try:
+            return self.b.value(self.type_of(fake))
+        except (Unsupported, AttributeError):
+            return Absent("the result of an operator that is missing")
+
+    def higher_order(self, node: Node, args: list[Any]) -> Any:
+        """Regions that only set torch's mode run as part of the graph around them."""
+        if str(node.target) != "wrap_with_set_grad_enabled":
+            raise Unsupported("")
+        region = node.args[1]
+        assert isinstance(region, Node) and isinstance(region.target, str)
+        graph: torch.fx.Graph = self.exported.graph_module.get_submodule(region.target).graph  # type: ignore[assignment]
+        placeholders = [n for n in graph.nodes if n.op == "placeholder"]
+        return self.graph(graph, dict(zip(placeholders, args[2:], strict=True)))
+
+    def number(self, e: Any, integer: bool) -> Extent | Value:
+        """A number computed from sizes: an extent, or a rank-0 f64 tensor where Python has a float."""
+        if integer and (not e.free_symbols or self.is_extent(e)):
+            return int(e) if e.is_number else expr.as_extent(self.symbols.expression(e))
+        if e.is_number:
+            return float(e)
+        return self.real(e)
+
+    def is_extent(self, e: Any) -> bool:
+        try:
+            self.symbols.expression(e)
+        except UnknownSize:
+            return False
+        return True
+
+    def real(self, e: Any) -> Value:
+        """Float arithmetic on sizes, in f64 as Python does it."""
+        if e.is_number:
+            return self.b.number(float(e), F64)
+        if e.is_integer and self.is_extent(e):
+            return self.b.operand(self.symbols.expression(e), F64)
+        name = type(e).__name__.removeprefix("OpaqueUnaryFn_")
+        if isinstance(e, sympy.Pow) and e.args[1] == sympy.Rational(1, 2):
+            return self.b.emit("sqrt", self.real(e.args[0]))
+        ops = {"Add": "add", "Mul": "mul", "IntTrueDiv": "div", "FloatTrueDiv": "div", "FloatPow": "pow", "Pow": "pow"}
+        if name in ("sqrt", "exp", "log", "sin", "cos", "tanh"):
+            return self.b.emit(name, self.real(e.args[0]))
+        if name in ("ToFloat", "Identity"):
+            return self.real(e.args[0])
+        if name not in ops:
+            raise Unsupported(f"the number {e}")
+        total = self.real(e.args[0])
+        for term in e.args[1:]:
+            total = self.b.emit(ops[name], total, self.real(term))
+        return total
+
+
+

@@ -1,0 +1,132 @@
+"""Runs imported Programs by the NumPy meaning of the operators and compares with eager PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from bough import ops
+from bough.frontends.structure import Slot, fill, map_leaves
+from bough.frontends.symbols import evaluate
+from bough.frontends.torch_export import Imported, export
+from bough.ir.bfloat import from_bf16
+from bough.ir.dtypes import BF16
+from bough.ir.expr import Apply, Const, Var
+from bough.ir.program import Assign, Function, TensorType
+
+
+def concrete(value: Any, sizes: dict[str, int]) -> Any:
+    """Extents inside attributes and types as numbers."""
+    if isinstance(value, (Const, Var, Apply)):
+        return evaluate(value, sizes)
+    if isinstance(value, tuple):
+        return tuple(concrete(v, sizes) for v in value)
+    return value
+
+
+def run(function: Function, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    sizes: dict[str, int] = {}
+    for param, array in zip(function.params, arrays, strict=True):
+        for extent, size in zip(param.type.shape, array.shape, strict=True):
+            if isinstance(extent, Var):
+                assert sizes.setdefault(extent.name, size) == size
+            else:
+                assert extent == size
+    values = dict(function.constants) | dict(zip(function.params, arrays, strict=True))
+
+    def block(nodes: list[Any]) -> None:
+        for node in nodes:
+            if isinstance(node, Assign):
+                attributes = {k: concrete(v, sizes) for k, v in node.attributes.items()}
+                types = tuple(TensorType(r.type.dtype, concrete(r.type.shape, sizes)) for r in node.results)
+                given = [None if a is None else values[a] for a in node.args]
+                values.update(zip(node.results, ops.evaluate(node.op, given, attributes, types), strict=True))
+                continue
+            states = [values[v] for v in node.initial]
+            count = concrete(node.count, sizes)
+            stacks = [np.zeros(concrete(s.type.shape, sizes), s.type.dtype.numpy) for s in node.stacked]
+            for t in reversed(range(count)) if node.reverse else range(count):
+                values.update(zip(node.carried, states, strict=True))
+                values[node.index] = np.asarray(t)
+                block(node.body)
+                states = [values[v] for v in node.updated]
+                for stack, v in zip(stacks, node.collected, strict=True):
+                    stack[t] = values[v]
+            values.update(zip(node.final, states, strict=True))
+            values.update(zip(node.stacked, stacks, strict=True))
+
+    block(function.body)
+    return [values[r] for r in function.results]
+
+
+def call(imported: Imported, *args: Any, **kwargs: Any) -> Any:
+    """The imported program called like the module."""
+    program = imported.program.functions[imported.program.entry]
+    arrays: dict[int, np.ndarray] = {}
+
+    def note(structure: Any, given: Any) -> None:
+        if isinstance(structure, Slot):
+            plain = given.detach().contiguous()
+            arrays[structure.index] = (plain.view(torch.uint16) if plain.dtype is torch.bfloat16 else plain).numpy()
+        elif isinstance(structure, dict):
+            for key, inner in structure.items():
+                note(inner, given[key])
+        elif isinstance(structure, (tuple, list)):
+            for inner, value in zip(structure, given, strict=True):
+                note(inner, value)
+
+    note(imported.inputs, (args, kwargs))
+    results = run(program, [arrays[i] for i in range(len(arrays))])
+    wide = [
+        torch.from_numpy(np.array(from_bf16(r))).to(torch.bfloat16) if v.type.dtype == BF16 else torch.from_numpy(np.array(r))
+        for r, v in zip(results, program.results, strict=True)
+    ]
+    numbers = map_leaves(
+        imported.outputs, "", lambda s, _: int(wide[s.index]) if isinstance(s, Slot) and s.number else s
+    )
+    return fill(numbers, wide)
+
+
+def flat(tree: Any) -> list[Any]:
+    if isinstance(tree, (tuple, list)):
+        return [leaf for t in tree for leaf in flat(t)]
+    if isinstance(tree, dict):
+        return [leaf for t in tree.values() for leaf in flat(t)]
+    return [tree]
+
+
+def compare(got: Any, wanted: Any, tolerance: float = 2e-5) -> None:
+    got, wanted = flat(got), flat(wanted)
+    assert len(got) == len(wanted)
+    for g, w in zip(got, wanted, strict=True):
+        if not isinstance(w, torch.Tensor):
+            assert g == w
+            continue
+        assert g.dtype == w.dtype
+        assert g.shape == w.shape
+        torch.testing.assert_close(g, w, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def check(
+    module: Any, *args: Any, dynamic: Any = None, also: list[tuple[Any, ...]] | None = None, tolerance: float = 2e-5,
+    kwargs: dict[str, Any] | None = None,
+) -> Imported:  # fmt: skip
+    """Imports once; compares with eager on the example arguments and on those in `also`."""
+    if isinstance(module, torch.nn.Module):
+        module.eval()
+    imported = export(module, args, dynamic=dynamic, kwargs=kwargs)
+    with torch.no_grad():
+        for given in [args, *(also or [])]:
+            compare(call(imported, *given, **(kwargs or {})), module(*given, **(kwargs or {})), tolerance)
+    return imported
+
+
+def operators(imported: Imported) -> list[str]:
+    """The names of the operators, those inside loops included."""
+
+    def names(nodes: list[Any]) -> list[str]:
+        return [n for node in nodes for n in ([node.op] if isinstance(node, Assign) else ["loop", *names(node.body)])]
+
+    return names(imported.program.functions[imported.program.entry].body)
