@@ -68,7 +68,7 @@ def _compare(index: int, mine: Any, eager: Any, exact: Any) -> Compared:
 
 def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
     """The largest absolute difference where both are numbers; equal infinities do not differ."""
-    a, b = a.double(), b.double()
+    a, b = a.detach().double(), b.detach().double()
     apart = torch.where(a == b, 0.0, (a - b).abs())[~(a.isnan() | b.isnan())]
     return float(apart.max()) if apart.numel() else 0.0
 

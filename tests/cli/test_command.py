@@ -1,0 +1,174 @@
+"""What the command promises to shells: exit codes, results on stdout alone, JSON that parses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bough.cli import main
+
+MODELS = '''
+import torch
+from torch import nn
+
+
+class Wrong(nn.Module):
+    def forward(self, x):
+        return torch.linalg.svdvals(x)
+
+
+def build():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)).eval(), (torch.randn(4, 6),)
+
+
+def sized():
+    module, args = build()
+    return module, args, {"input": {0: "batch"}}
+
+
+def unsupported():
+    return Wrong(), (torch.randn(4, 4),)
+
+
+def nothing():
+    return 3
+
+
+def broken():
+    raise RuntimeError("no weights here")
+'''
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    file = tmp_path / "models_of_this_test.py"
+    file.write_text(MODELS)
+    return file
+
+
+def run(*argv: object) -> int:
+    with pytest.raises(SystemExit) as left:
+        main([str(a) for a in argv])
+    return int(left.value.code or 0)
+
+
+@pytest.mark.parametrize("command", ["compile", "run", "explain", "bench", "targets", "cache", "doctor"])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command, "--help") == 0
+    assert "Usage" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("nonsense",),
+        ("compile",),
+        ("compile", "no_colon"),
+        ("compile", "no_such_file.py:build"),
+        ("compile", "no_such_package_at_all:build"),
+        ("compile", "json:no_such_function"),
+        ("targets", "no-such-target"),
+        ("bench", "no-such-suite"),
+        ("doctor", "--all"),
+        ("run", "json:loads", "--threads", "0"),
+    ],
+)
+def test_bad_usage_leaves_with_2(argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err
+
+
+def test_a_factory_must_return_a_model(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compile", f"{models}:nothing") == 2
+    assert "returned int" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def test_an_unknown_factory_is_named_with_those_there_are(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("run", f"{models}:biuld") == 2
+    message = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert "biuld" in message and "sized" in message
+
+
+def test_the_factorys_own_failure_is_the_users_traceback(models: Path) -> None:
+    with pytest.raises(RuntimeError, match="no weights here"):
+        main(["compile", f"{models}:broken"])
+
+
+def test_compile_prints_a_summary(models: Path, empty_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compile", f"{models}:build", "--threads", "1", "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["threads"] == 1 and summary["compile_s"] > 0
+    assert run("cache", "list", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["entries"]) == 1
+
+
+def test_run_compares_with_eager(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("run", f"{models}:sized", "--rounds", "3", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["right"] and found["latency_s"]["bough"] > 0 and found["latency_s"]["eager"] > 0
+    assert [row["shape"] for row in found["outputs"]] == [[4, 3]]
+
+
+def test_explain_prints_what_became_of_the_model(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("explain", f"{models}:build") == 0
+    assert "linear" in capsys.readouterr().out.lower()
+
+
+def test_a_missing_operator_leaves_with_1(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compile", f"{models}:unsupported") == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and "[BGH-OP-001]" in captured.err
+
+
+def test_the_doctor_names_missing_operators(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("doctor", f"{models}:unsupported", "--json") == 1
+    (row,) = json.loads(capsys.readouterr().out)
+    assert "svd" in row["operator"] and row["source"] == "return torch.linalg.svdvals(x)"
+    assert run("doctor", f"{models}:build") == 0
+
+
+def test_targets_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("targets", "--json") == 0
+    names = [t["name"] for t in json.loads(capsys.readouterr().out)["targets"]]
+    assert len(names) > 3
+    assert run("targets") == 0
+    listed = capsys.readouterr().out
+    assert [name for name in names if name not in listed] == []
+    for name in ("native", names[-1]):
+        assert run("targets", name) == 0
+        assert "instruction" in capsys.readouterr().out
+        assert run("targets", name, "--json") == 0
+        assert json.loads(capsys.readouterr().out)["instructions"]
+
+
+def test_the_cache_is_listed_and_cleared(empty_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("cache", "path") == 0
+    assert capsys.readouterr().out.strip() == str(empty_cache)
+    assert run("cache", "clear", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["removed"] == 0
+
+
+def test_a_wrong_setting_leaves_with_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("BOUGH_CACHE", __file__)
+    assert run("cache", "path") == 1
+    assert "BGH-SET-001" in capsys.readouterr().err
+
+
+def test_the_doctor_finds_this_installation_sound(capsys: pytest.CaptureFixture[str]) -> None:
+    code = run("doctor", "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert [c for c in found if c["state"] == "bad"] == []
+    assert code == 0
+
+
+def test_help_comes_at_once() -> None:
+    """Without torch: help must not wait for it."""
+    script = "import sys\nfrom bough.cli import main\ntry: main(['--help'])\nfinally: print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False"
