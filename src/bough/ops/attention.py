@@ -56,9 +56,8 @@ def _scale(a: Attributes, width: Extent, dtype: DType) -> Expr:
 def _evaluate(arrays: Arrays, a: Attributes, results: tuple[TensorType, ...]) -> tuple[Array, ...]:
     q, k, v = (present(x, "attention") for x in arrays[:3])
     mask = arrays[3] if len(arrays) > 3 else None
-    shared = _heads_per_group(q.shape, k.shape)
-    if shared != 1:
-        k, v = (np.repeat(x, shared, -3) for x in (k, v))
+    if q.ndim > 2 and q.shape[-3] != k.shape[-3]:
+        k, v = (np.repeat(x, q.shape[-3] // k.shape[-3], -3) for x in (k, v))
     scale = a.get("scale")
     scores = (q @ np.swapaxes(k, -1, -2)) * q.dtype.type(q.shape[-1] ** -0.5 if scale is None else scale)
     if a.get("causal", False):
@@ -104,7 +103,9 @@ class _Axes:
 def _scores(
     q: Operand, k: Operand, mask: Operand | None, target: Operand, over: _Axes, attributes: Attributes
 ) -> Kernel:
-    product = apply("mul", over.element(q, over.query_head, over.t, over.e), over.element(k, over.key_head, over.s, over.e))
+    product = apply(
+        "mul", over.element(q, over.query_head, over.t, over.e), over.element(k, over.key_head, over.s, over.e)
+    )
     statement, total = reduce("total", "sum", (over.width,), product)
     value = apply("mul", total, _scale(attributes, q.shape[-1], total.dtype))
     outside = number(-math.inf, value.dtype)

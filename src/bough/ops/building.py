@@ -8,6 +8,7 @@ from bough.base.errors import InternalError
 from bough.ir.dtypes import BF16, F16, F32, DType
 from bough.ir.expr import Cast, Const, Expr, Extent, Load, Var, add, apply, as_expr, as_extent, loads, mul, sub
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Reduction, Statement, Store
+from bough.ir.program import TensorType
 
 ZERO = Const(0)
 
@@ -177,3 +178,10 @@ def per_dimension(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
     if len(given) != rank:
         raise InternalError(f"{value} does not give a number for each of {rank} dimensions")
     return given
+
+
+def concrete(result: TensorType) -> tuple[int, ...]:
+    """The sizes of a result type that an evaluation was given."""
+    if not all(isinstance(e, int) for e in result.shape):
+        raise InternalError("an evaluation needs result types with concrete shapes")
+    return tuple(e for e in result.shape if isinstance(e, int))

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from string import ascii_lowercase as letters
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from bough.base.errors import InternalError
 from bough.ir.expr import Const, Expr, Extent, Var, add, apply, as_expr, as_extent, floordiv, mod, mul, sub
-from bough.ir.kernel import Axis, Kernel, Operand
+from bough.ir.kernel import Axis, Kernel, Operand, Statement
 from bough.ir.program import TensorType
 from bough.ops.building import (
     ZERO,
@@ -37,6 +36,7 @@ from bough.ops.building import (
     times,
 )
 from bough.ops.operator import Array, Arrays, Attributes, Operands, Operator, Types, present
+from bough.ops.windows import sliding_windows
 
 
 @dataclass(frozen=True)
@@ -116,25 +116,29 @@ def _evaluate(arrays: Arrays, a: Attributes, results: tuple[TensorType, ...]) ->
     rank = x.ndim - 2
     g = Geometry.of(a, rank)
     window = w.shape[2:]
-    stuffed = np.zeros((*x.shape[:2], *((n - 1) * s + 1 for n, s in zip(x.shape[2:], g.spread))), x.dtype)
-    stuffed[(..., *(slice(None, None, s) for s in g.spread))] = x
-    low, high = g.border(window)
-    padded = np.pad(stuffed, [(0, 0), (0, 0), *((max(p, 0), max(q, 0)) for p, q in zip(low, high))])
-    inside = (slice(max(-p, 0), n - max(-q, 0)) for p, q, n in zip(low, high, padded.shape[2:]))
-    padded = padded[(..., *inside)]
+    padded = _stuffed(x, g, window)
+    grouped = w.reshape(g.groups, w.shape[0] // g.groups, *w.shape[1:])
     if g.transposed:
-        grouped = w.reshape(g.groups, -1, *w.shape[1:])
-        weight = np.flip(np.swapaxes(grouped, 1, 2), tuple(range(3, 3 + rank)))
-    else:
-        weight = w.reshape(g.groups, -1, *w.shape[1:])
-    reach = tuple(d * (r - 1) + 1 for d, r in zip(g.dilation, window))
-    windows = sliding_window_view(padded, reach, tuple(range(2, 2 + rank)))
-    windows = windows[(..., *(slice(None, None, s) for s in g.steps), *(slice(None, None, d) for d in g.dilation))]
-    windows = windows.reshape(x.shape[0], g.groups, -1, *windows.shape[2:])
+        grouped = np.flip(np.swapaxes(grouped, 1, 2), tuple(range(3, 3 + rank)))
+    windows = sliding_windows(padded, window, g.steps, g.dilation)
+    windows = windows.reshape(x.shape[0], g.groups, x.shape[1] // g.groups, *windows.shape[2:])
     out, inner = letters[10 : 10 + rank], letters[20 : 20 + rank]
-    y = np.einsum(f"abc{out}{inner},bdc{inner}->abd{out}", windows, weight, optimize=True)
-    y = y.reshape(x.shape[0], -1, *y.shape[3:])
-    return (y if b is None else y + b.reshape(-1, *(1,) * rank),)
+    y = np.einsum(f"abc{out}{inner},bdc{inner}->abd{out}", windows, grouped, optimize=True)
+    y = y.reshape(y.shape[0], y.shape[1] * y.shape[2], *y.shape[3:])
+    return (y if b is None else y + b.reshape(b.size, *(1,) * rank),)
+
+
+def _stuffed(x: Array, g: Geometry, window: Sequence[int]) -> Array:
+    """The input with zeros between its elements and around it."""
+    low, high = g.border(window)
+    sizes = [(n - 1) * s + 1 + p + q for n, s, p, q in zip(x.shape[2:], g.spread, low, high)]
+    result = np.zeros((*x.shape[:2], *sizes), x.dtype)
+    places = [np.arange(n) * s + p for n, s, p in zip(x.shape[2:], g.spread, low)]
+    inside = [(at >= 0) & (at < size) for at, size in zip(places, sizes)]
+    targets = [at[m] for at, m in zip(places, inside)]
+    every = [np.arange(n) for n in x.shape[:2]]
+    result[np.ix_(*every, *targets)] = x[np.ix_(*every, *(np.flatnonzero(m) for m in inside))]
+    return result
 
 
 def _pad(x: Operand, padded: Operand, g: Geometry, window: Sequence[int]) -> Kernel:
@@ -185,7 +189,7 @@ def _lower(args: Operands, results: Sequence[Operand], a: Attributes) -> tuple[K
     free = [v for v in (batch, group, member, *spatial) if v.extent != 1]
     reduced = [v for v in (channel, *inside) if v.extent != 1]
     value: Expr = apply("mul", load(x, at(batch), source, *positions), load(w, *weight))
-    body = []
+    body: list[Statement] = []
     if reduced:
         statement, value = reduce("total", "sum", reduced, value)
         body.append(statement)

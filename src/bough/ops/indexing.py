@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from bough.base.errors import InternalError
 from bough.ir.dtypes import I64
-from bough.ir.expr import Expr, Extent, Load, add, apply, as_expr, maximum, minimum, select, sub
+from bough.ir.expr import Expr, Extent, add, apply, as_expr, maximum, minimum, select, sub
 from bough.ir.kernel import Kernel, Operand
 from bough.ir.program import TensorType
 from bough.ops.building import (
     ZERO,
     axes,
+    broadcast,
     cast,
     kernel,
     load,
+    load_broadcast,
     move,
     normal_axis,
     point,
@@ -87,9 +90,102 @@ def _take_at_lower(args: Operands, results: Sequence[Operand], attributes: Attri
     return (kernel("take_at", over, args, results, [store(y, i, element)]),)
 
 
+# --- gather ---
+
+
+def _gather_infer(types: Types, attributes: Attributes) -> tuple[TensorType, ...]:
+    x, indices = (present(t, "gather") for t in types)
+    if x.rank != indices.rank:
+        raise InternalError(f"gather: a tensor of rank {x.rank} and indices of rank {indices.rank}")
+    return (TensorType(x.dtype, indices.shape),)
+
+
+def _gather_evaluate(arrays: Arrays, attributes: Attributes, results: tuple[TensorType, ...]) -> tuple[Array, ...]:
+    x, indices = (present(a, "gather") for a in arrays)
+    axis = attributes["axis"] % max(x.ndim, 1)
+    if x.ndim == 0:
+        return (x,)
+    part = x[tuple(slice(None) if d == axis else slice(n) for d, n in enumerate(indices.shape))]
+    return (np.take_along_axis(part, indices, axis),)
+
+
+def _gather_lower(args: Operands, results: Sequence[Operand], attributes: Attributes) -> tuple[Kernel, ...]:
+    x, indices = (present(a, "gather") for a in args)
+    (y,) = results
+    over = axes("i", y.shape)
+    i = point(over)
+    index = list(i)
+    if i:
+        axis = normal_axis(attributes["axis"], len(x.shape), "gather")
+        index[axis] = position(load(indices, *i), x.shape[axis], wrap=False)
+    return (kernel("gather", over, args, results, [store(y, i, move(x, index))]),)
+
+
+# --- index ---
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where indices of several axes put the dimensions that they have in common: in place of these axes where they stand
+    side by side, else in front of all (as NumPy's advanced indexing does)."""
+
+    axes: tuple[int, ...]
+    common: tuple[Extent, ...]
+    front: int
+    shape: tuple[Extent, ...]
+
+    @staticmethod
+    def of(x: Sequence[Extent], indices: Sequence[TensorType | Operand | None], op: str) -> Layout:
+        used = tuple(d for d, i in enumerate(indices) if i is not None)
+        if not used or len(indices) > len(x):
+            raise InternalError(f"{op}: {len(indices)} indices of a tensor of rank {len(x)}")
+        common = broadcast([i.shape for i in indices if i is not None], op)
+        adjacent = used == tuple(range(used[0], used[-1] + 1))
+        front = used[0] if adjacent else 0
+        rest = [e for d, e in enumerate(x) if d not in used]
+        return Layout(used, common, front, (*rest[:front], *common, *rest[front:]))
+
+    def split(self, i: Sequence[Expr]) -> tuple[tuple[Expr, ...], list[Expr]]:
+        """An index of the result as its common part and the rest."""
+        end = self.front + len(self.common)
+        return tuple(i[self.front : end]), [*i[: self.front], *i[end:]]
+
+    def join(self, common: Sequence[Expr], rest: Sequence[Expr]) -> tuple[Expr, ...]:
+        """The opposite of `split`."""
+        return (*rest[: self.front], *common, *rest[self.front :])
+
+
+def _index_infer(types: Types, attributes: Attributes) -> tuple[TensorType, ...]:
+    x: TensorType = present(types[0], "index")
+    return (TensorType(x.dtype, Layout.of(x.shape, types[1:], "index").shape),)
+
+
+def _index_evaluate(arrays: Arrays, attributes: Attributes, results: tuple[TensorType, ...]) -> tuple[Array, ...]:
+    x: Array = present(arrays[0], "index")
+    return (x[tuple(slice(None) if i is None else i for i in arrays[1:])],)
+
+
+def _index_lower(args: Operands, results: Sequence[Operand], attributes: Attributes) -> tuple[Kernel, ...]:
+    x, (y,) = present(args[0], "index"), results
+    layout = Layout.of(x.shape, args[1:], "index")
+    over = axes("i", y.shape)
+    i = point(over)
+    common, rest = layout.split(i)
+    remaining = iter(rest)
+    source = [
+        position(load_broadcast(indices, common), x.shape[d], wrap=True) if indices is not None else next(remaining)
+        for d, indices in enumerate((*args[1:], *(None,) * (len(x.shape) - len(args) + 1)))
+    ]
+    return (kernel("index", over, args, results, [store(y, i, move(x, source))]),)
+
+
 OPERATORS: tuple[Operator, ...] = (
     _take("take", "(x, indices) {axis}", "elements of an axis at integer positions; negative ones count from the end", True),
     _take("embedding", "(weight, indices) {padding_idx}", "rows of weight; padding_idx matters to gradients only", False),
     Operator("take_at", "(x, position) {axis}", "one position of an axis, which is removed; 0 <= position < size",
              _take_at_infer, _take_at_evaluate, _take_at_lower),
+    Operator("gather", "(x, indices) {axis}", "for each element of indices, the element of x at that position of the axis",
+             _gather_infer, _gather_evaluate, _gather_lower),
+    Operator("index", "(x, indices | None, ...)", "elements at positions of several axes at once; negative ones wrap",
+             _index_infer, _index_evaluate, _index_lower),
 )  # fmt: skip

@@ -135,7 +135,9 @@ def _trailing(a: Attributes, rank: int, name: str) -> int:
     """The first of the trailing dimensions that are normalized together; `axes` is their number or names them."""
     given = a.get("axes", 1)
     count = given if isinstance(given, int) else len(given)
-    if not 0 < count <= rank or (not isinstance(given, int) and sorted(d % rank for d in given) != [*range(rank - count, rank)]):
+    if not 0 < count <= rank or (
+        not isinstance(given, int) and sorted(d % rank for d in given) != [*range(rank - count, rank)]
+    ):
         raise InternalError(f"{name}: {given} are not trailing dimensions of a tensor of rank {rank}")
     return rank - count
 
@@ -295,7 +297,7 @@ OPERATORS: tuple[Operator, ...] = (
     Operator("softmax", "(x) {axis}", "exp(x) over its sum along an axis", _infer("softmax"), _softmax_evaluate, _softmax_lower),
     Operator("log_softmax", "(x) {axis}", "logarithm of softmax",
              _infer("log_softmax"), _log_softmax_evaluate, _log_softmax_lower),
-    Operator("layer_norm", "(x, w | None, b | None) {axes, eps}", "(x - mean) / sqrt(var + eps) over trailing axes, times w, plus b",
+    Operator("layer_norm", "(x, w | None, b | None) {axes, eps}", "(x - mean) / sqrt(var + eps) over trailing axes, * w + b",
              _infer("layer_norm"), _layer_norm_evaluate, _layer_norm_lower),
     Operator("rms_norm", "(x, w | None) {axes, eps}", "x / sqrt(mean(x * x) + eps) over trailing axes, times w",
              _infer("rms_norm"), _rms_norm_evaluate, _rms_norm_lower),

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from bough.base.errors import InternalError
 from bough.ir.evaluate import evaluate as evaluate_expression
@@ -45,6 +44,8 @@ from bough.ops.building import (
     store,
 )
 from bough.ops.operator import Array, Arrays, Attributes, Infer, Operands, Operator, Types, present
+from bough.ops.windows import sliding_windows
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -125,8 +126,7 @@ def _windows(x: Array, w: Windows, fill: float | int) -> Array:
     after = [_int(w.covered(x.shape[lead + d], d)) - x.shape[lead + d] - w.padding[d] for d in range(w.rank)]
     pads = [(0, 0)] * lead + [(p, max(e, 0)) for p, e in zip(w.padding, after)]
     padded = np.pad(x, pads, constant_values=fill)
-    view = sliding_window_view(padded, [w.reach(d) for d in range(w.rank)], tuple(range(lead, x.ndim)))
-    return view[(..., *(slice(None, None, s) for s in w.stride), *(slice(None, None, s) for s in w.dilation))]
+    return sliding_windows(padded, w.size, w.stride, w.dilation)
 
 
 def _axes_behind(rank: int) -> tuple[int, ...]:
@@ -151,7 +151,9 @@ class _Sweep:
         self.source = x
         self.element = load(x, *self.i[:lead], *moved)
 
-    def _pad(self, name: str, x: Operand, y: Operand, w: Windows, fill: float | int) -> tuple[tuple[Kernel, ...], Operand]:
+    def _pad(
+        self, name: str, x: Operand, y: Operand, w: Windows, fill: float | int
+    ) -> tuple[tuple[Kernel, ...], Operand]:
         lead = len(y.shape) - w.rank
         room = [2 * w.padding[d] + (w.stride[d] - 1 if w.ceil else 0) for d in range(w.rank)]
         shape = (*x.shape[:lead], *(plus(e, r) for e, r in zip(x.shape[lead:], room)))
@@ -181,7 +183,7 @@ def _max_lower(args: Operands, results: Sequence[Operand], a: Attributes) -> tup
     lowest = reduction_unit("max", x.dtype)
     sweep = _Sweep("max_pool", x, y, w, lowest)
     statement, best = reduce("best", "max", sweep.inside, sweep.element)
-    body = [statement, store(y, sweep.i, best)]
+    body: list[Statement] = [statement, store(y, sweep.i, best)]
     return (*sweep.before, kernel("max_pool", (*sweep.free, *sweep.inside), (sweep.source,), results, body))
 
 
@@ -228,7 +230,7 @@ def _avg_lower(args: Operands, results: Sequence[Operand], a: Attributes) -> tup
         for d in range(w.rank):
             here = _window_count(sweep.i[lead + d], x.shape[lead + d], w, d, a.get("count_include_pad", True))
             count = mul(count, here)
-    body = [statement, store(y, sweep.i, apply("div", total, cast(count, total.dtype)))]
+    body: list[Statement] = [statement, store(y, sweep.i, apply("div", total, cast(count, total.dtype)))]
     return (*sweep.before, kernel("avg_pool", (*sweep.free, *sweep.inside), (sweep.source,), results, body))
 
 
@@ -261,7 +263,8 @@ def _adaptive(name: str, summary: str, op: Reduction) -> Operator:
         free = axes("i", y.shape)
         i = point(free)
         lead = len(y.shape) - len(a["size"])
-        index, inside, conditions = list(i), [], []
+        index, conditions = list(i), []
+        inside: list[Axis] = []
         count: Expr = Const(1)
         for d in range(lead, len(y.shape)):
             n, o = as_expr(x.shape[d]), as_expr(y.shape[d])

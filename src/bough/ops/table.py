@@ -15,26 +15,33 @@ from bough.ir.program import TensorType
 from bough.ops import (
     attention,
     convolution,
+    creation,
     indexing,
     normalization,
+    padding,
     pointwise,
     pooling,
     products,
     reductions,
+    resampling,
+    scatter,
+    sorting,
     views,
 )
 from bough.ops.operator import Array, Arrays, Attributes, Operands, Operator, Types
 
 FAMILIES: dict[str, tuple[Operator, ...]] = {
     "Pointwise": pointwise.OPERATORS,
-    "Views": views.OPERATORS,
+    "Views": (*views.OPERATORS, *padding.OPERATORS, *creation.OPERATORS),
     "Reductions": reductions.OPERATORS,
     "Products": products.OPERATORS,
     "Convolution": convolution.OPERATORS,
     "Pooling": pooling.OPERATORS,
     "Normalization": normalization.OPERATORS,
     "Attention": attention.OPERATORS,
-    "Indexing": indexing.OPERATORS,
+    "Resampling": resampling.OPERATORS,
+    "Indexing": (*indexing.OPERATORS, *scatter.OPERATORS),
+    "Sorting": sorting.OPERATORS,
 }
 
 OPERATORS: dict[str, Operator] = {o.name: o for family in FAMILIES.values() for o in family}
@@ -76,8 +83,8 @@ def _widen(array: Array) -> Array:
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
-def _narrow(op: str, value: Any, result: TensorType, wide: bool) -> Array:
-    value = np.asarray(value)
+def _narrow(op: str, given: Any, result: TensorType, wide: bool) -> Array:
+    value: Array = np.asarray(given)
     if value.shape != result.shape:
         raise InternalError(f"{op}: the meaning has shape {value.shape}, the type {result.shape}")
     if result.dtype == BF16:

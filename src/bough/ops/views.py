@@ -28,8 +28,7 @@ from bough.ops.building import (
     ZERO,
     axes,
     broadcast,
-    cast,
-    compute_type,
+    concrete,
     guard,
     kernel,
     move,
@@ -37,7 +36,6 @@ from bough.ops.building import (
     number,
     plus,
     point,
-    scalar,
     store,
     times,
 )
@@ -74,13 +72,6 @@ def view(
     return Operator(name, signature, summary, infer, evaluate, lower)
 
 
-def concrete(result: TensorType) -> tuple[int, ...]:
-    """The sizes of a result type that an evaluation was given."""
-    if not all(isinstance(e, int) for e in result.shape):
-        raise InternalError("an evaluation needs result types with concrete shapes")
-    return tuple(e for e in result.shape if isinstance(e, int))
-
-
 def reindexed(
     name: str,
     signature: str,
@@ -109,7 +100,8 @@ def _slice_meaning(x: Array, a: Attributes, shape: tuple[int, ...]) -> Array:
     start = as_extent(a["start"])
     if not isinstance(start, int):
         raise InternalError("slice: an evaluation needs a concrete start")
-    return x.take(start + step * np.arange(shape[axis]), axis)
+    taken: Array = np.take(x, start + step * np.arange(shape[axis]), axis)
+    return taken
 
 
 def _slice_source(x: Shape, i: tuple[Expr, ...], a: Attributes) -> list[Expr]:
@@ -191,59 +183,6 @@ def _triangle(name: str, summary: str, comparison: str, meaning: Callable[..., A
     )
 
 
-# --- padding ---
-
-
-def _pad_shape(x: Shape, a: Attributes) -> Shape:
-    return tuple(plus(e, plus(low, high)) for e, low, high in zip(x, a["low"], a["high"], strict=True))
-
-
-def _pad_meaning(x: Array, a: Attributes, shape: tuple[int, ...]) -> Array:
-    low: tuple[int, ...] = a["low"]
-    mode = a.get("mode", "constant")
-    grids = [np.arange(n) - before for n, before in zip(shape, low, strict=True)]
-    if mode == "constant":
-        inside = [(g >= 0) & (g < n) for g, n in zip(grids, x.shape, strict=True)]
-        result = np.full(shape, a.get("value", 0), x.dtype)
-        result[np.ix_(*inside)] = x[np.ix_(*(g[m] for g, m in zip(grids, inside, strict=True)))]
-        return result
-    ends = [n - 1 for n in x.shape]
-    if mode == "reflect":
-        grids = [np.where(abs(g) > end, 2 * end - abs(g), abs(g)) for g, end in zip(grids, ends, strict=True)]
-    elif mode == "replicate":
-        grids = [g.clip(0, end) for g, end in zip(grids, ends, strict=True)]
-    elif mode == "circular":
-        grids = [g % (end + 1) for g, end in zip(grids, ends, strict=True)]
-    else:
-        raise InternalError(f"pad: unknown mode {mode}")
-    return x[np.ix_(*grids)]
-
-
-def _pad_value(x: Operand, i: tuple[Expr, ...], a: Attributes) -> Expr:
-    mode = a.get("mode", "constant")
-    index, conditions = list(i), []
-    for d, (low, high) in enumerate(zip(a["low"], a["high"], strict=True)):
-        if low == 0 and high == 0:
-            continue
-        size, at = as_expr(x.shape[d]), sub(i[d], low)
-        last = sub(size, 1)
-        if mode == "reflect":
-            away = maximum(at, sub(0, at))
-            at = minimum(away, sub(mul(last, 2), away))
-        elif mode == "replicate":
-            at = minimum(maximum(at, 0), last)
-        elif mode == "circular":
-            at = mod(at, size)
-        elif mode == "constant":
-            conditions += [apply("ge", at, ZERO)] if not isinstance(low, int) or low > 0 else []
-            conditions += [apply("lt", at, size)] if not isinstance(high, int) or high > 0 else []
-        else:
-            raise InternalError(f"pad: unknown mode {mode}")
-        index[d] = at
-    element = move(x, index)
-    return guard(conditions, element, number(a.get("value", 0), element.dtype))
-
-
 # --- concat ---
 
 
@@ -281,51 +220,6 @@ def _concat_lower(args: Operands, results: Sequence[Operand], a: Attributes) -> 
     return (kernel("concat", over, given, results, [store(y, i, value)]),)
 
 
-# --- tensors from nothing ---
-
-
-def _full_infer(types: Types, a: Attributes) -> tuple[TensorType, ...]:
-    return (TensorType(a["dtype"], tuple(as_extent(e) for e in a["shape"])),)
-
-
-def _number_of(value: object, op: str) -> float | int | bool:
-    value = as_extent(value) if isinstance(value, Const) else value
-    if not isinstance(value, int | float):
-        raise InternalError(f"{op}: an evaluation needs concrete numbers")
-    return value
-
-
-def _full_evaluate(arrays: Arrays, a: Attributes, results: tuple[TensorType, ...]) -> tuple[Array, ...]:
-    return (np.full(concrete(results[0]), _number_of(a["value"], "full"), compute_type(a["dtype"]).numpy),)
-
-
-def _full_lower(args: Operands, results: Sequence[Operand], a: Attributes) -> tuple[Kernel, ...]:
-    (y,) = results
-    over = axes("i", y.shape)
-    return (kernel("full", over, args, results, [store(y, point(over), scalar(a["value"], y.dtype))]),)
-
-
-def _iota_infer(types: Types, a: Attributes) -> tuple[TensorType, ...]:
-    return (TensorType(a["dtype"], (as_extent(a["size"]),)),)
-
-
-def _iota_evaluate(arrays: Arrays, a: Attributes, results: tuple[TensorType, ...]) -> tuple[Array, ...]:
-    dtype = compute_type(a["dtype"]).numpy
-    start, step = (_number_of(a.get(key, n), "iota") for key, n in (("start", 0), ("step", 1)))
-    steps = np.arange(concrete(results[0])[0])
-    return ((steps.astype(dtype) * dtype.type(step) + dtype.type(start)),)
-
-
-def _iota_lower(args: Operands, results: Sequence[Operand], a: Attributes) -> tuple[Kernel, ...]:
-    (y,) = results
-    over = axes("i", y.shape)
-    (i,) = point(over)
-    dtype = compute_type(y.dtype)
-    start, step = scalar(a.get("start", 0), dtype), scalar(a.get("step", 1), dtype)
-    value = apply("add", apply("mul", cast(i, dtype), step), start)
-    return (kernel("iota", over, args, results, [store(y, (i,), value)]),)
-
-
 OPERATORS: tuple[Operator, ...] = (
     reindexed("copy", "(x)", "the same elements in a tensor of its own",
               lambda x, a: x, lambda x, a, _: x.copy(), lambda x, i, a: i),
@@ -350,10 +244,5 @@ OPERATORS: tuple[Operator, ...] = (
               lambda x, a, _: np.diagonal(x, a.get("offset", 0), a.get("axis1", 0), a.get("axis2", 1)), _diagonal_source),
     _triangle("tril", "x on and below a diagonal of the last two dimensions, else 0", "le", np.tril),
     _triangle("triu", "x on and above a diagonal of the last two dimensions, else 0", "ge", np.triu),
-    view("pad", "(x) {low, high, value, mode}",
-         "low and high more elements around each dimension (fewer where negative); mode constant, reflect, replicate, circular",
-         _pad_shape, _pad_meaning, _pad_value),
     Operator("concat", "(x, ...) {axis}", "tensors joined along an axis", _concat_infer, _concat_evaluate, _concat_lower),
-    Operator("full", "() {shape, value, dtype}", "one number everywhere", _full_infer, _full_evaluate, _full_lower),
-    Operator("iota", "() {size, start, step, dtype}", "start, start + step, ...", _iota_infer, _iota_evaluate, _iota_lower),
 )  # fmt: skip
