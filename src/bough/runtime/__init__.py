@@ -1,0 +1,27 @@
+"""Loads and runs compiled functions. Needs NumPy and the standard library only: neither torch nor the compiler."""
+
+from __future__ import annotations
+
+from bough.runtime.errors import LoadError
+from bough.runtime.executable import Executable
+from bough.runtime.loader import LoadedObject
+from bough.runtime.manifest import Buffer, Leaf, Manifest, Plain, Scalar, Tensor, Tree
+from bough.runtime.sizes import Size
+from bough.runtime.team import Team, team, team_text
+
+__all__ = [
+    "Buffer",
+    "Executable",
+    "Leaf",
+    "LoadError",
+    "LoadedObject",
+    "Manifest",
+    "Plain",
+    "Scalar",
+    "Size",
+    "Team",
+    "Tensor",
+    "Tree",
+    "team",
+    "team_text",
+]

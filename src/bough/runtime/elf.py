@@ -91,9 +91,7 @@ def read(file: bytes | memoryview) -> Object:
         if alignment > _ALIGNMENT or alignment & (alignment - 1):
             raise damaged("the object file", f"section {label} has alignment {alignment}")
         contents = data[:0] if kind == _NOBITS else _part(data, offset, size)
-        sections[index] = Section(
-            index, label, contents, size, alignment, bool(flags & _EXECUTE), bool(flags & _WRITE)
-        )
+        sections[index] = Section(index, label, contents, size, alignment, bool(flags & _EXECUTE), bool(flags & _WRITE))
     symbols, table_index = _symbols(data, headers, sections)
     relocations: list[Relocation] = []
     for index, (_, kind, _, _, _, _, link, target, _, _) in enumerate(headers):
@@ -105,9 +103,7 @@ def read(file: bytes | memoryview) -> Object:
     return Object(machine, sections, symbols, tuple(relocations))
 
 
-def _symbols(
-    data: memoryview, headers: list[tuple[int, ...]], sections: dict[int, Section]
-) -> tuple[tuple[Symbol, ...], int]:
+def _symbols(data: memoryview, headers: list[tuple[int, ...]], sections: dict[int, Section]) -> tuple[tuple[Symbol, ...], int]:
     tables = [i for i, header in enumerate(headers) if header[1] == _SYMTAB]
     if len(tables) != 1:
         raise damaged("the object file", f"it has {len(tables)} symbol tables")

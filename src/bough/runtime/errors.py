@@ -11,6 +11,4 @@ class LoadError(CompileError, ValueError):
 
 def damaged(what: str, because: str) -> LoadError:
     """`what` (a file or a part of one) fails a check of its bytes."""
-    return LoadError(
-        f"{what} is damaged", code="BGH-LD-001", because=because, advice="make it again by compiling the model"
-    )
+    return LoadError(f"{what} is damaged", code="BGH-LD-001", because=because, advice="make it again by compiling the model")

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Literal
 
+from bough.base import settings
 from bough.base.errors import CompileError
 from bough.runtime.loader import LoadedObject
 
 Provider = Literal["own", "openmp"]
-SPIN_MICROSECONDS = 50
 # Instruction set -> the intrinsic that tells the core that this thread spins, and its arguments.
 _PAUSE = {"x86_64": ("llvm.x86.sse2.pause", "", ""), "aarch64": ("llvm.aarch64.isb", "i32", "i32 15")}
 _ABI = 1
@@ -31,13 +31,6 @@ def team_text(architecture: str) -> str:
         return text
     name, types, arguments = _PAUSE[architecture]
     return text.replace("  ; pause\n", f"  call void @{name}({arguments})\n") + f"\ndeclare void @{name}({types})\n"
-
-
-def default_threads() -> int:
-    """The number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(slots=True)
@@ -64,25 +57,24 @@ class Team:
         else:
             parallel, number = find_openmp()
             pointers = (ctypes.c_void_p, ctypes.c_void_p)
-            create = program.function(
-                "bough_team_create_openmp", ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, *pointers
-            )
+            create = program.function("bough_team_create_openmp", ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, *pointers)
             pointer = create(self.threads, spin, parallel, number)
         program.keep()
         return int(pointer or 0)
 
 
-def team(
-    provider: Provider = "own", threads: int | None = None, spin_us: int = SPIN_MICROSECONDS, abi: int = _ABI
-) -> Team:
-    """The team of this process with these properties; not started yet. Teams of different layouts (`abi`) are kept apart."""
-    count = default_threads() if threads is None else max(1, threads)
+def team(provider: Provider | None = None, threads: int | None = None, spin_us: int | None = None, abi: int = _ABI) -> Team:
+    """The team of this process with these properties, by default those of the settings; not started yet. Teams of different
+    layouts (`abi`) are kept apart."""
+    chosen: Provider = provider or ("openmp" if settings.read(settings.TEAM) == "openmp" else "own")
+    count = max(1, settings.read(settings.THREADS) if threads is None else threads)
+    spin = settings.read(settings.SPIN) if spin_us is None else spin_us
     with _LOCK:
-        return _TEAMS.setdefault((provider, count, spin_us, abi), Team(provider, count, spin_us))
+        return _TEAMS.setdefault((chosen, count, spin, abi), Team(chosen, count, spin))
 
 
 def team_of(
-    program: LoadedObject, provider: Provider = "own", threads: int | None = None, spin_us: int = SPIN_MICROSECONDS
+    program: LoadedObject, provider: Provider | None = None, threads: int | None = None, spin_us: int | None = None
 ) -> Team:
     """The team that an object's functions can use."""
     return team(provider, threads, spin_us, program.function("bough_team_abi", ctypes.c_int32)())

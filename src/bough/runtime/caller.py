@@ -1,0 +1,203 @@
+"""Writes the Python function that calls a compiled one with the least work: its source is generated once for each library.
+
+Everything that the manifest fixes becomes a constant of the source. Arguments that fail the quick test go the long way
+(`bind`), which either converts them or explains what is wrong. Names from the manifest never become part of the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bough.runtime import sizes
+from bough.runtime.manifest import Leaf, Manifest, Plain, Tree
+from bough.runtime.sizes import Size
+
+Caller = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """How a library of arrays is spelled in generated source. `{x}` is the argument, `{d}` its element type.
+
+    `names` are the objects that the spellings use.
+    """
+
+    is_quick: str
+    pointer: str
+    create: str
+    dtype: Callable[[str], Any]
+    names: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Source:
+    """Lines of a function, and the objects they refer to."""
+
+    names: dict[str, Any]
+    lines: list[str] = field(default_factory=list)
+
+    def constant(self, value: Any) -> str:
+        name = f"c{len(self.names)}"
+        self.names[name] = value
+        return name
+
+    def add(self, depth: int, line: str) -> None:
+        self.lines.append("    " * depth + line)
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """`quick(*args, **kwargs)` takes a call's arguments; `flat(*tensors)` checked and converted ones, in order."""
+
+    quick: Caller
+    flat: Caller
+    source: str
+
+
+def write_callers(manifest: Manifest, library: Library, with_team: bool, names: dict[str, Any]) -> Callers:
+    """`names` holds what the source uses of the executable: `slow(args, kwargs)`; `take()`, `make()` and `give(context)`;
+    `fail(status)`; `constant(name)`; `UNFIT`, the exceptions that unfit arguments cause in the quick test; `entry`. With a
+    team: `team`, `start(program)`, `program`, `run`, and `entry` is an address."""
+    out = _Source({**names, **library.names})
+    variables = {scalar.name: f"s{i}" for i, scalar in enumerate(manifest.scalars)}
+    arguments = [f"x{i}" for i in range(len(manifest.arguments))]
+
+    out.add(0, "def quick(*args, **kwargs):")
+    out.add(1, f"if len(args) != {len(manifest.inputs)} or kwargs: return slow(args, kwargs)")
+    out.add(1, "try:")
+    parameters = [f"p{i}" for i in range(len(manifest.inputs))]
+    if parameters:
+        out.add(2, f"{', '.join(parameters)}, = args")
+    for name, tree in zip(parameters, manifest.inputs, strict=True):
+        _unpack(out, name, tree)
+    _test_arguments(out, manifest, library, variables)
+    out.add(1, "except UNFIT:")
+    out.add(2, "fits = False")
+    out.add(1, "if not fits: return slow(args, kwargs)")
+    _run(out, manifest, library, with_team, variables)
+
+    out.add(0, f"def flat({', '.join(arguments)}):")
+    for name, (index, axis) in _places(manifest).items():
+        out.add(1, f"{variables[name]} = x{index}.shape[{axis}]")
+    _run(out, manifest, library, with_team, variables)
+
+    source = "\n".join(out.lines) + "\n"
+    exec(compile(source, f"<caller of {manifest.entry!r}>", "exec"), out.names)
+    return Callers(out.names["quick"], out.names["flat"], source)
+
+
+def _places(manifest: Manifest) -> dict[str, tuple[int, int]]:
+    """Argument and axis where each symbolic size is read."""
+    places: dict[str, tuple[int, int]] = {}
+    for index, tensor in enumerate(manifest.arguments):
+        for axis, size in enumerate(tensor.shape):
+            if isinstance(size, str):
+                places.setdefault(size, (index, axis))
+    return {scalar.name: places[scalar.name] for scalar in manifest.scalars}
+
+
+def _unpack(out: _Source, name: str, tree: Tree) -> None:
+    """Takes nested inputs apart into the variables x0, x1, ...; other nesting raises one of `UNFIT`."""
+    match tree:
+        case Leaf():
+            out.add(2, f"x{int(tree.key)} = {name}")
+        case Plain(value):
+            constant = out.constant(value)
+            out.add(2, f"if type({name}) is not type({constant}) or {name} != {constant}: raise ValueError")
+        case dict():
+            keys = [out.constant(key) for key in tree]
+            out.add(2, f"if type({name}) is not dict or len({name}) != {len(keys)}: raise ValueError")
+            for i, (key, part) in enumerate(zip(keys, tree.values(), strict=True)):
+                out.add(2, f"{name}_{i} = {name}[{key}]")
+                _unpack(out, f"{name}_{i}", part)
+        case tuple() | list():
+            out.add(2, f"if type({name}) is not {type(tree).__name__}: raise ValueError")
+            out.add(2, f"[{', '.join(f'{name}_{i}' for i in range(len(tree)))}] = {name}")
+            for i, part in enumerate(tree):
+                _unpack(out, f"{name}_{i}", part)
+
+
+def _test_arguments(out: _Source, manifest: Manifest, library: Library, variables: dict[str, str]) -> None:
+    """Sets `fits`, and the variables of the symbolic sizes. What has not even the right kind raises one of `UNFIT`."""
+    places = _places(manifest)
+    tests: list[str] = []
+    for i, tensor in enumerate(manifest.arguments):
+        tests.append(library.is_quick.format(x=f"x{i}", d=out.constant(library.dtype(tensor.dtype))))
+        if all(isinstance(size, int) for size in tensor.shape):
+            tests.append(f"x{i}.shape == {tuple(tensor.shape)!r}")
+            continue
+        # A wrong rank raises ValueError here.
+        out.add(2, f"[{', '.join(f'd{i}_{axis}' for axis in range(len(tensor.shape)))}] = x{i}.shape")
+    for scalar in manifest.scalars:
+        index, axis = places[scalar.name]
+        out.add(2, f"{variables[scalar.name]} = d{index}_{axis}")
+        high = "" if scalar.high is None else f" <= {scalar.high}"
+        tests.append(f"{scalar.low} <= {variables[scalar.name]}{high}")
+    for i, tensor in enumerate(manifest.arguments):
+        if all(isinstance(size, int) for size in tensor.shape):
+            continue
+        for axis, size in enumerate(tensor.shape):
+            if not (isinstance(size, str) and places[size] == (i, axis)):
+                tests.append(f"d{i}_{axis} == {sizes.source(size, variables)}")
+    out.add(2, f"fits = {' and '.join(tests) or True}")
+
+
+def _run(out: _Source, manifest: Manifest, library: Library, with_team: bool, variables: dict[str, str]) -> None:
+    """Makes results, fills in the pointers and sizes of a context, calls, and returns the outputs."""
+    for i, tensor in enumerate(manifest.results):
+        shape = _tuple(tensor.shape, variables)
+        out.add(1, f"y{i} = " + library.create.format(shape=shape, d=out.constant(library.dtype(tensor.dtype))))
+    out.add(1, "try: context = take()")
+    out.add(1, "except IndexError: context = make()")
+    out.add(1, "pointers = context.pointers")
+    for position, buffer in enumerate(manifest.buffers):
+        if buffer.source in ("argument", "result"):
+            variable = f"{'x' if buffer.source == 'argument' else 'y'}{int(buffer.key)}"
+            pointer = library.pointer.format(x=variable)
+            if buffer.offset != 0:
+                pointer += f" + {sizes.source(buffer.offset, variables)}"
+            out.add(1, f"pointers[{position}] = {pointer}")
+    if variables:
+        out.add(1, "scalars = context.scalars")
+    for i, variable in enumerate(variables.values()):
+        out.add(1, f"scalars[{i}] = {variable}")
+    if not isinstance(manifest.arena, int):
+        out.add(1, f"size = {sizes.source(manifest.arena, variables)}")
+        out.add(1, "if size > context.capacity: context.grow(size)")
+    moving = [(i, b.offset) for i, b in enumerate(manifest.buffers) if b.source == "arena" and not isinstance(b.offset, int)]
+    if moving:
+        out.add(1, "base = context.base")
+    for position, offset in moving:
+        out.add(1, f"pointers[{position}] = base + {sizes.source(offset, variables)}")
+    if with_team:
+        out.add(1, "status = run(team.pointer or start(program), entry, context.address, context.scalars_address)")
+    else:
+        out.add(1, "status = entry(context.address, context.scalars_address, None)")
+    out.add(1, "give(context)")
+    out.add(1, "if status: fail(status)")
+    out.add(1, f"return {_pack(out, manifest.outputs)}")
+
+
+def _tuple(shape: tuple[Size, ...], variables: dict[str, str]) -> str:
+    return "(" + "".join(f"{sizes.source(size, variables)}, " for size in shape) + ")"
+
+
+def _pack(out: _Source, tree: Tree) -> str:
+    """The nested outputs as an expression."""
+    match tree:
+        case Leaf("argument", key):
+            return f"x{int(key)}"
+        case Leaf("result", key):
+            return f"y{int(key)}"
+        case Leaf(_, key):
+            return f"constant({out.constant(key)})"
+        case Plain(value):
+            return out.constant(value)
+        case tuple():
+            return "(" + "".join(f"{_pack(out, part)}, " for part in tree) + ")"
+        case list():
+            return "[" + ", ".join(_pack(out, part) for part in tree) + "]"
+        case dict():
+            return "{" + ", ".join(f"{out.constant(key)}: {_pack(out, part)}" for key, part in tree.items()) + "}"

@@ -1,0 +1,169 @@
+"""A compiled function that can be called: object code, constants and manifest put together."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bough.base.errors import InputError, InternalError
+from bough.runtime.arrays import NUMPY, Array, address, aligned, allocate, to_torch, torch, torch_dtype
+from bough.runtime.binding import bind
+from bough.runtime.caller import Caller, Callers, Library, write_callers
+from bough.runtime.errors import damaged
+from bough.runtime.loader import LoadedObject
+from bough.runtime.manifest import Manifest
+from bough.runtime.team import Provider, Team, team_of
+
+_POINTER = ctypes.c_void_p
+
+
+class Executable:
+    """Calls compiled code with torch tensors or NumPy arrays; results are of the library of the arguments.
+
+    Immutable and re-entrant: calls from several threads run at the same time, one of them on the thread team. Arguments
+    are not copied unless they are not contiguous; tensors that require gradients are used without them. `constants` holds
+    bf16 as uint16 bit patterns. `threads` and `provider` default to the settings.
+    Raises `LoadError` for code or constants that do not fit the manifest.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        code: bytes | memoryview,
+        constants: Mapping[str, Array],
+        *,
+        threads: int | None = None,
+        provider: Provider | None = None,
+    ) -> None:
+        self.manifest = manifest
+        self.code = bytes(code)
+        self.constants = {t.name: _constant(t.name, t.dtype, t.shape, constants) for t in manifest.constants}
+        self._program = LoadedObject(code)
+        self._entry = self._program.function(manifest.entry, ctypes.c_int32, _POINTER, _POINTER, _POINTER)
+        self._team: Team | None = None
+        if manifest.parallel:
+            team = team_of(self._program, provider, threads)
+            self._team = team if team.threads > 1 else None
+        self._contexts: list[Context] = []
+        self._callers: dict[bool, Callers] = {}
+        # The function to call where every 100 ns count; `__call__` adds one call to it.
+        self.call: Caller = self._first_call
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Raises `InputError` for arguments that the function was not compiled for."""
+        return self.call(*args, **kwargs)
+
+    @property
+    def threads(self) -> int:
+        return self._team.threads if self._team else 1
+
+    def _first_call(self, *args: Any, **kwargs: Any) -> Any:
+        return self._slow(args, kwargs)
+
+    def _slow(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        bound = bind(self.manifest, args, kwargs)
+        callers = self._callers.get(bound.of_torch)
+        if callers is None:
+            callers = self._callers[bound.of_torch] = self._write(bound.of_torch)
+            self.call = callers.quick
+        return callers.flat(*bound.tensors)
+
+    def _write(self, of_torch: bool) -> Callers:
+        names: dict[str, Any] = {
+            "slow": self._slow,
+            "take": self._contexts.pop,
+            "give": self._contexts.append,
+            "make": self._make_context,
+            "fail": self._fail,
+            "constant": lambda name: self._constant_out(name, of_torch),
+            "entry": self._entry,
+            "UNFIT": (AttributeError, KeyError, RuntimeError, TypeError, ValueError),
+        }
+        manifest = self.manifest
+        if self._team is not None:
+            run = self._program.function("bough_team_run", ctypes.c_int32, _POINTER, _POINTER, _POINTER, _POINTER)
+            names |= {
+                "run": run,
+                "team": self._team,
+                "start": self._team.start,
+                "program": self._program,
+                "entry": self._program.symbols[manifest.entry],
+            }
+        return write_callers(manifest, _torch_library() if of_torch else _NUMPY_LIBRARY, self._team is not None, names)
+
+    def _make_context(self) -> Context:
+        return Context(self.manifest, self.constants)
+
+    def _constant_out(self, name: Any, of_torch: bool) -> Any:
+        """A copy: the caller may write to it."""
+        copy = self.constants[name].copy()
+        dtype = next(t.dtype for t in self.manifest.constants if t.name == name)
+        return to_torch(copy, dtype) if of_torch else copy
+
+    def _fail(self, status: int) -> None:
+        for known, message in self.manifest.failures:
+            if known == status:
+                raise InputError(message, code="BGH-IN-012")
+        raise InternalError(f"compiled function {self.manifest.entry} returned status {status}")
+
+
+class Context:
+    """What one running call needs to itself: pointers, sizes, arena. Kept for the next call when it ends."""
+
+    __slots__ = ("_fixed", "_storage", "address", "base", "capacity", "pointers", "scalars", "scalars_address")
+
+    def __init__(self, manifest: Manifest, constants: Mapping[str, Array]) -> None:
+        self.pointers = (ctypes.c_uint64 * max(1, len(manifest.buffers)))()
+        self.scalars = (ctypes.c_int64 * max(1, len(manifest.scalars)))()
+        self.address = ctypes.addressof(self.pointers)
+        self.scalars_address = ctypes.addressof(self.scalars)
+        self._fixed: list[tuple[int, int]] = []
+        for position, buffer in enumerate(manifest.buffers):
+            if buffer.source == "constant" and isinstance(buffer.offset, int):
+                self.pointers[position] = constants[str(buffer.key)].ctypes.data + buffer.offset
+            elif buffer.source == "arena" and isinstance(buffer.offset, int):
+                self._fixed.append((position, buffer.offset))
+        self.grow(manifest.arena if isinstance(manifest.arena, int) else 0)
+
+    def grow(self, size: int) -> None:
+        """Makes the arena at least so large; what was in it is lost."""
+        self._storage = allocate(size)
+        self.capacity = size
+        self.base = address(self._storage)
+        for position, offset in self._fixed:
+            self.pointers[position] = self.base + offset
+
+
+def _constant(name: str, dtype: str, shape: tuple[Any, ...], constants: Mapping[str, Array]) -> Array:
+    array = constants.get(name)
+    if array is None:
+        raise damaged("the compiled function", f"constant {name} is missing")
+    if array.dtype != NUMPY[dtype] or array.shape != shape:
+        raise damaged(
+            "the compiled function",
+            f"constant {name} is {array.dtype} of shape {list(array.shape)}, not {dtype} of shape {list(shape)}",
+        )
+    return aligned(array)
+
+
+_NUMPY_LIBRARY = Library(
+    is_quick="type({x}) is ndarray and {x}.dtype == {d} and {x}.flags.c_contiguous and {x}.flags.aligned",
+    pointer="address({x})",
+    create="empty({shape}, {d})",
+    dtype=NUMPY.__getitem__,
+    names={"ndarray": np.ndarray, "empty": np.empty, "address": address},
+)
+
+
+def _torch_library() -> Library:
+    module = torch()
+    return Library(
+        is_quick="type({x}) is Tensor and {x}.dtype is {d} and {x}.is_cpu and {x}.is_contiguous() and not {x}.is_neg()",
+        pointer="{x}.data_ptr()",
+        create="empty({shape}, dtype={d}, device=cpu)",
+        dtype=torch_dtype,
+        names={"Tensor": module.Tensor, "empty": module.empty, "cpu": module.device("cpu")},
+    )

@@ -1,0 +1,259 @@
+"""The description of a compiled function: what it takes, what it gives, and how its memory is laid out. Plain data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, Union
+
+from bough.runtime import sizes
+from bough.runtime.errors import LoadError, damaged
+from bough.runtime.sizes import Size
+
+VERSION = 1
+DTYPES = frozenset({"f64", "f32", "f16", "bf16", "i64", "i32", "i16", "i8", "u8", "bool"})
+_DEEPEST = 100
+
+Source = Literal["argument", "result", "constant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A tensor's place in nested inputs or outputs: `key` is the index of an argument or result, or a constant's name."""
+
+    source: Source
+    key: int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A value that is no tensor: an input must equal it, an output is it."""
+
+    value: bool | int | float | str | None
+
+
+Tree = Union[Leaf, Plain, tuple["Tree", ...], list["Tree"], dict[Any, "Tree"]]
+"""Nested tuples, lists and dicts over leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A name, an element type (a name of `DTYPES`) and a shape."""
+
+    name: str
+    dtype: str
+    shape: tuple[Size, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A symbolic size with its inclusive range. Its value is read where it stands alone as a size of an argument."""
+
+    name: str
+    low: int = 0
+    high: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """What one pointer of the entry's `buffers` points at: an argument or result (by index), a constant (by name), or the
+    arena (then `key` is a label), `offset` bytes from its start."""
+
+    source: Literal["argument", "result", "constant", "arena"]
+    key: int | str
+    offset: Size = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`entry` is the symbol of `i32 entry(ptr buffers, ptr scalars, ptr team)`; `buffers` and `scalars` are in its order.
+
+    `parameters` names the call's positional parameters; `inputs` has one tree for each. `outputs` is what a call returns.
+    `arena` is the size in bytes of the memory private to a call. `failures` explains the entry's statuses other than 0.
+    Where `parallel` is False the entry needs no threads.
+    """
+
+    entry: str
+    arguments: tuple[Tensor, ...]
+    results: tuple[Tensor, ...]
+    buffers: tuple[Buffer, ...]
+    parameters: tuple[str, ...]
+    inputs: tuple[Tree, ...]
+    outputs: Tree
+    constants: tuple[Tensor, ...] = ()
+    scalars: tuple[Scalar, ...] = ()
+    arena: Size = 0
+    parallel: bool = True
+    failures: tuple[tuple[int, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {
+                "version": VERSION,
+                "entry": self.entry,
+                "scalars": [[s.name, s.low, s.high] for s in self.scalars],
+                "arguments": [_tensor_to_json(t) for t in self.arguments],
+                "results": [_tensor_to_json(t) for t in self.results],
+                "constants": [_tensor_to_json(t) for t in self.constants],
+                "buffers": [[b.source, b.key, sizes.to_json(b.offset)] for b in self.buffers],
+                "parameters": list(self.parameters),
+                "inputs": [_tree_to_json(tree) for tree in self.inputs],
+                "outputs": _tree_to_json(self.outputs),
+                "arena": sizes.to_json(self.arena),
+                "parallel": self.parallel,
+                "failures": [list(f) for f in self.failures],
+            }
+        )
+
+    @staticmethod
+    def from_json(text: str) -> Manifest:
+        """Raises `LoadError` for text that describes no compiled function."""
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise damaged("the manifest", f"it is no JSON ({error})") from None
+        if not isinstance(data, dict):
+            raise damaged("the manifest", "it is no JSON object")
+        if data.get("version") != VERSION:
+            raise LoadError(
+                f"the file has format version {data.get('version')!r}",
+                code="BGH-LD-005",
+                because=f"this version of Bough reads format {VERSION}",
+                advice="compile the model again with this version of Bough",
+            )
+        scalars = tuple(
+            Scalar(_is(name, str), _is(low, int), None if high is None else _is(high, int))
+            for name, low, high in _rows(data, "scalars", 3)
+        )
+        known = frozenset(s.name for s in scalars)
+
+        def tensors(key: str) -> tuple[Tensor, ...]:
+            return tuple(
+                Tensor(_is(name, str), _is(dtype, str), tuple(sizes.from_json(s, known) for s in _is(shape, list)))
+                for name, dtype, shape in _rows(data, key, 3)
+            )
+
+        return Manifest(
+            entry=_is(data.get("entry"), str),
+            arguments=tensors("arguments"),
+            results=tensors("results"),
+            buffers=tuple(
+                Buffer(source, key, sizes.from_json(offset, known)) for source, key, offset in _rows(data, "buffers", 3)
+            ),
+            parameters=tuple(_is(name, str) for name in _is(data.get("parameters"), list)),
+            inputs=tuple(_tree_from_json(tree) for tree in _is(data.get("inputs"), list)),
+            outputs=_tree_from_json(data.get("outputs")),
+            constants=tensors("constants"),
+            scalars=scalars,
+            arena=sizes.from_json(data.get("arena"), known),
+            parallel=_is(data.get("parallel"), bool),
+            failures=tuple((_is(status, int), _is(why, str)) for status, why in _rows(data, "failures", 2)),
+        )
+
+
+def leaves(tree: Tree) -> Iterator[Leaf]:
+    """The leaves in order: tuples and lists by position, dicts by insertion."""
+    if isinstance(tree, Leaf):
+        yield tree
+    elif isinstance(tree, (tuple, list)):
+        for part in tree:
+            yield from leaves(part)
+    elif isinstance(tree, dict):
+        for part in tree.values():
+            yield from leaves(part)
+
+
+def _check(manifest: Manifest) -> None:
+    """Every reference leads somewhere, and every symbolic size can be read."""
+    known = frozenset(s.name for s in manifest.scalars)
+    counts = {"argument": len(manifest.arguments), "result": len(manifest.results)}
+    constants = {t.name for t in manifest.constants}
+
+    def exists(source: str, key: int | str) -> bool:
+        if source == "constant":
+            return key in constants
+        return source in counts and type(key) is int and 0 <= key < counts[source]
+
+    for tensor in (*manifest.arguments, *manifest.results, *manifest.constants):
+        if tensor.dtype not in DTYPES:
+            raise damaged("the manifest", f"{tensor.name} has the unknown element type {tensor.dtype!r}")
+        for size in tensor.shape:
+            sizes.from_json(size, known)
+    if any(type(size) is not int or size < 0 for tensor in manifest.constants for size in tensor.shape):
+        raise damaged("the manifest", "a constant has no fixed shape")
+    sizes.from_json(manifest.arena, known)
+    for buffer in manifest.buffers:
+        sizes.from_json(buffer.offset, known)
+        if buffer.source != "arena" and not exists(buffer.source, buffer.key):
+            raise damaged("the manifest", f"a buffer refers to {buffer.source} {buffer.key!r}, which does not exist")
+    if len(manifest.parameters) != len(manifest.inputs):
+        raise damaged("the manifest", "parameters and inputs differ in number")
+    found = [leaf for tree in manifest.inputs for leaf in leaves(tree)]
+    if sorted(str(leaf.key) for leaf in found) != sorted(str(i) for i in range(len(manifest.arguments))):
+        raise damaged("the manifest", "the inputs do not name each argument once")
+    if any(leaf.source != "argument" for leaf in found):
+        raise damaged("the manifest", "an input is no argument")
+    for leaf in leaves(manifest.outputs):
+        if not exists(leaf.source, leaf.key):
+            raise damaged("the manifest", f"an output refers to {leaf.source} {leaf.key!r}, which does not exist")
+    readable = {size for tensor in manifest.arguments for size in tensor.shape if isinstance(size, str)}
+    if known - readable:
+        raise damaged("the manifest", f"no argument has the sizes {sorted(known - readable)}")
+
+
+T = TypeVar("T")
+
+
+def _is(value: Any, kind: type[T]) -> T:
+    if type(value) is not kind:
+        raise damaged("the manifest", f"{value!r} stands where a {kind.__name__} belongs")
+    return value
+
+
+def _rows(data: dict[str, Any], key: str, width: int) -> list[list[Any]]:
+    rows = _is(data.get(key), list)
+    if any(type(row) is not list or len(row) != width for row in rows):
+        raise damaged("the manifest", f"a row of {key} has not {width} parts")
+    return rows
+
+
+def _tensor_to_json(tensor: Tensor) -> list[Any]:
+    return [tensor.name, tensor.dtype, [sizes.to_json(s) for s in tensor.shape]]
+
+
+def _tree_to_json(tree: Tree) -> Any:
+    match tree:
+        case Leaf(source, key):
+            return {source: key}
+        case Plain(value):
+            return {"plain": value}
+        case tuple():
+            return {"tuple": [_tree_to_json(part) for part in tree]}
+        case list():
+            return {"list": [_tree_to_json(part) for part in tree]}
+        case dict():
+            return {"dict": [[key, _tree_to_json(part)] for key, part in tree.items()]}
+
+
+def _tree_from_json(data: Any, depth: int = 0) -> Tree:
+    if type(data) is not dict or len(data) != 1 or depth > _DEEPEST:
+        raise damaged("the manifest", f"{data!r} is no part of nested inputs or outputs")
+    ((kind, value),) = data.items()
+    parts: Callable[[], list[Tree]] = lambda: [_tree_from_json(part, depth + 1) for part in _is(value, list)]  # noqa: E731
+    if kind in ("argument", "result", "constant") and type(value) in (int, str):
+        return Leaf(kind, value)
+    if kind == "plain" and (value is None or type(value) in (bool, int, float, str)):
+        return Plain(value)
+    if kind == "tuple":
+        return tuple(parts())
+    if kind == "list":
+        return parts()
+    if kind == "dict":
+        rows = _rows(data, "dict", 2)
+        if all(type(key) in (str, int) for key, _ in rows):
+            return {key: _tree_from_json(part, depth + 1) for key, part in rows}
+    raise damaged("the manifest", f"{data!r} is no part of nested inputs or outputs")
