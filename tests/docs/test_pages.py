@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -29,6 +31,13 @@ def test_every_error_code_has_a_section_and_no_section_is_stale() -> None:
 def test_every_setting_is_described() -> None:
     text = (DOCS / "cli.md").read_text()
     assert [s.variable for s in SETTINGS if f"`{s.variable}`" not in text] == []
+
+
+def test_the_operators_are_those_of_the_table() -> None:
+    printed = subprocess.run([sys.executable, "-m", "bough.ops"], check=True, capture_output=True, text=True).stdout
+    page = (DOCS / "operators.md").read_text()
+    _, _, rest = page.partition("<!-- the rest: python -m bough.ops -->")
+    assert rest.strip() == printed.strip()
 
 
 def commands() -> dict[str, set[str]]:
