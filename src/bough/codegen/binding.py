@@ -1,0 +1,97 @@
+"""LLVM itself: the one place that touches `llvmlite.binding`. Text in; objects, assembly or optimised text out."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from bough.base.errors import InternalError
+from bough.targets.description import Target
+
+PASSES = (
+    "always_inliner",
+    "sroa",
+    "instruction_combine",
+    "simplify_cfg",
+    "new_gvn",
+    "instruction_combine",
+    "simplify_cfg",
+    "dead_code_elimination",
+)
+
+
+@cache
+def _initialize() -> None:
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+
+
+def _triple(target: Target) -> str:
+    return target.triple or llvm.get_process_triple()
+
+
+def machine(target: Target) -> Any:
+    """LLVM's description of a target: position-independent code, small code model."""
+    _initialize()
+    features = ",".join(f"+{f}" for f in target.features)
+    backend = llvm.Target.from_triple(_triple(target))
+    return backend.create_target_machine(cpu=target.cpu, features=features, opt=2, reloc="pic", codemodel="small")
+
+
+def function_attributes(target: Target) -> tuple[str, ...]:
+    """What each function says of the processor. All agree, so that any may be inlined into any other."""
+    width = 32 * max(target.lanes, 4)
+    return (
+        '"frame-pointer"="none"',
+        f'"prefer-vector-width"="{width}"',
+        f'"min-legal-vector-width"="{width}"',
+        "nounwind",
+    )
+
+
+def parse(text: str) -> Any:
+    """A verified module. Raises InternalError with LLVM's message where the text is wrong."""
+    try:
+        module = llvm.parse_assembly(text)
+        module.verify()
+    except RuntimeError as error:
+        raise InternalError(f"LLVM rejects the emitted code: {error}") from error
+    return module
+
+
+def optimize(text: str, target: Target, team: str = "") -> tuple[Any, Any]:
+    """The optimised module of a text, and its machine. `team` is linked to it."""
+    m = machine(target)
+    module = parse(text)
+    module.triple, module.data_layout = _triple(target), str(m.target_data)
+    if team:
+        other = parse(team)
+        other.triple, other.data_layout = module.triple, module.data_layout
+        module.link_in(other)
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
+    options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = options.loop_unrolling = False
+    builder = llvm.create_pass_builder(m, options)
+    manager = llvm.create_new_module_pass_manager()
+    for name in PASSES:
+        getattr(manager, f"add_{name}_pass")()
+    manager.run(module, builder)
+    return module, m
+
+
+def compile_object(text: str, target: Target, team: str = "") -> bytes:
+    """The relocatable object of a module's text."""
+    module, m = optimize(text, target, team)
+    return bytes(m.emit_object(module))
+
+
+def compile_assembly(text: str, target: Target) -> str:
+    """The assembly of a module's text."""
+    module, m = optimize(text, target)
+    return str(m.emit_assembly(module))
+
+
+def optimize_text(text: str, target: Target) -> str:
+    """The optimised text of a module's text."""
+    return str(optimize(text, target)[0])

@@ -1,0 +1,100 @@
+"""Functions of the Loops level to one relocatable object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llvmlite import ir
+
+from bough.codegen import binding
+from bough.codegen import llvm_types as t
+from bough.codegen.expressions import evaluate
+from bough.codegen.indices import emit_index
+from bough.codegen.linear import ONE, Linear, atom
+from bough.codegen.memory import slot_value
+from bough.codegen.state import Emission, Host, Operand, Scope, Storage
+from bough.codegen.statements import emit_body
+from bough.ir import loops
+from bough.ir.expr import as_expr
+from bough.targets.description import Target
+
+ENTRY_PREFIX = "bough_"
+
+
+def compile_functions(functions: Sequence[loops.Function], target: Target, *, team: str) -> bytes:
+    """One relocatable ELF object that holds every function and the thread team, whose LLVM text is `team`.
+
+    A function `f` becomes `i32 bough_f(ptr buffers, ptr scalars, ptr team)`: an array of pointers to its params, an array
+    of `i64` values of its scalars, and a team or null (then everything runs on the calling thread). It returns 0. Within
+    one parallel loop, a buffer that is written must not overlap another that the loop uses. The same functions give the
+    same bytes.
+    """
+    return binding.compile_object(build_module(functions, target), target, team)
+
+
+def emit_assembly(functions: Sequence[loops.Function], target: Target) -> str:
+    """The assembly text of the functions, without the thread team."""
+    return binding.compile_assembly(build_module(functions, target), target)
+
+
+def emit_ir(functions: Sequence[loops.Function], target: Target, *, optimized: bool = False) -> str:
+    """The LLVM text of the functions, without the thread team."""
+    text = build_module(functions, target)
+    return binding.optimize_text(text, target) if optimized else text
+
+
+def build_module(functions: Sequence[loops.Function], target: Target) -> str:
+    """The LLVM text of the functions as they are emitted."""
+    module = ir.Module("bough", context=ir.Context())
+    for function in functions:
+        _emit_function(module, function, target)
+    attributes = binding.function_attributes(target)
+    for value in module.functions:
+        if not value.is_declaration:
+            value.attributes = TargetAttributes(value.attributes, attributes)
+    return str(module)
+
+
+class TargetAttributes(ir.values.FunctionAttributes):  # type: ignore[misc]
+    """A function's attributes, followed by those that name the processor."""
+
+    def __init__(self, plain: Sequence[str], named: Sequence[str]) -> None:
+        super().__init__(tuple(plain))
+        self.named = tuple(named)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def _to_list(self, kind: Any) -> list[str]:
+        return [*super()._to_list(kind), *self.named]
+
+
+def _emit_function(module: Any, function: loops.Function, target: Target) -> None:
+    kind = ir.FunctionType(t.INT32, [t.POINTER, t.POINTER, t.POINTER])
+    emitted = ir.Function(module, kind, f"{ENTRY_PREFIX}{function.name}")
+    buffers, scalars, team = emitted.args
+    buffers.name, scalars.name, team.name = "buffers", "scalars", "team"
+    host = Host(team, buffers, {b.name: n for n, b in enumerate(function.params)})
+    em = Emission.begin(target, emitted, function.location, host=host)
+    scope = Scope()
+    for n, name in enumerate(function.scalars):
+        scope.values[name] = atom(slot_value(em, scalars, n, t.INT64))
+    for n, buffer in enumerate(function.params):
+        pointer = slot_value(em, buffers, n, t.POINTER)
+        strides = _strides(em, scope, buffer)
+        scope.buffers[buffer.name] = Storage(buffer, pointer, strides, None, False)
+    emit_body(em, scope, function.body)
+    em.builder.ret(t.int32(0))
+    em.end()
+
+
+def _strides(em: Emission, scope: Scope, buffer: loops.Buffer) -> tuple[Operand, ...]:
+    """The distance in elements between neighbours along each dimension."""
+    strides: list[Operand] = []
+    stride: Operand = ONE
+    for extent in reversed(buffer.shape):
+        strides.append(stride)
+        size = Linear(extent) if isinstance(extent, int) else evaluate(em, scope, as_expr(extent))
+        stride = emit_index(em, "mul", [stride, size], 0)
+    return tuple(reversed(strides))

@@ -1,0 +1,212 @@
+"""Loads and stores: where an element lies, and which vector operation reaches the elements of all lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import gcd
+from typing import Any
+
+from llvmlite import ir
+
+from bough.base.errors import InternalError
+from bough.codegen import llvm_types as t
+from bough.codegen.arithmetic import from_memory, to_memory
+from bough.codegen.indices import as_operand, materialize
+from bough.codegen.linear import LANE, ZERO, Linear
+from bough.codegen.state import Emission, Operand, Scope, Storage
+from bough.ir.dtypes import I64
+
+CACHE_LINE = 64
+SLOT = 8
+"""Bytes of one entry of the arrays of buffers, scalars and captured values."""
+
+
+class Place:
+    """The elements that the lanes address: `start` from the buffer's first, and, off it, `scattered` or by `step`."""
+
+    def __init__(self, storage: Storage, index: Sequence[Operand], em: Emission, lanes: int) -> None:
+        if len(index) != len(storage.strides):
+            raise InternalError(f"{storage.buffer.name} has {len(storage.strides)} dimensions, indexed by {len(index)}")
+        self.storage = storage
+        start, self.scattered = ZERO, None
+        for i, stride in zip(index, storage.strides, strict=True):
+            product = _times(em, i, stride, lanes)
+            if isinstance(product, Linear):
+                start = start + product
+            else:
+                self.scattered = product if self.scattered is None else em.builder.add(self.scattered, product)
+        self.start, self.step = start.uniform, start.lane
+        if self.scattered is not None and self.step:
+            steps = t.iota(t.INT64, lanes, self.step)
+            self.scattered, self.step = em.builder.add(self.scattered, steps), 0
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all lanes address one element."""
+        return self.scattered is None and self.step == 0
+
+    @property
+    def contiguous(self) -> bool:
+        return self.scattered is None and self.step == 1
+
+    @property
+    def align(self) -> int:
+        """The alignment in bytes that is known of the first element."""
+        return gcd(self.start.factor() * self.storage.buffer.dtype.bytes, self.storage.buffer.align)
+
+    def in_padding(self, lanes: int) -> bool:
+        """Whether the elements of all lanes are known to lie in private memory, though not all in the buffer."""
+        s = self.storage
+        return s.private and s.size is not None and self.start.within(0, s.size, 0) and lanes * s.buffer.dtype.bytes <= 256
+
+
+def _times(em: Emission, index: Operand, stride: Operand, lanes: int) -> Operand:
+    if isinstance(index, Linear) and isinstance(stride, Linear):
+        if stride.is_constant:
+            return index.scaled(stride.const)
+        if not index.lane:
+            from_index = materialize(em, Linear(0, index.terms)) if index.terms else None
+            constant = stride.scaled(index.const)
+            if from_index is None:
+                return constant
+            return as_operand(em.builder.mul(from_index, materialize(em, stride))) + constant
+    wide = t.splat(em.builder, materialize(em, index, lanes), lanes)
+    return em.builder.mul(wide, t.splat(em.builder, materialize(em, stride, lanes), lanes))
+
+
+def load(em: Emission, scope: Scope, name: str, index: Sequence[Operand]) -> Operand:
+    """The element at `index` of a buffer, in each lane; lanes that the mask leaves out may hold anything."""
+    storage = scope.buffer(name)
+    dtype, lanes = storage.buffer.dtype, scope.lanes
+    place = Place(storage, index, em, scope.lane_count)
+    kind = t.memory_type(dtype, 0 if place.uniform else scope.lane_count)
+    if place.uniform:
+        if lanes is None or lanes.certain or place.in_padding(1):
+            raw = _load(em, scope, place, kind)
+        else:
+            raw = em.merge(
+                em.any_lane(lanes.mask), lambda: _load(em, scope.child(), place, kind), lambda: ir.Constant(kind, None)
+            )
+    elif place.contiguous:
+        assert lanes is not None
+        if lanes.mask is None or place.in_padding(lanes.count):
+            raw = _load(em, scope, place, kind)
+        else:
+            raw = _masked_load(em, scope, place, kind, lanes.mask)
+    else:
+        assert lanes is not None
+        raw = _gather(em, scope, place, kind, lanes.mask)
+    value = from_memory(em.builder, raw, dtype)
+    return as_operand(value) if dtype == I64 else value
+
+
+def store(em: Emission, scope: Scope, name: str, index: Sequence[Operand], value: Operand) -> None:
+    """Writes `value` to the element at `index` of a buffer, in the lanes that the mask lets run."""
+    storage = scope.buffer(name)
+    dtype, lanes = storage.buffer.dtype, scope.lanes
+    place = Place(storage, index, em, scope.lane_count)
+    raw = to_memory(em.builder, materialize(em, value, scope.lane_count), dtype)
+    if lanes is None or (place.uniform and not t.lanes_of(raw)):
+        if lanes is None or lanes.certain:
+            _store(em, scope, place, raw)
+        else:
+            with em.when(em.any_lane(lanes.mask)):
+                _store(em, scope.child(), place, raw)
+        return
+    wide = t.splat(em.builder, raw, lanes.count)
+    if not place.contiguous:
+        _scatter(em, scope, place, wide, lanes.mask)
+    elif lanes.mask is None:
+        _store(em, scope, place, wide)
+    elif place.in_padding(lanes.count):
+        before = _load(em, scope, place, wide.type)
+        _store(em, scope, place, em.builder.select(lanes.mask, wide, before))
+    else:
+        _masked_store(em, scope, place, wide, lanes.mask)
+
+
+def address(em: Emission, scope: Scope, place: Place) -> Any:
+    """The pointer to the first element. What code on different constants shares is worked out once."""
+    storage, b = place.storage, em.builder
+    kind = t.memory_type(storage.buffer.dtype)
+    key = (id(storage), place.start.terms)
+    pointer = storage.pointer
+    if place.start.terms:
+        pointer = scope.address(key)
+        if pointer is None:
+            offset = materialize(em, Linear(0, place.start.terms))
+            pointer = b.gep(storage.pointer, [offset], inbounds=True, source_etype=kind)
+            scope.addresses[key] = pointer
+    if place.start.const:
+        pointer = b.gep(pointer, [t.int64(place.start.const)], inbounds=not storage.private, source_etype=kind)
+    return pointer
+
+
+def _load(em: Emission, scope: Scope, place: Place, kind: Any) -> Any:
+    return _tag(em.builder.load(address(em, scope, place), align=place.align, typ=kind), place, "loads")
+
+
+def _store(em: Emission, scope: Scope, place: Place, raw: Any) -> None:
+    _tag(em.builder.store(raw, address(em, scope, place), align=place.align), place, "stores")
+
+
+def _tag(instruction: Any, place: Place, role: str) -> Any:
+    for use, name, node in place.storage.tags:
+        if use == role:
+            instruction.set_metadata(name, node)
+    return instruction
+
+
+def _masked_load(em: Emission, scope: Scope, place: Place, kind: Any, mask: Any) -> Any:
+    rest = ir.Constant(kind, None)
+    args = [address(em, scope, place), t.int32(place.align), mask, rest]
+    return _memory_call(em, f"llvm.masked.load.{t.mangle(kind)}.p0", kind, args)
+
+
+def _masked_store(em: Emission, scope: Scope, place: Place, raw: Any, mask: Any) -> None:
+    args = [raw, address(em, scope, place), t.int32(place.align), mask]
+    _memory_call(em, f"llvm.masked.store.{t.mangle(raw.type)}.p0", t.VOID, args)
+
+
+def _gather(em: Emission, scope: Scope, place: Place, kind: Any, mask: Any) -> Any:
+    count = kind.count
+    args = [_pointers(em, scope, place, count), t.int32(place.storage.buffer.dtype.bytes), _full(mask, count)]
+    name = f"llvm.masked.gather.{t.mangle(kind)}.v{count}p0"
+    return _memory_call(em, name, kind, [*args, ir.Constant(kind, None)])
+
+
+def _scatter(em: Emission, scope: Scope, place: Place, raw: Any, mask: Any) -> None:
+    count = raw.type.count
+    align = t.int32(place.storage.buffer.dtype.bytes)
+    name = f"llvm.masked.scatter.{t.mangle(raw.type)}.v{count}p0"
+    _memory_call(em, name, t.VOID, [raw, _pointers(em, scope, place, count), align, _full(mask, count)])
+
+
+def _memory_call(em: Emission, name: str, result: Any, args: list[Any]) -> Any:
+    return t.call(em.builder, name, result, args)
+
+
+def _full(mask: Any, count: int) -> Any:
+    return t.filled(t.bit(True), count) if mask is None else mask
+
+
+def _pointers(em: Emission, scope: Scope, place: Place, count: int) -> Any:
+    """A vector of pointers, one per lane."""
+    base = address(em, scope, place)
+    index = place.scattered if place.scattered is not None else materialize(em, LANE.scaled(place.step), count)
+    kind = t.memory_type(place.storage.buffer.dtype)
+    pointers = em.builder.gep(base, [t.splat(em.builder, index, count)], source_etype=kind)
+    pointers.type = ir.VectorType(t.POINTER, count)
+    return pointers
+
+
+def slot(em: Emission, array: Any, position: int) -> Any:
+    """The address of an entry of an array of slots."""
+    if not position:
+        return array
+    return em.builder.gep(array, [t.int64(position * SLOT)], inbounds=True, source_etype=t.INT8)
+
+
+def slot_value(em: Emission, array: Any, position: int, kind: Any) -> Any:
+    """An entry of an array of slots."""
+    return em.builder.load(slot(em, array, position), align=SLOT, typ=kind)

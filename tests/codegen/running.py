@@ -1,0 +1,67 @@
+"""Runs Loops functions as native code, for comparison with their interpretation."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bough.codegen import compile_functions
+from bough.ir.interpret_loops import run_loops
+from bough.ir.loops import Function
+from bough.runtime.loader import LoadedObject
+from bough.runtime.team import team_text
+from bough.targets import TARGETS, Target, host
+
+Array = np.ndarray[Any, Any]
+TEAM = team_text("x86_64")
+
+
+def aligned(array: Array, align: int) -> Array:
+    """A copy whose first element stands at a multiple of `align`."""
+    room = np.zeros(array.nbytes + align, np.uint8)
+    start = -room.ctypes.data % align
+    copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def targets() -> list[Target]:
+    """The described x86 targets that this machine can run."""
+    features = set(host().features)
+    return [t for t in TARGETS.values() if t.triple.startswith("x86_64") and features >= set(t.features)]
+
+
+def run_native(
+    function: Function, buffers: Mapping[str, Array], scalars: Mapping[str, int] | None = None, target: Target | None = None
+) -> None:
+    """Compiles and runs `function` on `buffers`, in place, on this thread."""
+    program = LoadedObject(compile_functions([function], target or host(), team=TEAM))
+    entry = program.function(f"bough_{function.name}", ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    arrays = [buffers[b.name] for b in function.params]
+    pointers = (ctypes.c_void_p * (len(arrays) + 1))(*(a.ctypes.data for a in arrays))
+    sizes = (ctypes.c_int64 * (len(function.scalars) + 1))(*((scalars or {})[s] for s in function.scalars))
+    assert entry(pointers, sizes, None) == 0
+
+
+def check(
+    function: Function,
+    buffers: Mapping[str, Array],
+    scalars: Mapping[str, int] | None = None,
+    target: Target | None = None,
+    tolerance: float = 0.0,
+) -> dict[str, Array]:
+    """Holds native code against the interpreter. Returns the buffers as native code leaves them."""
+    native = {b.name: aligned(buffers[b.name], b.align) for b in function.params}
+    meaning = {k: v.copy() for k, v in buffers.items()}
+    run_native(function, native, scalars, target)
+    instructions = {i.name: i.kernel for i in (target or host()).instructions}
+    run_loops(function, meaning, scalars, instructions)
+    for name, expected in meaning.items():
+        if tolerance:
+            np.testing.assert_allclose(native[name], expected, rtol=tolerance, atol=tolerance, err_msg=name)
+        else:
+            np.testing.assert_array_equal(native[name], expected, err_msg=name)
+    return native
