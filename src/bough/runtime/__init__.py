@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bough.runtime.artefact import dumps, load, loads, save
+from bough.runtime.cache import Cache
 from bough.runtime.errors import LoadError
 from bough.runtime.executable import Executable
 from bough.runtime.loader import LoadedObject
@@ -11,6 +13,7 @@ from bough.runtime.team import Team, team, team_text
 
 __all__ = [
     "Buffer",
+    "Cache",
     "Executable",
     "Leaf",
     "LoadError",
@@ -22,6 +25,10 @@ __all__ = [
     "Team",
     "Tensor",
     "Tree",
+    "dumps",
+    "load",
+    "loads",
+    "save",
     "team",
     "team_text",
 ]

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from bough.base.errors import InputError, InternalError
+from bough.runtime import processor
 from bough.runtime.arrays import NUMPY, Array, address, aligned, allocate, to_torch, torch, torch_dtype
 from bough.runtime.binding import bind
 from bough.runtime.caller import Caller, Callers, Library, write_callers
-from bough.runtime.errors import damaged
+from bough.runtime.errors import LoadError, damaged
 from bough.runtime.loader import LoadedObject
 from bough.runtime.manifest import Manifest
 from bough.runtime.team import Provider, Team, team_of
@@ -38,6 +39,14 @@ class Executable:
         threads: int | None = None,
         provider: Provider | None = None,
     ) -> None:
+        lacking = processor.missing(manifest.features)
+        if lacking:
+            raise LoadError(
+                f"the compiled code uses {', '.join(lacking)}, which this processor lacks",
+                code="BGH-LD-006",
+                because="it was compiled for another processor",
+                advice="compile the model again on this machine, or for a target that it has",
+            )
         self.manifest = manifest
         self.code = bytes(code)
         self.constants = {t.name: _constant(t.name, t.dtype, t.shape, constants) for t in manifest.constants}

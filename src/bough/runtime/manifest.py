@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union
@@ -71,7 +70,8 @@ class Manifest:
 
     `parameters` names the call's positional parameters; `inputs` has one tree for each. `outputs` is what a call returns.
     `arena` is the size in bytes of the memory private to a call. `failures` explains the entry's statuses other than 0.
-    Where `parallel` is False the entry needs no threads.
+    Where `parallel` is False the entry needs no threads. `features` are the processor features (LLVM's names) that the code
+    uses. `notes` is for readers, for instance what `explain` shows.
     """
 
     entry: str
@@ -86,43 +86,42 @@ class Manifest:
     arena: Size = 0
     parallel: bool = True
     failures: tuple[tuple[int, str], ...] = ()
+    features: tuple[str, ...] = ()
+    notes: str = ""
 
     def __post_init__(self) -> None:
         _check(self)
 
-    def to_json(self) -> str:
-        return json.dumps(
-            {
-                "version": VERSION,
-                "entry": self.entry,
-                "scalars": [[s.name, s.low, s.high] for s in self.scalars],
-                "arguments": [_tensor_to_json(t) for t in self.arguments],
-                "results": [_tensor_to_json(t) for t in self.results],
-                "constants": [_tensor_to_json(t) for t in self.constants],
-                "buffers": [[b.source, b.key, sizes.to_json(b.offset)] for b in self.buffers],
-                "parameters": list(self.parameters),
-                "inputs": [_tree_to_json(tree) for tree in self.inputs],
-                "outputs": _tree_to_json(self.outputs),
-                "arena": sizes.to_json(self.arena),
-                "parallel": self.parallel,
-                "failures": [list(f) for f in self.failures],
-            }
-        )
+    def to_data(self) -> dict[str, Any]:
+        """The manifest as what JSON can hold."""
+        return {
+            "version": VERSION,
+            "entry": self.entry,
+            "scalars": [[s.name, s.low, s.high] for s in self.scalars],
+            "arguments": [_tensor_to_data(t) for t in self.arguments],
+            "results": [_tensor_to_data(t) for t in self.results],
+            "constants": [_tensor_to_data(t) for t in self.constants],
+            "buffers": [[b.source, b.key, sizes.to_data(b.offset)] for b in self.buffers],
+            "parameters": list(self.parameters),
+            "inputs": [_tree_to_data(tree) for tree in self.inputs],
+            "outputs": _tree_to_data(self.outputs),
+            "arena": sizes.to_data(self.arena),
+            "parallel": self.parallel,
+            "failures": [list(f) for f in self.failures],
+            "features": list(self.features),
+            "notes": self.notes,
+        }
 
     @staticmethod
-    def from_json(text: str) -> Manifest:
-        """Raises `LoadError` for text that describes no compiled function."""
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise damaged("the manifest", f"it is no JSON ({error})") from None
+    def from_data(data: Any) -> Manifest:
+        """Raises `LoadError` for data that describes no compiled function."""
         if not isinstance(data, dict):
             raise damaged("the manifest", "it is no JSON object")
         if data.get("version") != VERSION:
             raise LoadError(
-                f"the file has format version {data.get('version')!r}",
+                f"the file has a manifest of version {data.get('version')!r}",
                 code="BGH-LD-005",
-                because=f"this version of Bough reads format {VERSION}",
+                because=f"this version of Bough reads version {VERSION}",
                 advice="compile the model again with this version of Bough",
             )
         scalars = tuple(
@@ -133,7 +132,7 @@ class Manifest:
 
         def tensors(key: str) -> tuple[Tensor, ...]:
             return tuple(
-                Tensor(_is(name, str), _is(dtype, str), tuple(sizes.from_json(s, known) for s in _is(shape, list)))
+                Tensor(_is(name, str), _is(dtype, str), tuple(sizes.from_data(s, known) for s in _is(shape, list)))
                 for name, dtype, shape in _rows(data, key, 3)
             )
 
@@ -142,16 +141,18 @@ class Manifest:
             arguments=tensors("arguments"),
             results=tensors("results"),
             buffers=tuple(
-                Buffer(source, key, sizes.from_json(offset, known)) for source, key, offset in _rows(data, "buffers", 3)
+                Buffer(source, key, sizes.from_data(offset, known)) for source, key, offset in _rows(data, "buffers", 3)
             ),
             parameters=tuple(_is(name, str) for name in _is(data.get("parameters"), list)),
-            inputs=tuple(_tree_from_json(tree) for tree in _is(data.get("inputs"), list)),
-            outputs=_tree_from_json(data.get("outputs")),
+            inputs=tuple(_tree_from_data(tree) for tree in _is(data.get("inputs"), list)),
+            outputs=_tree_from_data(data.get("outputs")),
             constants=tensors("constants"),
             scalars=scalars,
-            arena=sizes.from_json(data.get("arena"), known),
+            arena=sizes.from_data(data.get("arena"), known),
             parallel=_is(data.get("parallel"), bool),
             failures=tuple((_is(status, int), _is(why, str)) for status, why in _rows(data, "failures", 2)),
+            features=tuple(_is(name, str) for name in _is(data.get("features"), list)),
+            notes=_is(data.get("notes"), str),
         )
 
 
@@ -182,12 +183,12 @@ def _check(manifest: Manifest) -> None:
         if tensor.dtype not in DTYPES:
             raise damaged("the manifest", f"{tensor.name} has the unknown element type {tensor.dtype!r}")
         for size in tensor.shape:
-            sizes.from_json(size, known)
+            sizes.from_data(size, known)
     if any(type(size) is not int or size < 0 for tensor in manifest.constants for size in tensor.shape):
         raise damaged("the manifest", "a constant has no fixed shape")
-    sizes.from_json(manifest.arena, known)
+    sizes.from_data(manifest.arena, known)
     for buffer in manifest.buffers:
-        sizes.from_json(buffer.offset, known)
+        sizes.from_data(buffer.offset, known)
         if buffer.source != "arena" and not exists(buffer.source, buffer.key):
             raise damaged("the manifest", f"a buffer refers to {buffer.source} {buffer.key!r}, which does not exist")
     if len(manifest.parameters) != len(manifest.inputs):
@@ -221,29 +222,29 @@ def _rows(data: dict[str, Any], key: str, width: int) -> list[list[Any]]:
     return rows
 
 
-def _tensor_to_json(tensor: Tensor) -> list[Any]:
-    return [tensor.name, tensor.dtype, [sizes.to_json(s) for s in tensor.shape]]
+def _tensor_to_data(tensor: Tensor) -> list[Any]:
+    return [tensor.name, tensor.dtype, [sizes.to_data(s) for s in tensor.shape]]
 
 
-def _tree_to_json(tree: Tree) -> Any:
+def _tree_to_data(tree: Tree) -> Any:
     match tree:
         case Leaf(source, key):
             return {source: key}
         case Plain(value):
             return {"plain": value}
         case tuple():
-            return {"tuple": [_tree_to_json(part) for part in tree]}
+            return {"tuple": [_tree_to_data(part) for part in tree]}
         case list():
-            return {"list": [_tree_to_json(part) for part in tree]}
+            return {"list": [_tree_to_data(part) for part in tree]}
         case dict():
-            return {"dict": [[key, _tree_to_json(part)] for key, part in tree.items()]}
+            return {"dict": [[key, _tree_to_data(part)] for key, part in tree.items()]}
 
 
-def _tree_from_json(data: Any, depth: int = 0) -> Tree:
+def _tree_from_data(data: Any, depth: int = 0) -> Tree:
     if type(data) is not dict or len(data) != 1 or depth > _DEEPEST:
         raise damaged("the manifest", f"{data!r} is no part of nested inputs or outputs")
     ((kind, value),) = data.items()
-    parts: Callable[[], list[Tree]] = lambda: [_tree_from_json(part, depth + 1) for part in _is(value, list)]  # noqa: E731
+    parts: Callable[[], list[Tree]] = lambda: [_tree_from_data(part, depth + 1) for part in _is(value, list)]  # noqa: E731
     if kind in ("argument", "result", "constant") and type(value) in (int, str):
         return Leaf(kind, value)
     if kind == "plain" and (value is None or type(value) in (bool, int, float, str)):
@@ -255,5 +256,5 @@ def _tree_from_json(data: Any, depth: int = 0) -> Tree:
     if kind == "dict":
         rows = _rows(data, "dict", 2)
         if all(type(key) in (str, int) for key, _ in rows):
-            return {key: _tree_from_json(part, depth + 1) for key, part in rows}
+            return {key: _tree_from_data(part, depth + 1) for key, part in rows}
     raise damaged("the manifest", f"{data!r} is no part of nested inputs or outputs")

@@ -71,11 +71,11 @@ def text(size: Size) -> str:
     return source(size, {name: name for name in names(size)})
 
 
-def to_json(size: Size) -> Any:
-    return [size[0], to_json(size[1]), to_json(size[2])] if isinstance(size, tuple) else size
+def to_data(size: Size) -> Any:
+    return [size[0], to_data(size[1]), to_data(size[2])] if isinstance(size, tuple) else size
 
 
-def from_json(data: Any, known: frozenset[str], depth: int = 0) -> Size:
+def from_data(data: Any, known: frozenset[str], depth: int = 0) -> Size:
     """Reads a size and checks it: known operators and names, bounded nesting, divisors that are positive numbers."""
     if type(data) is int:
         return data
@@ -85,7 +85,7 @@ def from_json(data: Any, known: frozenset[str], depth: int = 0) -> Size:
         return data
     if not isinstance(data, (list, tuple)) or len(data) != 3 or data[0] not in _FORMS or depth > _DEEPEST:
         raise damaged("the manifest", f"{data!r} is no size")
-    left, right = from_json(data[1], known, depth + 1), from_json(data[2], known, depth + 1)
+    left, right = from_data(data[1], known, depth + 1), from_data(data[2], known, depth + 1)
     if data[0] in ("floordiv", "mod") and not (isinstance(right, int) and right > 0):
         raise damaged("the manifest", f"{data!r} divides by something that may be zero")
     return (data[0], left, right)

@@ -1,0 +1,160 @@
+"""Compiled functions as files: a zip of `manifest.json`, `code.o` and `constants.safetensors`, all stored uncompressed.
+
+Nothing in it runs on loading, and every part is checked before it is used. Constants are used in place, from the file mapped
+into memory, where the processor's alignment allows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import mmap
+import os
+import struct
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+from bough.runtime import weights
+from bough.runtime.arrays import ALIGNMENT
+from bough.runtime.errors import LoadError, damaged
+from bough.runtime.executable import Executable
+from bough.runtime.manifest import Manifest
+from bough.runtime.team import Provider
+
+FORMAT = 1
+_MANIFEST, _CODE, _CONSTANTS = "manifest.json", "code.o", "constants.safetensors"
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+_PADDING = 0xD935  # the extra field that aligns a member's data, as Android's zipalign numbers it
+
+
+def save(path: str | os.PathLike[str], executable: Executable) -> None:
+    """Writes the function to a file, replacing one of that name only when all is written."""
+    target = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            _write(file, executable)
+            os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def load(path: str | os.PathLike[str], *, threads: int | None = None, provider: Provider | None = None) -> Executable:
+    """The function in a file that `save` wrote. Raises `LoadError` for any other file, OSError where there is none."""
+    with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise damaged(f"the file {os.fspath(path)}", "it is empty")
+        view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    return loads(view, name=f"the file {os.fspath(path)}", threads=threads, provider=provider)
+
+
+def dumps(executable: Executable) -> bytes:
+    """The bytes that `save` writes; equal functions give equal bytes."""
+    file = io.BytesIO()
+    _write(file, executable)
+    return file.getvalue()
+
+
+def loads(
+    data: bytes | memoryview,
+    *,
+    name: str = "the artefact",
+    threads: int | None = None,
+    provider: Provider | None = None,
+) -> Executable:
+    """The function in what `dumps` gave. `data` must not change while the function is in use."""
+    view = memoryview(data)
+    try:
+        with zipfile.ZipFile(io.BufferedReader(_Window(view))) as archive:
+            members = {info.filename: info for info in archive.infolist()}
+            if members.keys() != {_MANIFEST, _CODE, _CONSTANTS}:
+                raise damaged(name, f"it holds {', '.join(sorted(members)) or 'nothing'}")
+            if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()):
+                raise damaged(name, "its members are compressed")
+            description = json.loads(archive.read(_MANIFEST))
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, struct.error) as error:
+        if isinstance(error, LoadError):
+            raise
+        raise damaged(name, f"it cannot be read as an artefact of Bough ({error})") from None
+    manifest = _manifest(name, description)
+    parts = {member: _member(name, view, members[member]) for member in (_CODE, _CONSTANTS)}
+    for member, part in parts.items():
+        if hashlib.sha256(part).hexdigest() != description["sha256"].get(member):
+            raise damaged(name, f"the bytes of {member} are not those that were written")
+    constants = weights.read(parts[_CONSTANTS], manifest.constants)
+    return Executable(manifest, parts[_CODE], constants, threads=threads, provider=provider)
+
+
+def _manifest(name: str, description: Any) -> Manifest:
+    if not isinstance(description, dict) or not isinstance(description.get("sha256"), dict):
+        raise damaged(name, "its manifest has an unknown form")
+    if description.get("format") != FORMAT:
+        raise LoadError(
+            f"{name} has format {description.get('format')!r}",
+            code="BGH-LD-005",
+            because=f"this version of Bough reads format {FORMAT}",
+            advice="compile the model again with this version of Bough",
+        )
+    return Manifest.from_data(description.get("function"))
+
+
+def _write(file: IO[bytes], executable: Executable) -> None:
+    manifest = executable.manifest
+    constants = io.BytesIO()
+    weights.write(constants, manifest.constants, executable.constants)
+    parts: dict[str, bytes | memoryview] = {_CODE: executable.code, _CONSTANTS: constants.getbuffer()}
+    description = {
+        "format": FORMAT,
+        "function": manifest.to_data(),
+        "sha256": {member: hashlib.sha256(part).hexdigest() for member, part in parts.items()},
+    }
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for member, part in ((_MANIFEST, json.dumps(description).encode()), *parts.items()):
+            info = zipfile.ZipInfo(member, date_time=(1980, 1, 1, 0, 0, 0))
+            start = file.tell() + 30 + len(member) + 4
+            padding = -start % ALIGNMENT
+            info.extra = struct.pack("<HH", _PADDING, padding) + bytes(padding)
+            archive.writestr(info, part)
+
+
+def _member(name: str, view: memoryview, info: zipfile.ZipInfo) -> memoryview:
+    """The bytes of a stored member, in place."""
+    at = info.header_offset
+    if not 0 <= at <= len(view) - _LOCAL_HEADER.size:
+        raise damaged(name, f"{info.filename} lies outside of the file")
+    signature, name_length, extra_length = _LOCAL_HEADER.unpack_from(view, at)
+    start = at + _LOCAL_HEADER.size + name_length + extra_length
+    if signature != b"PK\x03\x04" or start + info.file_size > len(view):
+        raise damaged(name, f"{info.filename} lies outside of the file")
+    return view[start : start + info.file_size]
+
+
+class _Window(io.RawIOBase):
+    """Memory as a file, without a copy of it."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._view, self._position = view, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = (0, self._position, len(self._view))[whence]
+        if start + offset < 0:
+            raise ValueError("negative position")
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._view[self._position : self._position + len(buffer)]
+        buffer[: len(part)] = part
+        self._position += len(part)
+        return len(part)

@@ -1,0 +1,71 @@
+"""Constants in the safetensors format (a JSON header, then the bytes), read without copying.
+
+Source: https://github.com/huggingface/safetensors, "Format". Tensors whose size is a multiple of 64 bytes come first, so that
+they start at multiples of 64 within the data and compiled code can use them in place.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import IO
+
+import numpy as np
+
+from bough.runtime.arrays import ALIGNMENT, NUMPY, Array
+from bough.runtime.errors import damaged
+from bough.runtime.manifest import Tensor
+
+_LONGEST_HEADER = 100_000_000
+_NAMES = {name: name.upper() for name in NUMPY}
+
+
+def write(file: IO[bytes], tensors: Sequence[Tensor], arrays: Mapping[str, Array]) -> None:
+    """Writes the arrays that `tensors` describes."""
+    order = sorted(tensors, key=lambda tensor: arrays[tensor.name].nbytes % ALIGNMENT != 0)
+    header, position = {}, 0
+    for tensor in order:
+        end = position + arrays[tensor.name].nbytes
+        header[tensor.name] = {
+            "dtype": _NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [position, end],
+        }
+        position = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-(len(text) + 8) % ALIGNMENT)
+    file.write(struct.pack("<Q", len(text)) + text)
+    for tensor in order:
+        file.write(np.ascontiguousarray(arrays[tensor.name]).data.cast("B") if arrays[tensor.name].size else b"")
+
+
+def read(data: memoryview, tensors: Sequence[Tensor]) -> dict[str, Array]:
+    """The arrays that `tensors` describes, as views of `data`. Raises `LoadError` where data and description differ."""
+    if len(data) < 8:
+        raise damaged("the file of constants", "it is too short")
+    (length,) = struct.unpack_from("<Q", data)
+    if length > min(_LONGEST_HEADER, len(data) - 8):
+        raise damaged("the file of constants", f"its header claims {length} bytes")
+    try:
+        header = json.loads(bytes(data[8 : 8 + length]))
+    except (ValueError, RecursionError):
+        raise damaged("the file of constants", "its header is no JSON") from None
+    contents = data[8 + length :]
+    arrays: dict[str, Array] = {}
+    for tensor in tensors:
+        entry = header.get(tensor.name) if isinstance(header, dict) else None
+        if not isinstance(entry, dict):
+            raise damaged("the file of constants", f"{tensor.name} is missing")
+        dtype, shape = NUMPY[tensor.dtype], tuple(int(size) for size in tensor.shape if isinstance(size, int))
+        if entry.get("dtype") != _NAMES[tensor.dtype] or entry.get("shape") != list(shape):
+            raise damaged("the file of constants", f"{tensor.name} has another element type or shape than the manifest says")
+        offsets = entry.get("data_offsets")
+        if not isinstance(offsets, list) or len(offsets) != 2 or any(type(offset) is not int for offset in offsets):
+            raise damaged("the file of constants", f"{tensor.name} has no place")
+        start, end = offsets
+        if not 0 <= start <= end <= len(contents) or end - start != prod(shape) * dtype.itemsize:
+            raise damaged("the file of constants", f"{tensor.name} lies at bytes {start} to {end} of {len(contents)}")
+        arrays[tensor.name] = np.frombuffer(contents[start:end], dtype=dtype).reshape(shape)
+    return arrays
