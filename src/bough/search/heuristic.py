@@ -229,7 +229,8 @@ def panels(work: Work, shape: TileShape, machine: Machine, context: Context) -> 
     return [
         n
         for n, a in enumerate(work.loads)
-        if a.reduction is not None and a.strides is not None and a.stride(shape.vector) == 0 and a.operand not in context.constants
+        if a.reduction is not None and a.strides is not None and a.stride(shape.vector) == 0
+        and a.operand not in context.constants
         and (is_large(a.stride(shape.row)) or (a.stride(shape.row) or 0) >= 64)
         and not {v for i in a.index for v in variables(i)} - set(work.extents)
     ]  # fmt: skip

@@ -1,0 +1,93 @@
+"""What the runtime must know about a compiled function, from the front end's structures and the assembled loops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bough.base.errors import InternalError
+from bough.frontends.structure import Slot, Structure
+from bough.frontends.torch_export import Imported
+from bough.ir.expr import Apply, Const, Expr, Extent, Var
+from bough.ir.loops import For
+from bough.pipeline.assemble import Assembled
+from bough.runtime.manifest import Buffer, Leaf, Manifest, Plain, Scalar, Tensor, Tree
+from bough.runtime.sizes import Size
+
+
+def make_manifest(imported: Imported, assembled: Assembled) -> Manifest:
+    """The manifest of the entry function."""
+    function = imported.program.functions[imported.program.entry]
+    sequence = assembled.sequence
+    results = [sequence.temporaries[r] for r in sequence.results]
+    shapes = {r: v.type.shape for r, v in zip(sequence.results, function.results, strict=True)}
+    buffers: list[Buffer] = [Buffer("argument", n) for n in range(len(sequence.inputs))]
+    buffers += [Buffer("result", n) for n in range(len(results))]
+    buffers += [Buffer("constant", name) for name in sequence.constants]
+    buffers += [Buffer("arena", name, size_of(at)) for name, at in assembled.arena.offsets.items()]
+    args, kwargs = imported.inputs if isinstance(imported.inputs, tuple) else ((), {})
+    trees = [*args, *kwargs.values()]
+    names = [_parameter_name(t, n, imported.names) for n, t in enumerate(args)] + [str(k) for k in kwargs]
+    return Manifest(
+        entry=f"bough_{assembled.function.name}",
+        arguments=tuple(
+            Tensor(name, p.type.dtype.name, _sizes(p.type.shape)) for name, p in zip(imported.names, function.params, strict=True)
+        ),
+        results=tuple(Tensor(r.name, r.dtype.name, _sizes(shapes[r.name])) for r in results),
+        constants=tuple(
+            Tensor(n, sequence.constant_types[n].name, tuple(int(e) for e in a.shape)) for n, a in sequence.constants.items()
+        ),
+        buffers=tuple(buffers),
+        parameters=tuple(names),
+        inputs=tuple(_tree(t, "argument") for t in trees),
+        outputs=_tree(imported.outputs, "result"),
+        scalars=tuple(Scalar(d.name, d.low, d.high) for d in sequence.dims),
+        arena=size_of(assembled.arena.size),
+        parallel=any(_is_parallel(s) for s in assembled.function.body),
+    )
+
+
+def _is_parallel(statement: Any) -> bool:
+    if not isinstance(statement, For):
+        return False
+    return statement.kind == "parallel" or any(_is_parallel(s) for s in statement.body)
+
+
+def _parameter_name(tree: Structure, position: int, names: tuple[str, ...]) -> str:
+    """The first part of the path of any tensor in an argument."""
+    slots = _slots(tree)
+    return names[slots[0].index].partition(".")[0] if slots else f"argument{position}"
+
+
+def _slots(tree: Structure) -> list[Slot]:
+    if isinstance(tree, Slot):
+        return [tree]
+    parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (tuple, list)) else ()
+    return [s for p in parts for s in _slots(p)]
+
+
+def _tree(structure: Structure, source: Any) -> Tree:
+    if isinstance(structure, Slot):
+        return Leaf(source, structure.index)
+    if isinstance(structure, tuple):
+        return tuple(_tree(p, source) for p in structure)
+    if isinstance(structure, list):
+        return [_tree(p, source) for p in structure]
+    if isinstance(structure, dict):
+        return {k: _tree(p, source) for k, p in structure.items()}
+    return Plain(structure)
+
+
+def _sizes(shape: tuple[Extent, ...]) -> tuple[Size, ...]:
+    return tuple(e if isinstance(e, int) else size_of(e) for e in shape)
+
+
+def size_of(e: Expr) -> Size:
+    """A size expression as the runtime's plain data."""
+    match e:
+        case Const(value, _):
+            return int(value)
+        case Var(name, _):
+            return name
+        case Apply(function, (a, b), _) if function in ("add", "sub", "mul", "floordiv", "mod", "min", "max"):
+            return (function, size_of(a), size_of(b))
+    raise InternalError(f"{e} is no size that the runtime can work out")

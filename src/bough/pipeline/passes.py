@@ -1,0 +1,115 @@
+"""The pipeline: one visible list of passes, each with the level it takes and gives. Watchers look on; passes only compute."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bough.codegen import compile_functions
+from bough.graph_passes.fuse import fuse
+from bough.graph_passes.lower_program import lower_function
+from bough.graph_passes.normalize import normalize
+from bough.ir.program import Program
+from bough.ir.sequence import Sequence, map_kernels
+from bough.pipeline.assemble import Assembled, Scheduled, assemble, schedule_kernels
+from bough.runtime.team import team_text
+from bough.search.heuristic import Context, Heuristic, Strategy
+from bough.targets import Target
+
+NOMINAL_SIZE = 64
+"""What a symbolic size counts as where a schedule is chosen, inside its range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a compilation depends on besides the program."""
+
+    target: Target
+    threads: int
+    strategy: Strategy = Heuristic()
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A sequence whose kernels have their schedules."""
+
+    sequence: Sequence
+    scheduled: dict[str, Scheduled]
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The end of the pipeline: an object file and what it was made from."""
+
+    assembled: Assembled
+    code: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One step. `takes` and `gives` name levels."""
+
+    name: str
+    takes: str
+    gives: str
+    run: Callable[[Any, Options], Any]
+
+
+def _lower(program: Program, _: Options) -> Sequence:
+    return lower_function(program.functions[program.entry])
+
+
+def _fuse(sequence: Sequence, _: Options) -> Sequence:
+    return fuse(sequence)
+
+
+def _normalize(s: Sequence, _: Options) -> Sequence:
+    steps = map_kernels(s.steps, normalize)
+    return Sequence(s.name, s.inputs, s.results, s.temporaries, s.constants, s.constant_types, steps, s.dims)
+
+
+def _schedule(sequence: Sequence, options: Options) -> Planned:
+    sizes = {d.name: max(d.low, min(NOMINAL_SIZE, d.high or NOMINAL_SIZE)) for d in sequence.dims}
+    context = Context(options.target, options.threads, frozenset(sequence.constants), sizes)
+    return Planned(*schedule_kernels(sequence, options.strategy, context))
+
+
+def _assemble(planned: Planned, _: Options) -> Assembled:
+    return assemble(planned.sequence, planned.scheduled)
+
+
+def _generate(assembled: Assembled, options: Options) -> Generated:
+    team = team_text(options.target.triple.partition("-")[0])
+    return Generated(assembled, compile_functions([assembled.function], options.target, team=team))
+
+
+PASSES: tuple[Pass, ...] = (
+    Pass("lower operators", "Program", "Kernel", _lower),
+    Pass("fuse kernels", "Kernel", "Kernel", _fuse),
+    Pass("normalize axes", "Kernel", "Kernel", _normalize),
+    Pass("choose schedules", "Kernel", "Kernel", _schedule),
+    Pass("assemble loops", "Kernel", "Loops", _assemble),
+    Pass("generate code", "Loops", "object", _generate),
+)
+
+
+class Watcher(Protocol):
+    """Looks at what each pass made: for timing, dumps, verification, reports."""
+
+    def after(self, step: Pass, value: Any, seconds: float) -> None: ...
+
+
+def run_passes(program: Program, options: Options, watchers: Iterable[Watcher] = ()) -> Generated:
+    """Takes a program through `PASSES`."""
+    value: Any = program
+    looking = tuple(watchers)
+    for step in PASSES:
+        begin = time.perf_counter()
+        value = step.run(value, options)
+        seconds = time.perf_counter() - begin
+        for w in looking:
+            w.after(step, value, seconds)
+    assert isinstance(value, Generated)
+    return value
