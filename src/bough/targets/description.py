@@ -34,6 +34,8 @@ class Instruction:
     rank-0 operand by value (a scalar), any other as a pointer. It returns the output where that lives in registers, else
     nothing. Intrinsics need no declaration. None: simulated only.
     Costs: `latency` cycles until the result can be used, `issue` of them start per cycle. `needs` are CPU features.
+    `tolerance` is the largest distance of its result from the kernel's, relative to the sum of the magnitudes of what it
+    adds up; 0: the same bits.
     """
 
     kernel: Kernel
@@ -41,6 +43,7 @@ class Instruction:
     issue: float
     needs: tuple[str, ...] = ()
     spelling: str | None = None
+    tolerance: float = 0.0
 
     @property
     def name(self) -> str:
