@@ -26,7 +26,8 @@ _ABI = 1
 
 def team_text(architecture: str) -> str:
     """The thread team as LLVM IR text, with the spin hint of a processor ("x86_64", "aarch64", ...) filled in."""
-    text = resources.files("bough.runtime").joinpath("team.ll").read_text(encoding="utf-8")
+    folder = resources.files("bough.runtime")
+    text = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in ("team.ll", "team_life.ll"))
     if architecture not in _PAUSE:
         return text
     name, types, arguments = _PAUSE[architecture]
