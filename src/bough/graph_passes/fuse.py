@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bough.graph_passes.lower_program import loaded
 from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, as_expr, loads, substitute, variables
@@ -345,8 +345,9 @@ def _merge(
     operands = {**producer.operands, **consumer.operands}
     name = f"{producer.name}+{consumer.name}" if not is_view(producer) else consumer.name
     merged = _rebuilt(consumer, tuple(axes), tuple(body), operands)
-    location = producer.location if producer.reductions and producer.location else consumer.location
-    return Kernel(name, merged.axes, merged.inputs, merged.outputs, merged.body, location)
+    location = producer.location if producer.reductions and producer.location else consumer.location or producer.location
+    origins = tuple(dict.fromkeys((*producer.origins, *consumer.origins)))
+    return replace(merged, name=name, location=location, origins=origins)
 
 
 def _moved(s: Let, at: dict[str, Expr], reduced: dict[str, str]) -> Let:
@@ -365,7 +366,7 @@ def _rebuilt(like: Kernel, axes: tuple[Axis, ...], body: tuple[Statement, ...], 
     axes = tuple(a for a in axes if a.name not in reduced_before or a.name in free)
     read, written = loaded(body), list(dict.fromkeys(s.target for s in body if isinstance(s, Store)))
     inputs = tuple(o for n, o in operands.items() if n in read)
-    return Kernel(like.name, axes, inputs, tuple(operands[n] for n in written), body, like.location)
+    return replace(like, axes=axes, inputs=inputs, outputs=tuple(operands[n] for n in written), body=body)
 
 
 def _live_lets(body: tuple[Statement, ...]) -> tuple[Statement, ...]:

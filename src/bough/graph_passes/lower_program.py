@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -90,9 +91,8 @@ class _Lowering:
         for kernel in lowered:
             for o in kernel.outputs:
                 self.temporaries.setdefault(o.name, o)
-            out.append(Run(self.bind_scalars(Kernel(
-                kernel.name, kernel.axes, kernel.inputs, kernel.outputs, kernel.body, node.location or kernel.location
-            ))))  # fmt: skip
+            origins = (node.location,) if node.location else ()
+            out.append(Run(self.bind_scalars(replace(kernel, location=node.location, origins=origins))))
         return out
 
     def fold(self, node: Assign) -> bool:
@@ -166,8 +166,7 @@ class _Lowering:
 def with_body(kernel: Kernel, body: tuple[Statement, ...]) -> Kernel:
     """The kernel with another body; inputs that it no longer loads are dropped."""
     from_body = loaded(body)
-    inputs = tuple(i for i in kernel.inputs if i.name in from_body)
-    return Kernel(kernel.name, kernel.axes, inputs, kernel.outputs, body, kernel.location)
+    return replace(kernel, inputs=tuple(i for i in kernel.inputs if i.name in from_body), body=body)
 
 
 def loaded(body: tuple[Statement, ...]) -> set[str]:

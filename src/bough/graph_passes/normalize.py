@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bough.ir.expr import Const, Expr, Extent, Load, Var, add, children, loads, mul, rebuild, substitute, variables
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
 from bough.ir.sequence import expressions, map_loads, map_statement
@@ -44,7 +46,7 @@ def drop_unit_axes(kernel: Kernel) -> Kernel:
         body.append(s)
     inputs, outputs = (tuple(_without_units(o) for o in group) for group in (kernel.inputs, kernel.outputs))
     left = tuple(a for a in kernel.axes if a.name not in unit)
-    return Kernel(kernel.name, left, inputs, outputs, tuple(body), kernel.location)
+    return replace(kernel, axes=left, inputs=inputs, outputs=outputs, body=tuple(body))
 
 
 def _without_units(o: Operand) -> Operand:
@@ -157,7 +159,7 @@ def _fused(kernel: Kernel, a: str, b: str, places: dict[str, int]) -> Kernel:
         return Operand(o.name, o.dtype, (*o.shape[:n], _product(o.shape[n], o.shape[n + 1]), *o.shape[n + 2 :]), o.place)
 
     inputs, outputs = tuple(map(reshape, kernel.inputs)), tuple(map(reshape, kernel.outputs))
-    return Kernel(kernel.name, axes, inputs, outputs, tuple(body), kernel.location)
+    return replace(kernel, axes=axes, inputs=inputs, outputs=outputs, body=tuple(body))
 
 
 def _product(a: Extent, b: Extent) -> Extent:

@@ -88,6 +88,8 @@ class Kernel:
     outputs: tuple[Operand, ...]
     body: tuple[Statement, ...]
     location: Location | None = field(default=None, compare=False)
+    origins: tuple[Location, ...] = field(default=(), compare=False)
+    """The user's lines that the kernel computes, in order; more than one after fusion."""
 
     @property
     def operands(self) -> dict[str, Operand]:

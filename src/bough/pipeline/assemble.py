@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,11 +59,10 @@ def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -
         return name
 
     def place(kernel: Kernel) -> list[Step]:
-        kernel = normalize(kernel)
         schedule = choose(kernel)
         name = unique(kernel.name)
         packed, after = pack_operands(kernel, schedule, name)
-        after = Kernel(name, after.axes, after.inputs, after.outputs, after.body, after.location)
+        after = replace(after, name=name)
         scheduled[name] = Scheduled(after, kernel, schedule)
         before: list[Step] = []
         for p in packed:
@@ -72,7 +71,7 @@ def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -
                 types[p.operand.name] = p.operand.dtype
             else:
                 temporaries[p.operand.name] = p.operand
-                before.extend(place(p.copy))
+                before.extend(place(normalize(p.copy)))
         return [*before, Run(after)]
 
     def walk(steps: tuple[Step, ...]) -> tuple[Step, ...]:

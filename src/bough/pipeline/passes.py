@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bough.codegen import compile_functions
@@ -28,7 +28,7 @@ class Options:
 
     target: Target
     threads: int
-    strategy: Strategy = Heuristic()
+    strategy: Strategy = field(default_factory=Heuristic)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ def pack_operands(kernel: Kernel, schedule: Schedule, prefix: str) -> tuple[tupl
     body = tuple(map_statement(s, lambda e: map_loads(e, change)) for s in kernel.body)
     still = {a.operand for a in accesses if (a.operand, a.index) not in by_load}
     inputs = (*(i for i in kernel.inputs if i.name in still), *(p.operand for p in packed))
-    return packed, Kernel(kernel.name, kernel.axes, inputs, kernel.outputs, body, kernel.location)
+    return packed, replace(kernel, inputs=inputs, body=body)
 
 
 def _axes(kernel: Kernel, access: Access, decision: Pack) -> tuple[list[str], list[str]]:
@@ -98,7 +98,7 @@ def _pack(kernel: Kernel, access: Access, decision: Pack, name: str) -> Packed:
     )
     operand = Operand(name, source.dtype, tuple(a.extent for a in axes))
     store = Store(name, tuple(Var(a.name) for a in axes), value)
-    copy = Kernel(f"pack.{source.name}", axes, (source,), (operand,), (store,), kernel.location)
+    copy = Kernel(f"pack.{source.name}", axes, (source,), (operand,), (store,), kernel.location, kernel.origins)
     return Packed(copy, source, operand, access, decision)
 
 
