@@ -9,56 +9,11 @@ import torch
 
 from bough import ops
 from bough.frontends.structure import Slot, fill, map_leaves
-from bough.frontends.symbols import evaluate
 from bough.frontends.torch_export import Imported, export
 from bough.ir.bfloat import from_bf16
 from bough.ir.dtypes import BF16
-from bough.ir.expr import Apply, Const, Var
-from bough.ir.program import Assign, Function, TensorType
-
-
-def concrete(value: Any, sizes: dict[str, int]) -> Any:
-    """Extents inside attributes and types as numbers."""
-    if isinstance(value, (Const, Var, Apply)):
-        return evaluate(value, sizes)
-    if isinstance(value, tuple):
-        return tuple(concrete(v, sizes) for v in value)
-    return value
-
-
-def run(function: Function, arrays: list[np.ndarray]) -> list[np.ndarray]:
-    sizes: dict[str, int] = {}
-    for param, array in zip(function.params, arrays, strict=True):
-        for extent, size in zip(param.type.shape, array.shape, strict=True):
-            if isinstance(extent, Var):
-                assert sizes.setdefault(extent.name, size) == size
-            else:
-                assert extent == size
-    values = dict(function.constants) | dict(zip(function.params, arrays, strict=True))
-
-    def block(nodes: list[Any]) -> None:
-        for node in nodes:
-            if isinstance(node, Assign):
-                attributes = {k: concrete(v, sizes) for k, v in node.attributes.items()}
-                types = tuple(TensorType(r.type.dtype, concrete(r.type.shape, sizes)) for r in node.results)
-                given = [None if a is None else values[a] for a in node.args]
-                values.update(zip(node.results, ops.evaluate(node.op, given, attributes, types), strict=True))
-                continue
-            states = [values[v] for v in node.initial]
-            count = concrete(node.count, sizes)
-            stacks = [np.zeros(concrete(s.type.shape, sizes), s.type.dtype.numpy) for s in node.stacked]
-            for t in reversed(range(count)) if node.reverse else range(count):
-                values.update(zip(node.carried, states, strict=True))
-                values[node.index] = np.asarray(t)
-                block(node.body)
-                states = [values[v] for v in node.updated]
-                for stack, v in zip(stacks, node.collected, strict=True):
-                    stack[t] = values[v]
-            values.update(zip(node.final, states, strict=True))
-            values.update(zip(node.stacked, stacks, strict=True))
-
-    block(function.body)
-    return [values[r] for r in function.results]
+from bough.ir.interpret_program import run_program
+from bough.ir.program import Assign
 
 
 def call(imported: Imported, *args: Any, **kwargs: Any) -> Any:
@@ -78,7 +33,7 @@ def call(imported: Imported, *args: Any, **kwargs: Any) -> Any:
                 note(inner, value)
 
     note(imported.inputs, (args, kwargs))
-    results = run(program, [arrays[i] for i in range(len(arrays))])
+    results = run_program(imported.program, [arrays[i] for i in range(len(arrays))], ops.evaluate)
     wide = [
         torch.from_numpy(np.array(from_bf16(r))).to(torch.bfloat16) if v.type.dtype == BF16 else torch.from_numpy(np.array(r))
         for r, v in zip(results, program.results, strict=True)

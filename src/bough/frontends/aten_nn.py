@@ -13,6 +13,7 @@ from bough.frontends.converters import Absent, Converter, axis_of, converts, ent
 from bough.frontends.errors import in_training
 from bough.frontends.promotion import TO_TORCH
 from bough.frontends.recurrent import CELLS, GATES, Weights, recurrent
+from bough.ir import expr
 from bough.ir.expr import Extent
 from bough.ir.program import Value
 
@@ -45,6 +46,17 @@ def _addmm(b: Builder, start: Value, x: Value, y: Value, *, beta: Operand = 1, a
     if beta == 0:
         return product
     return b.emit("add", start if beta == 1 else b.emit("mul", start, b.operand(beta, dtype)), product)
+
+
+@converts("bilinear.default")
+def _bilinear(b: Builder, x: Value, y: Value, weight: Value, bias: Value | None = None) -> Value:
+    """sum over i, j of x[n, i] * weight[o, i, j] * y[n, j], as a product with x and then one with y."""
+    outer, left, right = weight.type.shape
+    lead = x.type.shape[:-1]
+    by_left = b.reshape(b.permute(weight, (0, 2, 1)), (expr.as_extent(expr.mul(*map(expr.as_expr, (outer, right)))), left))
+    partial = b.reshape(b.emit("linear", x, by_left, None), (*lead, outer, right))
+    product = b.reshape(b.emit("matmul", partial, b.reshape(y, (*lead, right, 1))), (*lead, outer))
+    return product if bias is None else b.emit("add", product, bias)
 
 
 def _convolve(
@@ -134,12 +146,7 @@ def _with_indices(pool: Converter) -> Converter:
 
 def _adaptive_max_pool(n: int) -> Converter:
     def convert(b: Builder, x: Value, size: Any) -> list[Any]:
-        sizes = x.type.shape[-n:]
-        targets = one_of(size, n)
-        if not all(isinstance(s, int) and isinstance(t, int) and s % t == 0 for s, t in zip(sizes, targets, strict=True)):
-            raise Unsupported("adaptive maximum pooling to a size that does not divide the input's")
-        window = tuple(s // t for s, t in zip(sizes, targets, strict=True))  # type: ignore[operator]
-        return [_max_pool(n)(b, x, window), Absent("the positions of a pooling's maxima")]
+        return [b.emit("adaptive_max_pool", x, size=one_of(size, n)), Absent("the positions of a pooling's maxima")]
 
     return convert
 
@@ -267,8 +274,8 @@ def _recurrent(
     layers = []
     for i in range(0, len(weights), count):
         w = list(weights[i : i + count])
-        biases = (w[2], w[3]) if bias else (None, None)
-        layers.append(Weights(w[0], w[1], *biases, projection=w[-1] if projection else None))
+        input_bias, hidden_bias = (w[2], w[3]) if bias else (None, None)
+        layers.append(Weights(w[0], w[1], input_bias, hidden_bias, w[-1] if projection else None))
     y, finals = recurrent(b, kind, x, states, layers, bidirectional)
     return [y, *finals]
 

@@ -99,7 +99,7 @@ def _sub(b: Builder, x: Operand, y: Operand, alpha: Operand = 1) -> Value:
 
 @converts("rsub.Tensor", "rsub.Scalar")
 def _rsub(b: Builder, x: Operand, y: Operand, alpha: Operand = 1) -> Value:
-    return _sub(b, y, x, alpha)  # type: ignore[return-value]
+    return _sub(b, y, x, alpha)
 
 
 def _scaled(b: Builder, y: Operand, factor: Operand, dtype: DType) -> Operand:
@@ -114,7 +114,7 @@ def _div(b: Builder, x: Operand, y: Operand) -> Value:
 @converts("div.Tensor_mode", "div.Scalar_mode", "divide.Tensor_mode", "divide.Scalar_mode")
 def _div_mode(b: Builder, x: Operand, y: Operand, rounding_mode: str | None = None) -> Value:
     if rounding_mode is None:
-        return _div(b, x, y)  # type: ignore[return-value]
+        return _div(b, x, y)
     dtype = common((x, y))
     if rounding_mode == "floor":
         return apply(b, "floordiv", dtype, x, y)
@@ -182,6 +182,13 @@ def _gelu(b: Builder, x: Value, *, approximate: str = "none") -> Value:
 @converts("leaky_relu.default")
 def _leaky_relu(b: Builder, x: Value, slope: float = 0.01) -> Value:
     return b.emit("leaky_relu", x, slope=slope)
+
+
+@converts("rrelu.default")
+def _rrelu(b: Builder, x: Value, low: float = 1 / 8, high: float = 1 / 3, training: bool = False, *_: Any) -> Value:
+    if training:
+        raise in_training("rrelu", b.location)
+    return b.emit("leaky_relu", x, slope=(low + high) / 2)
 
 
 @converts("prelu.default")

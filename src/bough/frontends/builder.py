@@ -14,7 +14,7 @@ from bough.frontends.promotion import Number
 from bough.ir.bfloat import to_bf16
 from bough.ir.dtypes import BF16, F32, I64, DType
 from bough.ir.expr import Expr, Extent
-from bough.ir.program import Assign, Attribute, Loop, Node, TensorType, Value
+from bough.ir.program import Assign, Loop, Node, TensorType, Value
 
 Operand = Union[Value, Expr, Number]
 """A tensor, a symbolic number (`i64`), or a Python number."""
@@ -50,12 +50,12 @@ class Builder:
         name = base if count is None else f"{base}.{count + 1}"
         return Value(name, type, self.location)
 
-    def emit(self, op: str, *args: Value | None, **attributes: Attribute) -> Value:
+    def emit(self, op: str, *args: Value | None, **attributes: Any) -> Value:
         """One assignment with one result, of the type that the operator's rule gives."""
         (result,) = self.assign(op, args, attributes)
         return result
 
-    def assign(self, op: str, args: Sequence[Value | None], attributes: dict[str, Attribute]) -> tuple[Value, ...]:
+    def assign(self, op: str, args: Sequence[Value | None], attributes: dict[str, Any]) -> tuple[Value, ...]:
         if op not in ops.OPERATORS:
             raise Unsupported(f"the operator table has no `{op}`")
         types = ops.infer(op, [None if a is None else a.type for a in args], attributes)

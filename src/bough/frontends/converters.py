@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from bough.frontends.builder import Builder
 from bough.ir.program import Value
@@ -14,6 +14,9 @@ Converter = Callable[..., Value | Sequence[Value] | None]
 
 Gives the result, a sequence of results, or None for an operator without results. Raises Unsupported.
 """
+
+
+C = TypeVar("C", bound=Converter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +30,10 @@ CONVERTERS: dict[str, Converter] = {}
 """By overload, without the `aten.`: `add.Tensor`."""
 
 
-def converts(*overloads: str) -> Callable[[Converter], Converter]:
+def converts(*overloads: str) -> Callable[[C], C]:
     """Enters a function in the table."""
 
-    def enter(converter: Converter) -> Converter:
+    def enter(converter: C) -> C:
         for name in overloads:
             CONVERTERS[name] = converter
         return converter

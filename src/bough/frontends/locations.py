@@ -1,28 +1,62 @@
-"""From torch's stack traces to the line of the user's source."""
+"""The line of the user's source behind what torch traces."""
 
 from __future__ import annotations
 
 import re
+import sys
 import traceback
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.fx import Node
+from torch.fx.traceback import annotate
+from torch.overrides import TorchFunctionMode
 
 import bough
 from bough.base.source import Location
 
 _INTERNAL = tuple(str(Path(p).resolve()) + "/" for p in (*torch.__path__, *bough.__path__))
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
+_KEY = "bough.location"
 
 
+@cache
 def is_internal(file: str) -> bool:
     """Whether a file belongs to torch or to Bough (or to no file at all)."""
-    return file.startswith(("<frozen", "<eval_with_key>")) or file.startswith(_INTERNAL)
+    return file.startswith(("<frozen", "<eval_with_key>", *_INTERNAL))
 
 
-def of_stack_trace(text: str | None) -> Location | None:
-    """The innermost frame of user code in a stack trace's text."""
-    for file, line, function in reversed(_FRAME.findall(text or "")):
+class NoteLocations(TorchFunctionMode):
+    """While active, the nodes that torch traces carry the innermost line of user code below the frame of `entry`.
+
+    torch's own stack traces leave out every function that is not called `forward`.
+    """
+
+    def __init__(self, entry: Callable[..., Any]) -> None:
+        super().__init__()
+        self.entry = entry.__code__
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        frame = sys._getframe(1)
+        while frame.f_code is not self.entry and is_internal(frame.f_code.co_filename) and frame.f_back is not None:
+            frame = frame.f_back
+        if is_internal(frame.f_code.co_filename):
+            return func(*args, **(kwargs or {}))
+        with annotate({_KEY: Location(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)}):
+            return func(*args, **(kwargs or {}))
+
+
+def of_node(node: Node) -> Location | None:
+    """The line that a node of a traced graph stands for."""
+    noted = node.meta.get("custom", {}).get(_KEY)
+    if isinstance(noted, Location):
+        return noted
+    for file, line, function in reversed(_FRAME.findall(node.meta.get("stack_trace") or "")):
         if not is_internal(file):
             return Location(file, int(line), function)
     return None

@@ -10,8 +10,8 @@ from torch.overrides import TorchFunctionMode
 
 from bough.frontends.errors import in_training
 
-_LIBRARY = torch.library.Library("bough", "DEF")
-_LIBRARY.define(
+_LIBRARY = torch.library.Library("bough", "DEF")  # type: ignore[no-untyped-call]
+_LIBRARY.define(  # type: ignore[no-untyped-call]
     "recurrent(str kind, Tensor x, Tensor[] states, Tensor[] weights, bool bias, bool projection, bool bidirectional)"
     " -> Tensor[]"
 )
@@ -21,7 +21,7 @@ _KINDS: dict[Any, str] = {
 }  # fmt: skip
 
 
-@torch.library.register_fake("bough::recurrent", lib=_LIBRARY)
+@torch.library.register_fake("bough::recurrent", lib=_LIBRARY)  # type: ignore[untyped-decorator]
 def _(
     kind: str,
     x: torch.Tensor,

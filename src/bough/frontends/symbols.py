@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import reduce
 from typing import Any
 
-import sympy
+import sympy  # type: ignore[import-untyped]
 import torch
 from torch.utils._sympy import functions as torch_sympy
 
@@ -66,7 +66,7 @@ class Symbols:
         raise UnknownSize(f"the size {e} has no form in index arithmetic")
 
     def _fold(self, combine: Any, args: Any) -> Expr:
-        return reduce(combine, (self.expression(a) for a in args))  # type: ignore[no-any-return]
+        return reduce(combine, (self.expression(a) for a in args))
 
     def _sum(self, e: sympy.Add) -> Expr:
         """Positive terms first and constants last, so that `n - 1` reads as such."""

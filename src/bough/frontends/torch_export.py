@@ -83,11 +83,9 @@ def _needs_decomposition(target: Any) -> bool:
 
 
 def _decompose(exported: ExportedProgram) -> ExportedProgram:
-    """Core ATen, but for what has a converter; updates in place become values."""
-    table = torch.export.default_decompositions()
-    for overload in list(table):
-        if overload_name(overload) in CONVERTERS:
-            del table[overload]
+    """Everything into what has a converter, as far as torch knows how; updates in place become values."""
+    table = {**torch._decomp.decomposition_table, **torch.export.default_decompositions()}
+    table = {overload: rule for overload, rule in table.items() if overload_name(overload) not in CONVERTERS}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return exported.run_decompositions(table)
+        return exported.run_decompositions(table)  # type: ignore[no-any-return]

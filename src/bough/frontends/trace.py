@@ -11,9 +11,9 @@ from typing import Any
 import torch
 import torch._dynamo
 import torch.export._trace
-import torch.fx.experimental._config as shape_config
 from torch import nn
 from torch.export import ExportedProgram
+from torch.fx.experimental import _config as shape_config
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from bough.base.errors import CompileError
@@ -110,7 +110,11 @@ def _parameter_names(module: Callable[..., Any], count: int) -> list[str]:
     """The names of the first `count` positional parameters; those of `*args` are args.0, args.1 ..."""
     names: list[str] = []
     forward = module.forward if isinstance(module, nn.Module) else module
-    for p in inspect.signature(forward).parameters.values():
+    try:
+        parameters = inspect.signature(forward).parameters.values()
+    except ValueError:  # built-in functions do not tell
+        return [f"args.{i}" for i in range(count)]
+    for p in parameters:
         if p.kind is p.VAR_POSITIONAL:
             names.extend(f"{p.name}.{i}" for i in range(count - len(names)))
         elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
@@ -169,7 +173,8 @@ def _export(flat: _Flat, examples: Sequence[torch.Tensor], hints: tuple[Any, ...
     with (
         warnings.catch_warnings(),
         KeepRecurrentLayers(),
-        shape_config.patch(backed_size_oblivious=True),  # size 1 is not excluded in silence: asking for it leaves a guard
+        locations.NoteLocations(_Flat.forward),
+        shape_config.patch(backed_size_oblivious=True),  # type: ignore[attr-defined]  # size 1 is not excluded in silence: asking for it leaves a guard
     ):
         warnings.simplefilter("ignore")
         try:

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
-import sympy
+import sympy  # type: ignore[import-untyped]
 import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
@@ -29,6 +29,8 @@ FAMILIES = (aten_pointwise, aten_views, aten_reductions, aten_indexing, aten_nn)
 """The modules that fill the table of converters."""
 
 Missings = list[Missing]
+UNKNOWN = Absent("the result of an operator that is missing")
+"""Stands for what cannot even be typed; what uses it is passed over in silence, for its cause is known."""
 
 
 def overload_name(target: Any) -> str:
@@ -70,7 +72,7 @@ class _Translation:
             elif spec.kind is InputKind.USER_INPUT:
                 value = self.b.value(self.type_of(node.meta["val"]), self.trace.paths[len(params)])
                 params.append(environment.setdefault(node, value))
-            elif node.users:
+            elif node.users and spec.kind is not InputKind.TOKEN:
                 environment[node] = self.weight(spec.target or node.name)
         self.check_mutations()
         results = self.graph(graph, environment)
@@ -85,18 +87,17 @@ class _Translation:
     def check_mutations(self) -> None:
         (output,) = [n for n in self.exported.graph.nodes if n.op == "output"]
         for spec, node in zip(self.exported.graph_signature.output_specs, output.args[0], strict=True):
-            if spec.kind is not OutputKind.USER_OUTPUT:
-                location = locations.of_stack_trace(node.meta.get("stack_trace")) if isinstance(node, Node) else None
+            if spec.kind not in (OutputKind.USER_OUTPUT, OutputKind.TOKEN):
+                location = locations.of_node(node) if isinstance(node, Node) else None
                 name = (spec.target or "a tensor").removeprefix("inner.")
                 raise mutation(f"`{name}`", location)
 
     def result(self, result: Any) -> Value:
         if isinstance(result, Value):
             return result
-        if isinstance(result, Absent):
+        if isinstance(result, Absent) and result is not UNKNOWN:
             self.missing.append(Missing("result", result.reason, None))
-            return self.b.number(0, I64)
-        return self.b.operand(result, I64)
+        return self.b.operand(0 if isinstance(result, Absent) else result, I64)
 
     def weight(self, name: str) -> Value:
         """A parameter, buffer or constant tensor; tied ones are one value."""
@@ -124,7 +125,7 @@ class _Translation:
             if node.op == "output":
                 return tuple(self.argument(a, environment) for a in node.args[0])
             if node.op == "call_function":
-                self.b.location = locations.of_stack_trace(node.meta.get("stack_trace")) or self.b.location
+                self.b.location = locations.of_node(node) or self.b.location
                 self.b.hint = node.name
                 try:
                     environment[node] = self.node(node, environment)
@@ -134,18 +135,20 @@ class _Translation:
 
     def argument(self, argument: Any, environment: dict[Node, Any]) -> Any:
         if isinstance(argument, Node):
-            return environment[argument]
+            return environment.get(argument)
         if isinstance(argument, (list, tuple)):
             return [self.argument(a, environment) for a in argument]
         return argument
 
     def node(self, node: Node, environment: dict[Node, Any]) -> Any:
         meta = node.meta.get("val")
+        args = [self.argument(a, environment) for a in node.args]
+        if any(a is UNKNOWN for a in self.leaves(args)):
+            return self.stand_ins(node)
         if isinstance(meta, (torch.SymInt, torch.SymFloat)):
             return self.number(meta.node.expr, isinstance(meta, torch.SymInt))
         if isinstance(meta, torch.SymBool):
             return None
-        args = [self.argument(a, environment) for a in node.args]
         if node.target is operator.getitem:
             return args[0][args[1]]
         if isinstance(node.target, torch._ops.HigherOrderOperator):
@@ -188,18 +191,20 @@ class _Translation:
 
     def give_up(self, node: Node, reason: str) -> Any:
         """Notes what is missing and goes on with values of the right types, to find all that is missing."""
-        name = str(node.target)
+        inner = [a for a in node.args if isinstance(a, torch._ops.OpOverload)]
+        name = str(inner[0] if inner else node.target)
         self.missing.append(Missing(name.removesuffix(".default"), reason, self.b.location))
+        return self.stand_ins(node)
+
+    def stand_ins(self, node: Node) -> Any:
         meta = node.meta.get("val")
-        if isinstance(meta, (list, tuple)):
-            return [self.stand_in(m) for m in meta]
-        return self.stand_in(meta)
+        return [self.stand_in(m) for m in meta] if isinstance(meta, (list, tuple)) else self.stand_in(meta)
 
     def stand_in(self, fake: Any) -> Value | Absent:
         try:
             return self.b.value(self.type_of(fake))
         except (Unsupported, AttributeError):
-            return Absent("the result of an operator that is missing")
+            return UNKNOWN
 
     def higher_order(self, node: Node, args: list[Any]) -> Any:
         """Regions that only set torch's mode run as part of the graph around them."""
@@ -207,11 +212,11 @@ class _Translation:
             raise Unsupported("")
         region = node.args[1]
         assert isinstance(region, Node) and isinstance(region.target, str)
-        graph: torch.fx.Graph = self.exported.graph_module.get_submodule(region.target).graph  # type: ignore[assignment]
+        graph: torch.fx.Graph = self.exported.graph_module.get_submodule(region.target).graph
         placeholders = [n for n in graph.nodes if n.op == "placeholder"]
         return self.graph(graph, dict(zip(placeholders, args[2:], strict=True)))
 
-    def number(self, e: Any, integer: bool) -> Extent | Value:
+    def number(self, e: Any, integer: bool) -> Extent | float | Value:
         """A number computed from sizes: an extent, or a rank-0 f64 tensor where Python has a float."""
         if integer and (not e.free_symbols or self.is_extent(e)):
             return int(e) if e.is_number else expr.as_extent(self.symbols.expression(e))
