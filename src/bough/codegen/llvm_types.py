@@ -85,6 +85,11 @@ def iota(scalar: Any, lanes: int, step: int = 1) -> Any:
     return ir.Constant(ir.VectorType(scalar, lanes), [ir.Constant(scalar, n * step) for n in range(lanes)])
 
 
+def constant_vector(values: list[int]) -> Any:
+    """A constant vector of `i32`, such as shuffles take."""
+    return ir.Constant(ir.VectorType(INT32, len(values)), [int32(v) for v in values])
+
+
 class Filled(ir.Constant):  # type: ignore[misc]
     """A constant vector with one element in all lanes, which prints as such."""
 

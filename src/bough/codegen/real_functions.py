@@ -12,6 +12,7 @@ from llvmlite import ir
 
 from bough.base.errors import InternalError
 from bough.codegen import llvm_types as t
+from bough.codegen import vector_math
 
 _LIBM = frozenset({
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "erf", "erfc", "sin", "cos", "tan", "asin", "acos",
@@ -23,9 +24,21 @@ def emit_real(b: Any, name: str, args: list[Any]) -> Any:
     """`name` of arguments of one type, f32 or f64."""
     lanes = t.lanes_of(args[0])
     if t.element_type(args[0]) == t.FLOAT:
+        if name in vector_math.FUNCTIONS:
+            return _vector_math(b, name, args, lanes)
         wide = t.shaped(t.DOUBLE, lanes)
         return b.fptrunc(_double(b, name, [b.fpext(a, wide) for a in args], lanes), args[0].type)
     return _double(b, name, args, lanes)
+
+
+def _vector_math(b: Any, name: str, args: list[Any], lanes: int) -> Any:
+    """Filled up to a power of two of lanes."""
+    width = 1 << (lanes - 1).bit_length() if lanes else 0
+    if width == lanes:
+        return vector_math.emit(b, name, args)
+    filling = t.constant_vector([min(n, lanes - 1) for n in range(width)])
+    result = vector_math.emit(b, name, [b.shuffle_vector(a, a, filling) for a in args])
+    return b.shuffle_vector(result, result, t.constant_vector(list(range(lanes))))
 
 
 def _double(b: Any, name: str, args: list[Any], lanes: int) -> Any:
