@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -28,12 +30,16 @@ def entries(json: Json = False) -> None:
     """List the entries, with their sizes."""
     from bough.runtime.cache import Cache
 
-    rows = [{"key": e.key, "bytes": e.size} for e in Cache(settings.read(settings.CACHE)).entries()]
+    cache = Cache()
+    found = cache.entries()
     if json:
-        output.show_json({"path": str(settings.read(settings.CACHE)), "entries": rows})
+        output.show_json({"path": str(cache.folder), "entries": [asdict(e) for e in found]})
         return
-    output.show_table(("entry", "size"), [(str(r["key"]), output.size(int(r["bytes"]))) for r in rows])
-    output.log().print(f"{len(rows)} entries, {output.size(sum(int(r['bytes']) for r in rows))}")
+    output.show_table(
+        ("entry", "size", "written"),
+        [(e.key, output.size(e.size), datetime.fromtimestamp(e.modified).strftime("%Y-%m-%d %H:%M")) for e in found],
+    )
+    output.log().print(f"{len(found)} entries, {output.size(sum(e.size for e in found))}")
 
 
 @app.command("clear")
@@ -41,10 +47,9 @@ def clear(json: Json = False) -> None:
     """Remove every entry."""
     from bough.runtime.cache import Cache
 
-    cache = Cache(settings.read(settings.CACHE))
-    before = sum(1 for _ in cache.entries())
-    cache.clear()
+    cache = Cache()
+    removed = cache.clear()
     if json:
-        output.show_json({"path": str(settings.read(settings.CACHE)), "removed": before})
+        output.show_json({"path": str(cache.folder), "removed": removed})
     else:
-        output.log().print(f"{before} entries removed")
+        output.log().print(f"{removed} entries removed")

@@ -45,7 +45,7 @@ def _installation(json: bool) -> None:
 
 def _model(spec: str, json: bool) -> None:
     model = models.load_model(spec)
-    from bough.frontends import missing_operators
+    from bough.frontends.torch_export import missing_operators
 
     missing = [(name, str(place or ""), place.text if place else "") for name, place in
                missing_operators(model.module, model.args)]  # fmt: skip
