@@ -122,6 +122,14 @@ def test_errors_say_where(line: str, column: int, message: str) -> None:
     assert str(caught.value).endswith(f"{line}\n  {' ' * (column - 1)}^")
 
 
+def test_long_headers_may_be_broken() -> None:
+    broken = "kernel f(\n  x: f32[3],  # the input\n  z: f32[3]\n)\n    -> (y: f32[3])\n  axes i: 3\n  y[i] = x[i] + z[i]"
+    kernel = parse_kernel(broken)
+    assert [o.name for o in kernel.inputs] == ["x", "z"]
+    with pytest.raises(ParseError, match=r"line 5, column 12: unknown type f3[^2]"):
+        parse_kernel(broken.replace("y: f32", "y: f3"))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -111,6 +111,7 @@ def print_location(location: Location | None, line: str) -> str:
 class Token:
     kind: str
     text: str
+    line: int
     column: int
 
 
@@ -118,28 +119,37 @@ class Token:
 class Line:
     """The tokens of a line, the last of kind `end`; `indent` counts leading blanks."""
 
-    number: int
     indent: int
     tokens: list[Token]
-    source: str
 
 
 def read_lines(text: str) -> list[Line]:
-    """The lines that hold more than comments."""
-    lines = []
+    """The lines that hold more than comments. One that begins with `->`, or in brackets, continues the one before."""
+    lines: list[Line] = []
+    depth = 0
     for number, source in enumerate(text.splitlines(), 1):
-        tokens, position = [], 0
-        while position < len(source):
-            found = _TOKEN.match(source, position)
-            if found is None:
-                raise ParseError(f"unexpected character {source[position]!r}", number, position + 1, source)
-            if found.lastgroup != "space":
-                tokens.append(Token(str(found.lastgroup), found.group(), position + 1))
-            position = found.end()
-        if tokens:
-            tokens.append(Token("end", "", len(source.rstrip()) + 1))
-            lines.append(Line(number, tokens[0].column - 1, tokens, source))
+        tokens = _read_tokens(number, source)
+        if not tokens:
+            continue
+        end = Token("end", "", number, len(source.rstrip()) + 1)
+        if lines and (depth > 0 or tokens[0].text == "->"):
+            lines[-1].tokens[-1:] = [*tokens, end]
+        else:
+            lines.append(Line(tokens[0].column - 1, [*tokens, end]))
+        depth += sum((t.text in ("(", "[")) - (t.text in (")", "]")) for t in tokens)
     return lines
+
+
+def _read_tokens(number: int, source: str) -> list[Token]:
+    tokens, position = [], 0
+    while position < len(source):
+        found = _TOKEN.match(source, position)
+        if found is None:
+            raise ParseError(f"unexpected character {source[position]!r}", number, position + 1, source)
+        if found.lastgroup != "space":
+            tokens.append(Token(str(found.lastgroup), found.group(), number, position + 1))
+        position = found.end()
+    return tokens
 
 
 @dataclass(slots=True)
@@ -157,6 +167,7 @@ class Reader:
     """Reads a text line by line, and within the current line token by token."""
 
     def __init__(self, text: str) -> None:
+        self.sources = text.splitlines()
         self.lines = read_lines(text)
         self.at = 0
         self.position = 0
@@ -171,8 +182,8 @@ class Reader:
     @property
     def line(self) -> Line:
         if self.at >= len(self.lines):
-            last = self.lines[-1] if self.lines else Line(1, 0, [], "")
-            raise ParseError("unexpected end of the text", last.number, len(last.source) + 1, last.source)
+            last = self.sources[-1] if self.sources else ""
+            raise ParseError("unexpected end of the text", len(self.sources), len(last) + 1, last)
         return self.lines[self.at]
 
     def end_line(self) -> None:
@@ -203,7 +214,8 @@ class Reader:
         return tokens[min(self.position + offset, len(tokens) - 1)]
 
     def error(self, message: str, token: Token | None = None) -> ParseError:
-        return ParseError(message, self.line.number, (token or self.token).column, self.line.source)
+        place = token or self.token
+        return ParseError(message, place.line, place.column, self.sources[place.line - 1])
 
     def unexpected(self, wanted: str) -> ParseError:
         found = "the line ends" if self.token.kind == "end" else f"found {self.token.text!r}"

@@ -1,0 +1,234 @@
+"""Checks that a loop function keeps the promises of its level."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from bough.ir.dtypes import BOOL, I64, DType
+from bough.ir.expr import Const, Expr, Load, children, variables
+from bough.ir.kernel import Kernel, Operand
+from bough.ir.loops import Alloc, Buffer, For, Function, If, Invoke, Let, Slice, Stmt, Store
+from bough.ir.loops_text import print_head
+from bough.ir.text import print_expr
+from bough.ir.verify_expr import Checker
+
+
+def verify_loops(
+    function: Function,
+    instructions: Mapping[str, Kernel] | None = None,
+    registers: Collection[str] = ("register",),
+) -> None:
+    """Raises InternalError, with the text of the statement, unless
+
+    - every name is defined once in its scope, before its use, and expressions are well typed;
+    - parallel loops stand only inside serial loops and ifs that are in no parallel loop themselves, and touch no private
+      buffer from outside;
+    - vector loops run from 0 to at most their lanes by 1, over lets, stores, ifs and serial loops only, and each lane
+      stores to a place of its own; unrolled loops have constant bounds;
+    - allocated buffers have constant sizes; those in a place of `registers` are indexed by constants and variables of
+      unrolled loops, apart from their last dimension, where a lane may stand;
+    - instructions, where `instructions` is given, are known and their operands fit.
+    """
+    checker = Checker(f"func {function.name}", {}, dict.fromkeys(function.scalars, I64))
+    scope = _Scope({}, dict(checker.variables))
+    verifier = _Verifier(checker, instructions, frozenset(registers))
+    header = f"{function.name}({', '.join(function.scalars)}) ({', '.join(b.name for b in function.params)})"
+    for b in function.params:
+        checker.shape(b.shape, header)
+        if b.place != "memory":
+            checker.fail(f"the param {b.name} is in {b.place}", header)
+        verifier.define_buffer(b, scope, header)
+    if len(set(function.scalars)) != len(function.scalars):
+        checker.fail("a scalar stands twice", header)
+    verifier.body(function.body, scope)
+
+
+@dataclass(slots=True)
+class _Scope:
+    """What is visible: buffers and variables; which of these are the lanes of a vector loop or vary with them, and which
+    are constant once loops are unrolled. `host` until a parallel loop begins, `serial` where one may begin."""
+
+    buffers: dict[str, Buffer]
+    variables: dict[str, DType]
+    varying: frozenset[str] = frozenset()
+    constant: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
+    host: bool = True
+    serial: bool = True
+    lane: str | None = None
+
+    def inner(self) -> _Scope:
+        return replace(self, buffers=dict(self.buffers), variables=dict(self.variables))
+
+
+@dataclass(slots=True)
+class _Verifier:
+    checker: Checker
+    instructions: Mapping[str, Kernel] | None
+    registers: frozenset[str]
+
+    def body(self, statements: tuple[Stmt, ...], scope: _Scope) -> None:
+        for s in statements:
+            self.statement(s, scope, print_head(s))
+
+    def define(self, name: str, dtype: DType, scope: _Scope, text: str) -> None:
+        if name in scope.variables or name in scope.buffers:
+            self.checker.fail(f"{name} is defined twice", text)
+        scope.variables[name] = dtype
+
+    def define_buffer(self, b: Buffer, scope: _Scope, text: str) -> None:
+        if b.name in scope.variables or b.name in scope.buffers:
+            self.checker.fail(f"{b.name} is defined twice", text)
+        scope.buffers[b.name] = b
+
+    def expr(self, e: Expr, scope: _Scope, text: str, dtype: DType | None = None) -> None:
+        self.checker.arrays = {b.name: (b.dtype, len(b.shape)) for b in scope.buffers.values()}
+        self.checker.variables = scope.variables
+        self.checker.expr(e, text, dtype)
+        self.loads(e, scope, text)
+
+    def loads(self, e: Expr, scope: _Scope, text: str) -> None:
+        if isinstance(e, Load):
+            self.access(e.source, e.index, scope, text)
+        for k in children(e):
+            self.loads(k, scope, text)
+
+    def access(self, name: str, index: tuple[Expr, ...], scope: _Scope, text: str) -> None:
+        """Rules of places, for an element of a buffer that exists."""
+        if name in scope.hidden:
+            self.checker.fail(f"{name} is private to the thread outside the parallel loop", text)
+        if scope.buffers[name].place not in self.registers:
+            return
+        for i in index[:-1]:
+            moving = variables(i) - scope.constant
+            if moving or _has_load(i):
+                self.checker.fail(f"the register {print_expr(i)} of {name} is not known when it is compiled", text)
+
+    def varies(self, e: Expr, scope: _Scope) -> bool:
+        return not scope.varying.isdisjoint(variables(e))
+
+    # -- statements
+
+    def statement(self, s: Stmt, scope: _Scope, text: str) -> None:
+        match s:
+            case Let(name, value):
+                self.expr(value, scope, text)
+                self.define(name, value.dtype, scope, text)
+                if self.varies(value, scope):
+                    scope.varying |= {name}
+                if not _has_load(value) and variables(value) <= scope.constant:
+                    scope.constant |= {name}
+            case Store(buffer, index, value):
+                self.store(buffer, index, value, scope, text)
+            case If(condition, then, otherwise):
+                self.expr(condition, scope, text, BOOL)
+                self.body(then, scope.inner())
+                self.body(otherwise, scope.inner())
+            case Alloc(buffer):
+                self.alloc(buffer, scope, text)
+            case Invoke():
+                self.invoke(s, scope, text)
+            case For():
+                self.loop(s, scope, text)
+
+    def store(self, buffer: str, index: tuple[Expr, ...], value: Expr, scope: _Scope, text: str) -> None:
+        if buffer not in scope.buffers:
+            self.checker.fail(f"{buffer} is no buffer here", text)
+        b = scope.buffers[buffer]
+        self.expr(value, scope, text, b.dtype)
+        for i in index:
+            self.expr(i, scope, text, I64)
+        if len(index) != len(b.shape):
+            self.checker.fail(f"{buffer} has {len(b.shape)} dimensions, its index has {len(index)}", text)
+        self.access(buffer, index, scope, text)
+        if scope.lane is not None and not any(self.varies(i, scope) for i in index):
+            self.checker.fail("all lanes store to one place", text)
+
+    def alloc(self, b: Buffer, scope: _Scope, text: str) -> None:
+        if scope.lane is not None:
+            self.checker.fail("a vector loop allocates", text)
+        if b.place == "memory":
+            self.checker.fail(f"{b.name} is allocated in memory, which is planned beforehand", text)
+        if not all(isinstance(e, int) for e in b.shape):
+            self.checker.fail(f"the size of {b.name} is not constant", text)
+        self.define_buffer(b, scope, text)
+
+    def loop(self, s: For, scope: _Scope, text: str) -> None:
+        for bound in (s.start, s.stop):
+            self.expr(bound, scope, text, I64)
+        constant_stop = s.stop.value if isinstance(s.stop, Const) else None
+        if s.step < 1:
+            self.checker.fail("the step is not positive", text)
+        if (s.kind == "vector") != (s.lanes > 0):
+            self.checker.fail("lanes belong to vector loops", text)
+        if scope.lane is not None and s.kind in ("vector", "parallel"):
+            self.checker.fail(f"a {s.kind} loop stands in a vector loop", text)
+        inner = scope.inner()
+        self.define(s.var, I64, inner, text)
+        match s.kind:
+            case "parallel":
+                if not (scope.host and scope.serial):
+                    where = "an unrolled loop" if scope.host else "a parallel loop"
+                    self.checker.fail(f"a parallel loop stands in {where}", text)
+                private = {b.name for b in scope.buffers.values() if b.place != "memory"}
+                inner.host, inner.hidden = False, frozenset(private)
+            case "vector":
+                if s.start != Const(0) or s.step != 1 or (constant_stop is not None and constant_stop > s.lanes):
+                    self.checker.fail("a vector loop runs from 0 to at most its lanes by 1", text)
+                inner.lane, inner.varying = s.var, scope.varying | {s.var}
+            case "unroll":
+                for bound in (s.start, s.stop):
+                    if not variables(bound) <= scope.constant or _has_load(bound):
+                        self.checker.fail("the bounds of an unrolled loop are not constant", text)
+                inner.constant, inner.serial = scope.constant | {s.var}, False
+            case "serial":
+                if self.varies(s.start, scope) or self.varies(s.stop, scope):
+                    self.checker.fail("the bounds differ between lanes", text)
+        self.body(s.body, inner)
+
+    # -- instructions
+
+    def invoke(self, s: Invoke, scope: _Scope, text: str) -> None:
+        if scope.lane is not None:
+            self.checker.fail("an instruction stands in a vector loop", text)
+        for part in s.operands:
+            self.slice(part, scope, text)
+        if self.instructions is None:
+            return
+        kernel = self.instructions.get(s.instruction)
+        if kernel is None:
+            self.checker.fail(f"no instruction is named {s.instruction}", text)
+        operands = kernel.operands
+        if len(s.operands) != len(operands):
+            self.checker.fail(f"{s.instruction} takes {len(operands)} operands, not {len(s.operands)}", text)
+        outputs = {o.name for o in kernel.outputs}
+        for operand, part in zip(operands.values(), s.operands, strict=True):
+            self.operand(operand, operand.name in outputs, part, scope.buffers[part.buffer], text)
+
+    def slice(self, part: Slice, scope: _Scope, text: str) -> None:
+        if part.buffer not in scope.buffers:
+            self.checker.fail(f"{part.buffer} is no buffer here", text)
+        rank = len(scope.buffers[part.buffer].shape)
+        if len(part.start) != rank or len(set(part.dims)) != len(part.dims) or not set(part.dims) <= set(range(rank)):
+            self.checker.fail(f"the slice of {part.buffer} does not fit its {rank} dimensions", text)
+        for i in part.start:
+            self.expr(i, scope, text, I64)
+        self.access(part.buffer, part.start, scope, text)
+
+    def operand(self, operand: Operand, written: bool, part: Slice, b: Buffer, text: str) -> None:
+        if operand.dtype != b.dtype:
+            self.checker.fail(f"{operand.name} has type {operand.dtype}, {b.name} holds {b.dtype},", text)
+        if len(part.dims) != len(operand.shape):
+            self.checker.fail(f"{operand.name} has {len(operand.shape)} dimensions, its slice {len(part.dims)}", text)
+        for dimension, extent in zip(part.dims, operand.shape, strict=True):
+            size = b.shape[dimension]
+            if isinstance(size, int) and isinstance(extent, int) and extent > size:
+                self.checker.fail(f"{operand.name} needs {extent} elements, {b.name} has {size},", text)
+        in_register = operand.place in self.registers
+        if written and in_register != (b.place in self.registers):
+            self.checker.fail(f"{operand.name} is in {operand.place}, {b.name} is in {b.place},", text)
+
+
+def _has_load(e: Expr) -> bool:
+    return isinstance(e, Load) or any(_has_load(k) for k in children(e))
