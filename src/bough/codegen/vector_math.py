@@ -53,6 +53,13 @@ FUNCTIONS: frozenset[str] = frozenset(_UNARY) | frozenset(_BINARY)
 """What `emit` knows, by the names of `bough.ir.functions`."""
 
 
+def arity(function: str) -> int:
+    """The number of arguments. InternalError for a function that is not in `FUNCTIONS`."""
+    if function not in FUNCTIONS:
+        raise InternalError(f"vector math has no {function}")
+    return 1 if function in _UNARY else 2
+
+
 def emit(builder: ir.IRBuilder, function: str, args: Sequence[ir.Value]) -> ir.Value:
     """The value of `function` at arguments of one type: `float`, or a vector of a power of two of them.
 

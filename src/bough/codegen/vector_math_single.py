@@ -21,7 +21,7 @@ _BIAS = 127
 _HALF_SQRT2_BITS = 0x3F3504F3
 
 # (e^r - 1 - r) / r^2 on |r| <= ln(2) / 2
-_EXP = (0.49999997, 0.16666539, 0.0416677482, 0.00836708769, 0.00138378609)
+_EXP = (0.5, 0.166666359, 0.0416665114, 0.00834150985, 0.00139305391, 0.00015046107)
 # (2^r - 1) / r on |r| <= 1/2
 _EXP2 = (0.693147182, 0.240226507, 0.0555040501, 0.0096180886, 0.00133380154, 0.00015451455, 1.42983363e-05)
 # (log(1 + f) - f + f^2 / 2) / f^3 on sqrt(1/2) <= 1 + f <= sqrt(2)
@@ -69,7 +69,7 @@ def exp2(x: Lanes) -> Lanes:
     held = x + magic
     r = x - (held - magic)
     scale = _power_of_two(held)
-    result = (r * polynomial(r, *_EXP2)).fma(scale, scale)
+    result = r.fma(_EXP2[0], (r * r) * polynomial(r, *_EXP2[1:])).fma(scale, scale)
     return result * choose(small, x.constant(2.0**-64), x.constant(2.0))
 
 
