@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from pathlib import Path
 
 import pytest
 
-from bough.targets import TARGETS, Memory, Target, host
+from bough.ir.kernel_text import parse_kernel
+from bough.targets import TARGETS, Memory, Target, as_dict, describe, host
 from bough.targets.host import cache_sizes, cpu_features, with_cache_sizes
 
 X86 = ("x86-64", "avx2", "avx512", "avx512-vnni", "avx512-bf16")
@@ -66,3 +68,25 @@ def test_features_are_named_as_llvm_names_them() -> None:
     assert not any(
         "_" in f and f.startswith(("sse4", "avx512_v", "avx512_b")) for f in cpu_features() & {"sse4_1", "avx512_vnni"}
     )
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=lambda t: t.name)
+def test_descriptions_name_everything(target: Target) -> None:
+    text = describe(target)
+    for m in target.memories:
+        assert f"  {m.name}: {m.kind}" in text
+    for i in target.instructions:
+        assert f"kernel {i.name}(" in text
+    data = json.loads(json.dumps(as_dict(target)))
+    assert [parse_kernel(i["kernel"]) for i in data["instructions"]] == [i.kernel for i in target.instructions]
+
+
+def test_description_of_an_instruction() -> None:
+    assert """\
+  kernel avx512.fmavv(acc: f32[16] in register, a: f32[16] in register, b: f32[16] in register) -> (acc: f32[16] in register)
+    axes i: 16
+    acc[i] = fma(a[i], b[i], acc[i])
+    needs avx512f; latency 4; issue 2 per cycle; spelled
+      %sum = call <16 x float> @llvm.fma.v16f32(<16 x float> %a, <16 x float> %b, <16 x float> %acc)
+      ret <16 x float> %sum
+""" in describe(TARGETS["avx512"])

@@ -6,38 +6,43 @@ mapped on it run in the simulator that its description gives.
 
 from __future__ import annotations
 
-from bough.ir.dtypes import F32
-from bough.ir.expr import Const, Expr, Load, Var, apply
-from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Store
 from bough.targets.description import Instruction, Memory, Target
+from bough.targets.notation import instruction
 
 SIZE = 16
 KIB = 1 << 10
-I, J, K = Var("i"), Var("j"), Var("k")
-_IJ = (Axis("i", SIZE), Axis("j", SIZE))
+DMA_ISSUE = 32 / (4 * SIZE * SIZE)
+
+MATMUL = instruction(
+    """
+    kernel unit.matmul(acc: f32[16, 16] in accumulator, a: f32[16, 16] in scratchpad, b: f32[16, 16] in scratchpad)
+        -> (acc: f32[16, 16] in accumulator)
+      axes i: 16, j: 16, k: 16
+      s = sum(k) a[i, k] * b[k, j]
+      acc[i, j] = acc[i, j] + s
+    """,
+    latency=3 * SIZE,
+    issue=1 / SIZE,
+)
+ZERO = instruction(
+    """
+    kernel unit.zero() -> (dst: f32[16, 16] in accumulator)
+      axes i: 16, j: 16
+      dst[i, j] = 0.0
+    """,
+    latency=SIZE,
+    issue=1 / SIZE,
+)
 
 
-def _tile(name: str, place: str) -> Operand:
-    return Operand(name, F32, (SIZE, SIZE), place)
-
-
-def _move(name: str, source: str, destination: str, latency: float) -> Instruction:
+def _move(name: str, source: str, destination: str) -> Instruction:
     """A copy of one tile from one place to another."""
-    src, dst = _tile("src", source), _tile("dst", destination)
-    kernel = Kernel(f"unit.{name}", _IJ, (src,), (dst,), (Store("dst", (I, J), Load("src", (I, J))),))
-    return Instruction(kernel, latency, 32 / (4 * SIZE * SIZE))
-
-
-def _matmul() -> Instruction:
-    acc, a, b = _tile("acc", "accumulator"), _tile("a", "scratchpad"), _tile("b", "scratchpad")
-    terms: Expr = apply("mul", Load("a", (I, K)), Load("b", (K, J)))
-    body = (Let("s", Reduce("sum", ("k",), terms)), Store("acc", (I, J), apply("add", Load("acc", (I, J)), Var("s", F32))))
-    return Instruction(Kernel("unit.matmul", (*_IJ, Axis("k", SIZE)), (acc, a, b), (acc,), body), 3 * SIZE, 1 / SIZE)
-
-
-def _zero() -> Instruction:
-    store = Store("dst", (I, J), Const(0.0, F32))
-    return Instruction(Kernel("unit.zero", _IJ, (), (_tile("dst", "accumulator"),), (store,)), SIZE, 1 / SIZE)
+    text = f"""
+    kernel unit.{name}(src: f32[16, 16] in {source}) -> (dst: f32[16, 16] in {destination})
+      axes i: 16, j: 16
+      dst[i, j] = src[i, j]
+    """
+    return instruction(text, latency=100, issue=DMA_ISSUE)
 
 
 MATRIX_UNIT = Target(
@@ -48,11 +53,11 @@ MATRIX_UNIT = Target(
         Memory("memory", "memory", None, bandwidth=32, latency=100, shared=True),
     ),
     (
-        _matmul(),
-        _zero(),
-        _move("load", "memory", "scratchpad", 100),
-        _move("load_accumulator", "memory", "accumulator", 100),
-        _move("store", "accumulator", "memory", 100),
+        MATMUL,
+        ZERO,
+        _move("load", "memory", "scratchpad"),
+        _move("load_accumulator", "memory", "accumulator"),
+        _move("store", "accumulator", "memory"),
     ),
     vector_place="accumulator",
 )

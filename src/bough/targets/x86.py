@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bough.ir.dtypes import BF16, F32, I8, I32, U8, DType
-from bough.ir.expr import Apply, Cast, Expr, Load, Var, apply
-from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Store
 from bough.targets.description import Instruction, Memory, Target
+from bough.targets.notation import instruction
 
 REGISTER = "register"
 KIB, MIB = 1 << 10, 1 << 20
-
-I, Q = Var("i"), Var("q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,77 +25,67 @@ class VectorUnit:
     needs: tuple[str, ...]
     fused: bool = True
 
-    @property
-    def llvm(self) -> str:
-        return f"<{self.lanes} x float>"
-
-    def instruction(
-        self, name: str, inputs: tuple[Operand, ...], output: Operand, value: Expr, spelling: str, latency: float, issue: float
-    ) -> Instruction:
-        index = (I,) if output.shape else ()
-        body = (Store(output.name, index, value),)
-        kernel = Kernel(f"{self.prefix}.{name}", (Axis("i", self.lanes),), inputs, (output,), body)
-        return Instruction(kernel, latency, issue, self.needs, spelling)
-
     def instructions(self) -> tuple[Instruction, ...]:
         """Moves, products and sums of whole vectors; `a` of `fma` is a scalar in memory."""
-        vector = self.llvm
-        acc, a, b, dst = (Operand(n, F32, (self.lanes,), REGISTER) for n in ("acc", "a", "b", "dst"))
-        scalar = Operand("a", F32, ())
-        fma_cost = (4.0, 2.0) if self.fused else (30.0, 0.05)
+        own = f"f32[{self.lanes}] in {REGISTER}"
+        llvm, suffix = f"<{self.lanes} x float>", f"v{self.lanes}f32"
+        broadcast = f"""
+            %one = insertelement {llvm} poison, float %a, i32 0
+            %all = shufflevector {llvm} %one, {llvm} poison, <{self.lanes} x i32> zeroinitializer
+            """
+        fma_latency, fma_issue = (4.0, 2.0) if self.fused else (30.0, 0.05)
+
+        def define(head: str, body: str, latency: float, issue: float, spelling: str) -> Instruction:
+            text = f"kernel {self.prefix}.{head.replace('vector', own)}\n  axes i: {self.lanes}\n  {body}"
+            return instruction(text, latency, issue, self.needs, spelling)
+
         return (
-            self.instruction(
-                "fma", (acc, scalar, b), acc, _fma(Load("a", ())), self.broadcast("a") + self.fma("%all"), *fma_cost,
+            define(
+                "fma(acc: vector, a: f32[], b: vector) -> (acc: vector)",
+                "acc[i] = fma(a[], b[i], acc[i])", fma_latency, fma_issue,
+                f"""{broadcast}
+                %sum = call {llvm} @llvm.fma.{suffix}({llvm} %all, {llvm} %b, {llvm} %acc)
+                ret {llvm} %sum""",
             ),
-            self.instruction("fmavv", (acc, a, b), acc, _fma(Load("a", (I,))), self.fma("%a"), *fma_cost),
-            self.instruction(
-                "load", (Operand("src", F32, (self.lanes,)),), dst, Load("src", (I,)),
-                f"%value = load {vector}, ptr %src, align 4\nret {vector} %value", 5, 2,
+            define(
+                "fmavv(acc: vector, a: vector, b: vector) -> (acc: vector)",
+                "acc[i] = fma(a[i], b[i], acc[i])", fma_latency, fma_issue,
+                f"""
+                %sum = call {llvm} @llvm.fma.{suffix}({llvm} %a, {llvm} %b, {llvm} %acc)
+                ret {llvm} %sum""",
             ),
-            self.instruction(
-                "store", (Operand("src", F32, (self.lanes,), REGISTER),), Operand("dst", F32, (self.lanes,)), Load("src", (I,)),
-                f"store {vector} %src, ptr %dst, align 4\nret void", 4, 1,
+            define(
+                f"load(src: f32[{self.lanes}]) -> (dst: vector)", "dst[i] = src[i]", 5, 2,
+                f"""
+                %value = load {llvm}, ptr %src, align 4
+                ret {llvm} %value""",
             ),
-            self.instruction("broadcast", (scalar,), dst, Load("a", ()), f"{self.broadcast('a')}ret {vector} %all", 5, 2),
-            self.instruction("add", (a, b), dst, _lanewise("add"), f"%sum = fadd {vector} %a, %b\nret {vector} %sum", 4, 2),
-            self.instruction("mul", (a, b), dst, _lanewise("mul"), f"%all = fmul {vector} %a, %b\nret {vector} %all", 4, 2),
-            self.instruction(
-                "max", (a, b), dst, _lanewise("max"),
-                f"%larger = call {vector} @llvm.maximum.v{self.lanes}f32({vector} %a, {vector} %b)\nret {vector} %larger", 8, 0.5,
+            define(
+                f"store(src: vector) -> (dst: f32[{self.lanes}])", "dst[i] = src[i]", 4, 1,
+                f"""
+                store {llvm} %src, ptr %dst, align 4
+                ret void""",
+            ),
+            define("broadcast(a: f32[]) -> (dst: vector)", "dst[i] = a[]", 5, 2, f"{broadcast} ret {llvm} %all"),
+            define(
+                "add(a: vector, b: vector) -> (dst: vector)", "dst[i] = a[i] + b[i]", 4, 2,
+                f"""
+                %sum = fadd {llvm} %a, %b
+                ret {llvm} %sum""",
+            ),
+            define(
+                "mul(a: vector, b: vector) -> (dst: vector)", "dst[i] = a[i] * b[i]", 4, 2,
+                f"""
+                %product = fmul {llvm} %a, %b
+                ret {llvm} %product""",
+            ),
+            define(
+                "max(a: vector, b: vector) -> (dst: vector)", "dst[i] = max(a[i], b[i])", 8, 0.5,
+                f"""
+                %larger = call {llvm} @llvm.maximum.{suffix}({llvm} %a, {llvm} %b)
+                ret {llvm} %larger""",
             ),
         )  # fmt: skip
-
-    def broadcast(self, scalar: str) -> str:
-        vector = self.llvm
-        return (
-            f"%one = insertelement {vector} poison, float %{scalar}, i32 0\n"
-            f"%all = shufflevector {vector} %one, {vector} poison, <{self.lanes} x i32> zeroinitializer\n"
-        )
-
-    def fma(self, a: str) -> str:
-        vector = self.llvm
-        call = f"call {vector} @llvm.fma.v{self.lanes}f32({vector} {a}, {vector} %b, {vector} %acc)"
-        return f"%sum = {call}\nret {vector} %sum"
-
-
-def _fma(a: Expr) -> Expr:
-    return Apply("fma", (a, Load("b", (I,)), Load("acc", (I,))), F32)
-
-
-def _lanewise(function: str) -> Expr:
-    return Apply(function, (Load("a", (I,)), Load("b", (I,))), F32)
-
-
-def _dot(name: str, a: DType, b: DType, result: DType, depth: int) -> Kernel:
-    """`acc[i] += sum(q) a[i, q] * b[i, q]` over 16 lanes."""
-    acc = Operand("acc", result, (16,), REGISTER)
-    sides = (Operand("a", a, (16, depth), REGISTER), Operand("b", b, (16, depth), REGISTER))
-    product = apply("mul", Cast(Load("a", (I, Q), a), result), Cast(Load("b", (I, Q), b), result))
-    body = (
-        Let("s", Reduce("sum", ("q",), product)),
-        Store("acc", (I,), apply("add", Load("acc", (I,), result), Var("s", result))),
-    )
-    return Kernel(name, (Axis("i", 16), Axis("q", depth)), (acc, *sides), (acc,), body)
 
 
 def _memories(lanes: int, registers: int) -> tuple[Memory, ...]:
@@ -126,23 +112,86 @@ _scalar = SCALAR_FMA.instructions()
 _avx2 = (*AVX2.instructions(), *_scalar)
 _avx512 = (*AVX512.instructions(), *_avx2)
 
-DPBUSD = Instruction(
-    _dot("avx512.dpbusd", U8, I8, I32, 4), 4, 2, ("avx512vnni",),
-    "%sum = call <16 x i32> @llvm.x86.avx512.vpdpbusd.512(<16 x i32> %acc, <64 x i8> %a, <64 x i8> %b)\n"
-    "ret <16 x i32> %sum",
+DPBUSD = instruction(
+    """
+    kernel avx512.dpbusd(acc: i32[16] in register, a: u8[16, 4] in register, b: i8[16, 4] in register)
+        -> (acc: i32[16] in register)
+      axes i: 16, q: 4
+      s = sum(q) i32(a[i, q]) * i32(b[i, q])
+      acc[i] = acc[i] + s
+    """,
+    4, 2, ("avx512vnni",),
+    """
+    %sum = call <16 x i32> @llvm.x86.avx512.vpdpbusd.512(<16 x i32> %acc, <64 x i8> %a, <64 x i8> %b)
+    ret <16 x i32> %sum
+    """,
 )  # fmt: skip
 """The four products and their sum are exact; the addition to `acc` wraps."""
 
-DPBF16PS = Instruction(
-    _dot("avx512.dpbf16ps", BF16, BF16, F32, 2), 6, 1, ("avx512bf16",),
-    "%sum = call <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512(<16 x float> %acc, <32 x bfloat> %a, <32 x bfloat> %b)\n"
-    "ret <16 x float> %sum",
-    tolerance=2.0**-22,
+DPBUSD_BROADCAST = instruction(
+    """
+    kernel avx512.dpbusd_broadcast(acc: i32[16] in register, a: u8[4], b: i8[16, 4] in register)
+        -> (acc: i32[16] in register)
+      axes i: 16, q: 4
+      s = sum(q) i32(a[q]) * i32(b[i, q])
+      acc[i] = acc[i] + s
+    """,
+    4, 2, ("avx512vnni",),
+    """
+    %four = load i32, ptr %a, align 1
+    %one = insertelement <16 x i32> poison, i32 %four, i32 0
+    %all = shufflevector <16 x i32> %one, <16 x i32> poison, <16 x i32> zeroinitializer
+    %bytes = bitcast <16 x i32> %all to <64 x i8>
+    %sum = call <16 x i32> @llvm.x86.avx512.vpdpbusd.512(<16 x i32> %acc, <64 x i8> %bytes, <64 x i8> %b)
+    ret <16 x i32> %sum
+    """,
+)  # fmt: skip
+"""The same with four bytes of memory for every lane."""
+
+BF16_TOLERANCE = 2.0**-22
+
+DPBF16PS = instruction(
+    """
+    kernel avx512.dpbf16ps(acc: f32[16] in register, a: bf16[16, 2] in register, b: bf16[16, 2] in register)
+        -> (acc: f32[16] in register)
+      axes i: 16, q: 2
+      s = sum(q) f32(a[i, q]) * f32(b[i, q])
+      acc[i] = acc[i] + s
+    """,
+    6, 1, ("avx512bf16",),
+    """
+    %sum = call <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512(<16 x float> %acc, <32 x bfloat> %a, <32 x bfloat> %b)
+    ret <16 x float> %sum
+    """,
+    BF16_TOLERANCE,
 )  # fmt: skip
 """The hardware computes `fma(a[i, 0], b[i, 0], fma(a[i, 1], b[i, 1], acc[i]))`: two roundings, the odd product first, where
 the kernel rounds the sum of the products, then the sum with `acc`. It takes denormal operands for zero and gives zero for
 denormal results, whatever the mode, which adds up to 2**-125 to the error."""
 
+DPBF16PS_BROADCAST = instruction(
+    """
+    kernel avx512.dpbf16ps_broadcast(acc: f32[16] in register, a: bf16[2], b: bf16[16, 2] in register)
+        -> (acc: f32[16] in register)
+      axes i: 16, q: 2
+      s = sum(q) f32(a[q]) * f32(b[i, q])
+      acc[i] = acc[i] + s
+    """,
+    6, 1, ("avx512bf16",),
+    """
+    %two = load float, ptr %a, align 2
+    %one = insertelement <16 x float> poison, float %two, i32 0
+    %all = shufflevector <16 x float> %one, <16 x float> poison, <16 x i32> zeroinitializer
+    %pairs = bitcast <16 x float> %all to <32 x bfloat>
+    %sum = call <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512(<16 x float> %acc, <32 x bfloat> %pairs, <32 x bfloat> %b)
+    ret <16 x float> %sum
+    """,
+    BF16_TOLERANCE,
+)  # fmt: skip
+"""The same with two elements of memory for every lane."""
+
+_vnni = (*_avx512, DPBUSD_BROADCAST, DPBUSD)
+_bf16 = (*_vnni, DPBF16PS_BROADCAST, DPBF16PS)
 TRIPLE = "x86_64-unknown-linux-gnu"
 
 
@@ -154,6 +203,6 @@ X86_TARGETS = (
     _target("x86-64", SCALAR, SCALAR.instructions(), (), "x86-64"),
     _target("avx2", AVX2, _avx2, AVX2_FEATURES, "x86-64-v3"),
     _target("avx512", AVX512, _avx512, AVX512_FEATURES, "x86-64-v4"),
-    _target("avx512-vnni", AVX512, (*_avx512, DPBUSD), (*AVX512_FEATURES, "avx512vnni"), "x86-64-v4"),
-    _target("avx512-bf16", AVX512, (*_avx512, DPBUSD, DPBF16PS), (*AVX512_FEATURES, "avx512vnni", "avx512bf16"), "x86-64-v4"),
+    _target("avx512-vnni", AVX512, _vnni, (*AVX512_FEATURES, "avx512vnni"), "x86-64-v4"),
+    _target("avx512-bf16", AVX512, _bf16, (*AVX512_FEATURES, "avx512vnni", "avx512bf16"), "x86-64-v4"),
 )

@@ -1,0 +1,188 @@
+"""Which embeddings are found, and what is said where there is none."""
+
+from __future__ import annotations
+
+import pytest
+from mapping_kernels import attention_scores, batched_matmul, conv2d, depthwise, gates, linear, pointwise, times, v
+
+from bough.ir.dtypes import F32, I8, I32, U8
+from bough.ir.expr import Cast, Expr, Load, Var, apply
+from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Store
+from bough.mapping import Mapping, enumerate_mappings, explain_mismatch, shares_no_dimension
+from bough.targets import TARGETS
+
+MATMUL = TARGETS["matrix-unit"].instruction("unit.matmul")
+FMA = TARGETS["avx512"].instruction("avx512.fma")
+FMAVV = TARGETS["avx512"].instruction("avx512.fmavv")
+DPBUSD = TARGETS["avx512-vnni"].instruction("avx512.dpbusd_broadcast")
+
+
+def text(mappings: list[Mapping]) -> list[str]:
+    return [str(m) for m in mappings]
+
+
+def test_linear_layer_is_a_product_in_both_orientations() -> None:
+    assert text(enumerate_mappings(linear(), MATMUL)) == [
+        "unit.matmul on s with i = n, j = j, k = k",
+        "unit.matmul on s with i = j, j = n, k = k",
+    ]
+
+
+def test_vector_axis_belongs_to_the_operand_that_varies_along_it() -> None:
+    by_outputs, by_rows = enumerate_mappings(linear(16, 32, 48), FMA)
+    assert by_outputs.fused("i") == ("j",)
+    assert [b.value for b in by_outputs.parts[0].bindings] == [
+        Load("x", (Var("n"), Var("k"))),
+        Load("w", (Var("j"), Var("k"))),
+    ]
+    assert by_outputs.parts[0].binding("b").strides == (32,)
+    assert by_outputs.parts[0].binding("b").obstacle == "neighbours along i are 32 elements apart"
+    assert not by_outputs.parts[0].binding("a").packed
+    assert by_rows.fused("i") == ("n",)
+
+
+def test_vectors_of_a_transposed_weight_are_read_in_place() -> None:
+    first = next(m for m in enumerate_mappings(batched_matmul(j=32), FMA) if m.fused("i") == ("j",))
+    assert first.parts[0].binding("b").strides == (1,)
+    assert not first.parts[0].binding("b").packed
+
+
+def test_batch_axes_stay_outside() -> None:
+    for kernel in (batched_matmul(), attention_scores()):
+        for mapping in enumerate_mappings(kernel, MATMUL):
+            assert not mapping.mapped & {"b", "h"}
+
+
+def test_attention_holds_a_product() -> None:
+    assert "unit.matmul on s with i = q, j = t, k = d" in text(enumerate_mappings(attention_scores(), MATMUL))
+
+
+def test_gates_hold_three_products_alone_and_together() -> None:
+    found = text(enumerate_mappings(gates(), MATMUL))
+    assert len(found) == 8
+    assert "unit.matmul on r with i = n, j = j, k = k" in found
+    assert "unit.matmul on r, z, c with i = n, j = j, k = k" in found
+
+
+def test_depthwise_separable_convolution_is_vectors_and_a_product() -> None:
+    """The depthwise half has no product (no axis belongs to the filter alone), the pointwise half is one."""
+    across_channels = enumerate_mappings(depthwise(), FMAVV)
+    assert {m.fused("i") for m in across_channels} == {("c",)}
+    pixels = enumerate_mappings(depthwise(), FMA)
+    assert ("q",) in {m.fused("i") for m in pixels}
+    assert enumerate_mappings(depthwise(), MATMUL) == []
+    assert "unit.matmul on total with i = n*p*q, j = k, k = c" in text(enumerate_mappings(pointwise(), MATMUL))
+
+
+def test_a_missing_axis_is_one_row_when_asked_for() -> None:
+    found = enumerate_mappings(depthwise(), MATMUL, partial=True)
+    assert "unit.matmul on total with i = n*p*q, j = 1, k = r*s" in text(found)
+    assert all(m.utilization(depthwise()) <= 1 / 16 for m in found)
+
+
+def test_convolution_counts_compare_with_amos() -> None:
+    """AMOS publishes 35 mappings for an NCHW convolution on i, j, k, and 20 of them feasible with 3x3 windows and batch 1.
+
+    With rows from {n, p, q}, columns from {k} and depth from {c, r, s} there are 7 * 1 * 7 subsets that are not empty. 35 of
+    these duplicate no element when packed; of the 35, 20 have extents that fill the instruction's axes.
+    """
+    kernel = conv2d(n=1, c=64, size=34, k=64)
+    found = enumerate_mappings(kernel, MATMUL)
+    rows_from_image = [m for m in found if m.fused("j") == ("k",)]
+    assert len(found) == 2 * len(rows_from_image) == 2 * 49
+    published = [m for m in rows_from_image if shares_no_dimension(kernel, m)]
+    assert len(published) == 35
+    assert sum(m.fills(kernel) for m in published) == 20
+    assert len(enumerate_mappings(kernel, MATMUL, all_orders=True)) == 2 * 15 * 15
+
+
+def test_order_of_fused_axes_only_changes_the_layout() -> None:
+    found = {m.fused("i") for m in enumerate_mappings(pointwise(), MATMUL, all_orders=True) if m.fused("j") == ("k",)}
+    assert {("p", "q"), ("q", "p")} <= found
+
+
+def bytes_product(a: str = "u8", channels: int = 12) -> Kernel:
+    types = {"u8": U8, "i8": I8, "f32": F32}
+    product = apply(
+        "mul",
+        Cast(Load("x", (v("n"), v("k")), types[a]), I32),
+        Cast(Load("w", (v("j"), v("k")), I8), I32),
+    )
+    return Kernel(
+        "bytes",
+        (Axis("n", 3), Axis("j", 20), Axis("k", channels)),
+        (Operand("x", types[a], (3, channels)), Operand("w", I8, (20, channels))),
+        (Operand("y", I32, (3, 20)),),
+        (Let("s", Reduce("sum", ("k",), product)), Store("y", (v("n"), v("j")), Var("s", I32))),
+    )
+
+
+def test_types_must_agree() -> None:
+    signed = explain_mismatch(bytes_product("i8"), DPBUSD)
+    assert signed is not None
+    assert str(signed) == ("reduction s of kernel bytes: the value `x[n, k]` is i8, because the instruction's operand a holds u8")
+
+
+def sum_kernel(op: str, body: Expr) -> Kernel:
+    return Kernel(
+        "k",
+        (Axis("n", 4), Axis("k", 6)),
+        (Operand("x", F32, (4, 6)),),
+        (Operand("y", F32, (4,)),),
+        (Let("s", Reduce(op, ("k",), body)), Store("y", (v("n"),), Var("s", F32))),  # type: ignore[arg-type]
+    )
+
+
+X = Load("x", (v("n"), v("k")))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "message"),
+    [
+        (sum_kernel("max", times(X, X)), "reduction s of kernel k: it is a max, because unit.matmul accumulates a sum"),
+        (sum_kernel("sum", X), "reduction s of kernel k: `x[n, k]` is no f32 mul, because the instruction computes `a[i, k] * b[k, j]` (f32)"),
+        (
+            sum_kernel("sum", times(X, X)),
+            "reduction s of kernel k: no axis fits axis i of unit.matmul, which is free and used by a only, because "
+            "with a = `x[n, k]`, b = `x[n, k]` the axes are n (free, used by a and b); k (reduced, used by a and b)",
+        ),
+        (
+            Kernel("copy", (Axis("n", 4),), (Operand("x", F32, (4,)),), (Operand("y", F32, (4,)),),
+                   (Store("y", (v("n"),), Load("x", (v("n"),))),)),
+            "kernel copy: it reduces nothing, because unit.matmul accumulates a sum",
+        ),
+    ],
+)  # fmt: skip
+def test_mismatches_say_what_and_why(kernel: Kernel, message: str) -> None:
+    assert enumerate_mappings(kernel, MATMUL) == []
+    assert str(explain_mismatch(kernel, MATMUL)) == message
+
+
+def test_no_mismatch_where_it_matches() -> None:
+    assert explain_mismatch(linear(), MATMUL) is None
+
+
+def test_an_operand_that_needs_another_reduction_is_not_known_in_time() -> None:
+    """A softmax inside one kernel: the weights of the second sum need the first one's result."""
+    kernel = Kernel(
+        "late",
+        (Axis("n", 4), Axis("j", 5), Axis("k", 6)),
+        (Operand("x", F32, (4, 6)), Operand("w", F32, (5, 6))),
+        (Operand("y", F32, (4, 5)),),
+        (
+            Let("top", Reduce("max", ("k",), X)),
+            Let("s", Reduce("sum", ("k",), times(apply("sub", X, Var("top", F32)), Load("w", (v("j"), v("k")))))),
+            Store("y", (v("n"), v("j")), Var("s", F32)),
+        ),
+    )
+    assert str(explain_mismatch(kernel, MATMUL)) == (
+        "reduction s of kernel late: `x[n, k] - top` is not known before, "
+        "because its operand a would need the result of reduction top"
+    )
+
+
+def test_instructions_that_do_not_accumulate_say_so() -> None:
+    load = TARGETS["avx512"].instruction("avx512.load")
+    assert str(explain_mismatch(linear(), load)) == (
+        "instruction avx512.load: it does not accumulate, because it does not add to an operand that it also reads"
+    )
