@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bough.base.errors import BoughError, CompileError, InputError, InternalError
+from bough.base.version import __version__
 
 if TYPE_CHECKING:
     from bough.pipeline import Compiled, compile
+    from bough.runtime.artefact import load
 
-__version__ = "0.1.0"
-__all__ = ["BoughError", "CompileError", "Compiled", "InputError", "InternalError", "compile"]
+__all__ = ["BoughError", "CompileError", "Compiled", "InputError", "InternalError", "__version__", "compile", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,4 +20,8 @@ def __getattr__(name: str) -> Any:
         from bough import pipeline
 
         return getattr(pipeline, name)
+    if name == "load":
+        from bough.runtime.artefact import load
+
+        return load
     raise AttributeError(f"module 'bough' has no attribute {name!r}")

@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
 from typing import Any
+
+import torch
 
 from bough.base import settings
 from bough.base.errors import CompileError
-from bough.frontends.torch_export import export
+from bough.base.version import __version__
+from bough.frontends.torch_export import Imported, export
+from bough.pipeline.assemble import constant_bytes
+from bough.pipeline.explain import Explanation, explain
+from bough.pipeline.fingerprint import fingerprint
 from bough.pipeline.manifest import make_manifest
-from bough.pipeline.passes import Options, Watcher, run_passes
+from bough.pipeline.passes import Generated, Options, Watcher, run_passes
+from bough.pipeline.watchers import default_watchers
+from bough.runtime import artefact
+from bough.runtime.cache import Cache
 from bough.runtime.executable import Executable
 from bough.search.heuristic import Heuristic, Strategy
 from bough.targets import TARGETS, Target, host
 
 PRECISIONS = ("float32",)
+LARGEST_CACHED = 1 << 30
+"""Bytes of constants above which a function is not kept in the cache."""
+log = logging.getLogger("bough")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a compilation was asked for: enough to explain it later."""
+
+    module: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] | None
+    dynamic: Mapping[str, Mapping[int, Any]] | None
+    options: Options
+
+    def run(self, watchers: Iterable[Watcher] = ()) -> tuple[Imported, Generated]:
+        imported = export(self.module, self.args, dynamic=self.dynamic, kwargs=self.kwargs)
+        return imported, run_passes(imported.program, self.options, watchers)
 
 
 class Compiled:
@@ -24,10 +54,11 @@ class Compiled:
     compiled: a change of the module afterwards has no effect on it.
     """
 
-    __slots__ = ("executable",)
+    __slots__ = ("_recipe", "executable")
 
-    def __init__(self, executable: Executable) -> None:
+    def __init__(self, executable: Executable, recipe: Recipe | None = None) -> None:
         self.executable = executable
+        self._recipe = recipe
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Raises `InputError` for arguments that the module was not compiled for."""
@@ -39,6 +70,23 @@ class Compiled:
         if len(self.executable.manifest.parameters) == 1:
             return [call(x) for x in inputs]
         return [call(*x) for x in inputs]
+
+    def explain(self) -> Explanation:
+        """What became of each line: kernel, mapping, schedule, limit, and share of the time, measured now on the example
+        arguments. Compiles once more, with probes. Raises CompileError for a function that was loaded from a file."""
+        if self._recipe is None:
+            raise CompileError(
+                "a loaded function cannot be explained",
+                code="BGH-OPT-004",
+                because="its file holds code, not the model",
+                advice="explain it where it is compiled",
+            )
+        imported, generated = self._recipe.run()
+        return explain(imported, generated, self._recipe.options, self._recipe.args)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes the function to a file that `bough.load` reads, without torch and without the compiler."""
+        artefact.save(path, self.executable)
 
 
 def compile(
@@ -52,11 +100,14 @@ def compile(
     precision: str = "float32",
     strategy: Strategy | None = None,
     watchers: Iterable[Watcher] = (),
+    cache: bool = True,
 ) -> Compiled:
     """Compiles a module for arguments like `args`.
 
     `dynamic={"x": {0: "batch"}}` lets axis 0 of the argument `x` have any size. `target` is a name of `bough targets` or
     "native"; it and `threads` default to the settings BOUGH_TARGET and BOUGH_THREADS. `strategy` chooses the schedules.
+    With `cache`, what was compiled before for the same module, sizes and machine comes from the user's cache folder;
+    weights are part of the key.
     Raises `CompileError` for what cannot be compiled, naming the line of the module.
     """
     if precision not in PRECISIONS:
@@ -68,11 +119,32 @@ def compile(
             f"the example arguments are a {type(args).__name__}", code="BGH-OPT-002", advice="pass a tuple: (x,)"
         )
     options = Options(find_target(target), threads or settings.read(settings.THREADS), strategy or Heuristic())
-    imported = export(module, args, dynamic=dynamic, kwargs=kwargs)
-    generated = run_passes(imported.program, options, watchers)
-    manifest = make_manifest(imported, generated.assembled)
+    recipe = Recipe(module, args, kwargs, dynamic, options)
+    key = cache_key(recipe) if cache else None
+    store = Cache()
+    if key is not None and (found := store.view(key)) is not None:
+        try:
+            return Compiled(artefact.loads(found, threads=options.threads), recipe)
+        except CompileError as error:
+            log.warning("a cache entry does not load and is made anew: %s", error)
+    looking = (*watchers, *default_watchers())
+    imported, generated = recipe.run(looking)
     constants = generated.assembled.sequence.constants
-    return Compiled(Executable(manifest, generated.code, constants, threads=options.threads))
+    manifest = make_manifest(imported, generated.assembled)
+    executable = Executable(manifest, generated.code, constants, threads=options.threads)
+    if key is not None and constant_bytes(constants) <= LARGEST_CACHED:
+        store.put(key, artefact.dumps(executable))
+    return Compiled(executable, recipe)
+
+
+def cache_key(recipe: Recipe) -> str | None:
+    """The name under which the result is kept; None where the module cannot be told from others without tracing it."""
+    o = recipe.options
+    extra = (
+        __version__, torch.__version__, o.target.name, o.target.features, repr(o.target.memories), o.threads,
+        repr(o.strategy), recipe.dynamic, settings.cache_key(),
+    )  # fmt: skip
+    return fingerprint(recipe.module, (recipe.args, recipe.kwargs or {}), extra)
 
 
 def find_target(target: str | Target | None) -> Target:

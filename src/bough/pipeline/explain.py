@@ -1,0 +1,186 @@
+"""What became of each line of the user's model: kernels, mapping, schedule, limit and share of the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from bough.base.clock import interleaved_medians
+from bough.codegen import compile_functions
+from bough.frontends.torch_export import Imported
+from bough.ir import loops
+from bough.ir.expr import Const, as_expr
+from bough.ir.kernel import Kernel
+from bough.ir.sequence import Run, Sequence, Step
+from bough.pipeline.assemble import Scheduled
+from bough.pipeline.manifest import make_manifest
+from bough.pipeline.passes import Generated, Options
+from bough.runtime.executable import Executable
+from bough.runtime.team import team_text
+from bough.schedule.lower import lower_kernel
+from bough.search.cost import machine_of, nominal
+from bough.targets import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One kernel. `flops` and `bytes` are of one call, each operand counted once per run of the kernel; `limit` says which of
+    the two bounds its time on the described machine, `limit_ms` by how much; `ms` was measured with the kernel running alone
+    where it stands, and `share` is its part of the sum of all rows."""
+
+    kernel: str
+    lines: tuple[str, ...]
+    mapping: str
+    schedule: str
+    runs: int
+    flops: float
+    bytes: float
+    limit: str
+    limit_ms: float
+    ms: float = 0.0
+    share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Rows in the order in which the kernels run."""
+
+    target: str
+    threads: int
+    rows: tuple[Row, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        out = [f"{len(self.rows)} kernels for {self.target} on {self.threads} threads"]
+        for n, r in enumerate(self.rows, 1):
+            times = f", {r.runs} times" if r.runs != 1 else ""
+            out.append("")
+            out.append(f"{n}. {r.kernel}: {100 * r.share:.0f} % of the time, {r.ms:.3f} ms{times}")
+            out += [f"     {line}" for line in r.lines]
+            out.append(f"   computes {r.flops / 1e6:.3g} MFLOP on {r.bytes / 1e6:.3g} MB; limit: {r.limit}, {r.limit_ms:.3g} ms")
+            out.append(f"   mapping: {r.mapping}")
+            out.append(f"   schedule: {r.schedule}")
+        return "\n".join(out)
+
+
+def explain(imported: Imported, generated: Generated, options: Options, args: tuple[Any, ...]) -> Explanation:
+    """Rows for every kernel, measured on these arguments."""
+    sequence, scheduled = generated.assembled.sequence, generated.assembled.scheduled
+    sizes = _sizes(sequence, args)
+    rows = [_row(scheduled[k.name], runs, sizes, sequence, options) for k, runs in _runs(sequence.steps, 1, sizes)]
+    times = _measure(imported, generated, options, args, [r.kernel for r in rows])
+    total = sum(times) or 1.0
+    measured = tuple(replace(r, ms=1e3 * t, share=t / total) for r, t in zip(rows, times, strict=True))
+    return Explanation(options.target.name, options.threads, measured)
+
+
+def _sizes(sequence: Sequence, args: tuple[Any, ...]) -> dict[str, int]:
+    """The symbolic sizes of these arguments."""
+    names = {d.name for d in sequence.dims}
+    found: dict[str, int] = {}
+    for operand, arg in zip(sequence.inputs, args, strict=True):
+        for extent, size in zip(operand.shape, arg.shape, strict=True):
+            name = getattr(extent, "name", None)
+            if name in names:
+                found[str(name)] = int(size)
+    return found
+
+
+def _runs(steps: tuple[Step, ...], times: int, sizes: dict[str, int]) -> list[tuple[Kernel, int]]:
+    out: list[tuple[Kernel, int]] = []
+    for s in steps:
+        out += [(s.kernel, times)] if isinstance(s, Run) else _runs(s.body, times * nominal(s.count, sizes), sizes)
+    return out
+
+
+def _row(entry: Scheduled, runs: int, sizes: dict[str, int], sequence: Sequence, options: Options) -> Row:
+    kernel, schedule = entry.kernel, entry.schedule
+    points = 1
+    for a in kernel.free:
+        points *= nominal(a.extent, sizes)
+    flops = float(points * sum(1 for s in kernel.body))
+    for _, reduce in kernel.reductions:
+        steps = points
+        for axis in reduce.axes:
+            steps *= nominal(kernel.axis(axis).extent, sizes)
+        flops += 2.0 * steps
+    moved = 0.0
+    for o in {o.name: o for o in (*kernel.inputs, *kernel.outputs)}.values():
+        count = 1
+        for e in o.shape:
+            count *= nominal(e, sizes)
+        moved += min(count * o.dtype.bytes, _touched(kernel, o.name, sizes) * o.dtype.bytes)
+    compute, bandwidth = flops / _peak(options.target, options.threads), moved / _bandwidth(options.target, options.threads)
+    used = {name: schedule.instruction(name) for name, _ in kernel.reductions}
+    vector = schedule.vector
+    along = f" along {vector.axis}" if vector else ""
+    mapping = ", ".join(f"{name} on {i}{along}" for name, i in used.items() if i) or (
+        f"generic vectors of {vector.lanes}{along}" if vector else "scalar code"
+    )
+    lines = tuple(f"{place}  {place.text}" for place in kernel.origins)
+    limit = "compute" if compute >= bandwidth else "bandwidth"
+    return Row(
+        kernel.name, lines, mapping, str(schedule).replace("\n", "; "), runs, flops * runs, moved * runs, limit,
+        1e3 * runs * max(compute, bandwidth),
+    )  # fmt: skip
+
+
+def _touched(kernel: Kernel, name: str, sizes: dict[str, int]) -> int:
+    """An upper bound on the elements of an operand that one run of the kernel can touch."""
+    total = 1
+    for a in kernel.axes:
+        total *= max(1, nominal(a.extent, sizes))
+    return total
+
+
+def _peak(target: Target, threads: int) -> float:
+    m = machine_of(target)
+    return 2.0 * m.lanes * m.fma_issue * m.frequency * threads
+
+
+def _bandwidth(target: Target, threads: int) -> float:
+    far = target.memory("memory").bandwidth if any(x.name == "memory" for x in target.memories) else 0.0
+    return (far or 4.0) * machine_of(target).frequency * min(threads, 4)
+
+
+def _measure(
+    imported: Imported, generated: Generated, options: Options, args: tuple[Any, ...], names: list[str]
+) -> list[float]:
+    """Seconds of each kernel: the function with every other kernel left out, timed on the same buffers."""
+    assembled = generated.assembled
+    function = assembled.function
+
+    def only(name: str) -> tuple[loops.Stmt, ...]:
+        def walk(steps: tuple[Step, ...]) -> tuple[loops.Stmt, ...]:
+            out: list[loops.Stmt] = []
+            for s in steps:
+                if isinstance(s, Run):
+                    if s.kernel.name == name:
+                        entry = assembled.scheduled[name]
+                        out.extend(lower_kernel(entry.kernel, entry.schedule))
+                elif inner := walk(s.body):
+                    out.append(loops.For(s.variable, Const(0), as_expr(s.count), inner))
+            return tuple(out)
+
+        return walk(assembled.sequence.steps)
+
+    probes = [loops.Function("probe_empty", function.scalars, function.params, ())]
+    probes += [loops.Function(f"probe_{n}", function.scalars, function.params, only(name)) for n, name in enumerate(names)]
+    code = compile_functions(probes, options.target, team=team_text(options.target.triple.partition("-")[0]))
+    manifest = make_manifest(imported, assembled)
+    calls: dict[str, Callable[[], object]] = {}
+    for probe in probes:
+        entry = replace(manifest, entry=f"bough_{probe.name}")
+        executable = Executable(entry, code, assembled.sequence.constants, threads=options.threads)
+        calls[probe.name] = _call(executable, args)
+    medians = interleaved_medians(calls, rounds=30, budget=3.0)
+    return [max(0.0, medians[f"probe_{n}"] - medians["probe_empty"]) for n in range(len(names))]
+
+
+def _call(executable: Executable, args: tuple[Any, ...]) -> Callable[[], object]:
+    return lambda: executable.call(*args)
+
+
