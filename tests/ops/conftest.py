@@ -17,6 +17,7 @@ from bough.ir.expr import Extent, Var
 from bough.ir.interpret_kernel import run_kernel
 from bough.ir.kernel import Operand
 from bough.ir.program import TensorType
+from bough.ir.verify_kernel import verify_kernel
 
 Array = np.ndarray[Any, Any]
 Argument = torch.Tensor | None
@@ -47,6 +48,7 @@ def run_lowered(
     for kernel in ops.lower(op, args, outs, attributes):
         assert all(o.name in memory for o in kernel.inputs), f"{kernel.name} reads what nothing has written"
         assert all(o.name.startswith("y") for o in kernel.outputs)
+        verify_kernel(kernel)
         memory.update(run_kernel(kernel, memory, sizes))
     return tuple(memory[o.name] for o in outs)
 
@@ -93,6 +95,6 @@ def check_operator(
 Check = Callable[..., None]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def check() -> Check:
     return check_operator

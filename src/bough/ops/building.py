@@ -111,6 +111,13 @@ def guard(conditions: Sequence[Expr], value: Expr, otherwise: Expr) -> Expr:
     return value if condition is None else apply("select", condition, value, otherwise)
 
 
+def within(at: Expr, low: int, size: Extent, high: int) -> list[Expr]:
+    """What must be tested for position `at` of a padded dimension to lie on one of the `size` elements that have `low`
+    more before and `high` more behind them."""
+    after = [apply("lt", at, add(as_expr(size), low))] if high > 0 else []
+    return [apply("ge", at, Const(low)), *after] if low > 0 else after
+
+
 def plus(a: Extent, b: Extent) -> Extent:
     """The sum of two extents."""
     return as_extent(add(a, b))

@@ -34,6 +34,7 @@ from bough.ops.building import (
     reduce,
     store,
     times,
+    within,
 )
 from bough.ops.operator import Array, Arrays, Attributes, Operands, Operator, Types, present
 from bough.ops.windows import sliding_windows
@@ -145,13 +146,16 @@ def _pad(x: Operand, padded: Operand, g: Geometry, window: Sequence[int]) -> Ker
     low, high = g.border(window)
     over = axes("i", padded.shape)
     i = point(over)
-    index, conditions = list(i), []
+    index = list(i)
+    conditions: list[Expr] = []
     for d, (before, after, spread) in enumerate(zip(low, high, g.spread), 2):
         at = sub(i[d], before)
-        conditions += [apply("ge", at, ZERO)] if before > 0 else []
-        conditions += [apply("eq", mod(at, spread), ZERO)] if spread > 1 else []
         index[d] = floordiv(at, spread)
-        conditions += [apply("lt", index[d], as_expr(x.shape[d]))] if after > 0 else []
+        if spread == 1:
+            conditions += within(i[d], before, x.shape[d], after)
+            continue
+        conditions += within(i[d], before, plus(times((minus(x.shape[d], 1), spread)), 1), after)
+        conditions.append(apply("eq", mod(at, spread), ZERO))
     value = guard(conditions, move(x, index), number(0, x.dtype))
     return kernel("convolution.padded", over, (x,), (padded,), [store(padded, i, value)])
 

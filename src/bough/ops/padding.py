@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from bough.base.errors import InternalError
-from bough.ir.expr import Expr, apply, as_expr, maximum, minimum, mod, mul, sub
+from bough.ir.expr import Expr, as_expr, maximum, minimum, mod, mul, sub
 from bough.ir.kernel import Operand
-from bough.ops.building import ZERO, guard, move, number, plus
+from bough.ops.building import guard, move, number, plus, within
 from bough.ops.operator import Array, Attributes
 from bough.ops.views import Shape, view
 
@@ -39,7 +39,8 @@ def _meaning(x: Array, a: Attributes, shape: tuple[int, ...]) -> Array:
 
 def _value(x: Operand, i: tuple[Expr, ...], a: Attributes) -> Expr:
     mode = a.get("mode", "constant")
-    index, conditions = list(i), []
+    index = list(i)
+    conditions: list[Expr] = []
     for d, (low, high) in enumerate(zip(a["low"], a["high"], strict=True)):
         if low == 0 and high == 0:
             continue
@@ -53,8 +54,7 @@ def _value(x: Operand, i: tuple[Expr, ...], a: Attributes) -> Expr:
         elif mode == "circular":
             at = mod(at, size)
         elif mode == "constant":
-            conditions += [apply("ge", at, ZERO)] if not isinstance(low, int) or low > 0 else []
-            conditions += [apply("lt", at, size)] if not isinstance(high, int) or high > 0 else []
+            conditions += within(i[d], low, x.shape[d], high)
         else:
             raise InternalError(f"pad: unknown mode {mode}")
         index[d] = at

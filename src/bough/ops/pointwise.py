@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from bough.ir.dtypes import BOOL, DType, from_numpy
 from bough.ir.evaluate import evaluate as evaluate_expression
 from bough.ir.expr import Const, Expr, Var, apply, select
 from bough.ir.functions import FUNCTIONS
 from bough.ir.kernel import Kernel, Operand
 from bough.ir.program import TensorType
-from bough.ops.building import axes, broadcast, cast, compute_type, kernel, load_broadcast, number, point, store
+from bough.ops.building import axes, broadcast, cast, compute_type, concrete, kernel, load_broadcast, number, point, store
 from bough.ops.operator import Array, Arrays, Attributes, Operands, Operator, Types, present
 
 Build = Callable[[Sequence[Expr], Attributes], Expr]
@@ -36,7 +38,9 @@ def elementwise(name: str, signature: str, summary: str, build: Build) -> Operat
     def evaluate(arrays: Arrays, attributes: Attributes, results: tuple[TensorType, ...]) -> tuple[Array, ...]:
         given: list[Array] = [present(a, name) for a in arrays]
         e = formula([from_numpy(a.dtype) for a in given], attributes)
-        return (evaluate_expression(e, {f"x{n}": a for n, a in enumerate(given)}),)
+        value = evaluate_expression(e, {f"x{n}": a for n, a in enumerate(given)})
+        # A select on a scalar gives one branch only, in that branch's own shape.
+        return (np.broadcast_to(value, concrete(results[0])),)
 
     def lower(args: Operands, results: Sequence[Operand], attributes: Attributes) -> tuple[Kernel, ...]:
         (y,) = results

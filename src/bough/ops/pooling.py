@@ -29,7 +29,6 @@ from bough.ir.functions import reduction_unit
 from bough.ir.kernel import Axis, Kernel, Operand, Reduction, Statement
 from bough.ir.program import TensorType
 from bough.ops.building import (
-    ZERO,
     axes,
     cast,
     guard,
@@ -42,6 +41,7 @@ from bough.ops.building import (
     point,
     reduce,
     store,
+    within,
 )
 from bough.ops.operator import Array, Arrays, Attributes, Infer, Operands, Operator, Types, present
 from bough.ops.windows import sliding_windows
@@ -160,10 +160,11 @@ class _Sweep:
         padded = Operand(f"{y.name}.padded", x.dtype, shape)
         over = axes("i", shape)
         i = point(over)
-        index, conditions = list(i), []
-        for d in range(lead, len(shape)):
-            index[d] = sub(i[d], w.padding[d - lead])
-            conditions += [apply("ge", index[d], ZERO), apply("lt", index[d], as_expr(x.shape[d]))]
+        index = list(i)
+        conditions: list[Expr] = []
+        for d, low, r in zip(range(lead, len(shape)), w.padding, room):
+            index[d] = sub(i[d], low)
+            conditions += within(i[d], low, x.shape[d], r - low)
         value = guard(conditions, move(x, index), number(fill, x.dtype))
         return (kernel(f"{name}.padded", over, (x,), (padded,), [store(padded, i, value)]),), padded
 

@@ -32,6 +32,9 @@ from bough.ops.operator import Array, Arrays, Attributes, Operands, Operator, Ty
 Shape = tuple[Extent, ...]
 
 
+_OF_BOOLS: dict[Reduction, Reduction] = {"max": "any", "min": "all"}
+
+
 def reduced_shape(shape: Sequence[Extent], over: Sequence[int], keep: bool) -> Shape:
     """The shape after a reduction over some axes, which stay with size 1 if `keep`."""
     return tuple(1 if d in over else e for d, e in enumerate(shape) if keep or d not in over)
@@ -100,7 +103,7 @@ def _reduction(
         body: list[Statement] = []
         value = element
         if over:
-            statement, value = reduce("total", op, box.reduced, element)
+            statement, value = reduce("total", _OF_BOOLS.get(op, op) if element.dtype == BOOL else op, box.reduced, element)
             body.append(statement)
         if finish is not None:
             value = finish(value, box.count)
@@ -108,6 +111,11 @@ def _reduction(
         return (kernel(name, box.axes, args, results, body),)
 
     return Operator(name, "(x) {axes, keep}", summary, infer, evaluate, lower)
+
+
+def _average(x: Array, axis: tuple[int, ...], keepdims: bool) -> Any:
+    count = x.dtype.type(np.prod([x.shape[d] for d in axis], dtype=np.int64))
+    return np.true_divide(np.sum(x, axis, keepdims=keepdims), count)
 
 
 def mean_of(total: Expr, count: Extent) -> Expr:
@@ -127,8 +135,8 @@ def _variance_infer(types: Types, attributes: Attributes) -> tuple[TensorType, .
 def _variance_evaluate(arrays: Arrays, attributes: Attributes, results: tuple[TensorType, ...]) -> tuple[Array, ...]:
     x: Array = present(arrays[0], "reduce_var")
     over, keep = _options(attributes, x.ndim, "reduce_var")
-    count = int(np.prod([x.shape[d] for d in over]))
-    away = x - x.mean(over, keepdims=True)
+    count = int(np.prod([x.shape[d] for d in over], dtype=np.int64))
+    away = x - _average(x, over, True)
     total = np.sum(away * away, over, keepdims=keep)
     return (total / x.dtype.type(max(count - attributes.get("correction", 1), 0)),)
 
@@ -235,7 +243,7 @@ def _truth(_: DType) -> DType:
 
 OPERATORS: tuple[Operator, ...] = (
     _reduction("reduce_sum", "sum; of integers and bools in i64", "sum", _wider, np.sum),
-    _reduction("reduce_mean", "sum divided by the number of elements", "sum", _same, np.mean, mean_of),
+    _reduction("reduce_mean", "sum divided by the number of elements", "sum", _same, _average, mean_of),
     _reduction("reduce_max", "largest element, NaN if there is one", "max", _same, np.max, unit=-np.inf),
     _reduction("reduce_min", "smallest element, NaN if there is one", "min", _same, np.min, unit=np.inf),
     _reduction("reduce_prod", "product; of integers and bools in i64", "prod", _wider, np.prod),

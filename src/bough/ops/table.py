@@ -28,6 +28,7 @@ from bough.ops import (
     sorting,
     views,
 )
+from bough.ops.names import lower_apart
 from bough.ops.operator import Array, Arrays, Attributes, Operands, Operator, Types
 
 FAMILIES: dict[str, tuple[Operator, ...]] = {
@@ -73,8 +74,12 @@ def evaluate(op: str, arrays: Arrays, attributes: Attributes, results: tuple[Ten
 
 
 def lower(op: str, args: Operands, results: Sequence[Operand], attributes: Attributes) -> tuple[Kernel, ...]:
-    """Kernels that compute `results` when run in order."""
-    return operator(op).lower(args, results, attributes)
+    """Kernels that compute `results` when run in order.
+
+    Each lists as inputs what it loads; intermediates are operands named `<result>.<stage>`. Free axes stand in the order of
+    the result's dimensions, reduced ones behind them.
+    """
+    return lower_apart(operator(op), args, results, attributes)
 
 
 def _widen(array: Array) -> Array:
@@ -87,8 +92,8 @@ def _narrow(op: str, given: Any, result: TensorType, wide: bool) -> Array:
     value: Array = np.asarray(given)
     if value.shape != result.shape:
         raise InternalError(f"{op}: the meaning has shape {value.shape}, the type {result.shape}")
-    if result.dtype == BF16:
-        return to_bf16(value)
     if wide and result.dtype.is_float and value.dtype == np.float64:
         return value
+    if result.dtype == BF16:
+        return to_bf16(value)
     return value.astype(result.dtype.numpy, copy=False)
