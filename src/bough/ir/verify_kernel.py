@@ -7,6 +7,7 @@ from collections.abc import Collection
 from bough.base.errors import InternalError
 from bough.ir.dtypes import BOOL, I64, DType
 from bough.ir.expr import Expr, Load, loads, variables
+from bough.ir.functions import FUNCTIONS, REDUCTION_FUNCTIONS
 from bough.ir.kernel import Kernel, Reduce, Statement, Store
 from bough.ir.kernel_text import print_statement
 from bough.ir.text import print_expr
@@ -21,7 +22,8 @@ def verify_kernel(kernel: Kernel, scalars: Collection[str] | None = None) -> Non
     - reduced axes occur only in reductions over them; everything else that is named is an axis, an earlier local, or one
       of `scalars` (None: any name is taken for a scalar);
     - each output is stored, at a place that depends on every free axis of more than one point;
-    - accumulators (operands on both sides) are read at the place they are stored to, and not after the store.
+    - accumulators (operands on both sides) are read at the place they are stored to, and not after the store; or in
+      another slab, where the indices in some dimension depend on no axis and differ (the two halves of a state).
     """
     _Verifier(kernel, scalars).run()
 
@@ -86,7 +88,9 @@ class _Verifier:
         for axis in reduce.axes:
             if axis not in {a.name for a in self.kernel.axes}:
                 self.checker.fail(f"{axis} is no axis", text)
-        if (reduce.op in ("any", "all")) != (reduce.body.dtype == BOOL):
+        function = FUNCTIONS[REDUCTION_FUNCTIONS[reduce.op]]
+        logical = reduce.op in ("any", "all")
+        if reduce.body.dtype.kind not in function.kinds or (logical and reduce.body.dtype != BOOL):
             self.checker.fail(f"{reduce.op} is not defined on {reduce.body.dtype},", text)
         self.expr(reduce.body, text, reduce.axes)
 
@@ -123,6 +127,10 @@ class _Verifier:
             found |= self.depends.get(name, {name})
         return found
 
+    def axes_in(self, index: tuple[Expr, ...]) -> bool:
+        reached = set().union(*(self.axes_of(i) for i in index))
+        return not reached.isdisjoint(a.name for a in self.kernel.axes)
+
     def accumulators(self) -> None:
         written: set[str] = set()
         for s in self.kernel.body:
@@ -135,8 +143,11 @@ class _Verifier:
                 written.add(s.target)
 
     def accumulator(self, load: Load, written: bool, text: str) -> None:
+        stored = self.stored[load.source]
+        if any(a != b and not self.axes_in((a, b)) for a, b in zip(load.index, stored, strict=True)):
+            return
         if written:
             self.checker.fail(f"{load.source} is read after its store", text)
-        if load.index != self.stored[load.source]:
-            place = ", ".join(map(print_expr, self.stored[load.source]))
+        if load.index != stored:
+            place = ", ".join(map(print_expr, stored))
             self.checker.fail(f"{load.source} is read elsewhere than at [{place}], where it is stored,", text)

@@ -28,7 +28,8 @@ def verify_loops(
       stores to a place of its own; unrolled loops have constant bounds;
     - allocated buffers have constant sizes; those in a place of `registers` are indexed by constants and variables of
       unrolled loops, apart from their last dimension, where a lane may stand;
-    - instructions, where `instructions` is given, are known and their operands fit.
+    - instructions, where `instructions` is given, are known, and their slices fit in rank, size and type (a slice that is
+      not in the operand's place is moved there and back).
     """
     checker = Checker(f"func {function.name}", {}, dict.fromkeys(function.scalars, I64))
     scope = _Scope({}, dict(checker.variables))
@@ -202,9 +203,8 @@ class _Verifier:
         operands = kernel.operands
         if len(s.operands) != len(operands):
             self.checker.fail(f"{s.instruction} takes {len(operands)} operands, not {len(s.operands)}", text)
-        outputs = {o.name for o in kernel.outputs}
         for operand, part in zip(operands.values(), s.operands, strict=True):
-            self.operand(operand, operand.name in outputs, part, scope.buffers[part.buffer], text)
+            self.operand(operand, part, scope.buffers[part.buffer], text)
 
     def slice(self, part: Slice, scope: _Scope, text: str) -> None:
         if part.buffer not in scope.buffers:
@@ -216,7 +216,7 @@ class _Verifier:
             self.expr(i, scope, text, I64)
         self.access(part.buffer, part.start, scope, text)
 
-    def operand(self, operand: Operand, written: bool, part: Slice, b: Buffer, text: str) -> None:
+    def operand(self, operand: Operand, part: Slice, b: Buffer, text: str) -> None:
         if operand.dtype != b.dtype:
             self.checker.fail(f"{operand.name} has type {operand.dtype}, {b.name} holds {b.dtype},", text)
         if len(part.dims) != len(operand.shape):
@@ -225,9 +225,6 @@ class _Verifier:
             size = b.shape[dimension]
             if isinstance(size, int) and isinstance(extent, int) and extent > size:
                 self.checker.fail(f"{operand.name} needs {extent} elements, {b.name} has {size},", text)
-        in_register = operand.place in self.registers
-        if written and in_register != (b.place in self.registers):
-            self.checker.fail(f"{operand.name} is in {operand.place}, {b.name} is in {b.place},", text)
 
 
 def _has_load(e: Expr) -> bool:
