@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import platform
 from collections.abc import Callable
+from typing import Any
 
 import llvmlite.binding as llvm
+import numpy as np
 import pytest
 
-from bough.runtime import team_text
+from bough.runtime import Buffer, Executable, Leaf, Manifest, Scalar, Tensor, team_text
+from bough.runtime.team import Provider
 
 Build = Callable[..., bytes]
 HOST = "aarch64-unknown-linux-gnu" if platform.machine().lower() in ("aarch64", "arm64") else "x86_64-unknown-linux-gnu"
@@ -132,3 +135,40 @@ def squares() -> bytes:
 def add() -> bytes:
     """`bough_add` for 8 columns."""
     return build_object(ADD.replace("WIDTH", "8"))
+
+
+Make = Callable[..., Executable]
+WEIGHT = np.arange(8, dtype=np.float32)
+
+
+def add_manifest(**changes: Any) -> Manifest:
+    description: dict[str, Any] = {
+        "entry": "bough_add",
+        "arguments": (Tensor("x", "f32", ("batch", 8)),),
+        "results": (Tensor("y", "f32", ("batch", 8)),),
+        "buffers": (Buffer("argument", 0), Buffer("constant", "w"), Buffer("result", 0), Buffer("arena", "copy", 64)),
+        "parameters": ("x",),
+        "inputs": (Leaf("argument", 0),),
+        "outputs": Leaf("result", 0),
+        "constants": (Tensor("w", "f32", (8,)),),
+        "scalars": (Scalar("batch", 0, 1000),),
+        "arena": ("add", ("mul", "batch", 32), 64),
+        "failures": ((7, "x starts with a negative number"),),
+    }
+    return Manifest(**{**description, **changes})
+
+
+@pytest.fixture(scope="session")
+def manifest() -> Callable[..., Manifest]:
+    """The description of `add`, with changes by keyword."""
+    return add_manifest
+
+
+@pytest.fixture(scope="session")
+def make(add: bytes) -> Make:
+    """An executable of x[batch, 8] + [0 .. 7]; keywords change its manifest."""
+
+    def made(threads: int = 2, provider: Provider = "own", **changes: Any) -> Executable:
+        return Executable(add_manifest(**changes), add, {"w": WEIGHT}, threads=threads, provider=provider)
+
+    return made

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, Union
+from reprlib import repr
+from typing import Any, Literal, TypeVar, Union, cast
 
 from bough.runtime import sizes
 from bough.runtime.errors import LoadError, damaged
@@ -13,6 +14,7 @@ from bough.runtime.sizes import Size
 VERSION = 1
 DTYPES = frozenset({"f64", "f32", "f16", "bf16", "i64", "i32", "i16", "i8", "u8", "bool"})
 _DEEPEST = 100
+_SOURCES: tuple[Literal["argument", "result", "constant", "arena"], ...] = ("argument", "result", "constant", "arena")
 
 Source = Literal["argument", "result", "constant"]
 
@@ -141,7 +143,8 @@ class Manifest:
             arguments=tensors("arguments"),
             results=tensors("results"),
             buffers=tuple(
-                Buffer(source, key, sizes.from_data(offset, known)) for source, key, offset in _rows(data, "buffers", 3)
+                Buffer(_source(source), _key(key), sizes.from_data(offset, known))
+                for source, key, offset in _rows(data, "buffers", 3)
             ),
             parameters=tuple(_is(name, str) for name in _is(data.get("parameters"), list)),
             inputs=tuple(_tree_from_data(tree) for tree in _is(data.get("inputs"), list)),
@@ -211,8 +214,21 @@ T = TypeVar("T")
 
 def _is(value: Any, kind: type[T]) -> T:
     if type(value) is not kind:
-        raise damaged("the manifest", f"{value!r} stands where a {kind.__name__} belongs")
+        raise damaged("the manifest", f"{repr(value)} stands where a {kind.__name__} belongs")
     return value
+
+
+def _source(value: Any) -> Literal["argument", "result", "constant", "arena"]:
+    for known in _SOURCES:
+        if value == known:
+            return known
+    raise damaged("the manifest", f"{repr(value)} is no source of a buffer")
+
+
+def _key(value: Any) -> int | str:
+    if type(value) not in (int, str):
+        raise damaged("the manifest", f"{repr(value)} is neither an index nor a name")
+    return cast(Union[int, str], value)
 
 
 def _rows(data: dict[str, Any], key: str, width: int) -> list[list[Any]]:
@@ -242,7 +258,7 @@ def _tree_to_data(tree: Tree) -> Any:
 
 def _tree_from_data(data: Any, depth: int = 0) -> Tree:
     if type(data) is not dict or len(data) != 1 or depth > _DEEPEST:
-        raise damaged("the manifest", f"{data!r} is no part of nested inputs or outputs")
+        raise damaged("the manifest", f"{repr(data)} is no part of nested inputs or outputs")
     ((kind, value),) = data.items()
     parts: Callable[[], list[Tree]] = lambda: [_tree_from_data(part, depth + 1) for part in _is(value, list)]  # noqa: E731
     if kind in ("argument", "result", "constant") and type(value) in (int, str):
@@ -257,4 +273,4 @@ def _tree_from_data(data: Any, depth: int = 0) -> Tree:
         rows = _rows(data, "dict", 2)
         if all(type(key) in (str, int) for key, _ in rows):
             return {key: _tree_from_data(part, depth + 1) for key, part in rows}
-    raise damaged("the manifest", f"{data!r} is no part of nested inputs or outputs")
+    raise damaged("the manifest", f"{repr(data)} is no part of nested inputs or outputs")

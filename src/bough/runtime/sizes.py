@@ -6,6 +6,7 @@ A size is a number, the name of a symbolic size, or `(op, left, right)` with op 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from reprlib import repr
 from typing import Any, Union
 
 from bough.runtime.errors import damaged
@@ -60,7 +61,7 @@ def names(size: Size) -> Iterator[str]:
 def source(size: Size, variables: Mapping[str, str]) -> str:
     """The size as a Python expression; `variables` gives the identifier that holds each symbolic size."""
     if isinstance(size, int):
-        return repr(size)
+        return str(size)
     if isinstance(size, str):
         return variables[size]
     return _FORMS[size[0]].format(source(size[1], variables), source(size[2], variables))
@@ -81,11 +82,12 @@ def from_data(data: Any, known: frozenset[str], depth: int = 0) -> Size:
         return data
     if isinstance(data, str):
         if data not in known:
-            raise damaged("the manifest", f"a size refers to {data!r}, which is no symbolic size")
+            raise damaged("the manifest", f"a size refers to {repr(data)}, which is no symbolic size")
         return data
-    if not isinstance(data, (list, tuple)) or len(data) != 3 or data[0] not in _FORMS or depth > _DEEPEST:
-        raise damaged("the manifest", f"{data!r} is no size")
+    is_call = isinstance(data, (list, tuple)) and len(data) == 3 and isinstance(data[0], str) and data[0] in _FORMS
+    if not is_call or depth > _DEEPEST:
+        raise damaged("the manifest", f"{repr(data)} is no size")
     left, right = from_data(data[1], known, depth + 1), from_data(data[2], known, depth + 1)
     if data[0] in ("floordiv", "mod") and not (isinstance(right, int) and right > 0):
-        raise damaged("the manifest", f"{data!r} divides by something that may be zero")
+        raise damaged("the manifest", f"{repr(data)} divides by something that may be zero")
     return (data[0], left, right)
