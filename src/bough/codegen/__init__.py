@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from bough.codegen.compile import compile_functions, emit_assembly, emit_ir
+from bough.codegen.math_check import MathReport, check_math
 
-__all__ = ["compile_functions", "emit_assembly", "emit_ir"]
+__all__ = ["MathReport", "check_math", "compile_functions", "emit_assembly", "emit_ir"]
