@@ -22,10 +22,10 @@ def verify_loops(
     """Raises InternalError, with the text of the statement, unless
 
     - every name is defined once in its scope, before its use, and expressions are well typed;
-    - parallel loops stand only inside serial loops and ifs that are in no parallel loop themselves, and touch no private
-      buffer from outside;
-    - vector loops run from 0 to at most their lanes by 1, over lets, stores, ifs and serial loops only, and each lane
-      stores to a place of its own; unrolled loops have constant bounds;
+    - parallel loops stand only inside serial loops and ifs that are in no parallel loop themselves, and only read the
+      buffers that were allocated outside;
+    - vector loops run from 0 to at most their lanes by 1, over lets, stores, ifs and other serial and unrolled loops
+      only, and each lane stores to a place of its own; unrolled loops have constant bounds;
     - allocated buffers have constant sizes; those in a place of `registers` are indexed by constants and variables of
       unrolled loops, apart from their last dimension, where a lane may stand;
     - instructions, where `instructions` is given, are known, and their slices fit in rank, size and type (a slice that is
@@ -48,13 +48,14 @@ def verify_loops(
 @dataclass(slots=True)
 class _Scope:
     """What is visible: buffers and variables; which of these are the lanes of a vector loop or vary with them, and which
-    are constant once loops are unrolled. `host` until a parallel loop begins, `serial` where one may begin."""
+    are constant once loops are unrolled. `host` until a parallel loop begins, `serial` where one may begin, `outer` the
+    private buffers from before it."""
 
     buffers: dict[str, Buffer]
     variables: dict[str, DType]
     varying: frozenset[str] = frozenset()
     constant: frozenset[str] = frozenset()
-    hidden: frozenset[str] = frozenset()
+    outer: frozenset[str] = frozenset()
     host: bool = True
     serial: bool = True
     lane: str | None = None
@@ -97,14 +98,17 @@ class _Verifier:
 
     def access(self, name: str, index: tuple[Expr, ...], scope: _Scope, text: str) -> None:
         """Rules of places, for an element of a buffer that exists."""
-        if name in scope.hidden:
-            self.checker.fail(f"{name} is private to the thread outside the parallel loop", text)
         if scope.buffers[name].place not in self.registers:
             return
         for i in index[:-1]:
             moving = variables(i) - scope.constant
             if moving or _has_load(i):
                 self.checker.fail(f"the register {print_expr(i)} of {name} is not known when it is compiled", text)
+
+    def shared(self, name: str, scope: _Scope, text: str) -> None:
+        """Refuses a buffer of the thread that runs the host part, where any thread may store to it."""
+        if name in scope.outer:
+            self.checker.fail(f"{name} is private to the thread outside the parallel loop", text)
 
     def varies(self, e: Expr, scope: _Scope) -> bool:
         return not scope.varying.isdisjoint(variables(e))
@@ -143,6 +147,7 @@ class _Verifier:
         if len(index) != len(b.shape):
             self.checker.fail(f"{buffer} has {len(b.shape)} dimensions, its index has {len(index)}", text)
         self.access(buffer, index, scope, text)
+        self.shared(buffer, scope, text)
         if scope.lane is not None and not any(self.varies(i, scope) for i in index):
             self.checker.fail("all lanes store to one place", text)
 
@@ -173,7 +178,7 @@ class _Verifier:
                     where = "an unrolled loop" if scope.host else "a parallel loop"
                     self.checker.fail(f"a parallel loop stands in {where}", text)
                 private = {b.name for b in scope.buffers.values() if b.place != "memory"}
-                inner.host, inner.hidden = False, frozenset(private)
+                inner.host, inner.outer = False, frozenset(private)
             case "vector":
                 if s.start != Const(0) or s.step != 1 or (constant_stop is not None and constant_stop > s.lanes):
                     self.checker.fail("a vector loop runs from 0 to at most its lanes by 1", text)
@@ -184,8 +189,7 @@ class _Verifier:
                         self.checker.fail("the bounds of an unrolled loop are not constant", text)
                 inner.constant, inner.serial = scope.constant | {s.var}, False
             case "serial":
-                if self.varies(s.start, scope) or self.varies(s.stop, scope):
-                    self.checker.fail("the bounds differ between lanes", text)
+                pass
         self.body(s.body, inner)
 
     # -- instructions
@@ -215,6 +219,7 @@ class _Verifier:
         for i in part.start:
             self.expr(i, scope, text, I64)
         self.access(part.buffer, part.start, scope, text)
+        self.shared(part.buffer, scope, text)
 
     def operand(self, operand: Operand, part: Slice, b: Buffer, text: str) -> None:
         if operand.dtype != b.dtype:
