@@ -70,15 +70,18 @@ def check_math(
     """Compares the named vector math functions, by default all, with references in double precision.
 
     One of each `every` bit patterns is an argument, and always the special values; 1 means all 2^32. As many pairs are drawn
-    for functions of two arguments. `progress` is told the function and the fraction of it that is done.
+    for functions of two arguments. `progress` is told the function and the fraction of it that is done. Raises InternalError
+    for a name that vector math does not have.
     """
     workers = threads if threads is not None else settings.read(settings.THREADS)
+    names = sorted(vector_math.FUNCTIONS) if functions is None else functions
+    arities = {name: vector_math.arity(name) for name in names}
     reports = []
     with ThreadPoolExecutor(workers) as pool:
-        for function in sorted(vector_math.FUNCTIONS) if functions is None else functions:
+        for function, arity in arities.items():
             comparison = Comparison(function, host())
-            inputs = _pairs(every) if comparison.arity == 2 else _patterns(every)
-            worst, position, count = -1.0, comparison.arity * (0.0,), 0
+            inputs = _pairs(every) if arity == 2 else _patterns(every)
+            worst, position, count = -1.0, arity * (0.0,), 0
             for arguments, error in _in_order(pool, workers, comparison.worst, inputs):
                 count += arguments[0].size
                 if error[0] > worst:
@@ -94,10 +97,10 @@ class Comparison:
     """One function, compiled to write its errors. Raises InternalError for a name that vector math does not have."""
 
     def __init__(self, function: str, target: Target) -> None:
-        self.arity = vector_math.arity(function)
+        arity = vector_math.arity(function)
         self._lanes = max(target.lanes, 1)
-        text = _comparing_loop(function, self.arity, self._lanes)
-        pointers = [ctypes.c_void_p] * (self.arity + 1)
+        text = _comparing_loop(function, arity, self._lanes)
+        pointers = [ctypes.c_void_p] * (arity + 1)
         program = LoadedObject(binding.compile_object(text, target))
         self._run = program.function("compare", None, *pointers, ctypes.c_int64)
 

@@ -52,25 +52,27 @@ def _scaled_exp(x: Lanes, shift: int) -> Lanes:
     return _expm1_small(r).fma(scale, scale)
 
 
+def _two_factors(small: Lanes, like: Lanes) -> tuple[Lanes, Lanes]:
+    """What to round with, and the factor that then remains: 2^-149 to 2^128 is more than one power of two covers."""
+    magic = choose(small, like.constant(_ROUND + _BIAS + 64), like.constant(_ROUND + _BIAS - 1))
+    return magic, choose(small, like.constant(2.0**-64), like.constant(2.0))
+
+
 def exp(x: Lanes) -> Lanes:
     x = x.at_least(-104.0).at_most(89.0)
-    # Results from 2^-149 to 2^128 need more exponents than one factor has.
-    small = x.lt(-80.0)
-    magic = choose(small, x.constant(_ROUND + _BIAS + 64), x.constant(_ROUND + _BIAS - 1))
+    magic, factor = _two_factors(x.lt(-80.0), x)
     _, r, held = _split(x, magic)
     scale = _power_of_two(held)
-    return _expm1_small(r).fma(scale, scale) * choose(small, x.constant(2.0**-64), x.constant(2.0))
+    return _expm1_small(r).fma(scale, scale) * factor
 
 
 def exp2(x: Lanes) -> Lanes:
     x = x.at_least(-151.0).at_most(128.0)
-    small = x.lt(-100.0)
-    magic = choose(small, x.constant(_ROUND + _BIAS + 64), x.constant(_ROUND + _BIAS - 1))
+    magic, factor = _two_factors(x.lt(-100.0), x)
     held = x + magic
     r = x - (held - magic)
     scale = _power_of_two(held)
-    result = r.fma(_EXP2[0], (r * r) * polynomial(r, *_EXP2[1:])).fma(scale, scale)
-    return result * choose(small, x.constant(2.0**-64), x.constant(2.0))
+    return r.fma(_EXP2[0], (r * r) * polynomial(r, *_EXP2[1:])).fma(scale, scale) * factor
 
 
 def expm1(x: Lanes) -> Lanes:
