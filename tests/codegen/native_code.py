@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from bough.codegen import compile_functions
+from bough.ir.bfloat import from_bf16
+from bough.ir.dtypes import BF16
 from bough.ir.interpret_loops import run_loops
 from bough.ir.loops import Function
 from bough.runtime.loader import LoadedObject
@@ -72,9 +74,10 @@ def check(
     run_native(function, native, scalars, target)
     instructions = {i.name: i.kernel for i in (target or host()).instructions}
     run_loops(function, meaning, scalars, instructions)
-    for name, expected in meaning.items():
+    for b in function.params:
+        got, expected = (from_bf16(a[b.name]) if b.dtype == BF16 else a[b.name] for a in (native, meaning))
         if tolerance:
-            np.testing.assert_allclose(native[name], expected, rtol=tolerance, atol=tolerance, err_msg=name)
+            np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance, err_msg=b.name)
         else:
-            np.testing.assert_array_equal(native[name], expected, err_msg=name)
+            np.testing.assert_array_equal(got, expected, err_msg=b.name)
     return native
