@@ -16,10 +16,10 @@ from bough.runtime.manifest import Leaf, Manifest, Plain, Tensor, Tree
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A call's arguments in order, contiguous, all of one library; and the values of the symbolic sizes."""
+    """A call's arguments in order: contiguous and all of one library, and as they came (but in that library)."""
 
     tensors: tuple[Any, ...]
-    scalars: dict[str, int]
+    given: tuple[Any, ...]
     of_torch: bool
 
 
@@ -33,9 +33,13 @@ def bind(manifest: Manifest, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
     of_torch = any(is_torch(v) for v in values) or (not values and torch() is not None)
     for tensor, value in zip(manifest.arguments, values, strict=True):
         _check_kind(tensor, value)
-    scalars = _read_sizes(manifest, [tuple(value.shape) for value in values])
+    _check_sizes(manifest, [tuple(value.shape) for value in values])
     tensors = tuple(_convert(tensor, value, of_torch) for tensor, value in zip(manifest.arguments, values, strict=True))
-    return Bound(tensors, scalars, of_torch)
+    as_given = tuple(
+        value if is_torch(value) == of_torch and not isinstance(value, np.generic) else tensor
+        for value, tensor in zip(values, tensors, strict=True)
+    )
+    return Bound(tensors, as_given, of_torch)
 
 
 def _by_position(manifest: Manifest, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
@@ -139,8 +143,8 @@ def _bits(tensor: Tensor, of_torch: bool) -> str:
     return " holding the bits of bfloat16" if tensor.dtype == "bf16" and not of_torch else ""
 
 
-def _read_sizes(manifest: Manifest, shapes: list[tuple[int, ...]]) -> dict[str, int]:
-    """The symbolic sizes, after all sizes are checked."""
+def _check_sizes(manifest: Manifest, shapes: list[tuple[int, ...]]) -> None:
+    """That ranks and sizes are right, those in range, and equal where they have the same name."""
     read: dict[str, tuple[int, str]] = {}
     limits = {scalar.name: scalar for scalar in manifest.scalars}
     for tensor, shape in zip(manifest.arguments, shapes, strict=True):
@@ -172,7 +176,6 @@ def _read_sizes(manifest: Manifest, shapes: list[tuple[int, ...]]) -> dict[str, 
                     because=f"it must be {sizes.text(expected)} = {sizes.evaluate(expected, scalars)} with {values}",
                     advice="make the sizes of the arguments agree",
                 )
-    return scalars
 
 
 def _check_symbolic(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bough.runtime import sizes
-from bough.runtime.manifest import Leaf, Manifest, Plain, Tree
+from bough.runtime.manifest import Leaf, Manifest, Plain, Tree, leaves
 from bough.runtime.sizes import Size
 
 Caller = Callable[..., Any]
@@ -49,7 +49,8 @@ class _Source:
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """`quick(*args, **kwargs)` takes a call's arguments; `flat(*tensors)` checked and converted ones, in order."""
+    """`quick(*args, **kwargs)` takes a call's arguments; `flat(tensors, given)` those that are checked, in order: as compiled
+    code takes them, and as they came, which is how they are returned where an output is an argument."""
 
     quick: Caller
     flat: Caller
@@ -62,7 +63,7 @@ def write_callers(manifest: Manifest, library: Library, with_team: bool, names: 
     team: `team`, `start(program)`, `program`, `run`, and `entry` is an address."""
     out = _Source({**names, **library.names})
     variables = {scalar.name: f"s{i}" for i, scalar in enumerate(manifest.scalars)}
-    arguments = [f"x{i}" for i in range(len(manifest.arguments))]
+    returned = sorted({int(leaf.key) for leaf in leaves(manifest.outputs) if leaf.source == "argument"})
 
     out.add(0, "def quick(*args, **kwargs):")
     out.add(1, f"if len(args) != {len(manifest.inputs)} or kwargs: return slow(args, kwargs)")
@@ -76,9 +77,14 @@ def write_callers(manifest: Manifest, library: Library, with_team: bool, names: 
     out.add(1, "except UNFIT:")
     out.add(2, "fits = False")
     out.add(1, "if not fits: return slow(args, kwargs)")
+    for key in returned:
+        out.add(1, f"a{key} = x{key}")
     _run(out, manifest, library, with_team, variables)
 
-    out.add(0, f"def flat({', '.join(arguments)}):")
+    out.add(0, "def flat(tensors, given):")
+    out.add(1, f"[{', '.join(f'x{i}' for i in range(len(manifest.arguments)))}] = tensors")
+    for key in returned:
+        out.add(1, f"a{key} = given[{key}]")
     for name, (index, axis) in _places(manifest).items():
         out.add(1, f"{variables[name]} = x{index}.shape[{axis}]")
     _run(out, manifest, library, with_team, variables)
@@ -188,7 +194,7 @@ def _pack(out: _Source, tree: Tree) -> str:
     """The nested outputs as an expression."""
     match tree:
         case Leaf("argument", key):
-            return f"x{int(key)}"
+            return f"a{int(key)}"
         case Leaf("result", key):
             return f"y{int(key)}"
         case Leaf(_, key):

@@ -78,7 +78,7 @@ class Executable:
         if callers is None:
             callers = self._callers[bound.of_torch] = self._write(bound.of_torch)
             self.call = callers.quick
-        return callers.flat(*bound.tensors)
+        return callers.flat(bound.tensors, bound.given)
 
     def _write(self, of_torch: bool) -> Callers:
         names: dict[str, Any] = {
