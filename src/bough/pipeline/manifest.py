@@ -53,16 +53,20 @@ def _is_parallel(statement: Any) -> bool:
 
 
 def _parameter_name(tree: Structure, position: int, names: tuple[str, ...]) -> str:
-    """The first part of the path of any tensor in an argument."""
-    slots = _slots(tree)
-    return names[slots[0].index].partition(".")[0] if slots else f"argument{position}"
+    """The path of any tensor in an argument, less the way from the argument to the tensor."""
+    found = _first_slot(tree)
+    if found is None:
+        return f"argument{position}"
+    slot, depth = found
+    parts = names[slot.index].split(".")
+    return ".".join(parts[: len(parts) - depth])
 
 
-def _slots(tree: Structure) -> list[Slot]:
+def _first_slot(tree: Structure, depth: int = 0) -> tuple[Slot, int] | None:
     if isinstance(tree, Slot):
-        return [tree]
+        return tree, depth
     parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (tuple, list)) else ()
-    return [s for p in parts for s in _slots(p)]
+    return next((found for p in parts if (found := _first_slot(p, depth + 1)) is not None), None)
 
 
 def _tree(structure: Structure, source: Any) -> Tree:

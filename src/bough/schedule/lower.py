@@ -33,6 +33,7 @@ from bough.ir.expr import (
     mul,
     rebuild,
     sub,
+    substitute,
     variables,
 )
 from bough.ir.kernel import Kernel, Let, Reduce, Store
@@ -78,6 +79,10 @@ class _Lowering:
         self.row = next((a for a in self.free if schedule.rows(a) > 1), None)
         self.shapes = {o.name: o.shape for o in (*kernel.inputs, *kernel.outputs)}
         self.bounded = False
+        self.locals: dict[str, Expr] = {}  # pointwise locals, down to reductions and loads
+        for s in kernel.body:
+            if isinstance(s, Let) and not isinstance(s.value, Reduce):
+                self.locals[s.name] = substitute(s.value, self.locals)
 
     # Tiles and chunks
 
@@ -210,8 +215,9 @@ class _Lowering:
             body.append(self.each(rows, start))
         for group in self.groups():
             body.extend(self.reduce_loops(group, rows, base))
+            if self.across:
+                body.extend(self.combine_lanes(group, rows))
         if self.across:
-            body.extend(self.combine_lanes(rows))
             body.append(self.unrolled("r", rows, self.scalar_epilogue(base)))
         elif self.schedule.staged and self.reductions:
             body.extend(self.staged_epilogue(rows, base))
@@ -248,15 +254,27 @@ class _Lowering:
     def groups(self) -> list[list[tuple[str, Reduce]]]:
         """Reductions over the same box run in one loop nest, unless one needs the result of another."""
         out: list[list[tuple[str, Reduce]]] = []
-        for item in self.reductions:
-            box = [self.extents[a] for a in item[1].axes]
-            for group in out:
+        for name, reduce in self.reductions:
+            box = [self.extents[a] for a in reduce.axes]
+            needed = variables(substitute(reduce.body, self.locals))
+            last = max((n for n, group in enumerate(out) if any(other in needed for other, _ in group)), default=-1)
+            for group in out[last + 1 :]:
                 if [self.extents[a] for a in group[0][1].axes] == box:
-                    group.append(item)
+                    group.append((name, reduce))
                     break
             else:
-                out.append([item])
+                out.append([(name, reduce)])
         return out
+
+    def element(self, reduce: Reduce, where: Mapping[str, _Point], at: tuple[Expr, Expr, Expr]) -> Expr:
+        """The reduced expression at a point; what earlier reductions gave is read from their accumulators at `at`."""
+        body = substitute(reduce.body, self.locals)
+        r, v, lane = at
+        values: dict[str, Expr] = {}
+        for name, earlier in self.reductions:
+            place, index = (STAGED, (r, Const(0))) if self.across else (ACCUMULATORS, (r, v, lane))
+            values[name] = Load(f"{place}.{name}", index, earlier.body.dtype)
+        return self.at(body, where, values)
 
     def reduce_loops(self, group: list[tuple[str, Reduce]], rows: int, base: Expr) -> Stmts:
         axes = group[0][1].axes
@@ -293,7 +311,7 @@ class _Lowering:
                      mine: dict[str, Expr] = mine) -> Stmts:  # fmt: skip
                 where = self.point(add(base, r), add(mul(v, self.lanes), lane), mine)
                 target = (r, v, lane)
-                value = self.at(reduce.body, where)
+                value = self.element(reduce, where, target)
                 acc = Load(f"{ACCUMULATORS}.{name}", target, reduce.body.dtype)
                 return (loops.Store(f"{ACCUMULATORS}.{name}", target, combine(reduce.op, acc, value)),)
 
@@ -349,7 +367,7 @@ class _Lowering:
                 r, v, lane = Var("r"), Var("v"), Var("lane")
                 mine: dict[str, Expr] = {a: Var(b) for a, b in zip(reduce.axes, axes)}
                 mine[reduce.axes[position]] = add(add(start, mul(v, self.lanes)), lane)
-                value = self.at(reduce.body, self.point(add(base, r), Const(0), mine))
+                value = self.element(reduce, self.point(add(base, r), Const(0), mine), (r, v, lane))
                 acc = f"{ACCUMULATORS}.{name}"
                 store = loops.Store(acc, (r, v, lane), combine(reduce.op, Load(acc, (r, v, lane), value.dtype), value))
                 vec = loops.For("lane", Const(0), stop(v), (store,), "vector", lanes=self.lanes)
@@ -370,10 +388,10 @@ class _Lowering:
         assert self.vector is not None
         return any(r.axes[n] == self.vector.axis for _, r in group)
 
-    def combine_lanes(self, rows: int) -> Stmts:
+    def combine_lanes(self, group: list[tuple[str, Reduce]], rows: int) -> Stmts:
         """Folds the vectors of each accumulator into its first element, by halving."""
         out: list[loops.Stmt] = []
-        for name, reduce in self.reductions:
+        for name, reduce in group:
             acc, staged, dtype = f"{ACCUMULATORS}.{name}", f"{STAGED}.{name}", reduce.body.dtype
             out.append(loops.Alloc(loops.Buffer(staged, dtype, (rows, self.lanes), "scratch", 64)))
             r, lane = Var("r"), Var("lane")
