@@ -133,3 +133,8 @@ def test_sizes_may_be_named_like_axes(case: str, names: tuple[str, str, str]) ->
         return memory["y"]
 
     np.testing.assert_array_equal(run(*names), run("p", "q", "r"))
+
+
+def test_symbols() -> None:
+    assert ops.symbols({"axis": 1, "shape": (2, (add(Var("n"), 1), Var("m"))), "dtype": F32}) == {"n", "m"}
+    assert ops.symbols({"value": 1.5, "mode": "reflect", "low": (1, 2)}) == set()

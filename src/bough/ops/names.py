@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from bough.ops.operator import Attributes, Operands, Operator
 def lower_apart(operator: Operator, args: Operands, results: Sequence[Operand], attributes: Attributes) -> tuple[Kernel, ...]:
     """The operator's kernels, with axes and locals renamed where a symbolic size has the same name."""
     kernels = operator.lower(args, results, attributes)
-    sizes = _sizes((*(a for a in args if a is not None), *results), attributes)
+    sizes = symbols({**attributes, "shapes": tuple(o.shape for o in (*args, *results) if o is not None)})
     clashing = sizes & {name for k in kernels for name in _own_names(k)}
     if not clashing:
         return kernels
@@ -28,11 +28,9 @@ def lower_apart(operator: Operator, args: Operands, results: Sequence[Operand], 
     return tuple(_renamed(k, own, {f"{name}'": Var(name) for name in clashing}) for k in kernels)
 
 
-def _sizes(operands: Iterable[Operand], attributes: Attributes) -> set[str]:
+def symbols(attributes: Attributes) -> set[str]:
+    """Names of the symbolic sizes in attributes. Without any, and with concrete shapes, an operator can be evaluated."""
     found: set[str] = set()
-    for o in operands:
-        for e in o.shape:
-            variables(as_expr(e), found)
     stack: list[Any] = list(attributes.values())
     while stack:
         value = stack.pop()
