@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from mapping_kernels import ALL, conv2d, gates, linear
+from mapping_kernels import ALL, conv2d, gates, linear, padded_conv2d
 from test_enumerate import DPBUSD, FMA, FMAVV, MATMUL, bytes_product
 
 from bough.ir.dtypes import F32
@@ -48,7 +48,7 @@ def test_a_wrong_mapping_is_found_wrong() -> None:
 
 def test_tiles_are_the_same_computation() -> None:
     """Packing, the tiles' kernel and the rest are ordinary kernels: the interpreter runs all three."""
-    kernel = conv2d(pad=1)
+    kernel = padded_conv2d()
     rng = np.random.default_rng(4)
     arrays = {o.name: random_integers(o, rng, {}) for o in kernel.inputs}
     for mapping in enumerate_mappings(kernel, MATMUL)[::9]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from mapping_kernels import attention_scores, batched_matmul, conv2d, depthwise, gates, linear, pointwise, times, v
+from mapping_kernels import attention_scores, batched_matmul, conv2d, depthwise, gates, linear, pointwise
 
-from bough.ir.dtypes import F32, I8, I32, U8
-from bough.ir.expr import Cast, Expr, Load, Var, apply
-from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Store
-from bough.mapping import Mapping, enumerate_mappings, explain_mismatch, shares_no_dimension
+from bough.ir.expr import Load, Var
+from bough.ir.kernel import Kernel
+from bough.ir.kernel_text import parse_kernel
+from bough.mapping import Mapping, enumerate_mappings, explain_mismatch, pairs_are_independent
 from bough.targets import TARGETS
 
 MATMUL = TARGETS["matrix-unit"].instruction("unit.matmul")
@@ -83,14 +83,15 @@ def test_a_missing_axis_is_one_row_when_asked_for() -> None:
 def test_convolution_counts_compare_with_amos() -> None:
     """AMOS publishes 35 mappings for an NCHW convolution on i, j, k, and 20 of them feasible with 3x3 windows and batch 1.
 
-    With rows from {n, p, q}, columns from {k} and depth from {c, r, s} there are 7 * 1 * 7 subsets that are not empty. 35 of
-    these duplicate no element when packed; of the 35, 20 have extents that fill the instruction's axes.
+    With rows from {n, p, q}, columns from {k} and depth from {c, r, s} there are 7 * 1 * 7 subsets that are not empty. In
+    35 of these each axis has an independent partner (p and r, q and s are added up in one index of the image); AMOS's own
+    table lists the seven pairs that are left. In 20 of the 35 the extents fill the instruction's axes: n alone and r*s do not.
     """
     kernel = conv2d(n=1, c=64, size=34, k=64)
     found = enumerate_mappings(kernel, MATMUL)
     rows_from_image = [m for m in found if m.fused("j") == ("k",)]
     assert len(found) == 2 * len(rows_from_image) == 2 * 49
-    published = [m for m in rows_from_image if shares_no_dimension(kernel, m)]
+    published = [m for m in rows_from_image if pairs_are_independent(m)]
     assert len(published) == 35
     assert sum(m.fills(kernel) for m in published) == 20
     assert len(enumerate_mappings(kernel, MATMUL, all_orders=True)) == 2 * 15 * 15
@@ -102,19 +103,12 @@ def test_order_of_fused_axes_only_changes_the_layout() -> None:
 
 
 def bytes_product(a: str = "u8", channels: int = 12) -> Kernel:
-    types = {"u8": U8, "i8": I8, "f32": F32}
-    product = apply(
-        "mul",
-        Cast(Load("x", (v("n"), v("k")), types[a]), I32),
-        Cast(Load("w", (v("j"), v("k")), I8), I32),
-    )
-    return Kernel(
-        "bytes",
-        (Axis("n", 3), Axis("j", 20), Axis("k", channels)),
-        (Operand("x", types[a], (3, channels)), Operand("w", I8, (20, channels))),
-        (Operand("y", I32, (3, 20)),),
-        (Let("s", Reduce("sum", ("k",), product)), Store("y", (v("n"), v("j")), Var("s", I32))),
-    )
+    return parse_kernel(f"""
+        kernel bytes(x: {a}[3, {channels}], w: i8[20, {channels}]) -> (y: i32[3, 20])
+          axes n: 3, j: 20, k: {channels}
+          s = sum(k) i32(x[n, k]) * i32(w[j, k])
+          y[n, j] = s
+        """)
 
 
 def test_types_must_agree() -> None:
@@ -123,39 +117,42 @@ def test_types_must_agree() -> None:
     assert str(signed) == ("reduction s of kernel bytes: the value `x[n, k]` is i8, because the instruction's operand a holds u8")
 
 
-def sum_kernel(op: str, body: Expr) -> Kernel:
-    return Kernel(
-        "k",
-        (Axis("n", 4), Axis("k", 6)),
-        (Operand("x", F32, (4, 6)),),
-        (Operand("y", F32, (4,)),),
-        (Let("s", Reduce(op, ("k",), body)), Store("y", (v("n"),), Var("s", F32))),  # type: ignore[arg-type]
-    )
-
-
-X = Load("x", (v("n"), v("k")))
+def reduction(text: str) -> Kernel:
+    return parse_kernel(f"""
+        kernel k(x: f32[4, 6]) -> (y: f32[4])
+          axes n: 4, k: 6
+          s = {text}
+          y[n] = s
+        """)
 
 
 @pytest.mark.parametrize(
-    ("kernel", "message"),
+    ("text", "message"),
     [
-        (sum_kernel("max", times(X, X)), "reduction s of kernel k: it is a max, because unit.matmul accumulates a sum"),
-        (sum_kernel("sum", X), "reduction s of kernel k: `x[n, k]` is no f32 mul, because the instruction computes `a[i, k] * b[k, j]` (f32)"),
+        ("max(k) x[n, k] * x[n, k]", "it is a max, because unit.matmul accumulates a sum"),
         (
-            sum_kernel("sum", times(X, X)),
-            "reduction s of kernel k: no axis fits axis i of unit.matmul, which is free and used by a only, because "
+            "sum(k) x[n, k]",
+            "`x[n, k]` is no f32 mul, because the instruction computes `a[i, k] * b[k, j]` (f32)",
+        ),
+        (
+            "sum(k) x[n, k] * x[n, k]",
+            "no axis fits axis i of unit.matmul, which is free and used by a only, because "
             "with a = `x[n, k]`, b = `x[n, k]` the axes are n (free, used by a and b); k (reduced, used by a and b)",
         ),
-        (
-            Kernel("copy", (Axis("n", 4),), (Operand("x", F32, (4,)),), (Operand("y", F32, (4,)),),
-                   (Store("y", (v("n"),), Load("x", (v("n"),))),)),
-            "kernel copy: it reduces nothing, because unit.matmul accumulates a sum",
-        ),
     ],
-)  # fmt: skip
-def test_mismatches_say_what_and_why(kernel: Kernel, message: str) -> None:
-    assert enumerate_mappings(kernel, MATMUL) == []
-    assert str(explain_mismatch(kernel, MATMUL)) == message
+)
+def test_mismatches_say_what_and_why(text: str, message: str) -> None:
+    assert enumerate_mappings(reduction(text), MATMUL) == []
+    assert str(explain_mismatch(reduction(text), MATMUL)) == f"reduction s of kernel k: {message}"
+
+
+def test_kernels_without_a_reduction_say_so() -> None:
+    copy = parse_kernel("""
+        kernel copy(x: f32[4]) -> (y: f32[4])
+          axes n: 4
+          y[n] = x[n]
+        """)
+    assert str(explain_mismatch(copy, MATMUL)) == ("kernel copy: it reduces nothing, because unit.matmul accumulates a sum")
 
 
 def test_no_mismatch_where_it_matches() -> None:
@@ -164,17 +161,13 @@ def test_no_mismatch_where_it_matches() -> None:
 
 def test_an_operand_that_needs_another_reduction_is_not_known_in_time() -> None:
     """A softmax inside one kernel: the weights of the second sum need the first one's result."""
-    kernel = Kernel(
-        "late",
-        (Axis("n", 4), Axis("j", 5), Axis("k", 6)),
-        (Operand("x", F32, (4, 6)), Operand("w", F32, (5, 6))),
-        (Operand("y", F32, (4, 5)),),
-        (
-            Let("top", Reduce("max", ("k",), X)),
-            Let("s", Reduce("sum", ("k",), times(apply("sub", X, Var("top", F32)), Load("w", (v("j"), v("k")))))),
-            Store("y", (v("n"), v("j")), Var("s", F32)),
-        ),
-    )
+    kernel = parse_kernel("""
+        kernel late(x: f32[4, 6], w: f32[5, 6]) -> (y: f32[4, 5])
+          axes n: 4, j: 5, k: 6
+          top = max(k) x[n, k]
+          s = sum(k) (x[n, k] - top) * w[j, k]
+          y[n, j] = s
+        """)
     assert str(explain_mismatch(kernel, MATMUL)) == (
         "reduction s of kernel late: `x[n, k] - top` is not known before, "
         "because its operand a would need the result of reduction top"

@@ -102,7 +102,7 @@ class _Application:
         self.loops = tuple(a for a in kernel.axes if a.name in own and a.name not in mapping.mapped)
         self.lanes = {t: lanes(mapping.instruction, t) for t in self.fused}
         self.tiles = {t: Axis(tile(t), as_extent(ceildiv(as_expr(self.extent(t)), n))) for t, n in self.lanes.items()}
-        self.reduced = (*first.axes, *pattern.update.reduced)
+        self.reduced = first.axes
 
     def extent(self, t: str) -> Extent:
         return fused_extent(self.kernel, self.fused[t])

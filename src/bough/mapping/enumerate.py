@@ -189,28 +189,25 @@ def _joint(here: tuple[Update, ...], found: list[Mapping]) -> Iterator[Mapping]:
                 yield Mapping(found[0].instruction, choice, axes)
 
 
-def shares_no_dimension(kernel: Kernel, mapping: Mapping) -> bool:
-    """Whether packing duplicates no element: AMOS's condition, under which it counts mappings.
+def pairs_are_independent(mapping: Mapping) -> bool:
+    """AMOS's condition, under which it counts mappings: each axis fused into one group has a partner in every other group it
+    shares an operand with, such that no index of that operand adds both up.
 
-    Each axis fused into the instruction must have a partner in every other group that it shares an operand with, such that
-    no index of that operand holds both: `x[p + r]` with p a row and r the only column is a copy with repetitions.
+    `x[p + r]` with p the only row and r the only column holds no matrix of its own, but a vector read many times. Packing
+    makes it one, so such mappings are right, and are found here too.
     """
     groups = [group for _, group in mapping.axes]
-    clashes = {pair for part in mapping.parts for b in part.bindings for pair in _together(b.value, mapping.mapped)}
-    related = {pair for part in mapping.parts for b in part.bindings for pair in product(b.axes, b.axes)}
+    bindings = [b for part in mapping.parts for b in part.bindings]
+    related = {pair for b in bindings for pair in product(b.axes, b.axes)}
+    added = {pair for b in bindings for pair in _added(b.value)}
     for mine, other in permutations(groups, 2):
         for a in mine:
             partners = [b for b in other if (a, b) in related]
-            if partners and all((a, b) in clashes for b in partners):
+            if partners and all((a, b) in added for b in partners):
                 return False
     return True
 
 
-def _together(value: Expr, axes: frozenset[str]) -> set[tuple[str, str]]:
-    """Pairs of axes that one index of a load holds."""
-    found: set[tuple[str, str]] = set()
-    for load in loads(value):
-        for index in load.index:
-            inside = variables(index) & axes
-            found |= {(a, b) for a in inside for b in inside if a != b}
-    return found
+def _added(value: Expr) -> set[tuple[str, str]]:
+    """Pairs of variables that one index of a load holds."""
+    return {pair for load in loads(value) for i in load.index for pair in permutations(sorted(variables(i)), 2)}

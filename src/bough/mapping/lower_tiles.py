@@ -113,7 +113,7 @@ class _Lowering:
         if self.target.memory(place).kind != "registers":
             shape = ", ".join(map(str, like.shape))
             raise InternalError(f"{self.target.name} has no instruction that moves {like.dtype}[{shape}] to or from {place}")
-        index = tuple(Var(f"e{d}") for d in range(len(like.shape)))
+        index = tuple(Var(f"element.{d}") for d in range(len(like.shape)))
         if source is not None:
             value = Load(source.buffer, _element(source, index), like.dtype)
         assert value is not None

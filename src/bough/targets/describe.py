@@ -11,9 +11,11 @@ from bough.targets.description import Instruction, Memory, Target
 
 def describe(target: Target) -> str:
     """Memories and instructions, the latter as their kernels with what they cost, need and are spelled."""
-    lines = [f"target {target.name}: {target.lanes} lanes of f32 in {target.vector_place}"]
+    lines = [f"target {target.name}"]
     if target.triple:
-        lines.append(f"  compiled for {target.triple} {target.cpu}")
+        lines.append(f"  compiled for {target.triple} {target.cpu}, {target.lanes} lanes of f32 in {target.vector_place}")
+    else:
+        lines.append("  simulated only")
     if target.features:
         lines.append(f"  features {' '.join(target.features)}")
     lines += ["", "memories", *(f"  {_memory(m)}" for m in target.memories), "", "instructions"]
