@@ -15,6 +15,7 @@ from bough.ir.program import TensorType
 from bough.ops.building import (
     ZERO,
     affine,
+    agree,
     axes,
     broadcast,
     cast,
@@ -42,6 +43,8 @@ def _infer(types: Types, a: Attributes) -> tuple[TensorType, ...]:
     q, k, v = (present(t, "attention") for t in types[:3])
     if not q.rank == k.rank == v.rank >= 2:
         raise InternalError(f"attention: queries, keys and values of rank {q.rank}, {k.rank}, {v.rank}")
+    agree(q.shape[-1], k.shape[-1], "attention")
+    agree(k.shape[-2], v.shape[-2], "attention")
     batch = broadcast((q.shape[:-3], k.shape[:-3], v.shape[:-3]), "attention")
     return (TensorType(q.dtype, (*batch, *q.shape[-3:-1], v.shape[-1])),)
 

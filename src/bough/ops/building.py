@@ -163,6 +163,12 @@ def normal_axes(given: Sequence[int] | int | None, rank: int, op: str) -> tuple[
     return tuple(found)
 
 
+def agree(a: Extent, b: Extent, op: str) -> None:
+    """Raises InternalError for two numbers that differ; a symbolic extent is taken as equal to what it meets."""
+    if isinstance(a, int) and isinstance(b, int) and a != b:
+        raise InternalError(f"{op}: sizes {a} and {b} should be equal")
+
+
 def broadcast(shapes: Sequence[Sequence[Extent]], op: str) -> tuple[Extent, ...]:
     """NumPy's broadcast shape. A symbolic extent is taken as equal to what it meets, unless that is 1; a number wins."""
     rank = max((len(s) for s in shapes), default=0)

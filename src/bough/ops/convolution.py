@@ -20,8 +20,8 @@ from bough.ir.program import TensorType
 from bough.ops.building import (
     ZERO,
     affine,
+    agree,
     axes,
-    broadcast,
     guard,
     kernel,
     load,
@@ -102,7 +102,7 @@ def _infer(types: Types, a: Attributes) -> tuple[TensorType, ...]:
         raise InternalError(f"convolution: input of rank {x.rank}, weight of rank {w.rank}")
     g, window = Geometry.of(a, rank), _window(w.shape[2:])
     channels = w.shape[0] if g.transposed else times((w.shape[1], g.groups))
-    broadcast(((x.shape[1],), (channels,)), "convolution")
+    agree(x.shape[1], channels, "convolution")
     padded = _padded_shape(x.shape, g, window)
     spatial = (
         plus(as_extent(floordiv(as_expr(minus(e, d * (r - 1) + 1)), s)), 1)

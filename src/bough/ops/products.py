@@ -10,7 +10,7 @@ from bough.base.errors import InternalError
 from bough.ir.expr import Expr, Var, apply
 from bough.ir.kernel import Axis, Kernel, Operand
 from bough.ir.program import TensorType
-from bough.ops.building import ZERO, axes, broadcast, cast, compute_type, kernel, load, point, reduce, store
+from bough.ops.building import ZERO, agree, axes, broadcast, cast, compute_type, kernel, load, point, reduce, store
 from bough.ops.operator import Array, Arrays, Attributes, Operands, Operator, Types, present
 
 # --- matmul ---
@@ -20,7 +20,7 @@ def _matmul_infer(types: Types, attributes: Attributes) -> tuple[TensorType, ...
     a, b = (present(t, "matmul") for t in types)
     if a.rank < 2 or b.rank < 2:
         raise InternalError(f"matmul: arguments of rank {a.rank} and {b.rank}; both need at least 2")
-    broadcast(((a.shape[-1],), (b.shape[-2],)), "matmul")
+    agree(a.shape[-1], b.shape[-2], "matmul")
     batch = broadcast((a.shape[:-2], b.shape[:-2]), "matmul")
     return (TensorType(a.dtype, (*batch, a.shape[-2], b.shape[-1])),)
 
@@ -53,7 +53,7 @@ def _linear_infer(types: Types, attributes: Attributes) -> tuple[TensorType, ...
     x, w = present(types[0], "linear"), present(types[1], "linear")
     if w.rank != 2 or x.rank < 1:
         raise InternalError(f"linear: input of rank {x.rank}, weight of rank {w.rank}")
-    broadcast(((x.shape[-1],), (w.shape[1],)), "linear")
+    agree(x.shape[-1], w.shape[1], "linear")
     return (TensorType(x.dtype, (*x.shape[:-1], w.shape[0])),)
 
 

@@ -26,6 +26,7 @@ from bough.ir.kernel import Kernel, Operand
 from bough.ir.program import TensorType
 from bough.ops.building import (
     ZERO,
+    agree,
     axes,
     broadcast,
     concrete,
@@ -85,6 +86,12 @@ def reindexed(
 
 
 # --- slices, flips, rolls ---
+
+
+def _reshaped(x: Shape, a: Attributes) -> Shape:
+    shape: Shape = a["shape"]
+    agree(times(x), times(shape), "reshape")
+    return shape
 
 
 def _slice_shape(x: Shape, a: Attributes) -> Shape:
@@ -224,7 +231,7 @@ OPERATORS: tuple[Operator, ...] = (
     reindexed("copy", "(x)", "the same elements in a tensor of its own",
               lambda x, a: x, lambda x, a, _: x.copy(), lambda x, i, a: i),
     reindexed("reshape", "(x) {shape}", "the same elements in row-major order under another shape",
-              lambda x, a: tuple(a["shape"]), lambda x, a, shape: x.reshape(shape),
+              _reshaped, lambda x, a, shape: x.reshape(shape),
               lambda x, i, a: reshape_index(x, tuple(as_extent(e) for e in a["shape"]), i)),
     reindexed("permute", "(x) {order}", "dimension d of the result is dimension order[d] of x",
               lambda x, a: tuple(x[d] for d in a["order"]), lambda x, a, _: x.transpose(a["order"]), _permute_source),
