@@ -94,6 +94,40 @@ def test_functions_of_two_tensors(name: str) -> None:
     check(function, x, y)
 
 
+def test_updates_in_place() -> None:
+    def plain(x: torch.Tensor) -> torch.Tensor:
+        y = x + 1
+        z = y * 2
+        y += x  # z keeps the old y
+        y.mul_(z).clamp_(0, 5)
+        return y + z
+
+    def through_views(x: torch.Tensor) -> torch.Tensor:
+        y = x.clone()
+        rows = y[1:]
+        y.add_(1)
+        rows.mul_(2)
+        y[0] = 7.0
+        y[:, 1] += 1
+        return torch.stack([y.sum(0), rows.sum(0)])
+
+    def kept_type(i: torch.Tensor) -> torch.Tensor:
+        y = i * 2
+        y += True
+        return y.fill_(3) + i.clone().zero_()
+
+    def hidden_alias(x: torch.Tensor) -> torch.Tensor:
+        y = x * 2
+        z = torch.dropout(y, 0.5, False)
+        y.add_(1)
+        return z
+
+    check(plain, X)
+    check(through_views, X)
+    check(kept_type, I)
+    check(hidden_alias, X)
+
+
 T = torch.arange(2 * 3 * 4 * 5, dtype=torch.float32).reshape(2, 3, 4, 5)
 VIEWS: dict[str, Callable[[torch.Tensor], Any]] = {
     "view": lambda x: x.view(6, 20), "reshape": lambda x: x.reshape(4, -1), "flatten": lambda x: x.flatten(1, 2),

@@ -328,7 +328,7 @@ def _upsample_nearest(b: Builder, x: Value, _: Any = None, *scales: Any) -> Valu
             factor = factor or after / before
         if not isinstance(factor, float):
             raise Unsupported("resizing to a symbolic size without a factor")
-        if factor == int(factor) and (not isinstance(after, int) or after == before * int(factor)):
+        if factor == int(factor) and (not isinstance(after, int) or after == as_extent(expr.mul(as_expr(before), int(factor)))):
             shape = x.type.shape
             apart = b.reshape(x, (*shape[: axis + 1], 1, *shape[axis + 1 :]))
             wide = b.emit("expand", apart, shape=(*shape[: axis + 1], int(factor), *shape[axis + 1 :]))

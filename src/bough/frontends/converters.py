@@ -47,6 +47,11 @@ def enter_all(overloads: dict[str, str], make: Callable[[str], Converter]) -> No
         CONVERTERS[name] = make(given)
 
 
+def overload_name(target: Any) -> str:
+    """The name under which an operator stands in the table of converters."""
+    return str(target).removeprefix("aten.")
+
+
 def axis_of(axis: int, rank: int) -> int:
     """A position counted from the front."""
     return axis % rank if rank else 0

@@ -83,7 +83,8 @@ def _error(what: str, because: str, advice: str = "", location: Location | None 
 def name_symbols(d: Dimensions, paths: Sequence[str], traced: Sequence[torch.Tensor]) -> dict[sympy.Symbol, str]:
     """The name of each of torch's symbols. Raises CompileError where the program fixes or ties a symbolic size."""
     names: dict[sympy.Symbol, str] = {}
-    env = next((s.node.shape_env for t in traced for s in t.shape if isinstance(s, torch.SymInt)), None)
+    sizes: list[Any] = [s for t in traced for s in t.shape]
+    env = next((s.node.shape_env for s in sizes if isinstance(s, torch.SymInt)), None)
     raw: list[tuple[sympy.Symbol, Any, str, str, int]] = []
     for path, tensor, axes in zip(paths, traced, d.axes, strict=True):
         for axis, name in axes.items():

@@ -6,13 +6,14 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.fx import Node
-from torch.fx.traceback import annotate
+from torch.fx.traceback import annotate, preserve_node_meta
 from torch.overrides import TorchFunctionMode
 
 import bough
@@ -30,25 +31,31 @@ def is_internal(file: str) -> bool:
 
 
 class NoteLocations(TorchFunctionMode):
-    """While active, the nodes that torch traces carry the innermost line of user code below the frame of `entry`.
+    """While active, the nodes that torch traces carry the innermost line of user code under the frame that entered it.
 
     torch's own stack traces leave out every function that is not called `forward`.
     """
 
-    def __init__(self, entry: Callable[..., Any]) -> None:
-        super().__init__()
-        self.entry = entry.__code__
+    def __enter__(self) -> NoteLocations:
+        self.entered = sys._getframe(1).f_code
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         frame = sys._getframe(1)
-        while frame.f_code is not self.entry and is_internal(frame.f_code.co_filename) and frame.f_back is not None:
+        while frame.f_code is not self.entered and is_internal(frame.f_code.co_filename) and frame.f_back is not None:
             frame = frame.f_back
         if is_internal(frame.f_code.co_filename):
             return func(*args, **(kwargs or {}))
         with annotate({_KEY: Location(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)}):
             return func(*args, **(kwargs or {}))
+
+
+def keep_notes() -> AbstractContextManager[None]:
+    """Has torch keep what `NoteLocations` notes."""
+    return preserve_node_meta()
 
 
 def of_node(node: Node) -> Location | None:

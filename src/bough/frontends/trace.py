@@ -102,7 +102,9 @@ class _Flat(nn.Module):
             results.append(value)
             return Slot(len(results) - 1, number=isinstance(value, torch.SymInt))
 
-        self.outputs.structure = map_leaves(self.inner(*args, **kwargs), "result", leaf)
+        with KeepRecurrentLayers(), locations.NoteLocations():
+            result = self.inner(*args, **kwargs)
+        self.outputs.structure = map_leaves(result, "result", leaf)
         return tuple(results)
 
 
@@ -172,8 +174,7 @@ def _hints(wanted: dimensions.Dimensions) -> tuple[Any, ...]:
 def _export(flat: _Flat, examples: Sequence[torch.Tensor], hints: tuple[Any, ...]) -> ExportedProgram:
     with (
         warnings.catch_warnings(),
-        KeepRecurrentLayers(),
-        locations.NoteLocations(_Flat.forward),
+        locations.keep_notes(),
         shape_config.patch(backed_size_oblivious=True),  # type: ignore[attr-defined]  # size 1 is not excluded in silence: asking for it leaves a guard
     ):
         warnings.simplefilter("ignore")

@@ -15,11 +15,12 @@ from torch.fx import GraphModule, Node
 from bough.base.errors import InternalError
 from bough.frontends import aten_indexing, aten_nn, aten_pointwise, aten_reductions, aten_views, locations
 from bough.frontends.builder import Builder, Unsupported
-from bough.frontends.converters import CONVERTERS, Absent
+from bough.frontends.converters import CONVERTERS, Absent, overload_name
 from bough.frontends.errors import Missing, mutation
 from bough.frontends.promotion import FROM_TORCH
 from bough.frontends.symbols import UnknownSize, evaluate
 from bough.frontends.trace import Trace, check_tensor
+from bough.frontends.updates import functional_name, plain_updates
 from bough.ir import expr
 from bough.ir.dtypes import F64, I64
 from bough.ir.expr import Extent
@@ -29,22 +30,23 @@ FAMILIES = (aten_pointwise, aten_views, aten_reductions, aten_indexing, aten_nn)
 """The modules that fill the table of converters."""
 
 Missings = list[Missing]
+SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 UNKNOWN = Absent("the result of an operator that is missing")
 """Stands for what cannot even be typed; what uses it is passed over in silence, for its cause is known."""
 
 
-def overload_name(target: Any) -> str:
-    """The name under which an operator stands in the table of converters."""
-    return str(target).removeprefix("aten.")
-
-
-def call_nodes(exported: ExportedProgram) -> Iterator[Node]:
-    """The calls of ATen (and Bough's own) operators, subgraphs included."""
+def is_translatable(exported: ExportedProgram) -> bool:
+    """Whether every operator has a converter as it stands."""
     for graph_module in exported.graph_module.modules():
-        if isinstance(graph_module, GraphModule):
-            for node in graph_module.graph.nodes:
-                if node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload):
-                    yield node
+        if not isinstance(graph_module, GraphModule):
+            continue
+        updates = plain_updates(graph_module.graph)
+        for node in graph_module.graph.nodes:
+            if not isinstance(node.target, torch._ops.OpOverload) or isinstance(node.meta.get("val"), SYMBOLIC):
+                continue
+            if overload_name(node.target) not in CONVERTERS and node not in updates:
+                return False
+    return True
 
 
 def translate(trace: Trace, exported: ExportedProgram) -> tuple[Program, Missings]:
@@ -121,6 +123,7 @@ class _Translation:
             raise Unsupported(str(error)) from None
 
     def graph(self, graph: torch.fx.Graph, environment: dict[Node, Any]) -> tuple[Any, ...]:
+        updates = plain_updates(graph)
         for node in graph.nodes:
             if node.op == "output":
                 return tuple(self.argument(a, environment) for a in node.args[0])
@@ -128,9 +131,11 @@ class _Translation:
                 self.b.location = locations.of_node(node) or self.b.location
                 self.b.hint = node.name
                 try:
-                    environment[node] = self.node(node, environment)
+                    environment[node] = self.node(node, environment, node in updates)
                 except Unsupported as error:
                     environment[node] = self.give_up(node, str(error))
+                for renamed in updates.get(node, ()):
+                    environment[renamed] = environment[node]
         raise InternalError("an exported graph without output")
 
     def argument(self, argument: Any, environment: dict[Node, Any]) -> Any:
@@ -140,7 +145,7 @@ class _Translation:
             return [self.argument(a, environment) for a in argument]
         return argument
 
-    def node(self, node: Node, environment: dict[Node, Any]) -> Any:
+    def node(self, node: Node, environment: dict[Node, Any], updates: bool) -> Any:
         meta = node.meta.get("val")
         args = [self.argument(a, environment) for a in node.args]
         if any(a is UNKNOWN for a in self.leaves(args)):
@@ -157,13 +162,15 @@ class _Translation:
         for used in self.leaves([args, list(kwargs.values())]):
             if isinstance(used, Absent):
                 raise Unsupported(used.reason)
-        name = overload_name(node.target)
+        name = functional_name(node.target) if updates else overload_name(node.target)
         if name not in CONVERTERS:
             raise Unsupported("")
         fakes = list(meta) if isinstance(meta, (list, tuple)) else [] if meta is None else [meta]
         self.b.expected = tuple(self.type_of(f) for f in fakes if f is not None)
         before = len(self.b.bodies[-1])
         result = CONVERTERS[name](self.b, *args, **kwargs)
+        if updates and isinstance(result, Value):  # the tensor keeps its type
+            result = self.b.cast(result, self.b.expected[0].dtype)
         made = {id(v) for n in self.b.bodies[-1][before:] for v in (n.results if hasattr(n, "results") else n.final)}
         results = [result] if isinstance(result, Value) else list(result or ())
         for value, expected in zip(results, self.b.expected, strict=False):
