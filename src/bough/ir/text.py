@@ -214,7 +214,7 @@ class Reader:
         return tokens[min(self.position + offset, len(tokens) - 1)]
 
     def error(self, message: str, token: Token | None = None) -> ParseError:
-        place = token or self.token
+        place = token if token is not None else self.token
         return ParseError(message, place.line, place.column, self.sources[place.line - 1])
 
     def unexpected(self, wanted: str) -> ParseError:
