@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,9 @@ from bough.runtime.loader import LoadedObject
 from bough.targets import TARGETS, Target, host
 
 Array = np.ndarray[Any, Any]
+_mprotect = ctypes.CDLL(None).mprotect
+_mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+
 SERIAL_TEAM = """
 define void @bough_team_parallel(ptr %team, ptr %fn, ptr %frame, i64 %n) {
 entry:
@@ -35,9 +39,11 @@ done:
 
 
 def aligned(array: Array, align: int) -> Array:
-    """A copy whose first element stands at a multiple of `align`."""
-    room = np.zeros(array.nbytes + align, np.uint8)
-    start = -room.ctypes.data % align
+    """A copy whose first element stands at a multiple of `align`, as near as that allows to a page that none may touch."""
+    pages = -(-(array.nbytes + align) // mmap.PAGESIZE) * mmap.PAGESIZE
+    room = np.frombuffer(mmap.mmap(-1, pages + mmap.PAGESIZE), np.uint8)
+    assert _mprotect(room.ctypes.data + pages, mmap.PAGESIZE, 0) == 0
+    start = (pages - array.nbytes) // align * align
     copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
     copy[...] = array
     return copy

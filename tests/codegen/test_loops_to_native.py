@@ -118,6 +118,22 @@ def test_gather_and_scatter_of_lanes(target: Target, dtype: DType) -> None:
     check(Function("f", ("n",), params, (body,)), {"x": values, "index": index, "y": y}, {"n": 21}, target)
 
 
+@every_target
+@pytest.mark.parametrize("step", [2, 3, 4, 5])
+@pytest.mark.parametrize("lanes", [2, 3, 8, 16])
+def test_every_few_elements(target: Target, step: int, lanes: int) -> None:
+    """Nothing behind the last element is read: the arrays end there."""
+    dtypes = (F32, I8, BOOL)
+    size = step * (lanes - 1) + 1
+    names = [f"x.{d}" for d in dtypes]
+    stores = [Store(f"y.{d}", (L,), Load(f"x.{d}", (mul(L, step),), d)) for d in dtypes]
+    params = [Buffer(n, d, (size,), align=d.bytes) for n, d in zip(names, dtypes)]
+    params += [Buffer(f"y.{d}", d, (lanes,), align=d.bytes) for d in dtypes]
+    function = Function("f", (), tuple(params), (vector("l", lanes, lanes, *stores),))
+    buffers = {f"x.{d}": (np.arange(size) * 7 % 5).astype(d.numpy) for d in dtypes}
+    check(function, buffers | {f"y.{d}": np.zeros(lanes, d.numpy) for d in dtypes}, None, target)
+
+
 def test_strided_and_reversed_lanes() -> None:
     store = Store("y", (L,), apply("sub", Load("x", (mul(L, 3),)), Load("x", (sub(Const(60), mul(L, 2)),))))
     function = Function("f", (), (Buffer("x", F32, (64,)), Buffer("y", F32, (20,))), (vector("l", 16, 16, store),))
@@ -457,6 +473,40 @@ def test_instructions_of_the_target(target: Target) -> None:
     params = (Buffer("a", F32, (2, N)), Buffer("b", F32, (N, lanes)), Buffer("y", F32, (2, lanes)))
     buffers = {"a": random(2, 9), "b": random(9, lanes), "y": random(2, lanes)}
     check(Function("f", ("n",), params, (body)), buffers, {"n": 9}, target)
+
+
+DOTS = {"avx512.dpbusd": (U8, I8, I32, 4), "avx512.dpbf16ps": (BF16, BF16, F32, 2)}
+
+
+@pytest.mark.parametrize("name", DOTS)
+def test_dot_products_of_narrow_types(name: str) -> None:
+    """Operands of two dimensions in one register, types narrower than those of the accumulator."""
+    target = next((t for t in TARGETS if any(i.name == name for i in t.instructions)), None)
+    if target is None:
+        pytest.skip(f"this machine has no {name}")
+    left, right, result, depth = DOTS[name]
+    acc, a, b = (f"{n}.register" for n in ("acc", "a", "b"))
+    lane, q = Var("lane"), Var("q")
+    flat = Buffer("a", left, (16, depth), align=1), Buffer("b", right, (16, depth), align=1)
+
+    def copy(source: str, into: str, dtype: DType) -> Stmt:
+        index = (lane, q)
+        return serial("lane", 16, serial("q", depth, Store(into, index, Load(source, index, dtype))))
+
+    body = (
+        Alloc(Buffer(acc, result, (16,), "register")),
+        Alloc(Buffer(a, left, (16, depth), "register")),
+        Alloc(Buffer(b, right, (16, depth), "register")),
+        serial("lane", 16, Store(acc, (lane,), Const(2, result))),
+        copy("a", a, left),
+        copy("b", b, right),
+        Invoke(name, (Slice(acc, (ZERO,), (0,)), Slice(a, (ZERO, ZERO), (0, 1)), Slice(b, (ZERO, ZERO), (0, 1)))),
+        serial("lane", 16, Store("y", (lane,), Load(acc, (lane,), result))),
+    )
+    function = Function("f", (), (*flat, Buffer("y", result, (16,))), body)
+    numbers = np.arange(16 * depth).reshape(16, depth)
+    sides = [to_bf16(v) if t == BF16 else v.astype(t.numpy) for v, t in ((numbers, left), (numbers % 7 - 3, right))]
+    check(function, {"a": sides[0], "b": sides[1], "y": np.zeros(16, result.numpy)}, None, target)
 
 
 def test_wrong_slices_are_named() -> None:

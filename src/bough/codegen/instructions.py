@@ -70,7 +70,7 @@ def result_of(instruction: Instruction, target: Target) -> Operand | None:
 
 def _argument_type(target: Target, operand: Operand, written: bool) -> Any:
     if in_register(target, operand) or (not operand.shape and not written):
-        return t.memory_type(operand.dtype, size_of(operand))
+        return t.instruction_type(operand.dtype, size_of(operand))
     return t.POINTER
 
 
@@ -85,7 +85,7 @@ def spelled(module: Any, instruction: Instruction, target: Target) -> Any:
     outputs = {o.name for o in instruction.kernel.outputs}
     arguments = arguments_of(instruction, target)
     result = result_of(instruction, target)
-    kind = t.VOID if result is None else t.memory_type(result.dtype, size_of(result))
+    kind = t.VOID if result is None else t.instruction_type(result.dtype, size_of(result))
     function_type = ir.FunctionType(kind, [_argument_type(target, o, o.name in outputs) for o in arguments])
     function = SpelledFunction(module, function_type, name, instruction.spelling)
     for argument, operand in zip(function.args, arguments, strict=True):

@@ -16,6 +16,21 @@ BIT = ir.IntType(1)
 INT8, INT16, INT32, INT64 = (ir.IntType(n) for n in (8, 16, 32, 64))
 FLOAT, DOUBLE, HALF = ir.FloatType(), ir.DoubleType(), ir.HalfType()
 
+
+
+class BFloat16(ir.types.Type):  # type: ignore[misc]
+    """LLVM's bf16, which only the spellings of instructions use."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BFloat16)
+
+    def __hash__(self) -> int:
+        return hash(BFloat16)
+
+
 _VALUES: dict[str, Any] = {
     "f64": DOUBLE, "f32": FLOAT, "f16": HALF, "bf16": FLOAT, "i64": INT64,
     "i32": INT32, "i16": INT16, "i8": INT8, "u8": INT8, "bool": BIT,
@@ -31,6 +46,11 @@ def value_type(dtype: DType, lanes: int = 0) -> Any:
 def memory_type(dtype: DType, lanes: int = 0) -> Any:
     """The type that is loaded and stored: bf16 is its bit pattern, bool a byte that is 0 or 1."""
     return shaped(_MEMORY[dtype.name], lanes)
+
+
+def instruction_type(dtype: DType, lanes: int = 0) -> Any:
+    """The type by which the spelling of an instruction takes or returns a value."""
+    return shaped(BFloat16(), lanes) if dtype == BF16 else memory_type(dtype, lanes)
 
 
 def shaped(scalar: Any, lanes: int) -> Any:

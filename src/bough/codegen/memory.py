@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from math import gcd
 from typing import Any
 
@@ -19,6 +20,8 @@ from bough.ir.dtypes import I64
 CACHE_LINE = 64
 SLOT = 8
 """Bytes of one entry of the arrays of buffers, scalars and captured values."""
+WIDEST_STEP = 4
+"""The largest distance of the elements of neighbouring lanes at which whole vectors are read for them."""
 
 
 class Place:
@@ -48,6 +51,12 @@ class Place:
     @property
     def contiguous(self) -> bool:
         return self.scattered is None and self.step == 1
+
+    def moved(self, elements: int) -> Place:
+        """The place so many elements further on."""
+        other = copy(self)
+        other.start = self.start + Linear(elements)
+        return other
 
     @property
     def align(self) -> int:
@@ -93,6 +102,8 @@ def load(em: Emission, scope: Scope, name: str, index: Sequence[Operand]) -> Ope
             raw = _load(em, scope, place, kind)
         else:
             raw = _masked_load(em, scope, place, kind, lanes.mask)
+    elif 2 <= place.step <= WIDEST_STEP and scope.lanes is not None and scope.lanes.mask is None:
+        raw = _strided_load(em, scope, place, kind)
     else:
         assert lanes is not None
         raw = _gather(em, scope, place, kind, lanes.mask)
@@ -144,6 +155,19 @@ def address(em: Emission, scope: Scope, place: Place) -> Any:
 
 def _load(em: Emission, scope: Scope, place: Place, kind: Any) -> Any:
     return _tag(em.builder.load(address(em, scope, place), align=place.align, typ=kind), place, "loads")
+
+
+def _strided_load(em: Emission, scope: Scope, place: Place, kind: Any) -> Any:
+    """Every second, third or fourth element: whole vectors, which end with the last one, and shuffles."""
+    count, step = kind.count, place.step
+    last, taken = (step - 1) * (count - 1), step
+    raw = _load(em, scope, place, kind)
+    for start in [*range(count, last, count), last]:
+        part = _load(em, scope, place.moved(start), kind)
+        picks = [n * taken if n * step < start else count + n * step - start for n in range(count)]
+        raw = em.builder.shuffle_vector(raw, part, t.constant_vector([p if p < 2 * count else 0 for p in picks]))
+        taken = 1
+    return raw
 
 
 def _store(em: Emission, scope: Scope, place: Place, raw: Any) -> None:
