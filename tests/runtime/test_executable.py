@@ -269,6 +269,17 @@ print(sorted(layers))
     assert done.stdout.splitlines() == ["[]", "['base', 'runtime']"]
 
 
+def test_the_process_ends_while_workers_spin(make: Make, tmp_path: Path) -> None:
+    save(tmp_path / "add.bough", make())
+    code = (
+        "import sys, numpy, bough.runtime; call = bough.runtime.load(sys.argv[1], threads=3);"
+        "call(numpy.ones((9, 8), numpy.float32))"
+    )
+    environment = {**os.environ, "PYTHONPATH": "src", "BOUGH_SPIN_US": "100000"}
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / "add.bough")], env=environment, check=True)
+
+
 def test_a_call_costs_little(make: Make) -> None:
     """The promise is 5 us; the bound here leaves room for a loaded machine."""
     shape = ((8, 8), ("batch",))

@@ -15,7 +15,7 @@ import pytest
 
 from bough.base.errors import CompileError
 from bough.runtime import LoadedObject, team, team_text
-from bough.runtime.team import Team, team_of
+from bough.runtime.team import Provider, Team, team_of
 
 Squares = Callable[..., None]
 _POINTER = ctypes.c_void_p
@@ -136,8 +136,11 @@ def test_the_settings_choose(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_survives_a_fork(program: LoadedObject, check: Squares) -> None:
-    shared = team(threads=3)
+@pytest.mark.parametrize("provider", ["own", "openmp"])
+def test_survives_a_fork(program: LoadedObject, check: Squares, provider: Provider) -> None:
+    if provider == "openmp":
+        pytest.importorskip("torch")
+    shared = team(provider, 3)
     check(shared.start(program), 100, 3)
     child = os.fork()
     if child == 0:

@@ -136,11 +136,8 @@ class LoadedObject:
         return call
 
     def keep(self) -> None:
-        """Never unmaps the memory: threads run in it."""
-        _KEPT.append(self)
-
-
-_KEPT: list[LoadedObject] = []
+        """Never unmaps the memory: threads run in it, also while the interpreter takes its modules down at the end."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._memory))
 
 
 def _address(symbol: elf.Symbol, image: Image, base: int, outside: Mapping[str, int]) -> int:

@@ -36,17 +36,19 @@ def team_text(architecture: str) -> str:
 
 @dataclass(slots=True)
 class Team:
-    """A team, shared by all compiled functions. `pointer` is 0 until `start`, and again in the child after a fork."""
+    """A team, shared by all compiled functions. `pointer` is 0 until `start`, and again in the child after a fork; there a
+    team of OpenMP stays out of use, since its runtimes hang in the child of a process that has used them."""
 
     provider: Provider
     threads: int
     spin_us: int
     pointer: int = 0
+    usable: bool = True
 
     def start(self, program: LoadedObject) -> int:
-        """The pointer to hand to compiled code, from an object whose `team.ll` has the right version."""
+        """The pointer to hand to compiled code, from an object whose `team.ll` has the right version; 0 for no team."""
         with _LOCK:
-            if not self.pointer and self.threads > 1:
+            if not self.pointer and self.threads > 1 and self.usable:
                 self.pointer = self._create(program)
             return self.pointer
 
@@ -121,6 +123,7 @@ def _forget_after_fork() -> None:
     global _LOCK
     _LOCK = threading.Lock()
     for team in _TEAMS.values():
+        team.usable = team.usable and (team.provider == "own" or not team.pointer)
         team.pointer = 0
 
 
