@@ -1,4 +1,4 @@
-"""What holds for every test: a compile cache of its own, and no more busy threads than the machine has cores."""
+"""What holds for every test: a compile cache of its own, and PyTorch on one thread."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-# torch reads these once, when it is first imported.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "2")
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# PyTorch's OpenMP threads spin where they wait. Beside the other tests' threads that turns a call of microseconds into one
+# of hundreds of milliseconds, so eager code runs on one thread. PyTorch reads this once, when it is first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _CACHE = tempfile.TemporaryDirectory(prefix="bough-tests-")
 os.environ["BOUGH_CACHE"] = _CACHE.name

@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import bough
 from bough.cli import main
 
 MODELS = '''
@@ -104,8 +106,23 @@ def test_compile_prints_a_summary(models: Path, empty_cache: Path, capsys: pytes
     assert run("compile", f"{models}:build", "--threads", "1", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["threads"] == 1 and summary["compile_s"] > 0
+    assert not summary["from_cache"] and "generate code" in summary["passes_s"]
+    assert summary["code_bytes"] > 0 and summary["constant_bytes"] >= 4 * (6 * 8 + 8 + 8 * 3 + 3)
     assert run("cache", "list", "--json") == 0
     assert len(json.loads(capsys.readouterr().out)["entries"]) == 1
+
+
+def test_the_second_time_the_cache_has_it(models: Path, empty_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compile", f"{models}:build") == 0
+    assert "generate code" in capsys.readouterr().out
+    assert run("compile", f"{models}:build") == 0
+    assert "from the cache" in capsys.readouterr().out
+
+
+def test_compile_writes_a_file_that_loads(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compile", f"{models}:build", "--output", tmp_path / "model.bough") == 0
+    assert str(tmp_path / "model.bough") in capsys.readouterr().out
+    assert bough.load(tmp_path / "model.bough")(np.zeros((4, 6), np.float32)).shape == (4, 3)
 
 
 def test_run_compares_with_eager(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,6 +135,9 @@ def test_run_compares_with_eager(models: Path, capsys: pytest.CaptureFixture[str
 def test_explain_prints_what_became_of_the_model(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("explain", f"{models}:build") == 0
     assert "linear" in capsys.readouterr().out.lower()
+    assert run("explain", f"{models}:build", "--json") == 0
+    explanation = json.loads(capsys.readouterr().out)
+    assert explanation["threads"] >= 1 and all(row["mapping"] for row in explanation["rows"])
 
 
 def test_a_missing_operator_leaves_with_1(models: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
 
 from bough.base.errors import CompileError
+from bough.base.version import __version__
 from bough.cli import bench, cache, compiling, doctor, output, targets
 
 app = typer.Typer(
@@ -28,10 +28,7 @@ app.command("doctor")(doctor.doctor)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        try:
-            print(f"bough {version('bough')}")
-        except PackageNotFoundError:
-            print("bough (not installed)")
+        print(f"bough {__version__}")
         raise typer.Exit
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +12,9 @@ from bough.base import settings
 from bough.base.clock import Stopwatch, interleaved_medians
 from bough.cli import model as models
 from bough.cli import output
+
+if TYPE_CHECKING:
+    from bough.pipeline import Compiled
 
 Spec = Annotated[str, typer.Argument(metavar="MODEL", help=models.HELP)]
 Target = Annotated[str | None, typer.Option(help="The hardware to compile for (see `bough targets`).")]
@@ -26,50 +30,83 @@ def register(app: typer.Typer) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Built:
+    """`passes` are the seconds of each; none where the cache had the code."""
+
     model: models.Model
-    compiled: Any
+    compiled: Compiled
     target: str
     threads: int
     seconds: float
+    passes: dict[str, float]
 
     @property
     def summary(self) -> dict[str, Any]:
-        return {"model": self.model.name, "target": self.target, "threads": self.threads, "compile_s": self.seconds}
+        executable = self.compiled.executable
+        return {
+            "model": self.model.name,
+            "target": self.target,
+            "threads": self.threads,
+            "compile_s": self.seconds,
+            "from_cache": not self.passes,
+            "passes_s": self.passes,
+            "code_bytes": len(executable.code),
+            "constant_bytes": sum(array.nbytes for array in executable.constants.values()),
+        }
 
 
 def _build(spec: str, target: str | None, threads: int | None) -> _Built:
     model = models.load_model(spec)
     from bough.pipeline import compile as compile_module
+    from bough.pipeline.compiled import find_target
+    from bough.pipeline.watchers import Timing
 
-    chosen = settings.read(settings.TARGET) if target is None else target
+    chosen = find_target(target)
     count = settings.read(settings.THREADS) if threads is None else threads
+    timing = Timing()
     with output.status(f"compiling {spec}"), Stopwatch() as watch:
-        compiled = compile_module(model.module, model.args, dynamic=model.dynamic, target=chosen, threads=count)
-    return _Built(model, compiled, chosen, count, watch.seconds)
+        compiled = compile_module(
+            model.module, model.args, dynamic=model.dynamic, target=chosen, threads=count, watchers=[timing]
+        )
+    return _Built(model, compiled, chosen.name, count, watch.seconds, timing.seconds)
 
 
-def compile(spec: Spec, target: Target = None, threads: Threads = None, json: Json = False) -> None:
+def compile(
+    spec: Spec,
+    target: Target = None,
+    threads: Threads = None,
+    save: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Also write a file that `bough.load` reads without torch.")
+    ] = None,
+    json: Json = False,
+) -> None:
     """Compile a model into the cache, and say what came out."""
     built = _build(spec, target, threads)
+    if save is not None:
+        built.compiled.save(save)
     if json:
         output.show_json(built.summary)
-    else:
-        output.show_table(("", ""), [
-            ("model", spec),
-            ("target", built.target),
-            ("threads", str(built.threads)),
-            ("compiled in", output.seconds(built.seconds)),
-        ])  # fmt: skip
+        return
+    summary = built.summary
+    rows = [
+        ("model", spec),
+        ("target", f"{built.target}, {built.threads} threads"),
+        ("code", output.size(summary["code_bytes"])),
+        ("weights", output.size(summary["constant_bytes"])),
+        ("ready after", output.seconds(built.seconds) + (" (from the cache)" if summary["from_cache"] else "")),
+        *((f"  {name}", output.seconds(taken)) for name, taken in built.passes.items()),
+    ]
+    if save is not None:
+        rows.append(("written to", f"{save}, {output.size(save.stat().st_size)}"))
+    output.show_pairs(rows)
 
 
 def explain(spec: Spec, target: Target = None, threads: Threads = None, json: Json = False) -> None:
     """Say what each line of the model became: kernels, instruction mapping, schedule, limit, share of the time."""
-    built = _build(spec, target, threads)
-    text = str(built.compiled.explain())
+    explanation = _build(spec, target, threads).compiled.explain()
     if json:
-        output.show_json(built.summary | {"explanation": text})
+        output.show_json(explanation.as_dict())
     else:
-        print(text)
+        print(explanation)
 
 
 def run(

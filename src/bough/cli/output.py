@@ -60,6 +60,14 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str
     print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
+def show_pairs(rows: Iterable[tuple[str, str]]) -> None:
+    """Names and values, a line each."""
+    rows = list(rows)
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:<{width}}  {value}")
+
+
 def _is_number(text: str) -> bool:
     return not text or text[0].isdigit() or text[0] in "+-.<" or text in ("inf", "nan")
 
