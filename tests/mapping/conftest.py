@@ -1,8 +1,9 @@
-"""Lets the tests of this folder share `mapping_kernels`."""
+"""Lets the tests of this folder share `mapping_kernels`, and use the native runner of the tests of code generation."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path += [str(HERE), str(HERE.parent / "codegen")]

@@ -1,9 +1,15 @@
-"""Kernels that contain matrix products, as the lowering of operators writes them."""
+"""Kernels that contain matrix products, as the lowering of operators writes them, and instructions that compute such."""
 
 from __future__ import annotations
 
 from bough.ir.kernel import Kernel
 from bough.ir.kernel_text import parse_kernel
+from bough.targets import TARGETS
+
+MATMUL = TARGETS["matrix-unit"].instruction("unit.matmul")
+FMA = TARGETS["avx512"].instruction("avx512.fma")
+FMAVV = TARGETS["avx512"].instruction("avx512.fmavv")
+DPBUSD = TARGETS["avx512-vnni"].instruction("avx512.dpbusd_broadcast")
 
 
 def linear(n: int = 5, k: int = 19, j: int = 21) -> Kernel:
@@ -89,6 +95,15 @@ def gates(n: int = 3, hidden: int = 10) -> Kernel:
           update = sigmoid(g[n, {hidden} + j] + z)
           new = tanh(g[n, {2 * hidden} + j] + reset * c)
           y[n, j] = new + update * (h[n, j] - new)
+        """)
+
+
+def bytes_product(a: str = "u8", channels: int = 12) -> Kernel:
+    return parse_kernel(f"""
+        kernel bytes(x: {a}[3, {channels}], w: i8[20, {channels}]) -> (y: i32[3, 20])
+          axes n: 3, j: 20, k: {channels}
+          s = sum(k) i32(x[n, k]) * i32(w[j, k])
+          y[n, j] = s
         """)
 
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from mapping_kernels import ALL, conv2d, gates, linear, padded_conv2d
-from test_enumerate import DPBUSD, FMA, FMAVV, MATMUL, bytes_product
+from mapping_kernels import ALL, DPBUSD, FMA, FMAVV, MATMUL, bytes_product, conv2d, gates, linear, padded_conv2d
 
 from bough.ir.dtypes import F32
 from bough.ir.expr import Load, Var

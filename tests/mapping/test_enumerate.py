@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import pytest
-from mapping_kernels import attention_scores, batched_matmul, conv2d, depthwise, gates, linear, pointwise
+from mapping_kernels import (
+    DPBUSD,
+    FMA,
+    FMAVV,
+    MATMUL,
+    attention_scores,
+    batched_matmul,
+    bytes_product,
+    conv2d,
+    depthwise,
+    gates,
+    linear,
+    pointwise,
+)  # fmt: skip
 
 from bough.ir.expr import Load, Var
 from bough.ir.kernel import Kernel
 from bough.ir.kernel_text import parse_kernel
 from bough.mapping import Mapping, enumerate_mappings, explain_mismatch, pairs_are_independent
 from bough.targets import TARGETS
-
-MATMUL = TARGETS["matrix-unit"].instruction("unit.matmul")
-FMA = TARGETS["avx512"].instruction("avx512.fma")
-FMAVV = TARGETS["avx512"].instruction("avx512.fmavv")
-DPBUSD = TARGETS["avx512-vnni"].instruction("avx512.dpbusd_broadcast")
 
 
 def text(mappings: list[Mapping]) -> list[str]:
@@ -100,15 +108,6 @@ def test_convolution_counts_compare_with_amos() -> None:
 def test_order_of_fused_axes_only_changes_the_layout() -> None:
     found = {m.fused("i") for m in enumerate_mappings(pointwise(), MATMUL, all_orders=True) if m.fused("j") == ("k",)}
     assert {("p", "q"), ("q", "p")} <= found
-
-
-def bytes_product(a: str = "u8", channels: int = 12) -> Kernel:
-    return parse_kernel(f"""
-        kernel bytes(x: {a}[3, {channels}], w: i8[20, {channels}]) -> (y: i32[3, 20])
-          axes n: 3, j: 20, k: {channels}
-          s = sum(k) i32(x[n, k]) * i32(w[j, k])
-          y[n, j] = s
-        """)
 
 
 def test_types_must_agree() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from mapping_kernels import FMA, FMAVV, MATMUL
 from torch import nn
 
 from bough.frontends.torch_export import export
@@ -14,11 +15,7 @@ from bough.graph_passes.normalize import normalize
 from bough.ir.kernel import Kernel
 from bough.ir.sequence import kernels
 from bough.mapping import check_mapping, enumerate_mappings
-from bough.targets import TARGETS, Instruction
-
-MATMUL = TARGETS["matrix-unit"].instruction("unit.matmul")
-FMA = TARGETS["avx512"].instruction("avx512.fma")
-FMAVV = TARGETS["avx512"].instruction("avx512.fmavv")
+from bough.targets import Instruction
 
 
 class Attention(nn.Module):
