@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
 
-from bough.ir.dtypes import F32
-from bough.ir.expr import Apply, Load, variables
-from bough.ir.kernel import Kernel, Reduce
+from bough.ir.expr import Load, variables
+from bough.ir.kernel import Kernel
+from bough.mapping import Mapping, enumerate_mappings
 from bough.schedule.decisions import (
     Block,
     Decision,
@@ -52,7 +52,7 @@ class Context:
     target: Target
     threads: int
     constants: frozenset[str]
-    sizes: Mapping[str, int]
+    sizes: Dictionary[str, int]
 
 
 class Strategy(Protocol):
@@ -195,7 +195,9 @@ def decide(
         out.append(Vectorize(shape.vector, machine.lanes, shape.count))
     if shape.row:
         out.append(Tile(shape.row, shape.rows))
-    out += [Use(name, found) for name, r in kernel.reductions if (found := multiply_add(r, work, shape, packed, context))]
+    mappings = vector_mappings(kernel, context.target)
+    used = {name: instruction_for(name, mappings, work, shape, packed) for name, _ in kernel.reductions}
+    out += [Use(name, instruction) for name, instruction in used.items() if instruction]
     inner = [a for a in (shape.row,) if a]
     order = [a for a in free if a not in inner and a != shape.vector]
     if shape.vector in free:
@@ -236,27 +238,29 @@ def panels(work: Work, shape: TileShape, machine: Machine, context: Context) -> 
     ]  # fmt: skip
 
 
-def multiply_add(reduce: Reduce, work: Work, shape: TileShape, packed: frozenset[int], context: Context) -> str | None:
-    """The target's instruction for a sum of products with the tile's vector axis: `fma` where one factor is the same for
-    all lanes, `fmavv` where both vary."""
-    body = reduce.body
-    if shape.vector is None or shape.vector in reduce.axes or reduce.op != "sum":
-        return None
-    if not isinstance(body, Apply) or body.function != "mul":
-        return None
-    if not all(isinstance(x, Load) and x.dtype == F32 for x in body.args):
-        return None
-    along = []
-    for x in body.args:
-        assert isinstance(x, Load)
-        n = next(n for n, a in enumerate(work.loads) if (a.operand, a.index) == (x.source, x.index))
-        along.append(1 if n in packed else work.loads[n].stride(shape.vector))
-    if not any(along) or not all(s in (0, 1) for s in along):
-        return None
-    wanted = ".fmavv" if all(along) else ".fma"
-    lanes = context.target.lanes
-    found = (i for i in context.target.instructions if i.name.endswith(wanted) and i.kernel.axes[0].extent == lanes)
-    return next((i.name for i in found), None)
+def vector_mappings(kernel: Kernel, target: Target) -> list[Mapping]:
+    """Every way in which a multiply-add of the target's full vectors embeds in the kernel, along a single axis."""
+    found: list[Mapping] = []
+    for i in target.instructions:
+        if len(i.kernel.axes) == 1 and i.kernel.axes[0].extent == target.lanes > 1 and kernel.reductions:
+            found += [m for m in enumerate_mappings(kernel, i) if len(m.axes[0][1]) == 1]
+    return found
+
+
+def instruction_for(reduction: str, mappings: list[Mapping], work: Work, shape: TileShape, packed: frozenset[int]) -> str | None:
+    """The instruction that some mapping runs the reduction on, with the tile's vector axis as its own and every vector
+    operand where it can be loaded: contiguous already, or packed by this schedule."""
+    places = {(a.operand, a.index): n for n, a in enumerate(work.loads)}
+    for m in mappings:
+        if m.axes[0][1] != (shape.vector,):
+            continue
+        for part in m.parts:
+            if part.reduction == reduction and all(
+                isinstance(b.value, Load) and (not b.packed or places.get((b.value.source, b.value.index)) in packed)
+                for b in part.bindings
+            ):
+                return m.instruction.name
+    return None
 
 
 def _symbolic(kernel: Kernel) -> bool:
