@@ -110,3 +110,14 @@ def test_scans(check: Check, dtype: torch.dtype) -> None:
     if dtype == torch.float32:
         x[1, 1, 1], x[2, 2, 2] = NAN, float("inf")
         check("cumsum", [x], x.cumsum(1), axis=1)
+
+
+@pytest.mark.parametrize("length", [0, 1, 31, 64, 65, 100, 128])
+def test_long_scans(check: Check, length: int) -> None:
+    x = torch.randn(2, length, 3)
+    check("cumsum", [x], x.cumsum(1), axis=1)
+    near_one = 1 + x / 99
+    check("cumprod", [near_one], near_one.cumprod(1), axis=1)
+    if length > 2:
+        x[1, length // 2, 1] = NAN
+        check("cumsum", [x], x.cumsum(1), axis=1)

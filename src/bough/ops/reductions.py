@@ -31,7 +31,6 @@ from bough.ops.operator import Array, Arrays, Attributes, Operands, Operator, Ty
 
 Shape = tuple[Extent, ...]
 
-
 _OF_BOOLS: dict[Reduction, Reduction] = {"max": "any", "min": "all"}
 
 
@@ -57,7 +56,7 @@ class Box:
         self.count: Extent = times(a.extent for a in self.reduced)
 
 
-def _wider(dtype: DType) -> DType:
+def wider(dtype: DType) -> DType:
     """Sums and products of integers and bools are i64, as in PyTorch."""
     return dtype if dtype.is_float else I64
 
@@ -204,35 +203,6 @@ def _position(name: str, summary: str, op: Reduction, meaning: Callable[..., Any
     return Operator(name, "(x) {axis, keep}", summary, infer, evaluate, lower)
 
 
-# --- running totals ---
-
-
-def _scan(name: str, summary: str, op: Reduction, meaning: Callable[..., Any], unit: int) -> Operator:
-    """A running total along an axis, written as a triangular reduction: the kernel level knows no order."""
-
-    def infer(types: Types, attributes: Attributes) -> tuple[TensorType, ...]:
-        x: TensorType = present(types[0], name)
-        return (TensorType(_wider(x.dtype), x.shape),)
-
-    def evaluate(arrays: Arrays, attributes: Attributes, results: tuple[TensorType, ...]) -> tuple[Array, ...]:
-        x: Array = present(arrays[0], name)
-        return (meaning(x if x.dtype.kind == "f" else x.astype(np.int64), axis=attributes["axis"]),)
-
-    def lower(args: Operands, results: Sequence[Operand], attributes: Attributes) -> tuple[Kernel, ...]:
-        x, (y,) = present(args[0], name), results
-        axis = normal_axis(attributes["axis"], len(x.shape), name)
-        over = axes("i", y.shape)
-        i = point(over)
-        k = Axis("k0", x.shape[axis])
-        at = Var(k.name)
-        element = cast(load(x, *(at if d == axis else v for d, v in enumerate(i))), compute_type(y.dtype))
-        body = select(apply("le", at, i[axis]), element, number(unit, element.dtype))
-        statement, total = reduce("total", op, (k,), body)
-        return (kernel(name, (*over, k), args, results, [statement, store(y, i, total)]),)
-
-    return Operator(name, "(x) {axis}", summary, infer, evaluate, lower)
-
-
 def _same(dtype: DType) -> DType:
     return dtype
 
@@ -242,17 +212,15 @@ def _truth(_: DType) -> DType:
 
 
 OPERATORS: tuple[Operator, ...] = (
-    _reduction("reduce_sum", "sum; of integers and bools in i64", "sum", _wider, np.sum),
+    _reduction("reduce_sum", "sum; of integers and bools in i64", "sum", wider, np.sum),
     _reduction("reduce_mean", "sum divided by the number of elements", "sum", _same, _average, mean_of),
     _reduction("reduce_max", "largest element, NaN if there is one", "max", _same, np.max, unit=-np.inf),
     _reduction("reduce_min", "smallest element, NaN if there is one", "min", _same, np.min, unit=np.inf),
-    _reduction("reduce_prod", "product; of integers and bools in i64", "prod", _wider, np.prod),
+    _reduction("reduce_prod", "product; of integers and bools in i64", "prod", wider, np.prod),
     _reduction("reduce_any", "whether any element is not zero", "any", _truth, np.any),
     _reduction("reduce_all", "whether no element is zero", "all", _truth, np.all),
     Operator("reduce_var", "(x) {axes, keep, correction}", "squared distance from the mean, over count - correction",
              _variance_infer, _variance_evaluate, _variance_lower),
     _position("argmax", "first position of the largest element, or of NaN", "max", np.argmax),
     _position("argmin", "first position of the smallest element, or of NaN", "min", np.argmin),
-    _scan("cumsum", "running sum along an axis", "sum", np.cumsum, 0),
-    _scan("cumprod", "running product along an axis", "prod", np.cumprod, 1),
 )  # fmt: skip

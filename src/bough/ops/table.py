@@ -24,6 +24,7 @@ from bough.ops import (
     products,
     reductions,
     resampling,
+    scans,
     scatter,
     sorting,
     views,
@@ -34,7 +35,7 @@ from bough.ops.operator import Array, Arrays, Attributes, Operands, Operator, Ty
 FAMILIES: dict[str, tuple[Operator, ...]] = {
     "Pointwise": pointwise.OPERATORS,
     "Views": (*views.OPERATORS, *padding.OPERATORS, *creation.OPERATORS),
-    "Reductions": reductions.OPERATORS,
+    "Reductions": (*reductions.OPERATORS, *scans.OPERATORS),
     "Products": products.OPERATORS,
     "Convolution": convolution.OPERATORS,
     "Pooling": pooling.OPERATORS,
