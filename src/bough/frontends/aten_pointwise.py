@@ -284,13 +284,12 @@ def _round_decimals(b: Builder, x: Value, *, decimals: int) -> Value:
 _IDENTITIES = (
     "alias.default", "detach.default", "detach_.default", "lift_fresh_copy.default", "lift_fresh.default",
     "contiguous.default", "resolve_conj.default", "resolve_neg.default", "positive.default", "clone.default",
-    "dropout.default", "feature_dropout.default", "alpha_dropout.default", "feature_alpha_dropout.default",
 )  # fmt: skip
 
 
 @converts(*_IDENTITIES)
-def _identity(_: Builder, x: Value, *__: Any, **___: Any) -> Value:
-    """Values never change, so that a copy is the value itself; dropout that drops something was refused before."""
+def _identity(_: Builder, x: Value, **__: Any) -> Value:
+    """Values never change, so that a copy is the value itself."""
     return x
 
 

@@ -11,14 +11,13 @@ import torch
 from torch.export import ExportedProgram
 
 from bough.base.source import Location
-from bough.frontends import locations
 from bough.frontends.converters import CONVERTERS, overload_name
 from bough.frontends.dimensions import DynamicSpec
-from bough.frontends.errors import in_training, missing_operators_error
+from bough.frontends.dropout import remove_dropout
+from bough.frontends.errors import missing_operators_error
 from bough.frontends.structure import Slot, Structure
 from bough.frontends.trace import Trace, trace
 from bough.frontends.translate import Missings, is_translatable, translate
-from bough.frontends.updates import DROPOUTS
 from bough.ir.program import Program
 
 __all__ = ["Imported", "Slot", "Structure", "export", "missing_operators"]
@@ -75,17 +74,14 @@ def missing_operators(
 def _translate(traced: Trace) -> tuple[Program, Missings]:
     """Decomposing costs more than tracing, so it is for what has no converter, and for updates in place that views share."""
     exported = traced.exported
-    for node in exported.graph.nodes:
-        if overload_name(node.target).split(".")[0] in DROPOUTS and node.args[2] and node.args[1] != 0:
-            raise in_training("dropout", locations.of_node(node))
+    remove_dropout(exported)
     return translate(traced, exported if is_translatable(exported) else _decompose(exported))
 
 
 def _decompose(exported: ExportedProgram) -> ExportedProgram:
     """Everything into what has a converter, as far as torch knows how; updates in place become values."""
     table = {**torch._decomp.decomposition_table, **torch.export.default_decompositions()}
-    kept = {name for name in CONVERTERS if name.split(".")[0] not in DROPOUTS}
-    table = {overload: rule for overload, rule in table.items() if overload_name(overload) not in kept}
+    table = {overload: rule for overload, rule in table.items() if overload_name(overload) not in CONVERTERS}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return exported.run_decompositions(table)  # type: ignore[no-any-return]

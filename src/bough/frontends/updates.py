@@ -11,9 +11,6 @@ from torch.fx import Graph, Node
 
 from bough.frontends.converters import CONVERTERS, overload_name
 
-DROPOUTS = frozenset({"dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout"})
-"""Operators whose result outside of training is their argument, which neither schema nor fake storage tells."""
-
 
 def functional_name(target: Any) -> str:
     """The overload that computes what an operator writes in place: `add_.Tensor` gives `add.Tensor`."""
@@ -48,9 +45,7 @@ def writes(node: Node) -> bool:
 
 def _is_one_tensor(group: list[Node]) -> bool:
     first, *later = group
-    if first.op != "call_function" or writes(first) or not all(writes(n) for n in later):
-        return False
-    return not any(overload_name(n.target).split(".")[0] in DROPOUTS for n in [*group, *(u for n in group for u in n.users)])
+    return first.op == "call_function" and not writes(first) and all(writes(n) for n in later)
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:
