@@ -118,8 +118,12 @@ def _softplus(x: Expr, beta: float = 1.0, threshold: float = 20.0) -> Expr:
     return select(apply("gt", scaled, _like(x, threshold)), x, soft)
 
 
-def _hardsigmoid(x: Expr) -> Expr:
-    return apply("div", _clamp(apply("add", x, _like(x, 3)), 0, 6), _like(x, 6))
+def _shifted_relu6(x: Expr) -> Expr:
+    return _clamp(apply("add", x, _like(x, 3)), 0, 6)
+
+
+def _leaky(x: Expr, slope: Expr) -> Expr:
+    return select(apply("gt", x, _like(x, 0)), x, apply("mul", x, slope))
 
 
 def _logsigmoid(x: Expr) -> Expr:
@@ -134,51 +138,55 @@ def _shrink(x: Expr, width: float, shift: float) -> Expr:
     return select(apply("isnan", x), x, above)
 
 
-def _truth(x: Expr) -> Expr:
-    return cast(x, BOOL)
-
-
-_COMPOSITES: tuple[tuple[str, str, str, Build], ...] = (
-    ("cast", "(x) {dtype}", "conversion; floats to integers truncate, anything to bool tests != 0",
-     lambda x, a: cast(x[0], a["dtype"])),
-    ("relu", "(x)", "max(x, 0)", lambda x, a: _clamp(x[0], 0, None)),
-    ("relu6", "(x)", "x clamped to 0..6", lambda x, a: _clamp(x[0], 0, 6)),
-    ("leaky_relu", "(x) {slope}", "x where positive, else slope * x",
-     lambda x, a: select(apply("gt", x[0], _like(x[0], 0)), x[0], apply("mul", x[0], _like(x[0], a.get("slope", 0.01))))),
-    ("prelu", "(x, slope)", "x where positive, else slope * x; slope broadcasts",
-     lambda x, a: select(apply("gt", x[0], _like(x[0], 0)), x[0], apply("mul", x[0], x[1]))),
-    ("elu", "(x) {alpha, scale, input_scale}", "scale * x where positive, else scale * alpha * expm1(x * input_scale)",
-     lambda x, a: _elu(x[0], a.get("alpha", 1.0), a.get("scale", 1.0), a.get("input_scale", 1.0))),
-    ("selu", "(x)", "elu with the self-normalizing constants", lambda x, a: _elu(x[0], SELU_ALPHA, SELU_SCALE)),
-    ("celu", "(x) {alpha}", "x where positive, else alpha * expm1(x / alpha)",
-     lambda x, a: _elu(x[0], a.get("alpha", 1.0), 1.0, 1.0 / a.get("alpha", 1.0))),
-    ("hardtanh", "(x) {low, high}", "x clamped to low..high",
-     lambda x, a: _clamp(x[0], a.get("low", -1.0), a.get("high", 1.0))),
-    ("clamp", "(x) {low, high}", "x clamped to low..high; either may be None",
-     lambda x, a: _clamp(x[0], a.get("low"), a.get("high"))),
-    ("hardsigmoid", "(x)", "(x + 3) / 6 clamped to 0..1", lambda x, a: _hardsigmoid(x[0])),
-    ("hardswish", "(x)", "x * hardsigmoid(x)",
-     lambda x, a: apply("div", apply("mul", x[0], _clamp(apply("add", x[0], _like(x[0], 3)), 0, 6)), _like(x[0], 6))),
-    ("softplus", "(x) {beta, threshold}", "log(1 + exp(beta * x)) / beta; x where beta * x > threshold",
-     lambda x, a: _softplus(x[0], a.get("beta", 1.0), a.get("threshold", 20.0))),
-    ("mish", "(x)", "x * tanh(softplus(x))", lambda x, a: apply("mul", x[0], apply("tanh", _softplus(x[0])))),
-    ("logsigmoid", "(x)", "log(sigmoid(x))", lambda x, a: _logsigmoid(x[0])),
-    ("softsign", "(x)", "x / (1 + |x|)",
-     lambda x, a: apply("div", x[0], apply("add", apply("abs", x[0]), _like(x[0], 1)))),
-    ("tanhshrink", "(x)", "x - tanh(x)", lambda x, a: apply("sub", x[0], apply("tanh", x[0]))),
-    ("hardshrink", "(x) {width}", "x where |x| > width, else 0", lambda x, a: _shrink(x[0], a.get("width", 0.5), 0.0)),
-    ("softshrink", "(x) {width}", "x moved towards 0 by width",
-     lambda x, a: _shrink(x[0], a.get("width", 0.5), a.get("width", 0.5))),
-    ("threshold", "(x) {threshold, value}", "value where x <= threshold, else x",
-     lambda x, a: select(apply("le", x[0], _like(x[0], a["threshold"])), _like(x[0], a["value"]), x[0])),
-    ("square", "(x)", "x * x", lambda x, a: apply("mul", x[0], x[0])),
-    ("logical_not", "(x)", "whether zero", lambda x, a: apply("not", _truth(x[0]))),
-    ("logical_and", "(a, b)", "whether both are not zero", lambda x, a: apply("and", _truth(x[0]), _truth(x[1]))),
-    ("logical_or", "(a, b)", "whether either is not zero", lambda x, a: apply("or", _truth(x[0]), _truth(x[1]))),
-    ("logical_xor", "(a, b)", "whether exactly one is not zero", lambda x, a: apply("xor", _truth(x[0]), _truth(x[1]))),
+_UNARY: tuple[tuple[str, str, str, Callable[[Expr, Attributes], Expr]], ...] = (
+    ("cast", " {dtype}", "conversion; floats to integers truncate, anything to bool tests != 0",
+     lambda x, a: cast(x, a["dtype"])),
+    ("relu", "", "max(x, 0)", lambda x, a: _clamp(x, 0, None)),
+    ("relu6", "", "x clamped to 0..6", lambda x, a: _clamp(x, 0, 6)),
+    ("leaky_relu", " {slope}", "x where positive, else slope * x", lambda x, a: _leaky(x, _like(x, a.get("slope", 0.01)))),
+    ("elu", " {alpha, scale, input_scale}", "scale * x where positive, else scale * alpha * expm1(x * input_scale)",
+     lambda x, a: _elu(x, a.get("alpha", 1.0), a.get("scale", 1.0), a.get("input_scale", 1.0))),
+    ("selu", "", "elu with the self-normalizing constants", lambda x, a: _elu(x, SELU_ALPHA, SELU_SCALE)),
+    ("celu", " {alpha}", "x where positive, else alpha * expm1(x / alpha)",
+     lambda x, a: _elu(x, a.get("alpha", 1.0), 1.0, 1.0 / a.get("alpha", 1.0))),
+    ("hardtanh", " {low, high}", "x clamped to low..high", lambda x, a: _clamp(x, a.get("low", -1.0), a.get("high", 1.0))),
+    ("clamp", " {low, high}", "x clamped to low..high; either may be None",
+     lambda x, a: _clamp(x, a.get("low"), a.get("high"))),
+    ("hardsigmoid", "", "(x + 3) / 6 clamped to 0..1", lambda x, a: apply("div", _shifted_relu6(x), _like(x, 6))),
+    ("hardswish", "", "x * hardsigmoid(x)", lambda x, a: apply("div", apply("mul", x, _shifted_relu6(x)), _like(x, 6))),
+    ("softplus", " {beta, threshold}", "log(1 + exp(beta * x)) / beta; x where beta * x > threshold",
+     lambda x, a: _softplus(x, a.get("beta", 1.0), a.get("threshold", 20.0))),
+    ("mish", "", "x * tanh(softplus(x))", lambda x, a: apply("mul", x, apply("tanh", _softplus(x)))),
+    ("logsigmoid", "", "log(sigmoid(x))", lambda x, a: _logsigmoid(x)),
+    ("softsign", "", "x / (1 + |x|)", lambda x, a: apply("div", x, apply("add", apply("abs", x), _like(x, 1)))),
+    ("tanhshrink", "", "x - tanh(x)", lambda x, a: apply("sub", x, apply("tanh", x))),
+    ("hardshrink", " {width}", "x where |x| > width, else 0", lambda x, a: _shrink(x, a.get("width", 0.5), 0.0)),
+    ("softshrink", " {width}", "x moved towards 0 by width",
+     lambda x, a: _shrink(x, a.get("width", 0.5), a.get("width", 0.5))),
+    ("threshold", " {threshold, value}", "value where x <= threshold, else x",
+     lambda x, a: select(apply("le", x, _like(x, a["threshold"])), _like(x, a["value"]), x)),
+    ("square", "", "x * x", lambda x, a: apply("mul", x, x)),
+    ("logical_not", "", "whether zero", lambda x, a: apply("not", cast(x, BOOL))),
 )  # fmt: skip
+
+_BINARY: tuple[tuple[str, str, Callable[[Expr, Expr], Expr]], ...] = (
+    ("prelu", "a where positive, else b * a", _leaky),
+    ("logical_and", "whether both are not zero", lambda a, b: apply("and", cast(a, BOOL), cast(b, BOOL))),
+    ("logical_or", "whether either is not zero", lambda a, b: apply("or", cast(a, BOOL), cast(b, BOOL))),
+    ("logical_xor", "whether exactly one is not zero", lambda a, b: apply("xor", cast(a, BOOL), cast(b, BOOL))),
+)
+
+
+def _unary(name: str, attributes: str, summary: str, build: Callable[[Expr, Attributes], Expr]) -> Operator:
+    return elementwise(name, f"(x){attributes}", summary, lambda x, a: build(x[0], a))
+
+
+def _binary(name: str, summary: str, build: Callable[[Expr, Expr], Expr]) -> Operator:
+    return elementwise(name, "(a, b)", summary, lambda x, _: build(x[0], x[1]))
+
 
 OPERATORS: tuple[Operator, ...] = (
     *(_function(name, summary) for name, summary in _FUNCTIONS.items()),
-    *(elementwise(*row) for row in _COMPOSITES),
+    *(_unary(*row) for row in _UNARY),
+    *(_binary(*row) for row in _BINARY),
 )

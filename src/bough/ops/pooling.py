@@ -223,10 +223,8 @@ def _avg_lower(args: Operands, results: Sequence[Operand], a: Attributes) -> tup
     w = Windows.of(a)
     sweep = _Sweep("avg_pool", x, y, w, 0)
     statement, total = reduce("total", "sum", sweep.inside, sweep.element)
-    count: Expr = Const(1)
-    if a.get("divisor"):
-        count = Const(a["divisor"])
-    else:
+    count: Expr = Const(a.get("divisor") or 1)
+    if not a.get("divisor"):
         lead = len(y.shape) - w.rank
         for d in range(w.rank):
             here = _window_count(sweep.i[lead + d], x.shape[lead + d], w, d, a.get("count_include_pad", True))
