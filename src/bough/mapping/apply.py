@@ -9,7 +9,7 @@ y[n, j] = b[j] + sum(k) x[n, k] * w[j, k]            on a unit acc[i, j] += a[i,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bough.ir.dtypes import BOOL
 from bough.ir.expr import (
@@ -35,7 +35,7 @@ from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
 from bough.ir.sequence import expressions, map_loads
 from bough.mapping.layout import divisible, fused_extent
 from bough.mapping.mapping import Binding, Mapping, Part, lanes
-from bough.mapping.normalize import Accumulation, accumulation, padding, uses
+from bough.mapping.normalize import Accumulation, accumulation, padding
 from bough.rewrite.affine import affine
 
 
@@ -77,6 +77,10 @@ class MappedKernel:
     parts: tuple[MappedPart, ...]
 
 
+Packs = dict[tuple[tuple[Axis, ...], Expr], Kernel]
+"""Kernels that copy, by the box they fill and the value they fill it with."""
+
+
 def tile(axis: str) -> str:
     return f"{axis}.tile"
 
@@ -108,16 +112,16 @@ class _Application:
         return fused_extent(self.kernel, self.fused[t])
 
     def run(self) -> MappedKernel:
-        packs: dict[Kernel, Operand] = {}
+        packs: Packs = {}
         parts = tuple(self.part(p, packs) for p in self.mapping.parts)
         reduced_tiles = [self.tiles[t] for t in self.fused if t in self.pattern.update.reduced]
         free = (*(a for a in self.loops if a.name not in self.reduced), *(self.tiles[t] for t in self.pattern.index))
         reduced = (*(a for a in self.loops if a.name in self.reduced), *reduced_tiles)
         return MappedKernel(
-            self.mapping, tuple(packs), self.tiled(parts, free, reduced), self.unpack(parts), free, reduced, parts
+            self.mapping, tuple(packs.values()), self.tiled(parts, free, reduced), self.unpack(parts), free, reduced, parts
         )
 
-    def part(self, part: Part, packs: dict[Kernel, Operand]) -> MappedPart:
+    def part(self, part: Part, packs: Packs) -> MappedPart:
         operands = tuple(self.in_place(b) or self.pack(part, b, packs) for b in part.bindings)
         outer = tuple(a for a in self.loops if a.name not in self.reduced)
         index = self.pattern.index
@@ -147,7 +151,7 @@ class _Application:
         index = tuple(substitute(i, whole) for i in load.index)
         return TileOperand(binding.operand, self.kernel.operands[load.source], index, tuple(dims))
 
-    def pack(self, part: Part, binding: Binding, packs: dict[Kernel, Operand]) -> TileOperand:
+    def pack(self, part: Part, binding: Binding, packs: Packs) -> TileOperand:
         """A copy in tiles. Parts that pack the same value the same way share it."""
         dims = self.pattern.axes_of(self.mapping.instruction, binding.operand)
         outer = [a for a in self.loops if a.name in binding.axes]
@@ -156,20 +160,16 @@ class _Application:
         inside = self.inside(dims)
         if inside is not None:
             value = select(inside, value, Const(self.filler(dims), value.dtype))
-        own = {x for e in (value, *(as_expr(a.extent) for a in axes)) for x in _sources(e)}
-        inputs = tuple(o for o in self.kernel.inputs if o.name in own)
-
-        def kernel(name: str) -> tuple[Kernel, Operand]:
+        packed = packs.get((axes, value))
+        if packed is None:
+            name = f"{self.kernel.name}.{part.reduction}.{binding.operand}"
+            inputs = tuple(o for o in self.kernel.inputs if o.name in _sources(value))
             operand = Operand(name, value.dtype, tuple(a.extent for a in axes))
             store = Store(name, tuple(Var(a.name) for a in axes), value)
-            return Kernel(f"pack.{name}", axes, inputs, (operand,), (store,), self.kernel.location), operand
-
-        shared = next((o for k, o in packs.items() if kernel(o.name)[0] == k), None)
-        if shared is None:
-            new, shared = kernel(f"{self.kernel.name}.{part.reduction}.{binding.operand}")
-            packs[new] = shared
+            packed = replace(self.kernel, name=f"pack.{name}", axes=axes, inputs=inputs, outputs=(operand,), body=(store,))
+            packs[axes, value] = packed
         start: list[Expr] = [*(Var(a.name) for a in outer), *(Var(tile(t)) for t in dims), *(Const(0) for _ in dims)]
-        return TileOperand(binding.operand, shared, tuple(start), tuple(range(len(axes) - len(dims), len(axes))))
+        return TileOperand(binding.operand, packed.outputs[0], tuple(start), tuple(range(len(axes) - len(dims), len(axes))))
 
     def axis_values(self, dims: tuple[str, ...]) -> dict[str, Expr]:
         """The program's axes from the instruction's tiles and lanes."""
@@ -221,13 +221,19 @@ class _Application:
 
             over = (*(a.name for a in reduced), *(lane(t) for t in update.reduced))
             body.append(Let(part.reduction, Reduce(update.op, over, map_loads(update.body, read))))
-            start = part.result.index[: -len(self.pattern.index) or None] if self.pattern.index else part.result.index
-            at = (*start, *(inner[t] for t in self.pattern.index))
+            outer = part.result.index[: len(part.result.index) - len(self.pattern.index)]
+            at = (*outer, *(inner[t] for t in self.pattern.index))
             body.append(Store(part.result.source.name, at, Var(part.reduction, part.result.source.dtype)))
         axes = (*free, *(Axis(lane(t), self.lanes[t]) for t in self.pattern.index), *reduced)
         axes = (*axes, *(Axis(lane(t), self.lanes[t]) for t in update.reduced))
-        outputs = tuple(p.result.source for p in parts)
-        return Kernel(f"{self.kernel.name}.tiles", axes, tuple(inputs.values()), outputs, tuple(body), self.kernel.location)
+        return replace(
+            self.kernel,
+            name=f"{self.kernel.name}.tiles",
+            axes=axes,
+            inputs=tuple(inputs.values()),
+            outputs=tuple(p.result.source for p in parts),
+            body=tuple(body),
+        )
 
     def unpack(self, parts: tuple[MappedPart, ...]) -> Kernel:
         """The kernel with the reductions read from their tiles."""
@@ -254,11 +260,9 @@ class _Application:
             *(o for o in self.kernel.inputs if o.name in used or o.name in outputs),
             *(r.source for r in results.values()),
         )
-        names = {n for s in body for e in expressions(s) for n in uses(e, tuple(a.name for a in self.kernel.axes))}
-        free = {a.name for a in self.kernel.free}
         kept = {a for s in body if isinstance(s, Let) and isinstance(s.value, Reduce) for a in s.value.axes}
-        axes = tuple(a for a in self.kernel.axes if a.name in free or a.name in names | kept)
-        return Kernel(f"{self.kernel.name}.rest", axes, inputs, self.kernel.outputs, tuple(body), self.kernel.location)
+        axes = tuple(a for a in self.kernel.axes if a in self.kernel.free or a.name in kept)
+        return replace(self.kernel, name=f"{self.kernel.name}.rest", axes=axes, inputs=inputs, body=tuple(body))
 
 
 def _sources(e: Expr) -> set[str]:

@@ -1,9 +1,10 @@
 """All embeddings of an instruction in a kernel.
 
 An embedding binds the instruction's operands to expressions of the program and gives each of its axes the axes of the
-program with the same access structure: used by the same operands, and reduced or not alike. (AMOS, section 4, states this
-as a product of access matrices.) Several program axes may be fused into one axis of the instruction. Nothing more is asked:
-extents that do not fit are padded, values that lie otherwise in memory are packed.
+program with the same access structure: used by the same operands, and reduced or not alike. (AMOS, Zheng et al., ISCA 2022,
+states this with access matrices.) Several program axes may be fused into one axis of the instruction. Nothing more is asked:
+extents that do not fit are padded, values that lie otherwise in memory are packed. A sum of products may embed an instruction
+that rounds product and sum once; the order of a sum is the mapping's.
 """
 
 from __future__ import annotations

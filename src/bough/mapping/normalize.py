@@ -90,9 +90,9 @@ def accumulation(instruction: Instruction) -> Accumulation | Mismatch:
         op, reduced, body = reduce.op, reduce.axes, normal(substitute(reduce.body, values))
     else:
         op, reduced, body = "sum", (), term
-    if REDUCTION_FUNCTIONS[op] != function:
-        return wrong
     sources = tuple(dict.fromkeys(x.source for x in loads(body)))
+    if REDUCTION_FUNCTIONS[op] != function or store.target in sources:
+        return wrong
     if not all(isinstance(i, Var) for index in (store.index, *(x.index for x in loads(body))) for i in index):
         return Mismatch("an operand is not indexed by axes", f"instruction {kernel.name}", "an index is computed")
     at = tuple(i.name for i in store.index if isinstance(i, Var))
