@@ -16,7 +16,7 @@ from bough.ir.loops import Let as LoopLet
 from bough.ir.loops import Store as LoopStore
 
 TYPES = [F32, F32, F64, BF16, I64, I64, I32, BOOL]
-NAMES = ["x", "y.tile", "fc-1 out", "for", "inf", "sum", "exp", "f32", "_q"]
+NAMES = ["x", "y.tile", "fc-1 out", "for", "alloc", "axes", "if", "step", "inf", "sum", "exp", "f32", "_q"]
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def blocks(draw: st.DrawFn, names: Names, depth: int) -> tuple[Stmt, ...]:
                 body.append(LoopStore(array, index, draw(expressions(dtype, names, 2))))
             case "invoke":
                 slices = draw(st.lists(slices_of(names), max_size=3))
-                body.append(Invoke(draw(st.sampled_from(["avx512.fma", "for"])), tuple(slices)))
+                body.append(Invoke(draw(st.sampled_from(["avx512.fma", "for", "if"])), tuple(slices)))
             case "if":
                 condition = draw(expressions(BOOL, names, 2))
                 then, otherwise = draw(blocks(names, depth - 1)), draw(blocks(names, depth - 1))

@@ -117,6 +117,16 @@ def test_constants_and_inferred_types() -> None:
         verify_program(Program({}, "start"))
 
 
+def test_sizes_may_be_written_differently() -> None:
+    """batch + batch is 2 * batch, batch + 1 is not."""
+    text = "func main(x: f32[batch]) -> (y)\n  dims batch: 1..8\n  y: f32[2 * batch] = concat(x, x)"
+    twice = add(Var("batch"), Var("batch"))
+    verify_program(parse_program(text), lambda op, types, attributes: (TensorType(F32, (twice,)),))
+    with pytest.raises(InternalError, match="the results are"):
+        wrong = TensorType(F32, (add(Var("batch"), 1),))
+        verify_program(parse_program(text), lambda op, types, attributes: (wrong,))
+
+
 def test_lists_of_states_must_pair_up() -> None:
     x, t = Value("x", TensorType(F32, ())), Value("t", TensorType(I64, ()))
     loop = Loop(t, 3, (), (x,), (), (), (), (), [])

@@ -111,7 +111,7 @@ HEADER = "kernel f(x: f32[3]) -> (y: f32[3])\n  axes i: 3\n"
         ("  y[i] = -x[i]", 11, "expected a number after the sign"),
         ("  y[i] = 1.5_i32", 10, "is no literal of type i32"),
         ("    y[i] = x[i]", 5, "unexpected indentation"),
-        ("  in = 3", 3, "expected a statement but found 'in'"),
+        ("  if = 3", 3, "expected a statement but found 'if'"),
     ],
 )
 def test_errors_say_where(line: str, column: int, message: str) -> None:

@@ -70,7 +70,7 @@ class KernelReader(Reader):
         body: list[Statement] = []
 
         def line() -> None:
-            if self.accept("axes"):
+            if self.keyword("axes"):
                 axes.append(self.axis())
                 while self.accept(","):
                     axes.append(self.axis())

@@ -139,9 +139,10 @@ class LoopsReader(Reader):
         return tuple(found)
 
     def statement(self) -> Stmt:
-        indent, first = self.line.indent, self.token
-        if first.text in KINDS:
-            return self.loop(indent)
+        indent = self.line.indent
+        for word, kind in KINDS.items():
+            if self.keyword(word):
+                return self.loop(kind, indent)
         if self.accept("if"):
             condition = self.expr()
             self.end_line()
@@ -155,8 +156,7 @@ class LoopsReader(Reader):
         self.end_line()
         return s
 
-    def loop(self, indent: int) -> For:
-        kind = KINDS[self.advance().text]
+    def loop(self, kind: LoopKind, indent: int) -> For:
         var = self.name()
         self.expect("in")
         start = self.expr()
@@ -168,7 +168,7 @@ class LoopsReader(Reader):
         return For(var, start, stop, self.statements(indent, var), kind, step, lanes)
 
     def simple_statement(self) -> Stmt:
-        if self.accept("alloc"):
+        if self.keyword("alloc"):
             buffer = self.buffer()
             self.scope.arrays[buffer.name] = buffer.dtype
             return Alloc(buffer)

@@ -171,12 +171,12 @@ class ProgramReader(Reader):
         body: list[Node] = []
 
         def line() -> None:
-            if self.accept("dims"):
+            if self.keyword("dims"):
                 dims.append(self.dim())
                 while self.accept(","):
                     dims.append(self.dim())
                 self.end_line()
-            elif self.accept("const"):
+            elif self.keyword("const"):
                 v = self.definition()
                 constants[v] = self.constant(v)
                 self.end_line()
@@ -242,8 +242,9 @@ class ProgramReader(Reader):
     # nodes
 
     def node(self) -> Node:
-        if self.token.text == "loop":
-            return self.loop()
+        indent, first = self.line.indent, self.token
+        if self.keyword("loop"):
+            return self.loop(indent, first)
         results = self.definitions()
         self.expect("=")
         op = self.name("an operator")
@@ -263,9 +264,7 @@ class ProgramReader(Reader):
         self.end_line()
         return Assign(results, op, tuple(args), attributes)
 
-    def loop(self) -> Loop:
-        indent, header = self.line.indent, self.token
-        self.expect("loop")
+    def loop(self, indent: int, header: Token) -> Loop:
         index = self.definition()
         self.expect("in")
         if self.integer() != 0:
@@ -281,11 +280,11 @@ class ProgramReader(Reader):
 
         def line() -> None:
             first = self.token
-            if self.accept("carry"):
+            if self.keyword("carry"):
                 v = self.definition()
                 self.expect("=")
                 carried[v] = self.value()
-            elif self.accept("next"):
+            elif self.keyword("next"):
                 v = self.value()
                 self.expect("=")
                 if v not in carried or v in next_:
@@ -293,7 +292,7 @@ class ProgramReader(Reader):
                 updated = self.value()
                 self.expect("->")
                 next_[v] = (updated, self.definition())
-            elif self.accept("stack"):
+            elif self.keyword("stack"):
                 v = self.value()
                 self.expect("->")
                 stack.append((v, self.definition()))

@@ -52,15 +52,12 @@ class ParseError(BoughError, ValueError):
 # -- printing
 
 
-KEYWORDS = frozenset(
-    "kernel axes func for parallel unroll vector alloc if else in step lanes align dims const loop reverse carry next "
-    "stack none".split()
-)
-"""Words that name nothing unless quoted."""
+RESERVED = frozenset({"if", "none"})
+"""Words that name nothing unless quoted; other words are told from names by what follows them."""
 
 
 def print_name(name: str) -> str:
-    plain = _PLAIN.fullmatch(name) and not _LITERAL.fullmatch(name) and name not in KEYWORDS
+    plain = _PLAIN.fullmatch(name) and not _LITERAL.fullmatch(name) and name not in RESERVED
     return name if plain else f"`{name}`"
 
 
@@ -232,12 +229,16 @@ class Reader:
             return True
         return False
 
+    def keyword(self, word: str) -> bool:
+        """Reads a word that begins a line and has a name behind it; what is named like it has something else there."""
+        return self.token.text == word and self.peek().kind == "name" and self.accept(word)
+
     def expect(self, text: str) -> None:
         if not self.accept(text):
             raise self.unexpected(repr(text))
 
     def name(self, what: str = "a name") -> str:
-        if self.token.kind != "name" or self.token.text in KEYWORDS:
+        if self.token.kind != "name" or self.token.text in RESERVED:
             raise self.unexpected(what)
         return self.advance().text.strip("`")
 
