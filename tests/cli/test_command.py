@@ -77,6 +77,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         ("targets", "no-such-target"),
         ("bench", "no-such-suite"),
         ("doctor", "--all"),
+        ("doctor", "--math", "--function", "no_such_function"),
         ("run", "json:loads", "--threads", "0"),
     ],
 )
@@ -185,6 +186,12 @@ def test_the_doctor_finds_this_installation_sound(capsys: pytest.CaptureFixture[
     found = json.loads(capsys.readouterr().out)
     assert [c for c in found if c["state"] == "bad"] == []
     assert code == 0
+
+
+def test_the_doctor_checks_the_math(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("doctor", "--math", "--function", "exp", "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["function"] == "exp" and row["right"] and row["max_ulp"] <= 2
 
 
 def test_help_comes_at_once() -> None:

@@ -24,8 +24,6 @@ def bench(
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file (`-`: to stdout).")] = None,
 ) -> None:
     """Compare Bough with other libraries: medians of interleaved runs, checked against a float64 reference first."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     from bough.bench import SUITES, run_suite
 
     if suite not in SUITES:
@@ -36,9 +34,7 @@ def bench(
         raise typer.BadParameter(f"{filter!r} is no regular expression: {error}", param_hint="--filter") from None
     count = settings.read(settings.THREADS) if threads is None else threads
     peers = [name for name in against.split(",") if name]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = output.log()
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+    with output.progress() as bar:
         task = bar.add_task(suite, total=None)
 
         def progress(case: str, done: int, total: int) -> None:
