@@ -58,14 +58,19 @@ def _is_number(value: Any) -> bool:
 
 
 def _extremum(b: Builder, name: str, x: Any, y: Any, dtype: DType) -> Any:
-    """NaN where an operand is NaN. One instruction yields its second operand for NaN, so a constant goes first."""
+    """NaN where an operand is NaN. One instruction yields its second operand where either is NaN, so a constant goes first.
+
+    Otherwise only the second is tested: in a reduction the first is the result so far, which others wait for.
+    """
     op = "gt" if name == "max" else "lt"
     if not dtype.is_float:
         return b.select(compare(b, op, x, y, dtype), x, y)
     if _is_number(y):
         x, y = y, x
-    result = b.select(b.fcmp_ordered(_COMPARE[op], x, y), x, y)
-    return result if _is_number(x) else b.select(b.fcmp_unordered("uno", x, x), x, result)
+    if _is_number(x):
+        return b.select(b.fcmp_ordered(_COMPARE[op], x, y), x, y)
+    result = b.select(b.fcmp_ordered(_COMPARE[op], y, x), y, x)
+    return b.select(b.fcmp_unordered("uno", y, y), constant_like(x, math.nan), result)
 
 
 def _float_function(b: Builder, name: str, args: list[Any], dtype: DType) -> Any:

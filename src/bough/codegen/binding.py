@@ -10,20 +10,12 @@ import llvmlite.binding as llvm
 from bough.base.errors import InternalError
 from bough.targets.description import Target
 
-PASSES = (
-    "always_inliner",
-    "sroa",
-    "instruction_combine",
-    "simplify_cfg",
-    "new_gvn",
-    "instruction_combine",
-    "simplify_cfg",
-    "dead_code_elimination",
-)
-
 
 @cache
 def _initialize() -> None:
+    # Hoisting on machine code moves the constants of an epilogue out of all loops around it, and with them in registers the
+    # accumulators of the loop before it go to the stack. Invariant code is hoisted before, where constants are no code.
+    llvm.set_option("", "-disable-machine-licm")
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
 
@@ -62,7 +54,10 @@ def parse(text: str) -> Any:
 
 
 def optimize(text: str, target: Target, team: str = "") -> tuple[Any, Any]:
-    """The optimised module of a text, and its machine. `team` is linked to it."""
+    """The optimised module of a text, and its machine. `team` is linked to it.
+
+    Spellings and vector math are inlined, each function is simplified; LLVM vectorises and unrolls nothing by itself.
+    """
     m = machine(target)
     module = parse(text)
     module.triple, module.data_layout = _triple(target), str(m.target_data)
@@ -73,10 +68,14 @@ def optimize(text: str, target: Target, team: str = "") -> tuple[Any, Any]:
     options = llvm.create_pipeline_tuning_options(speed_level=1)
     options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = options.loop_unrolling = False
     builder = llvm.create_pass_builder(m, options)
-    manager = llvm.create_new_module_pass_manager()
-    for name in PASSES:
-        getattr(manager, f"add_{name}_pass")()
-    manager.run(module, builder)
+    inlining = llvm.create_new_module_pass_manager()
+    inlining.add_always_inliner_pass()
+    inlining.add_global_dead_code_eliminate_pass()
+    inlining.run(module, builder)
+    passes = builder.getFunctionPassManager()
+    for function in module.functions:
+        if not function.is_declaration:
+            passes.run(function, builder)
     return module, m
 
 
