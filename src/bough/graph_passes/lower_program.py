@@ -100,7 +100,7 @@ class _Lowering:
         if any(a is not None and a.name not in self.constants for a in node.args):
             return False
         shapes = [r.type.shape for r in node.results]
-        if any(not isinstance(e, int) for s in shapes for e in s):
+        if ops.symbols(node.attributes) or any(not isinstance(e, int) for s in shapes for e in s):
             return False
         have = sum(self.constants[a.name].size for a in node.args if a is not None)
         if sum(prod(int(e) for e in s if isinstance(e, int)) for s in shapes) > 4 * have + 65536:

@@ -35,6 +35,8 @@ class Machine:
     frequency: float
     near_bytes: int
     """Capacity of the private cache in which a chunk's operands should stay."""
+    stream: float
+    """Bytes per cycle that one core reads from that cache: what a step that uses each element once is bound by."""
 
 
 def machine_of(target: Target) -> Machine:
@@ -42,10 +44,11 @@ def machine_of(target: Target) -> Machine:
     place = target.memory(target.vector_place)
     fma = next((i for i in target.instructions if i.name.endswith(".fma")), None)
     load = next((i for i in target.instructions if i.name.endswith(".load")), None)
-    private = [m.bytes for m in target.memories if m.kind == "cache" and not m.shared and m.bytes]
+    private = [m for m in target.memories if m.kind == "cache" and not m.shared and m.bytes]
+    near = max(private, key=lambda m: m.bytes or 0, default=None)
     return Machine(
         target.lanes, place.count, fma.issue if fma else 1.0, fma.latency if fma else 8.0, load.issue if load else 1.0,
-        3.0e9, max(private, default=1 << 18),
+        3.0e9, (near.bytes if near else None) or 1 << 18, (near.bandwidth if near else 0.0) or 32.0,
     )  # fmt: skip
 
 
@@ -127,13 +130,23 @@ def tile_cycles(kernel: Kernel, work: Work, shape: TileShape, packed: frozenset[
         load = sum(load_cycles(a, n in packed, shape, lanes) for n, a in mine)
         busy = max(arithmetic * vectors / m.fma_issue, load / m.load_issue)
         latency = m.fma_latency / max(1, _chains(kernel, reduce, vectors))
-        cycles += steps * max(busy, latency, 0.6 * (arithmetic * vectors / m.fma_issue + 0.3 * load))
+        streamed = sum(_streamed(kernel, a, n in packed, shape, lanes) for n, a in mine)
+        cycles += steps * max(busy + 0.1 * load, latency, streamed / m.stream)
         if across:
             cycles += 20.0 * shape.rows
     live = accumulators + (shape.count + 1 if kernel.reductions else 0)
     if live > m.registers:
         return float("inf")
     return cycles + epilogue_cycles(kernel, work, shape, 1 if across else lanes)
+
+
+def _streamed(kernel: Kernel, access: Access, packed: bool, shape: TileShape, lanes: int) -> float:
+    """Bytes that a step of the tile reads along the vector axis."""
+    along = access.stride(shape.vector) if shape.vector else 0
+    if along == 0:
+        return 0.0
+    rows = shape.rows if shape.row and access.stride(shape.row) != 0 else 1
+    return float(rows * shape.count * lanes * kernel.operands[access.operand].dtype.bytes)
 
 
 def _chains(kernel: Kernel, reduce: Reduce, vectors: int) -> int:

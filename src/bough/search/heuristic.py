@@ -36,7 +36,9 @@ from bough.search.cost import (
 )
 from bough.targets.description import Target
 
-ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14)
+ROWS = (1, 2, 3, 4, 5, 6, 7, 8)
+"""Rows of a register tile. Rows are often a power of two apart: more than eight would compete for one set of the first-level
+cache."""
 COUNTS = (1, 2, 3, 4, 6)
 PHASE_CYCLES = 3000.0
 """What waking the team for a phase costs: below this much work a kernel stays on the calling thread."""
@@ -190,7 +192,6 @@ def decide(
     for n in sorted(packed):
         assert shape.vector is not None
         out.append(Pack(n, shape.vector, width))
-    out += [Pack(n, shape.row or "", shape.rows) for n in panels(work, shape, machine, context)]
     if shape.vector:
         out.append(Vectorize(shape.vector, machine.lanes, shape.count))
     if shape.row:
@@ -218,24 +219,6 @@ def decide(
     if kernel.reductions and shape.rows * shape.count > 2 and _long_epilogue(kernel, work, shape, machine):
         out.append(Stage())
     return out
-
-
-def panels(work: Work, shape: TileShape, machine: Machine, context: Context) -> list[int]:
-    """Loads of scalars that many vector tiles read again: rows apart in memory, they are copied to stand together, so that
-    a step of the tile reads one cache line and no two rows compete for a set of the first-level cache."""
-    if shape.row is None or shape.vector is None or shape.rows < 4:
-        return []
-    again = work.extents[shape.vector] // (machine.lanes * shape.count)
-    if again < 6 or work.extents[shape.row] < 2 * shape.rows:
-        return []
-    return [
-        n
-        for n, a in enumerate(work.loads)
-        if a.reduction is not None and a.strides is not None and a.stride(shape.vector) == 0
-        and a.operand not in context.constants
-        and (is_large(a.stride(shape.row)) or (a.stride(shape.row) or 0) >= 64)
-        and not {v for i in a.index for v in variables(i)} - set(work.extents)
-    ]  # fmt: skip
 
 
 def vector_mappings(kernel: Kernel, target: Target) -> list[Mapping]:
