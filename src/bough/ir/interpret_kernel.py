@@ -28,10 +28,11 @@ from bough.ir.kernel import Kernel, Let, Operand, Reduce, Store
 
 POINTS_AT_ONCE = 1 << 22
 
-_REDUCERS: dict[str, np.ufunc] = {
+REDUCERS: dict[str, np.ufunc] = {
     "sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum,
     "any": np.logical_or, "all": np.logical_and,
 }  # fmt: skip
+"""The NumPy functions whose `reduce` combines the elements of a reduction."""
 
 Box = dict[str, range]
 
@@ -149,7 +150,7 @@ class _Run:
             shape[names.index(name)] = len(r)
         dtype = reduce.body.dtype
         return np.asarray(
-            _REDUCERS[reduce.op].reduce(
+            REDUCERS[reduce.op].reduce(
                 np.broadcast_to(body, shape),
                 axis=tuple(names.index(name) for name in reduce.axes),
                 dtype=compute_type(dtype, self.precision),

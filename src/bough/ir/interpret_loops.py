@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from bough.base.errors import InternalError
+from bough.ir.compile_kernel import compile_kernel
 from bough.ir.dtypes import BF16, DType
 from bough.ir.emit_python import ExpressionEmitter, Scope
 from bough.ir.evaluate import Array, bind_sizes, shape_value
-from bough.ir.interpret_kernel import run_kernel
 from bough.ir.kernel import Kernel, Operand
 from bough.ir.loops import Alloc, For, Function, If, Invoke, Let, Slice, Stmt, Store
 
@@ -179,7 +179,7 @@ class _Emitter(ExpressionEmitter):
         kernel = self.instructions.get(s.instruction)
         if kernel is None:
             raise InternalError(f"unknown instruction {s.instruction}")
-        observer, run = self.observer, instruction_runner(kernel)
+        observer, run = self.observer, compile_kernel(kernel)
 
         def observed(*operands: Array) -> None:
             observer(s.instruction)
@@ -193,18 +193,6 @@ class _Emitter(ExpressionEmitter):
         start = "".join(f"{self.expr(i, scope)}, " for i in s.start)
         extents = self.share("extents", dict(zip(s.dims, shape_value(operand.shape, {}), strict=True)))
         return f"part({scope.names[s.buffer]}, ({start}), {extents})"
-
-
-def instruction_runner(kernel: Kernel) -> Callable[..., None]:
-    """Runs an instruction in place on views of its operands: inputs in order, then outputs that are not inputs."""
-    names = list(kernel.operands)
-
-    def run(*views: Array) -> None:
-        arrays = dict(zip(names, views, strict=True))
-        for name, value in run_kernel(kernel, arrays).items():
-            arrays[name][...] = value
-
-    return run
 
 
 def fresh_buffer(shape: tuple[int, ...], dtype: DType) -> Array:
