@@ -84,6 +84,8 @@ def test_one_name_for_two_axes() -> None:
 
 def test_two_names_that_must_be_equal_are_refused() -> None:
     error = refused(lambda x, y: x + y, torch.randn(3, 4), torch.randn(3, 4), dynamic={"x": {0: "n"}, "y": {0: "m"}})
+    assert error.location is not None
+    assert error.location.file == __file__
     assert "`m` and `n` must be equal" in str(error) or "`n` and `m` must be equal" in str(error)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from bough.frontends.aten_reductions import axes_of, variance
+from bough.frontends.aten_reductions import axes_of, norm, variance
 from bough.frontends.builder import Builder, Operand, Unsupported
 from bough.frontends.converters import Absent, Converter, axis_of, converts, enter_all, one_of
 from bough.frontends.errors import in_training
@@ -57,6 +57,15 @@ def _bilinear(b: Builder, x: Value, y: Value, weight: Value, bias: Value | None 
     partial = b.reshape(b.emit("linear", x, by_left, None), (*lead, outer, right))
     product = b.reshape(b.emit("matmul", partial, b.reshape(y, (*lead, right, 1))), (*lead, outer))
     return product if bias is None else b.emit("add", product, bias)
+
+
+@converts("_cdist_forward.default")
+def _cdist(b: Builder, x: Value, y: Value, p: float, _: int | None = None) -> Value:
+    lead, (rows, width) = x.type.shape[:-2], x.type.shape[-2:]
+    apart = b.emit(
+        "sub", b.reshape(x, (*lead, rows, 1, width)), b.reshape(y, (*y.type.shape[:-2], 1, *y.type.shape[-2:]))
+    )
+    return norm(b, apart, p, -1)
 
 
 def _convolve(

@@ -120,7 +120,8 @@ def _logsumexp(b: Builder, x: Value, dim: Axes, keepdim: bool = False) -> Value:
 
 
 @converts("linalg_vector_norm.default", "norm.ScalarOpt_dim", "norm.Scalar")
-def _norm(b: Builder, x: Value, ord: float | None = 2, dim: Axes = None, keepdim: bool = False, **_: Any) -> Value:
+def norm(b: Builder, x: Value, ord: float | None = 2, dim: Axes = None, keepdim: bool = False, **_: Any) -> Value:
+    """(sum of |x|^ord)^(1/ord) over axes."""
     axes, dtype = axes_of(dim, x.type.rank), b.expected[0].dtype
     x = b.cast(x, dtype)
     ord = 2 if ord is None else ord

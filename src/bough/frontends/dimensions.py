@@ -80,8 +80,13 @@ def _error(what: str, because: str, advice: str = "", location: Location | None 
     return CompileError(what, code="BGH-DIM-001", because=because, advice=advice, location=location)
 
 
-def name_symbols(d: Dimensions, paths: Sequence[str], traced: Sequence[torch.Tensor]) -> dict[sympy.Symbol, str]:
-    """The name of each of torch's symbols. Raises CompileError where the program fixes or ties a symbolic size."""
+def name_symbols(
+    d: Dimensions, paths: Sequence[str], traced: Sequence[torch.Tensor], places: Mapping[int, Location]
+) -> dict[sympy.Symbol, str]:
+    """The name of each of torch's symbols. `places`: the lines of torch's guards, by number.
+
+    Raises CompileError where the program fixes or ties a symbolic size.
+    """
     names: dict[sympy.Symbol, str] = {}
     sizes: list[Any] = [s for t in traced for s in t.shape]
     env = next((s.node.shape_env for s in sizes if isinstance(s, torch.SymInt)), None)
@@ -97,13 +102,13 @@ def name_symbols(d: Dimensions, paths: Sequence[str], traced: Sequence[torch.Ten
     for symbol, value, name, path, axis in raw:
         if value is symbol or names.get(value) == name:
             continue
-        location = _place_of(env, symbol)
+        location = _place_of(env, symbol, places)
         if value in names:
             because = f"the model needs {name} = {names[value]} (axis {axis} of `{path}`)"
             raise _error(f"the sizes `{name}` and `{names[value]}` must be equal", because, "give them one name", location)
         raise _narrowed(name, f"axis {axis} of `{path}` can only be {_readable(value, names)}", location)
     if env is not None:
-        _check_guards(env, names, d.dims)
+        _check_guards(env, names, d.dims, places)
     return names
 
 
@@ -112,9 +117,9 @@ def _narrowed(name: str, because: str, location: Location | None, condition: str
     return _error(what, because, "give it a narrower range (Dim(name, low, high)) or leave it fixed", location)
 
 
-def _place_of(env: ShapeEnv | None, symbol: sympy.Symbol) -> Location | None:
-    for guard in env.guards if env is not None else ():
-        if symbol in guard.expr.free_symbols and (found := _user_place(guard)) is not None:
+def _place_of(env: ShapeEnv | None, symbol: sympy.Symbol, places: Mapping[int, Location]) -> Location | None:
+    for number, guard in enumerate(env.guards if env is not None else ()):
+        if symbol in guard.expr.free_symbols and (found := _user_place(guard) or places.get(number)) is not None:
             return found
     return None
 
@@ -126,16 +131,24 @@ def _user_place(guard: Any) -> Location | None:
     return Location(frame.filename, frame.lineno, frame.name)
 
 
-def _check_guards(env: ShapeEnv, names: Mapping[sympy.Symbol, str], dims: Mapping[str, Dim]) -> None:
+def _asks_for_layout(guard: Any) -> bool:
+    frame = guard.sloc.framework_loc
+    return isinstance(guard.expr, sympy.Ne) or (not isinstance(frame, str) and getattr(frame, "name", "") == "meta_copy_")
+
+
+def _check_guards(
+    env: ShapeEnv, names: Mapping[sympy.Symbol, str], dims: Mapping[str, Dim], places: Mapping[int, Location]
+) -> None:
     """Every condition on sizes that tracing took for granted must hold in the whole range.
 
     Tested on the small sizes of the range, where conditions on sizes change their answer, and on large ones. Inside
-    torch, `!=` asks whether a shortcut for size 1 or for contiguous arrays may be taken: both answers mean the same.
+    torch, `!=` asks whether a shortcut for size 1 or for contiguous arrays may be taken, and copying whether memory
+    overlaps: all answers mean the same.
     """
-    for guard in env.guards:
+    for number, guard in enumerate(env.guards):
         symbols = [s for s in guard.expr.free_symbols if s in names]
         place = _user_place(guard)
-        if not symbols or (place is None and isinstance(guard.expr, sympy.Ne)):
+        if not symbols or (place is None and _asks_for_layout(guard)):
             continue
         involved = sorted({names[s] for s in symbols})
         points = [_points(dims[n], 40 if len(involved) == 1 else 8) for n in involved]
@@ -145,7 +158,7 @@ def _check_guards(env: ShapeEnv, names: Mapping[sympy.Symbol, str], dims: Mappin
             if holds == sympy.false:
                 shown = ", ".join(f"{n} = {v}" for n, v in sizes.items())
                 condition = _readable(guard.expr, names)
-                raise _narrowed(", ".join(involved), f"it does not hold for {shown}", place, condition)
+                raise _narrowed(", ".join(involved), f"it does not hold for {shown}", place or places.get(number), condition)
 
 
 def _points(dim: Dim, few: int) -> list[int]:

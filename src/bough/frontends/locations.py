@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx import Node
 from torch.fx.traceback import annotate, preserve_node_meta
 from torch.overrides import TorchFunctionMode
 
-import bough
 from bough.base.source import Location
 
-_INTERNAL = tuple(str(Path(p).resolve()) + "/" for p in (*torch.__path__, *bough.__path__))
+_INTERNAL = tuple(f"{Path(p).resolve()}/" for p in (str(torch.__path__[0]), Path(__file__).parents[1]))
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 _KEY = "bough.location"
 
@@ -33,8 +33,14 @@ def is_internal(file: str) -> bool:
 class NoteLocations(TorchFunctionMode):
     """While active, the nodes that torch traces carry the innermost line of user code under the frame that entered it.
 
-    torch's own stack traces leave out every function that is not called `forward`.
+    torch's own stack traces leave out every function that is not called `forward`. `guards` has, by its number, the line of
+    each condition on symbolic sizes that torch took for granted.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.guards: dict[int, Location] = {}
+        self._noted = 0
 
     def __enter__(self) -> NoteLocations:
         self.entered = sys._getframe(1).f_code
@@ -49,8 +55,16 @@ class NoteLocations(TorchFunctionMode):
             frame = frame.f_back
         if is_internal(frame.f_code.co_filename):
             return func(*args, **(kwargs or {}))
-        with annotate({_KEY: Location(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)}):
-            return func(*args, **(kwargs or {}))
+        location = Location(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+        with annotate({_KEY: location}):
+            result = func(*args, **(kwargs or {}))
+        for tensor in args:
+            if isinstance(tensor, FakeTensor) and tensor.fake_mode.shape_env is not None:
+                known = len(tensor.fake_mode.shape_env.guards)
+                self.guards.update(dict.fromkeys(range(self._noted, known), location))
+                self._noted = known
+                break
+        return result
 
 
 def keep_notes() -> AbstractContextManager[None]:

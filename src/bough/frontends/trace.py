@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torch.fx.experimental import _config as shape_config
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from bough.base.errors import CompileError
+from bough.base.source import Location
 from bough.frontends import dimensions, locations
 from bough.frontends.errors import in_training
 from bough.frontends.promotion import FROM_TORCH
@@ -71,16 +72,18 @@ def trace(
     flat = _Flat(module, inputs)
     exported = _export(flat, tuple(wanted.example(i, t) for i, t in enumerate(tensors)), _hints(wanted))
     traced = [n.meta["val"] for n in exported.graph.nodes if n.op == "placeholder"][-len(paths) :] if paths else []
-    symbols = dimensions.name_symbols(wanted, paths, traced)
+    symbols = dimensions.name_symbols(wanted, paths, traced, flat.outputs.guards)
     return Trace(
         exported, inputs, flat.outputs.structure, tuple(paths), Symbols(symbols), tuple(wanted.dims.values()), wanted.sizes
     )
 
 
+@dataclass(slots=True)
 class _Noted:
     """Holds what one run of forward found out; torch.export resets lists and dictionaries that are attributes of modules."""
 
     structure: Structure = None
+    guards: Mapping[int, Location] = field(default_factory=dict)
 
 
 class _Flat(nn.Module):
@@ -102,8 +105,9 @@ class _Flat(nn.Module):
             results.append(value)
             return Slot(len(results) - 1, number=isinstance(value, torch.SymInt))
 
-        with KeepRecurrentLayers(), locations.NoteLocations():
+        with KeepRecurrentLayers(), locations.NoteLocations() as notes:
             result = self.inner(*args, **kwargs)
+        self.outputs.guards = notes.guards
         self.outputs.structure = map_leaves(result, "result", leaf)
         return tuple(results)
 
@@ -195,20 +199,19 @@ def _explain(error: Exception) -> CompileError:
     chain: list[BaseException] = [error]
     while (before := chain[-1].__cause__ or chain[-1].__context__) is not None and before not in chain:
         chain.append(before)
-    reason = str(chain[-1] if isinstance(chain[-1], GuardOnDataDependentSymNode) else error).strip().split("\n")[0]
     location = next((p for e in chain if (p := locations.of_exception(e)) is not None), None)
     if any(isinstance(e, GuardOnDataDependentSymNode) for e in chain):
         return CompileError(
-            "a branch depends on computed values",
+            "the program's course depends on computed values",
             code="BGH-CTRL-001",
-            because=reason,
+            because="a condition or a size on this line is computed from the elements of tensors",
             advice="express the choice with torch.where",
             location=location,
         )
     return CompileError(
         f"the module's forward failed while it was traced: {type(error).__name__}",
         code="BGH-TRACE-001",
-        because=reason,
+        because=str(error).strip().split("\n")[0],
         advice="run the module on the example arguments in eager mode; all sizes but the dynamic ones are fixed",
         location=location,
     )
