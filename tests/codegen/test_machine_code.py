@@ -14,7 +14,7 @@ from bough.base.errors import InternalError
 from bough.base.source import Location
 from bough.codegen import binding, compile_functions, emit_assembly, emit_ir
 from bough.ir.dtypes import F32
-from bough.ir.expr import Apply, Const, Expr, Load, Var, add, apply, floordiv, mul
+from bough.ir.expr import Apply, Const, Load, Var, add, apply, floordiv, mul
 from bough.ir.loops import Alloc, Buffer, For, Function, Invoke, Slice, Stmt, Store
 from bough.runtime.loader import LoadedObject
 from bough.runtime.team import team_text
@@ -51,15 +51,24 @@ STEPS = {
 }
 
 
-def product(step: Stmt, location: Location | None = None) -> Function:
-    """y = relu(x w) in tiles of 12 rows and 2 vectors; w is packed by columns."""
+def product(step: Stmt, location: Location | None = None, epilogue: str = "") -> Function:
+    """y = relu(x w) in tiles of 12 rows and 2 vectors; w is packed by columns. Any other `epilogue` goes through scratch."""
     m = Var("m")
-    relu: Expr = apply("max", ACC, Const(0.0, F32))
+    at = (X_ROW, add(mul(J, VECTORS * LANES), COLUMN))
+    stores: tuple[Stmt, ...] = (tile(lanes(Store("y", at, apply("max", ACC, Const(0.0, F32))))),)
+    if epilogue:
+        staged = Load("staged", (ROW, V, L))
+        by_vector = For("v", Const(0), Const(VECTORS), (lanes(Store("y", at, apply(epilogue, staged))),))
+        stores = (
+            Alloc(Buffer("staged", F32, (ROWS, VECTORS, LANES), "scratch", 64)),
+            tile(lanes(Store("staged", (ROW, V, L), ACC))),
+            For("row", Const(0), Const(ROWS), (by_vector,)),
+        )
     body = (
         Alloc(Buffer("acc", F32, (ROWS, VECTORS, LANES), "register", 64)),
         tile(lanes(Store("acc", (ROW, V, L), Const(0.0, F32)))),
         For("k", Const(0), Const(300), (tile(step),)),
-        tile(lanes(Store("y", (X_ROW, add(mul(J, VECTORS * LANES), COLUMN)), relu))),
+        *stores,
     )
     rows = For("i", Const(0), floordiv(m, ROWS), body)
     columns = For("j", Const(0), Const(4), (rows,), "parallel", location=location)
@@ -67,22 +76,37 @@ def product(step: Stmt, location: Location | None = None) -> Function:
     return Function("product", ("m",), params, (columns,), location)
 
 
-def inner_loop(assembly: str) -> list[str]:
-    """The instructions of the innermost loop that multiplies: from a label to the branch back to it."""
-    blocks = re.split(r"\n(?=\.LBB)", assembly)
-    block = max(blocks, key=lambda b: b.count("vfmadd"))
-    return [line.strip() for line in block.splitlines()[1:] if line.strip() and not line.strip().startswith((".", "#"))]
+def inner_loops(assembly: str) -> list[list[str]]:
+    """The instructions of loops of one block: from a label to the branch back to it."""
+    found = []
+    for block in re.split(r"\n(?=\.LBB)", assembly):
+        label, _, rest = block.partition(":")
+        code = [line.strip() for line in rest.splitlines() if line.strip() and not line.strip().startswith((".", "#"))]
+        end = next((n for n, line in enumerate(code) if re.fullmatch(rf"j\w+\s+{re.escape(label)}", line)), None)
+        if end is not None:
+            found.append(code[: end + 1])
+    return found
+
+
+def check_product_loop(assembly: str) -> None:
+    """One loop multiplies a tile by broadcast elements, entirely in registers."""
+    code = max(inner_loops(assembly), key=lambda lines: sum(line.startswith("vfmadd231ps") for line in lines))
+    multiply = [line for line in code if line.startswith("vfmadd231ps")]
+    others = [line for line in code if line.startswith("v") and not line.startswith("vfmadd")]
+    assert len(multiply) == ROWS * VECTORS and all("zmm" in line for line in multiply)
+    assert len(others) <= ROWS + VECTORS, others
+    assert not [line for line in code if "rsp" in line or "rbp" in line]
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_register_tile_stays_in_registers(step: str) -> None:
-    code = inner_loop(emit_assembly([product(STEPS[step])], AVX512))
-    end = next(n for n, line in enumerate(code) if line.startswith("j"))
-    multiply = [line for line in code[: end + 1] if line.startswith("vfmadd")]
-    others = [line for line in code[: end + 1] if line.startswith("v") and not line.startswith("vfmadd")]
-    assert len(multiply) == ROWS * VECTORS and all("zmm" in line for line in multiply)
-    assert len(others) <= ROWS + VECTORS, others
-    assert not [line for line in code if "rsp" in line or "rbp" in line]
+    check_product_loop(emit_assembly([product(STEPS[step])], AVX512))
+
+
+@pytest.mark.parametrize("function", ["sigmoid", "tanh", "exp"])
+def test_register_tile_beside_a_long_epilogue(function: str) -> None:
+    """The constants of the epilogue, here a loop of its own, do not take the accumulators' registers."""
+    check_product_loop(emit_assembly([product(STEPS["vector loop"], epilogue=function)], AVX512))
 
 
 def test_compile_time_of_a_register_tile() -> None:

@@ -43,10 +43,10 @@ def function_attributes(target: Target) -> tuple[str, ...]:
     )
 
 
-def parse(text: str) -> Any:
+def parse(text: str, context: Any = None) -> Any:
     """A verified module. Raises InternalError with LLVM's message where the text is wrong."""
     try:
-        module = llvm.parse_assembly(text)
+        module = llvm.parse_assembly(text, context or llvm.create_context())
         module.verify()
     except RuntimeError as error:
         raise InternalError(f"LLVM rejects the emitted code: {error}") from error
@@ -59,10 +59,11 @@ def optimize(text: str, target: Target, team: str = "") -> tuple[Any, Any]:
     Spellings and vector math are inlined, each function is simplified; LLVM vectorises and unrolls nothing by itself.
     """
     m = machine(target)
-    module = parse(text)
+    context = llvm.create_context()
+    module = parse(text, context)
     module.triple, module.data_layout = _triple(target), str(m.target_data)
     if team:
-        other = parse(team)
+        other = parse(team, context)
         other.triple, other.data_layout = module.triple, module.data_layout
         module.link_in(other)
     options = llvm.create_pipeline_tuning_options(speed_level=1)

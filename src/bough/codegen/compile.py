@@ -7,6 +7,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from bough.base.source import Location
 from bough.codegen import binding
 from bough.codegen import llvm_types as t
 from bough.codegen.expressions import evaluate
@@ -76,7 +77,7 @@ def _emit_function(module: Any, function: loops.Function, target: Target) -> Non
     buffers, scalars, team = emitted.args
     buffers.name, scalars.name, team.name = "buffers", "scalars", "team"
     host = Host(team, buffers, {b.name: n for n, b in enumerate(function.params)})
-    em = Emission.begin(target, emitted, function.location, host=host)
+    em = Emission.begin(target, emitted, function.location or _first_location(function.body), host=host)
     scope = Scope()
     for n, name in enumerate(function.scalars):
         scope.values[name] = atom(slot_value(em, scalars, n, t.INT64))
@@ -87,6 +88,21 @@ def _emit_function(module: Any, function: loops.Function, target: Target) -> Non
     emit_body(em, scope, function.body)
     em.builder.ret(t.int32(0))
     em.end()
+
+
+def _first_location(body: Sequence[loops.Stmt]) -> Location | None:
+    """Where the first loop that knows it comes from."""
+    for s in body:
+        match s:
+            case loops.For():
+                found = s.location or _first_location(s.body)
+            case loops.If(_, then, otherwise):
+                found = _first_location((*then, *otherwise))
+            case _:
+                continue
+        if found is not None:
+            return found
+    return None
 
 
 def _strides(em: Emission, scope: Scope, buffer: loops.Buffer) -> tuple[Operand, ...]:
