@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -10,11 +9,15 @@ from typing import Any
 import numpy as np
 
 from bough import ops
-from bough.ir.dtypes import I64, DType
-from bough.ir.expr import Const, Expr, Extent, Load, Var, add, as_expr, mod, sub
-from bough.ir.kernel import Axis, Kernel, Operand, Statement, Store
-from bough.ir.program import Assign, Function, Loop, Node, TensorType, Value
-from bough.ir.sequence import Repeat, Run, Sequence, Step, map_loads, map_statement
+from bough.ir.dtypes import DType
+from bough.ir.expr import Const, Expr, Extent, Load, Var, add, as_expr, mod, sub, variables
+from bough.ir.interpret_kernel import run_kernel
+from bough.ir.kernel import Axis, Kernel, Let, Operand, Statement, Store
+from bough.ir.program import Assign, Function, Loop, Node, Value
+from bough.ir.sequence import Repeat, Run, Sequence, Step, expressions, map_loads, map_statement
+
+FOLDED = 1 << 20
+"""Elements of the largest array that a kernel over constants makes at compile time."""
 
 
 def lower_function(function: Function) -> Sequence:
@@ -92,8 +95,24 @@ class _Lowering:
             for o in kernel.outputs:
                 self.temporaries.setdefault(o.name, o)
             origins = (node.location,) if node.location else ()
-            out.append(Run(self.bind_scalars(replace(kernel, location=node.location, origins=origins))))
+            kernel = self.bind_scalars(replace(kernel, location=node.location, origins=origins))
+            if not self.fold_kernel(kernel):
+                out.append(Run(kernel))
         return out
+
+    def fold_kernel(self, kernel: Kernel) -> bool:
+        """Runs a kernel that reads constants alone, such as the part of an operator that prepares its weights."""
+        if not kernel.inputs or any(i.name not in self.constants for i in kernel.inputs):
+            return False
+        outside = {v for s in kernel.body for e in expressions(s) for v in variables(e)} - {a.name for a in kernel.axes}
+        outside -= {s.name for s in kernel.body if isinstance(s, Let)}
+        counts = [prod(e if isinstance(e, int) else FOLDED + 1 for e in o.shape) for o in kernel.outputs]
+        if outside or max(counts) > FOLDED or any(o.name not in self.temporaries for o in kernel.outputs):
+            return False
+        for name, value in run_kernel(kernel, self.constants).items():
+            self.constants[name] = value
+            self.constant_types[name] = self.temporaries.pop(name).dtype
+        return True
 
     def fold(self, node: Assign) -> bool:
         """Evaluates an operator whose arguments are all constants, unless the result is much larger than they are."""
@@ -182,9 +201,3 @@ def loaded(body: tuple[Statement, ...]) -> set[str]:
     return found
 
 
-def type_of(operands: Mapping[str, Operand], name: str) -> TensorType:
-    o = operands[name]
-    return TensorType(o.dtype, o.shape)
-
-
-HOST_INDEX = I64

@@ -127,7 +127,7 @@ def compile(
             return Compiled(artefact.loads(found, threads=options.threads), recipe)
         except CompileError as error:
             log.warning("a cache entry does not load and is made anew: %s", error)
-    looking = (*watchers, *default_watchers())
+    looking = (*watchers, *default_watchers(options.target))
     imported, generated = recipe.run(looking)
     constants = generated.assembled.sequence.constants
     manifest = make_manifest(imported, generated.assembled)

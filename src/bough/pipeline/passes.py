@@ -85,6 +85,9 @@ def _generate(assembled: Assembled, options: Options) -> Generated:
     return Generated(assembled, compile_functions([assembled.function], options.target, team=team))
 
 
+IMPORT = Pass("import module", "PyTorch", "Program", lambda program, _: program)
+"""What watchers are shown first: the program as it came from the front end."""
+
 PASSES: tuple[Pass, ...] = (
     Pass("lower operators", "Program", "Kernel", _lower),
     Pass("fuse kernels", "Kernel", "Kernel", _fuse),
@@ -105,6 +108,8 @@ def run_passes(program: Program, options: Options, watchers: Iterable[Watcher] =
     """Takes a program through `PASSES`."""
     value: Any = program
     looking = tuple(watchers)
+    for w in looking:
+        w.after(IMPORT, program, 0.0)
     for step in PASSES:
         begin = time.perf_counter()
         value = step.run(value, options)

@@ -5,18 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bough import ops
 from bough.base import settings
 from bough.ir.kernel_text import print_kernel
 from bough.ir.loops_text import print_loops
-from bough.ir.sequence import Sequence, kernels
+from bough.ir.program import Program
+from bough.ir.program_text import print_program
+from bough.ir.sequence import Run, Sequence, Step, kernels
+from bough.ir.verify_kernel import verify_kernel
+from bough.ir.verify_loops import verify_loops
+from bough.ir.verify_program import verify_program
 from bough.pipeline.assemble import Assembled
+from bough.pipeline.judge import Judge
 from bough.pipeline.passes import Pass, Planned, Watcher
+from bough.targets import Target
 
 
-def default_watchers() -> tuple[Watcher, ...]:
+def default_watchers(target: Target) -> tuple[Watcher, ...]:
     """Those that the settings ask for."""
-    folder = settings.read(settings.DUMP)
-    return () if folder is None else (Dump(folder),)
+    out: list[Watcher] = []
+    if depth := settings.read(settings.CHECK):
+        out.append(Verify(depth, target))
+    if (folder := settings.read(settings.DUMP)) is not None:
+        out.append(Dump(folder))
+    return tuple(out)
 
 
 class Timing:
@@ -27,6 +39,46 @@ class Timing:
 
     def after(self, step: Pass, value: Any, seconds: float) -> None:
         self.seconds[step.name] = seconds
+
+
+class Verify:
+    """Raises InternalError where a pass broke a promise of its level.
+
+    `depth` 1 checks what comes in and what goes to the code generator, 2 the result of every pass, 3 also runs the
+    interpreter of every level on small random inputs and compares.
+    """
+
+    def __init__(self, depth: int, target: Target) -> None:
+        self.depth = depth
+        self.instructions = {i.name: i.kernel for i in target.instructions}
+        self.judge: Judge | None = None
+
+    def after(self, step: Pass, value: Any, seconds: float) -> None:
+        if isinstance(value, Program):
+            verify_program(value, ops.infer)
+            self.judge = Judge(value) if self.depth >= 3 else None
+        elif isinstance(value, Assembled):
+            verify_loops(value.function, self.instructions)
+            if self.judge:
+                self.judge.loops(value, self.instructions, step.name)
+        elif isinstance(value, (Sequence, Planned)) and self.depth >= 2:
+            sequence = value.sequence if isinstance(value, Planned) else value
+            verify_sequence(sequence)
+            if self.judge:
+                self.judge.sequence(sequence, step.name)
+
+
+def verify_sequence(sequence: Sequence) -> None:
+    """Every kernel, and that none reads what nothing wrote."""
+
+    def walk(steps: tuple[Step, ...], scalars: frozenset[str]) -> None:
+        for s in steps:
+            if isinstance(s, Run):
+                verify_kernel(s.kernel, scalars)
+            else:
+                walk(s.body, scalars | {s.variable})
+
+    walk(sequence.steps, frozenset(d.name for d in sequence.dims))
 
 
 class Dump:
@@ -47,6 +99,8 @@ class Dump:
 
 def text_of(value: Any) -> str:
     """The text of whatever a pass gives; empty for machine code."""
+    if isinstance(value, Program):
+        return print_program(value)
     if isinstance(value, Sequence):
         return "\n\n".join(print_kernel(k) for k in kernels(value.steps)) + "\n"
     if isinstance(value, Planned):

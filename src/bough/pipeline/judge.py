@@ -1,0 +1,86 @@
+"""The interpreters as judges: one program, run at every level on the same inputs, must give the same results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bough import ops
+from bough.base.errors import InternalError
+from bough.ir.evaluate import extent_value
+from bough.ir.interpret_loops import run_loops
+from bough.ir.interpret_program import run_program
+from bough.ir.interpret_sequence import run_sequence
+from bough.ir.kernel import Kernel
+from bough.ir.program import Program
+from bough.ir.sequence import Run, Sequence, Step
+from bough.pipeline.assemble import Assembled
+
+Array = np.ndarray[Any, Any]
+SMALL = 3
+"""What a symbolic size counts as here, inside its range."""
+WORK = 1 << 21
+"""Points of loops above which the Loops interpreter, which goes scalar by scalar, is not run."""
+
+
+class Judge:
+    """Holds the results of a program on random inputs."""
+
+    def __init__(self, program: Program) -> None:
+        function = program.functions[program.entry]
+        self.sizes = {d.name: max(d.low, min(SMALL, d.high or SMALL)) for d in function.dims}
+        rng = np.random.default_rng(0)
+        self.inputs: list[Array] = []
+        for p in function.params:
+            shape = [extent_value(e, self.sizes) for e in p.type.shape]
+            kind = p.type.dtype
+            if kind.is_float and kind.name != "bf16":
+                self.inputs.append(rng.standard_normal(shape).astype(kind.numpy))
+            else:
+                self.inputs.append(rng.integers(0, 2, shape).astype(kind.numpy))
+        self.expected = run_program(program, self.inputs, ops.evaluate)
+
+    def sequence(self, sequence: Sequence, step: str) -> None:
+        self.compare(run_sequence(sequence, self.inputs, self.sizes), step)
+
+    def loops(self, assembled: Assembled, instructions: Mapping[str, Kernel], step: str) -> None:
+        """Compares where the whole function has few enough points."""
+        sequence = assembled.sequence
+        arrays: dict[str, Array] = {o.name: a for o, a in zip(sequence.inputs, self.inputs, strict=True)}
+        arrays.update(sequence.constants)
+        buffers: dict[str, Array] = {}
+        for b in assembled.function.params:
+            count = extent_value(b.shape[0], self.sizes)
+            given = arrays.get(b.name)
+            buffers[b.name] = np.zeros(count, b.dtype.numpy) if given is None else given.reshape(-1).copy()
+        if points(sequence, self.sizes) > WORK:
+            return
+        run_loops(assembled.function, buffers, self.sizes, instructions, shuffle=0)
+        self.compare(tuple(buffers[r] for r in sequence.results), step)
+
+    def compare(self, results: tuple[Array, ...], step: str) -> None:
+        for n, (got, want) in enumerate(zip(results, self.expected, strict=True)):
+            got = got.reshape(want.shape)
+            near = np.allclose(got, want, 1e-3, 1e-4, equal_nan=True) if got.dtype.kind == "f" else np.array_equal(got, want)
+            if not near:
+                raise InternalError(f"after the pass '{step}', result {n} is not what the program means")
+
+
+def points(sequence: Sequence, sizes: Mapping[str, int]) -> int:
+    """Points of all kernels, each as often as it runs."""
+
+    def walk(steps: tuple[Step, ...]) -> int:
+        total = 0
+        for s in steps:
+            if isinstance(s, Run):
+                box = 1
+                for a in s.kernel.axes:
+                    box *= extent_value(a.extent, sizes)
+                total += box
+            else:
+                total += extent_value(s.count, sizes) * walk(s.body)
+        return total
+
+    return walk(sequence.steps)
