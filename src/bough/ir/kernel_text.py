@@ -21,7 +21,7 @@ REDUCTIONS: dict[str, Reduction] = {name: name for name in get_args(Reduction)}
 
 def print_kernel(kernel: Kernel, indent: str = "") -> str:
     """The text of a kernel."""
-    inputs, outputs = (", ".join(_operand(o) for o in group) for group in (kernel.inputs, kernel.outputs))
+    inputs, outputs = (", ".join(print_operand(o) for o in group) for group in (kernel.inputs, kernel.outputs))
     header = f"{indent}kernel {print_name(kernel.name)}({inputs}) -> ({outputs})"
     lines = [print_location(kernel.location, header)]
     if kernel.axes:
@@ -31,7 +31,7 @@ def print_kernel(kernel: Kernel, indent: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _operand(o: Operand) -> str:
+def print_operand(o: Operand) -> str:
     place = "" if o.place == "memory" else f" in {print_name(o.place)}"
     return f"{print_name(o.name)}: {print_type(o.dtype, o.shape)}{place}"
 

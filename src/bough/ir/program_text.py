@@ -67,7 +67,7 @@ class _Printer:
         results = ", ".join(print_name(v.name) for v in f.results)
         self.line("", f"func {print_name(f.name)}({_definitions(f.params)}) -> ({results})")
         if f.dims:
-            self.line("  ", f"dims {', '.join(map(_dim, f.dims))}")
+            self.line("  ", print_dims(f.dims))
         for v, array in f.constants.items():
             self.line("  ", f"const {_definition(v)}" + (f' hash "{content_hash(array)}"' if self.hashes else ""))
         self.nodes(f.body, "  ")
@@ -128,8 +128,9 @@ def _definitions(values: Iterable[Value]) -> str:
     return ", ".join(map(_definition, values))
 
 
-def _dim(d: Dim) -> str:
-    return f"{print_name(d.name)}: {d.low}..{'' if d.high is None else d.high}"
+def print_dims(dims: Iterable[Dim]) -> str:
+    """The line that declares symbolic sizes."""
+    return "dims " + ", ".join(f"{print_name(d.name)}: {d.low}..{'' if d.high is None else d.high}" for d in dims)
 
 
 def parse_program(text: str, constants: Mapping[str, Array] | None = None) -> Program:
@@ -143,6 +144,18 @@ def parse_program(text: str, constants: Mapping[str, Array] | None = None) -> Pr
     while reader.more():
         functions.append(reader.function())
     return Program({f.name: f for f in functions}, functions[0].name)
+
+
+def read_dims(reader: Reader) -> list[Dim]:
+    """What stands behind the word `dims`."""
+    dims: list[Dim] = []
+    while not dims or reader.accept(","):
+        name = reader.name()
+        reader.expect(":")
+        low = reader.integer()
+        reader.expect("..")
+        dims.append(Dim(name, low, reader.integer() if reader.token.kind == "number" else None))
+    return dims
 
 
 class ProgramReader(Reader):
@@ -172,9 +185,7 @@ class ProgramReader(Reader):
 
         def line() -> None:
             if self.keyword("dims"):
-                dims.append(self.dim())
-                while self.accept(","):
-                    dims.append(self.dim())
+                dims.extend(read_dims(self))
                 self.end_line()
             elif self.keyword("const"):
                 v = self.definition()
@@ -217,13 +228,6 @@ class ProgramReader(Reader):
 
     def value(self) -> Value:
         return self.value_of(self.named())
-
-    def dim(self) -> Dim:
-        name = self.name()
-        self.expect(":")
-        low = self.integer()
-        self.expect("..")
-        return Dim(name, low, self.integer() if self.token.kind == "number" else None)
 
     def constant(self, v: Value) -> Array:
         array = self.arrays.get(v.name)

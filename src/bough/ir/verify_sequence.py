@@ -1,0 +1,77 @@
+"""Checks that a sequence of kernels keeps the promises of its level."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import NoReturn
+
+from bough.base.errors import InternalError
+from bough.ir.dtypes import I64
+from bough.ir.expr import Extent
+from bough.ir.kernel import Operand
+from bough.ir.sequence import Repeat, Run, Sequence, Step
+from bough.ir.sequence_text import constant_operands
+from bough.ir.text import print_extent, print_type
+from bough.ir.verify_expr import Checker
+from bough.ir.verify_kernel import verify_kernel
+
+
+def verify_sequence(sequence: Sequence) -> None:
+    """Raises InternalError unless
+
+    - inputs, constants and temporaries have distinct names, and their sizes are over the dims;
+    - kernels keep the promises of theirs, over the dims and the variables of the loops around them;
+    - each operand of a kernel is one of them, of the same type and, where sizes are constant, as many elements;
+    - constants are not written, and results exist.
+    """
+    _Verifier(sequence).run()
+
+
+class _Verifier:
+    def __init__(self, sequence: Sequence) -> None:
+        self.sequence = sequence
+        self.operands: dict[str, Operand] = {}
+
+    def fail(self, message: str) -> NoReturn:
+        raise InternalError(f"sequence {self.sequence.name}: {message}")
+
+    def run(self) -> None:
+        s = self.sequence
+        dims = [d.name for d in s.dims]
+        for o in (*s.inputs, *constant_operands(s), *s.temporaries.values()):
+            if o.name in self.operands:
+                self.fail(f"{o.name} is defined twice")
+            Checker(f"sequence {s.name}", {}, dict.fromkeys(dims, I64)).shape(o.shape, o.name)
+            self.operands[o.name] = o
+        self.steps(s.steps, dims)
+        for name in s.results:
+            if name not in self.operands:
+                self.fail(f"the result {name} is defined nowhere")
+
+    def steps(self, steps: tuple[Step, ...], scalars: list[str]) -> None:
+        for step in steps:
+            if isinstance(step, Repeat):
+                if step.variable in scalars:
+                    self.fail(f"{step.variable} is defined twice in: repeat {step.variable} in 0..{print_extent(step.count)}")
+                self.steps(step.body, [*scalars, step.variable])
+            else:
+                self.kernel(step, scalars)
+
+    def kernel(self, step: Run, scalars: list[str]) -> None:
+        kernel = step.kernel
+        verify_kernel(kernel, scalars)
+        for o in kernel.operands.values():
+            held = self.operands.get(o.name)
+            if held is None:
+                self.fail(f"kernel {kernel.name} names {o.name}, which is defined nowhere")
+            here, there = _count(o.shape), _count(held.shape)
+            if o.dtype != held.dtype or (here is not None and there is not None and here != there):
+                types = f"{print_type(o.dtype, o.shape)}, elsewhere {print_type(held.dtype, held.shape)}"
+                self.fail(f"{o.name} is {types} in kernel {kernel.name}")
+        for o in kernel.outputs:
+            if o.name in self.sequence.constants:
+                self.fail(f"kernel {kernel.name} writes the constant {o.name}")
+
+
+def _count(shape: tuple[Extent, ...]) -> int | None:
+    return prod(e for e in shape if isinstance(e, int)) if all(isinstance(e, int) for e in shape) else None
