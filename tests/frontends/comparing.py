@@ -14,6 +14,7 @@ from bough.ir.bfloat import from_bf16
 from bough.ir.dtypes import BF16
 from bough.ir.interpret_program import run_program
 from bough.ir.program import Assign
+from bough.ir.verify_program import verify_program
 
 
 def call(imported: Imported, *args: Any, **kwargs: Any) -> Any:
@@ -72,6 +73,7 @@ def check(
     if isinstance(module, torch.nn.Module):
         module.eval()
     imported = export(module, args, dynamic=dynamic, kwargs=kwargs)
+    verify_program(imported.program, ops.infer)
     with torch.no_grad():
         for given in [args, *(also or [])]:
             compare(call(imported, *given, **(kwargs or {})), module(*given, **(kwargs or {})), tolerance)

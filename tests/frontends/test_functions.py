@@ -109,6 +109,7 @@ def test_updates_in_place() -> None:
         rows.mul_(2)
         y[0] = 7.0
         y[:, 1] += 1
+        y[y > 20] = 0
         return torch.stack([y.sum(0), rows.sum(0)])
 
     def kept_type(i: torch.Tensor) -> torch.Tensor:
@@ -153,7 +154,9 @@ VIEWS: dict[str, Callable[[torch.Tensor], Any]] = {
     "unfold": lambda x: F.unfold(x, 2), "tensor_unfold": lambda x: x.unfold(3, 2, 1), "rot90": lambda x: torch.rot90(x, 1, (2, 3)), "diff": lambda x: x.diff(dim=-1),
     "einsum": lambda x: torch.einsum("bchw,bdhw->bcd", x, x + 1), "einsum_trace": lambda x: torch.einsum("ij,ij->", x[0, 0], x[1, 1]),
     "outer": lambda x: torch.outer(x[0, 0, 0], x[0, 0, :, 0]), "channel_shuffle": lambda x: F.channel_shuffle(x.transpose(1, 2), 2),
-    "interpolate": lambda x: F.interpolate(x, scale_factor=2), "interpolate_size": lambda x: F.interpolate(x, size=(7, 9)), "interpolate_down": lambda x: F.interpolate(x, scale_factor=0.6), "bilinear": lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False),
+    "interpolate": lambda x: F.interpolate(x, scale_factor=2), "interpolate_size": lambda x: F.interpolate(x, size=(7, 9)), "bilinear_corners": lambda x: F.interpolate(x, size=(7, 3), mode="bilinear", align_corners=True), "bilinear_factor": lambda x: F.interpolate(x, scale_factor=1.3, mode="bilinear"),
+    "linear": lambda x: F.interpolate(x[0], scale_factor=0.7, mode="linear"), "nearest_factor": lambda x: F.interpolate(x, scale_factor=1.3), "trilinear": lambda x: F.interpolate(x[None], scale_factor=2, mode="trilinear"),
+    "interpolate_down": lambda x: F.interpolate(x, scale_factor=0.6), "bilinear": lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False),
 }  # fmt: skip
 
 
@@ -187,6 +190,11 @@ INDEXING: dict[str, Callable[[torch.Tensor, torch.Tensor], Any]] = {
     "embedding": lambda x, i: F.embedding(i, x[0]), "embedding_padding": lambda x, i: F.embedding(i, x[0], padding_idx=0),
     "index_select": lambda x, i: x.index_select(1, i[0]), "gather": lambda x, i: x[:, :, 0].gather(1, i), "take_along": lambda x, i: torch.take_along_dim(x[:, :, 0], i, 1),
     "index": lambda x, i: x[:, i[0]], "index_two": lambda x, i: x[i % 2, i], "index_split": lambda x, i: x[i[0] % 2, :, i[0]], "index_negative": lambda x, i: x[:, -i - 1],
+    "scatter": lambda x, i: x[:, :, 0].scatter(1, i[:, :2], x[:, :, 1]), "scatter_value": lambda x, i: x[:, :, 0].scatter(1, i[:, :1], 2.0), "scatter_add": lambda x, i: x[:, :, 0].scatter_add(1, i, x[:, :, 1]),
+    "scatter_reduce": lambda x, i: x[:, :, 0].scatter_reduce(1, i, x[:, :, 1], "amax"), "index_add": lambda x, i: x.index_add(1, i[0], x), "index_copy": lambda x, i: x.index_copy(1, i[0], x * 2),
+    "index_fill": lambda x, i: x.index_fill(1, i[1], 3.0), "index_put": lambda x, i: x.index_put((i % 2, i), torch.ones(4)), "accumulate": lambda x, i: x.index_put((i % 2,), x[:1, :1], accumulate=True),
+    "assign_mask": lambda x, i: torch.where(x > 0, x, x).clone().masked_fill_(x > 1, 0.5), "sort": lambda x, i: x.sort(1), "sort_down": lambda x, i: x.sort(-1, descending=True), "argsort": lambda x, i: x.argsort(1),
+    "topk": lambda x, i: x.topk(2, -1), "topk_smallest": lambda x, i: x.topk(2, 1, largest=False), "message": lambda x, i: torch.zeros_like(x[0]).index_add(0, i[0], x[0][i[1]]),
     "index_range": lambda x, i: x[torch.arange(2), i[:, 0]], "index_last": lambda x, i: x[..., i], "where_mask": lambda x, i: x * (i > 0)[:, :, None],
 }  # fmt: skip
 

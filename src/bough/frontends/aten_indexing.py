@@ -1,11 +1,11 @@
-"""ATen operators that read at computed positions."""
+"""ATen operators that read and write at computed positions, and that sort."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from bough.frontends.builder import Builder, Unsupported
+from bough.frontends.builder import Builder, Operand, Unsupported
 from bough.frontends.converters import axis_of, converts
 from bough.ir.dtypes import BOOL, I64
 from bough.ir.program import Value
@@ -43,3 +43,73 @@ def _index(b: Builder, x: Value, indices: Sequence[Value | None]) -> Value:
         return b.emit("take", x, indices[used[0]], axis=used[0])
     wide = [None if i is None else b.cast(i, I64) for i in indices]
     return b.emit("index", x, *wide)
+
+
+@converts("scatter.src", "scatter.value")
+def _scatter(b: Builder, x: Value, dim: int, indices: Value, updates: Operand) -> Value:
+    values = _like_indices(b, b.operand(updates, x.type.dtype), indices)
+    return b.emit("scatter", x, indices, values, axis=axis_of(dim, x.type.rank), mode="set")
+
+
+@converts("scatter_add.default")
+def _scatter_add(b: Builder, x: Value, dim: int, indices: Value, updates: Value) -> Value:
+    return _scatter_reduce(b, x, dim, indices, updates, "sum")
+
+
+@converts("scatter_reduce.two")
+def _scatter_reduce(
+    b: Builder, x: Value, dim: int, indices: Value, updates: Value, reduce: str, *, include_self: bool = True
+) -> Value:
+    mode = {"sum": "add", "prod": "prod", "amax": "max", "amin": "min"}.get(reduce)
+    if mode is None or not include_self:
+        raise Unsupported(f"scatter_reduce of {reduce}, include_self={include_self}")
+    updates = _like_indices(b, updates, indices)
+    return b.emit("scatter", x, indices, updates, axis=axis_of(dim, x.type.rank), mode=mode)
+
+
+def _like_indices(b: Builder, updates: Value, indices: Value) -> Value:
+    """Updates beyond the indices' shape are not used."""
+    if not updates.type.rank:
+        return b.emit("expand", updates, shape=indices.type.shape)
+    for axis, size in enumerate(indices.type.shape):
+        updates = b.slice(updates, axis, 0, size)
+    return updates
+
+
+@converts("index_put.default", "_unsafe_index_put.default")
+def _index_put(
+    b: Builder, x: Value, indices: Sequence[Value | None], values: Value, accumulate: bool = False, *_: Any
+) -> Value:
+    values = b.cast(values, x.type.dtype)
+    if any(i is not None and i.type.dtype == BOOL for i in indices):
+        return _put_under_mask(b, x, indices, values, accumulate)
+    wide = [None if i is None else b.cast(i, I64) for i in indices]
+    return b.emit("index_put", x, values, *wide, mode="add" if accumulate else "set")
+
+
+def _put_under_mask(b: Builder, x: Value, indices: Sequence[Value | None], values: Value, accumulate: bool) -> Value:
+    """One number wherever a mask over the leading axes holds."""
+    mask = indices[0]
+    if len(indices) != 1 or mask is None or values.type.rank or accumulate:
+        raise Unsupported("writing several values under a mask")
+    mask = b.reshape(mask, (*mask.type.shape, *(1,) * (x.type.rank - mask.type.rank)))
+    return b.emit("select", mask, values, x)
+
+
+@converts("sort.default")
+def _sort(b: Builder, x: Value, dim: int = -1, descending: bool = False) -> tuple[Value, ...]:
+    return b.assign("sort", (x,), {"axis": axis_of(dim, x.type.rank), "descending": descending})
+
+
+@converts("sort.stable")
+def _sort_stable(
+    b: Builder, x: Value, *, stable: bool | None = None, dim: int = -1, descending: bool = False
+) -> tuple[Value, ...]:
+    return _sort(b, x, dim, descending)
+
+
+@converts("topk.default")
+def _topk(b: Builder, x: Value, k: int, dim: int = -1, largest: bool = True, _: bool = True) -> tuple[Value, ...]:
+    if not isinstance(k, int):
+        raise Unsupported("a symbolic number of largest elements")
+    return b.assign("topk", (x,), {"k": k, "axis": axis_of(dim, x.type.rank), "largest": largest})

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from bough.frontends.builder import Builder, Operand, Unsupported
 from bough.frontends.converters import axis_of, converts
 from bough.ir import expr
@@ -315,32 +313,6 @@ def _unfold(b: Builder, x: Value, dim: int, size: int, step: int) -> Value:
     rank = x.type.rank
     windows = b.emit("take", x, positions, axis=axis)
     return b.permute(windows, [d for d in range(rank + 1) if d != axis + 1] + [axis + 1])
-
-
-@converts(*(f"upsample_nearest{n}d.{s}" for n in (1, 2, 3) for s in ("vec", "default")))
-def _upsample_nearest(b: Builder, x: Value, _: Any = None, *scales: Any) -> Value:
-    """Whole factors repeat elements in place; others take the element at floor(position / factor), as PyTorch rounds it."""
-    factors = scales[0] if scales and isinstance(scales[0], (list, tuple)) else scales
-    rank, axes = x.type.rank, x.type.rank - 2
-    for axis, factor in enumerate([*factors, *(None,) * axes][:axes], start=2):
-        before, after = x.type.shape[axis], b.expected[0].shape[axis]
-        if isinstance(before, int) and isinstance(after, int):
-            factor = factor or after / before
-        if not isinstance(factor, float):
-            raise Unsupported("resizing to a symbolic size without a factor")
-        if factor == int(factor) and (not isinstance(after, int) or after == as_extent(expr.mul(as_expr(before), int(factor)))):
-            shape = x.type.shape
-            apart = b.reshape(x, (*shape[: axis + 1], 1, *shape[axis + 1 :]))
-            wide = b.emit("expand", apart, shape=(*shape[: axis + 1], int(factor), *shape[axis + 1 :]))
-            x = b.reshape(wide, (*shape[:axis], after, *shape[axis + 1 :]))
-        elif isinstance(before, int) and isinstance(after, int):
-            scaled = np.floor(np.arange(after, dtype=np.float32) * np.float32(1 / factor)).astype(np.int64)
-            positions = b.constant(np.minimum(scaled, before - 1), I64, "positions")
-            x = b.emit("take", x, positions, axis=axis)
-        else:
-            raise Unsupported("resizing a symbolic size by a factor that is not whole")
-    assert x.type.rank == rank
-    return x
 
 
 @converts("eye.default", "eye.m")

@@ -13,7 +13,15 @@ from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from torch.fx import GraphModule, Node
 
 from bough.base.errors import InternalError
-from bough.frontends import aten_indexing, aten_nn, aten_pointwise, aten_reductions, aten_views, locations
+from bough.frontends import (
+    aten_indexing,
+    aten_nn,
+    aten_pointwise,
+    aten_reductions,
+    aten_resampling,
+    aten_views,
+    locations,
+)
 from bough.frontends.builder import Builder, Unsupported
 from bough.frontends.converters import CONVERTERS, Absent, overload_name
 from bough.frontends.errors import Missing, mutation
@@ -26,7 +34,7 @@ from bough.ir.dtypes import F64, I64
 from bough.ir.expr import Extent
 from bough.ir.program import Function, Program, TensorType, Value
 
-FAMILIES = (aten_pointwise, aten_views, aten_reductions, aten_indexing, aten_nn)
+FAMILIES = (aten_pointwise, aten_views, aten_reductions, aten_indexing, aten_resampling, aten_nn)
 """The modules that fill the table of converters."""
 
 Missings = list[Missing]
