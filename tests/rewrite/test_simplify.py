@@ -226,6 +226,12 @@ def test_inexact_algebra_is_left_alone(e: Expr) -> None:
     assert simplify(e) is e
 
 
+def test_literals_are_equal_by_their_bits() -> None:
+    assert Const(0.0, F32) != Const(-0.0, F32) and Const(math.nan, F32) == Const(-math.nan, F32)
+    assert hash(Const(math.nan, F32)) == hash(Const(float("nan"), F32))
+    assert Const(1, F32) == Const(1.0, F32) != Const(1.0, F64) and Const(0) == Const(0)
+
+
 @pytest.mark.parametrize("dtype", [F32, I32, I64, BOOL])
 def test_constants_keep_their_type(dtype: DType) -> None:
     folded = simplify(Apply("max", (Const(1, dtype), Const(0, dtype)), dtype))

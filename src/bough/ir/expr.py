@@ -5,6 +5,7 @@ Five nodes. All are immutable and compared by structure; index arithmetic is ord
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Union
 
@@ -13,10 +14,22 @@ from bough.ir.dtypes import BOOL, F32, I64, DType
 
 @dataclass(frozen=True, slots=True)
 class Const:
-    """A literal. Floats are Python floats (inf and nan included), exactly representable in `dtype` or rounded to it."""
+    """A literal. Floats are Python floats (inf and nan included), exactly representable in `dtype` or rounded to it.
+
+    Equal where the bits are: 0.0 is not -0.0, nan is nan.
+    """
 
     value: float | int | bool
     dtype: DType = I64
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Const) or self.dtype != other.dtype:
+            return False
+        a, b = self.value, other.value
+        return (a != 0 or math.copysign(1, a) == math.copysign(1, b)) if a == b else (a != a and b != b)
+
+    def __hash__(self) -> int:
+        return hash((self.value if self.value == self.value else None, self.dtype))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ The rules of `EXACT` hold bit by bit, NaN and signed zeros included (which NaN i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 
 from bough.ir.dtypes import BOOL, DType
@@ -82,7 +81,7 @@ def undo(e: Expr) -> Expr | None:
 def once(e: Expr) -> Expr | None:
     """f(x, x) -> x."""
     match e:
-        case Apply(_, (a, b), _) if a == b and not _has_zero(a):
+        case Apply(_, (a, b), _) if a == b:
             return a
     return None
 
@@ -92,7 +91,7 @@ def choose(e: Expr) -> Expr | None:
     match e:
         case Apply(_, (Const(value, _), a, b), _):
             return a if value else b
-        case Apply(_, (_, a, b), _) if a == b and not _has_zero(a):
+        case Apply(_, (_, a, b), _) if a == b:
             return a
     return None
 
@@ -125,15 +124,10 @@ def _is(e: Expr, value: float | int | bool | None) -> bool:
     if value is None or not isinstance(e, Const):
         return False
     if e.dtype.is_float:
-        return e.value == value and math.copysign(1.0, e.value) == math.copysign(1.0, value)
+        return e == Const(value, e.dtype)
     if value is True and e.dtype != BOOL:
         return e.value == ((1 << e.dtype.bits) - 1 if e.dtype.kind == "uint" else -1)
     return e.value == value
-
-
-def _has_zero(e: Expr) -> bool:
-    """Whether a float zero is in `e`: 0.0 and -0.0 compare equal as literals."""
-    return (isinstance(e, Const) and e.dtype.is_float and e.value == 0) or any(_has_zero(k) for k in children(e))
 
 
 def _holds(outer: DType, inner: DType) -> bool:
