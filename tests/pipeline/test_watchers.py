@@ -36,7 +36,7 @@ def test_dump_writes_a_text_after_every_pass(tmp_path, monkeypatch):
     files = sorted(f.name for f in (tmp_path / "dump").iterdir())
     assert files[0] == "1-import-module.txt" and files[-1].endswith("assemble-loops.txt")
     assert "linear" in (tmp_path / "dump" / files[0]).read_text()
-    assert "parallel chunk" in (tmp_path / "dump" / files[-1]).read_text()
+    assert "chunk in 0.." in (tmp_path / "dump" / files[-1]).read_text()
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])

@@ -44,12 +44,12 @@ def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -
     scheduled: dict[str, Scheduled] = {}
     constants, types = dict(sequence.constants), dict(sequence.constant_types)
     temporaries = dict(sequence.temporaries)
-    chosen: dict[Kernel, Schedule] = {}
+    chosen: dict[tuple[Kernel, str | None], Schedule] = {}
 
-    def choose(kernel: Kernel) -> Schedule:
-        if kernel not in chosen:
-            chosen[kernel] = strategy.choose(kernel, context)
-        return chosen[kernel]
+    def choose(kernel: Kernel, loop: str | None) -> Schedule:
+        if (kernel, loop) not in chosen:
+            chosen[kernel, loop] = strategy.choose(kernel, replace(context, loop=loop))
+        return chosen[kernel, loop]
 
     def unique(name: str) -> str:
         base, n = name, 1
@@ -58,8 +58,8 @@ def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -
             name = f"{base}#{n}"
         return name
 
-    def place(kernel: Kernel) -> list[Step]:
-        schedule = choose(kernel)
+    def place(kernel: Kernel, loop: str | None) -> list[Step]:
+        schedule = choose(kernel, loop)
         name = unique(kernel.name)
         packed, after = pack_operands(kernel, schedule, name)
         after = replace(after, name=name)
@@ -71,16 +71,19 @@ def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -
                 types[p.operand.name] = p.operand.dtype
             else:
                 temporaries[p.operand.name] = p.operand
-                before.extend(place(normalize(p.copy)))
+                before.extend(place(normalize(p.copy), loop))
         return [*before, Run(after)]
 
-    def walk(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    def walk(steps: tuple[Step, ...], loop: str | None) -> tuple[Step, ...]:
         out: list[Step] = []
         for s in steps:
-            out.extend(place(s.kernel) if isinstance(s, Run) else [Repeat(s.variable, s.count, walk(s.body), s.location)])
+            if isinstance(s, Run):
+                out.extend(place(s.kernel, loop))
+            else:
+                out.append(Repeat(s.variable, s.count, walk(s.body, s.variable), s.location))
         return tuple(out)
 
-    steps = walk(sequence.steps)
+    steps = walk(sequence.steps, None)
     used = {o.name for k in kernels(steps) for o in (*k.inputs, *k.outputs)}
     constants = {n: a for n, a in constants.items() if n in used}
     result = Sequence(

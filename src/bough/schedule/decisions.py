@@ -77,6 +77,16 @@ class Pack:
 
 
 @dataclass(frozen=True, slots=True)
+class Serpentine:
+    """In odd iterations of the host loop over `loop`, the chunks of each segment (what one thread starts with) run backwards:
+    what was read last is read first, while it is still in the cache. For operands larger than the caches, read anew in every
+    iteration, such as the weights of a recurrent layer."""
+
+    loop: str
+    segment: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """Accumulators pass through scratch memory to an epilogue loop that is not unrolled: less code where it is long."""
 
@@ -86,9 +96,9 @@ class Serial:
     """The kernel runs on the calling thread: too little work to wake others."""
 
 
-Decision = Union[Vectorize, Tile, Block, Order, Unroll, Use, Pack, Stage, Serial]
+Decision = Union[Vectorize, Tile, Block, Order, Unroll, Use, Pack, Serpentine, Stage, Serial]
 _KINDS: dict[str, type] = {
-    k.__name__.lower(): k for k in (Vectorize, Tile, Block, Order, Unroll, Use, Pack, Stage, Serial)
+    k.__name__.lower(): k for k in (Vectorize, Tile, Block, Order, Unroll, Use, Pack, Serpentine, Stage, Serial)
 }  # fmt: skip
 
 
@@ -105,6 +115,10 @@ class Schedule:
     @property
     def packs(self) -> tuple[Pack, ...]:
         return tuple(d for d in self.decisions if isinstance(d, Pack))
+
+    @property
+    def serpentine(self) -> Serpentine | None:
+        return next((d for d in self.decisions if isinstance(d, Serpentine)), None)
 
     @property
     def staged(self) -> bool:

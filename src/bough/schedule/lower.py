@@ -8,7 +8,7 @@ the case in which the vectors lie along a reduced axis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from bough.ir import loops
@@ -32,6 +32,7 @@ from bough.ir.expr import (
     mod,
     mul,
     rebuild,
+    select,
     sub,
     substitute,
     variables,
@@ -99,8 +100,8 @@ class _Lowering:
         inner = body()
         chunks: Expr = Const(1)
         lets: list[loops.Stmt] = []
-        index: Expr = Var("chunk")
         blocks = {a: self.blocks(a) for a in order}
+        index = self.chunk(blocks.values())
         for axis in reversed(order):
             n = blocks[axis]
             if n == Const(1):
@@ -112,6 +113,19 @@ class _Lowering:
             chunks = mul(chunks, n)
         kind: loops.LoopKind = "serial" if self.schedule.serial else "parallel"
         return (loops.For("chunk", Const(0), chunks, (*lets, *inner), kind, location=self.kernel.location),)
+
+    def chunk(self, blocks: Iterable[Expr]) -> Expr:
+        """The number of the chunk that an iteration of the parallel loop runs."""
+        here, serpentine = Var("chunk"), self.schedule.serpentine
+        if serpentine is None:
+            return here
+        count: Expr = Const(1)
+        for n in blocks:
+            count = mul(count, n)
+        base = mul(floordiv(here, serpentine.segment), serpentine.segment)
+        last = sub(minimum(add(base, serpentine.segment), count), 1)
+        odd = apply("eq", mod(Var(serpentine.loop), 2), Const(1))
+        return select(odd, sub(add(base, last), here), here)
 
     def blocks(self, axis: str) -> Expr:
         return ceildiv(as_expr(self.extents[axis]), self.tile(axis) * self.schedule.block(axis))

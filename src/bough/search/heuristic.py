@@ -17,6 +17,7 @@ from bough.schedule.decisions import (
     Pack,
     Schedule,
     Serial,
+    Serpentine,
     Stage,
     Tile,
     Unroll,
@@ -55,6 +56,8 @@ class Context:
     threads: int
     constants: frozenset[str]
     sizes: Dictionary[str, int]
+    loop: str | None = None
+    """The host loop around the kernel."""
 
 
 class Strategy(Protocol):
@@ -211,6 +214,8 @@ def decide(
         out += [Block(a, _tiles(work, a, shape, machine)) for a in order if _tiles(work, a, shape, machine) > 1]
     else:
         out += blocks(kernel, work, shape, order, cost, machine, context.threads)
+        if context.loop and (segment := serpentine_segment(kernel, work, out, order, shape, machine, context)):
+            out.append(Serpentine(context.loop, segment))
     for _, reduce in kernel.reductions:
         last = reduce.axes[-1]
         steps = 2 if shape.rows * shape.count >= 8 else 4
@@ -279,6 +284,21 @@ def blocks(
             out.append(Block(a, n))
         wanted /= n
     return out
+
+
+def serpentine_segment(
+    kernel: Kernel, work: Work, decided: list[Decision], order: list[str], shape: TileShape, machine: Machine, context: Context
+) -> int:
+    """Chunks with which each thread starts, where the constants that a run reads exceed the private caches; else 0."""
+    read = sum(
+        4 * work.points(tuple(a.strides or ())) for a in work.loads if a.operand in context.constants and a.reduction is not None
+    )
+    if read <= machine.near_bytes * context.threads or context.threads < 2:
+        return 0
+    schedule, chunks = Schedule(tuple(decided)), 1
+    for a in order:
+        chunks *= ceil(_tiles(work, a, shape, machine) / schedule.block(a))
+    return ceil(chunks / context.threads)
 
 
 def _long_epilogue(kernel: Kernel, work: Work, shape: TileShape, machine: Machine) -> bool:
