@@ -137,7 +137,7 @@ def _pow(b: Builder, x: Operand, y: Operand) -> Value:
         return b.operand(x, dtype)
     if y == 2:
         return b.emit("square", b.operand(x, dtype))
-    if dtype.is_float and y in (0.5, -0.5, -1):
+    if dtype.is_float and isinstance(y, (int, float)) and y in (0.5, -0.5, -1):
         return b.emit({0.5: "sqrt", -0.5: "rsqrt", -1: "reciprocal"}[float(y)], b.operand(x, dtype))
     return apply(b, "pow", dtype, x, y)
 

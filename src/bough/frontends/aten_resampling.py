@@ -52,11 +52,9 @@ def _nearest(b: Builder, x: Value, _: Any = None, *scales: Any) -> Value:
     return x
 
 
-def _nearest_positions(before: int, after: int, factor: float | None) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _nearest_positions(before: int, after: int, factor: float | None) -> Any:
     scale = np.float32(1 / factor if factor else before / after)
-    places = np.floor(np.arange(after, dtype=np.float32) * scale).astype(np.int64)
-    places[places > before - 1] = before - 1
-    return places
+    return np.minimum(np.floor(np.arange(after, dtype=np.float32) * scale).astype(np.int64), before - 1)
 
 
 def _is_nearest_exact(before: Extent, after: Extent, factor: float | None) -> bool:

@@ -27,7 +27,7 @@ _KEY = "bough.location"
 @cache
 def is_internal(file: str) -> bool:
     """Whether a file belongs to torch or to Bough (or to no file at all)."""
-    return file.startswith(("<frozen", "<eval_with_key>", *_INTERNAL))
+    return file.startswith(("<frozen", "<eval_with_key>", "torch/", *_INTERNAL))
 
 
 class NoteLocations(TorchFunctionMode):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,8 +107,13 @@ class _Flat(nn.Module):
             results.append(value)
             return Slot(len(results) - 1, number=isinstance(value, torch.SymInt))
 
-        with KeepRecurrentLayers(), locations.NoteLocations() as notes:
-            result = self.inner(*args, **kwargs)
+        try:
+            with KeepRecurrentLayers(), locations.NoteLocations() as notes:
+                result = self.inner(*args, **kwargs)
+        except CompileError:
+            raise
+        except Exception as error:  # here already, for torch.export prints whole graphs about some of them
+            raise _explain(error) from error
         self.outputs.guards = notes.guards
         self.outputs.structure = map_leaves(result, "result", leaf)
         return tuple(results)
@@ -175,13 +182,28 @@ def _hints(wanted: dimensions.Dimensions) -> tuple[Any, ...]:
     return tuple({axis: hint(name) for axis, name in axes.items()} for axes in wanted.axes)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torch's warnings and logs about the trace: what matters in them is in the errors."""
+    loggers = [logging.getLogger(n) for n in ("torch._subclasses.fake_tensor", "torch.fx.experimental.symbolic_shapes")]
+    before = [logger.disabled for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for logger in loggers:
+                logger.disabled = True
+            yield
+        finally:
+            for logger, disabled in zip(loggers, before, strict=True):
+                logger.disabled = disabled
+
+
 def _export(flat: _Flat, examples: Sequence[torch.Tensor], hints: tuple[Any, ...]) -> ExportedProgram:
     with (
-        warnings.catch_warnings(),
+        _quiet(),
         locations.keep_notes(),
         shape_config.patch(backed_size_oblivious=True),  # type: ignore[attr-defined]  # size 1 is not excluded in silence: asking for it leaves a guard
     ):
-        warnings.simplefilter("ignore")
         try:
             return torch.export.export(flat, tuple(examples), dynamic_shapes=(hints,), strict=False)
         except CompileError as error:
