@@ -6,9 +6,11 @@ Source of the layout: System V Application Binary Interface, chapters 4 and 5, a
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from bough.runtime.errors import LoadError, damaged
+from bough.runtime.errors import damaged
 
 X86_64, AARCH64 = 62, 183
 _RELOCATABLE = 1
@@ -76,8 +78,8 @@ def read(file: bytes | memoryview) -> Object:
     machine, table, entry_size, count, names_at = header[2], header[6], header[11], header[12], header[13]
     if entry_size != _SECTION.size:
         raise damaged("the object file", f"section headers have {entry_size} bytes")
-    headers = [_SECTION.unpack(raw) for raw in _records(_part(data, table, count * entry_size), _SECTION)]
-    names = _contents(data, headers, names_at)
+    headers = list(_records(_part(data, table, count * entry_size), _SECTION))
+    names = bytes(_contents(data, headers, names_at))
     sections: dict[int, Section] = {}
     for index, (name, kind, flags, _, offset, size, _, _, alignment, _) in enumerate(headers):
         if not flags & _ALLOC:
@@ -107,10 +109,9 @@ def _symbols(data: memoryview, headers: list[tuple[int, ...]], sections: dict[in
     tables = [i for i, header in enumerate(headers) if header[1] == _SYMTAB]
     if len(tables) != 1:
         raise damaged("the object file", f"it has {len(tables)} symbol tables")
-    names = _contents(data, headers, headers[tables[0]][6])
+    names = bytes(_contents(data, headers, headers[tables[0]][6]))
     symbols: list[Symbol] = []
-    for raw in _records(_contents(data, headers, tables[0]), _SYMBOL):
-        name, info, _, index, value, _ = _SYMBOL.unpack(raw)
+    for name, info, _, index, value, _ in _records(_contents(data, headers, tables[0]), _SYMBOL):
         label, binding = _text(names, name), info >> 4
         section: int | None = index
         if index == _UNDEFINED:
@@ -129,8 +130,7 @@ def _symbols(data: memoryview, headers: list[tuple[int, ...]], sections: dict[in
 
 def _relocations(table: memoryview, section: Section, symbols: int) -> list[Relocation]:
     found: list[Relocation] = []
-    for raw in _records(table, _RELOCATION):
-        offset, info, addend = _RELOCATION.unpack(raw)
+    for offset, info, addend in _records(table, _RELOCATION):
         symbol, kind = info >> 32, info & 0xFFFFFFFF
         if symbol >= symbols or offset >= section.size or not section.data:
             raise damaged("the object file", f"a relocation of {section.name} points outside of its table or section")
@@ -150,22 +150,17 @@ def _part(data: memoryview, offset: int, size: int) -> memoryview:
     return data[offset : offset + size]
 
 
-def _records(table: memoryview, record: struct.Struct) -> list[memoryview]:
+def _records(table: memoryview, record: struct.Struct) -> Iterator[tuple[Any, ...]]:
     if len(table) % record.size:
         raise damaged("the object file", f"a table of {len(table)} bytes has records of {record.size}")
-    return [table[i : i + record.size] for i in range(0, len(table), record.size)]
+    return record.iter_unpack(table)
 
 
-def _text(names: memoryview, offset: int) -> str:
-    end = offset
-    while end < len(names) and names[end]:
-        end += 1
-    if end >= len(names):
+def _text(names: bytes, offset: int) -> str:
+    end = names.find(b"\0", offset)
+    if offset > len(names) or end < 0:
         raise damaged("the object file", "a name lies outside of its table")
     try:
-        return bytes(names[offset:end]).decode("ascii")
+        return names[offset:end].decode("ascii")
     except UnicodeDecodeError:
         raise damaged("the object file", "a name is not ASCII text") from None
-
-
-__all__ = ["AARCH64", "X86_64", "LoadError", "Object", "Relocation", "Section", "Symbol", "read"]
