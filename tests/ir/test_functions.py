@@ -54,7 +54,7 @@ def test_every_function_takes_every_value_of_its_types(name: str) -> None:
 
 
 @given(floats32, floats32, floats32)
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_fused_multiply_add_rounds_once(a: float, b: float, c: float) -> None:
     fused = call("fma", *(np.float32(x) for x in (a, b, c)))
     if not all(map(math.isfinite, (a, b, c))):
@@ -113,6 +113,7 @@ def test_values(name: str, args: tuple[Any, ...], expected: list[float]) -> None
     np.testing.assert_allclose(call(name, *args), expected, rtol=1e-13)
 
 
+@settings(deadline=None)
 @given(st.floats(-30, 30, width=32))
 def test_irrational_functions_are_rounded_once(x: float) -> None:
     value = np.float32(x)

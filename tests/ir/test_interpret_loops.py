@@ -154,6 +154,7 @@ def test_conditions_on_host_values() -> None:
         (Store("y", (add(i, 2),), Const(1.0, F32)), "out of bounds"),
         (loop("l", 4, Store("y", (add(lane, i),), Const(1.0, F32)), kind="vector", lanes=4), "outside a dimension"),
         (loop("l", 3, Store("y", (lane,), Const(1.0, F32)), kind="vector", lanes=2), "a vector loop of 2 lanes runs 3"),
+        (loop("l", 3, If(Const(True, BOOL), ()), kind="vector", lanes=2), "a vector loop of 2 lanes runs 3"),
         (loop("l", 3, Store("y", (lane,), load("y", Apply("mul", (lane, lane), I64))), kind="vector", lanes=4), "outside"),
         (Invoke("no.such", ()), "unknown instruction no.such"),
     ],

@@ -25,7 +25,8 @@ from bough.ir.kernel import Kernel, Let, Reduce, Store
 def compile_kernel(kernel: Kernel) -> Callable[..., None]:
     """A function that runs `kernel` in place on arrays: its inputs in order, then the outputs that are no inputs.
 
-    Raises InternalError where an extent is not constant, or an index outside.
+    Callers silence NumPy's floating-point warnings. Raises InternalError where an extent is not constant, or an index
+    outside.
     """
     emitter = _KernelEmitter(kernel)
     exec(compile(emitter.source(), f"<kernel {kernel.name}>", "exec"), emitter.namespace)

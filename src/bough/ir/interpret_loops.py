@@ -87,7 +87,7 @@ class _Emitter(ExpressionEmitter):
         self.instructions, self.observer = instructions, observer
         self.namespace |= {
             "order": order, "arange": np.arange, "fresh": fresh_buffer, "part": part, "write_row": write_row,
-            "scatter": scatter, "too_many_lanes": too_many_lanes,
+            "scatter": scatter, "lanes": lanes,
         }  # fmt: skip
         self.lines: list[str] = []
 
@@ -147,13 +147,14 @@ class _Emitter(ExpressionEmitter):
         inner = scope.inner()
         name = self.define(s.var, inner)
         if s.kind == "vector" and all(isinstance(b, Let | Store) for b in s.body):
-            self.line(depth, f"{name} = arange({stop})")
-            self.line(depth, f"if {name}.size > {s.lanes}: too_many_lanes({name}.size, {s.lanes})")
+            self.line(depth, f"{name} = arange(lanes({stop}, {s.lanes}).stop)")
             self.line(depth, f"if {name}.size:")
             inner.lane = s.var
             inner.varying = scope.varying | {s.var}
         else:
             values = f"range({start}, {stop}, {s.step})"
+            if s.kind == "vector":
+                values = f"lanes({stop}, {s.lanes})"
             self.line(depth, f"for {name} in {f'order({values})' if s.kind == 'parallel' else values}:")
             inner.varying = scope.varying - {s.var}
             inner.natural = scope.natural | {s.var} if scope.is_natural(s.start) else scope.natural - {s.var}
@@ -233,5 +234,7 @@ def scatter(array: Array, index: tuple[Any, ...], value: Any) -> None:
     array[from_inside] = value
 
 
-def too_many_lanes(count: int, lanes: int) -> None:
-    raise InternalError(f"a vector loop of {lanes} lanes runs {count}")
+def lanes(count: int, most: int) -> range:
+    if count > most:
+        raise InternalError(f"a vector loop of {most} lanes runs {count}")
+    return range(count)
