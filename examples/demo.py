@@ -82,12 +82,12 @@ def train(module: nn.Module, images: Tensor, labels: Tensor, epochs: int) -> nn.
 def latencies(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median milliseconds of each call, taken in turns so that a disturbance of the machine meets them all.
 
-    After a second and ten rounds it stops: a crowded machine can make a call take hundreds of times as long.
+    After a second and a few rounds it stops: a crowded machine can make a call take hundreds of times as long.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     start = time.perf_counter()
     for turn in range(rounds + 5):
-        if turn >= 15 and time.perf_counter() - start > 1:
+        if turn >= 8 and time.perf_counter() - start > 1:
             break
         for name, call in calls.items():
             begin = time.perf_counter()
