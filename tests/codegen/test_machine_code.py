@@ -5,17 +5,18 @@ from __future__ import annotations
 import ctypes
 import re
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from native_code import SERIAL_TEAM, aligned
+from native_code import SERIAL_TEAM, aligned, check
 
 from bough.base.errors import InternalError
 from bough.base.source import Location
 from bough.codegen import binding, compile_functions, emit_assembly, emit_ir
 from bough.ir.dtypes import F32
 from bough.ir.expr import Apply, Const, Load, Var, add, apply, floordiv, mul
-from bough.ir.loops import Alloc, Buffer, For, Function, Invoke, Slice, Stmt, Store
+from bough.ir.loops import Alloc, Buffer, For, Function, Invoke, Let, LoopKind, Slice, Stmt, Store
 from bough.runtime.loader import LoadedObject
 from bough.runtime.team import team_text
 from bough.targets import TARGETS, Target, host
@@ -158,6 +159,24 @@ def test_two_functions_in_one_object() -> None:
     for name, value in (("one", 1.0), ("two", 2.0)):
         entry = program.function(f"bough_{name}", ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
         assert entry(pointers, None, None) == 0 and y[0] == value
+
+
+def scaled(source: str, result: str, factor: float, lets: str = "twice") -> For:
+    """result[i] = factor * source[i] + factor * source[i], in parallel."""
+    value = apply("mul", Load(source, (I,)), Const(factor, F32))
+    body = (Let(lets, value), Store(result, (I,), apply("add", Var(lets, F32), Var(lets, F32))))
+    return For("i", Const(0), Var("n"), body, "parallel")
+
+
+@pytest.mark.parametrize("kind", ["parallel", "serial"])
+def test_equal_parts_are_one_function(kind: LoopKind) -> None:
+    """Layers that differ by their names and buffers share their code; another constant or alignment makes another."""
+    layers = [scaled("x", "y", 0.5), scaled("y", "z", 0.5, "other"), scaled("z", "x", 0.25), scaled("w", "z", 0.5)]
+    params = tuple(Buffer(name, F32, (Var("n"),), align=64 if name == "w" else 4) for name in "xyzw")
+    function = Function("layers", ("n",), params, tuple(replace(layer, kind=kind) for layer in layers))
+    assert emit_ir([function], AVX512).count("define internal") == 3
+    rng = np.random.default_rng(0)
+    check(function, {name: rng.standard_normal(5, dtype=np.float32) for name in "xyzw"}, {"n": 5})
 
 
 def test_phases_on_the_thread_team() -> None:

@@ -48,8 +48,9 @@ def emit_ir(functions: Sequence[loops.Function], target: Target, *, optimized: b
 def build_module(functions: Sequence[loops.Function], target: Target) -> str:
     """The LLVM text of the functions as they are emitted."""
     module = ir.Module("bough", context=ir.Context())
+    shared: dict[Any, Any] = {}
     for function in functions:
-        _emit_function(module, function, target)
+        _emit_function(module, function, target, shared)
     attributes = binding.function_attributes(target)
     for value in module.functions:
         if not value.is_declaration:
@@ -71,20 +72,18 @@ class TargetAttributes(ir.values.FunctionAttributes):  # type: ignore[misc]
         return [*super()._to_list(kind), *self.named]
 
 
-def _emit_function(module: Any, function: loops.Function, target: Target) -> None:
+def _emit_function(module: Any, function: loops.Function, target: Target, shared: dict[Any, Any]) -> None:
     kind = ir.FunctionType(t.INT32, [t.POINTER, t.POINTER, t.POINTER])
     emitted = ir.Function(module, kind, f"{ENTRY_PREFIX}{function.name}")
     buffers, scalars, team = emitted.args
     buffers.name, scalars.name, team.name = "buffers", "scalars", "team"
-    host = Host(team, buffers, {b.name: n for n, b in enumerate(function.params)})
+    host = Host(team, buffers, {b.name: n for n, b in enumerate(function.params)}, shared)
     em = Emission.begin(target, emitted, function.location or _first_location(function.body), host=host)
     scope = Scope()
     for n, name in enumerate(function.scalars):
         scope.values[name] = atom(slot_value(em, scalars, n, t.INT64))
-    for n, buffer in enumerate(function.params):
-        pointer = slot_value(em, buffers, n, t.POINTER)
-        strides = _strides(em, scope, buffer)
-        scope.buffers[buffer.name] = Storage(buffer, pointer, strides, None, False)
+    for buffer in function.params:
+        scope.buffers[buffer.name] = Storage(buffer, None, _strides(em, scope, buffer), None, False)
     emit_body(em, scope, function.body)
     em.builder.ret(t.int32(0))
     em.end()

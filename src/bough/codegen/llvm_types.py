@@ -17,7 +17,6 @@ INT8, INT16, INT32, INT64 = (ir.IntType(n) for n in (8, 16, 32, 64))
 FLOAT, DOUBLE, HALF = ir.FloatType(), ir.DoubleType(), ir.HalfType()
 
 
-
 class BFloat16(ir.types.Type):  # type: ignore[misc]
     """LLVM's bf16, which only the spellings of instructions use."""
 

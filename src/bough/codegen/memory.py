@@ -139,18 +139,27 @@ def store(em: Emission, scope: Scope, name: str, index: Sequence[Operand], value
 def address(em: Emission, scope: Scope, place: Place) -> Any:
     """The pointer to the first element. What code on different constants shares is worked out once."""
     storage, b = place.storage, em.builder
+    base = base_pointer(em, storage)
     kind = t.memory_type(storage.buffer.dtype)
     key = (id(storage), place.start.terms)
-    pointer = storage.pointer
+    pointer = base
     if place.start.terms:
         pointer = scope.address(key)
         if pointer is None:
             offset = materialize(em, Linear(0, place.start.terms))
-            pointer = b.gep(storage.pointer, [offset], inbounds=True, source_etype=kind)
+            pointer = b.gep(base, [offset], inbounds=True, source_etype=kind)
             scope.addresses[key] = pointer
     if place.start.const:
         pointer = b.gep(pointer, [t.int64(place.start.const)], inbounds=not storage.private, source_etype=kind)
     return pointer
+
+
+def base_pointer(em: Emission, storage: Storage) -> Any:
+    """The pointer to a buffer's first element; the host reads those of its arguments where it uses them."""
+    if storage.pointer is not None:
+        return storage.pointer
+    assert em.host is not None
+    return slot_value(em, em.host.arrays, em.host.positions[storage.buffer.name], t.POINTER)
 
 
 def _load(em: Emission, scope: Scope, place: Place, kind: Any) -> Any:

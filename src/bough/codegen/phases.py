@@ -1,6 +1,7 @@
-"""Parallel loops: the body becomes a function of its own, which the thread team calls once per iteration.
+"""Parts of a host function that become functions of their own: what the thread team calls, and loops that run in one go.
 
-The values that the body uses and the host function made travel in a frame on the host's stack.
+The values that a part uses and the host function made travel in a frame on the host's stack. Parts that differ by names
+and buffers only, like the layers of a network, are one function.
 """
 
 from __future__ import annotations
@@ -11,44 +12,41 @@ from typing import Any
 from llvmlite import ir
 
 from bough.base.errors import InternalError
+from bough.base.source import Location
 from bough.codegen import llvm_types as t
 from bough.codegen.indices import materialize
-from bough.codegen.linear import Atom, Linear, atom
-from bough.codegen.memory import SLOT, slot, slot_value
+from bough.codegen.linear import ZERO, Atom, Linear, atom
+from bough.codegen.memory import SLOT, base_pointer, slot, slot_value
+from bough.codegen.signature import Signature
 from bough.codegen.state import Emission, Host, Operand, Scope, Storage, Tag
 from bough.ir import loops
-from bough.ir.expr import Expr, Load, Var, children
 
 TEAM_PARALLEL = "bough_team_parallel"
 Emit = Callable[[Emission, Scope, tuple[loops.Stmt, ...]], None]
 
 
 def start_phase(em: Emission, scope: Scope, loop: loops.For, start: Linear, stop: Linear, emit: Emit) -> None:
-    """Runs the loop's body for all its iterations on the team, and waits for them."""
+    """Runs the body of a parallel loop for all its iterations on the team, and waits for them."""
     host = em.host
     if host is None or scope.lanes is not None:
         raise InternalError(f"the parallel loop over {loop.var} stands inside a parallel or vector loop")
-    em.phases += 1
-    frame = _Frame()
-    function = ir.Function(em.builder.module, ir.FunctionType(t.VOID, [t.POINTER, t.INT64]), f"{em.name}.phase{em.phases}")
-    function.linkage = "internal"
-    function.type = t.POINTER
-    phase = Emission.begin(em.target, function, loop.location)
-    inner = Scope()
-    _capture(phase, frame, scope, inner, loop, host)
-    first = frame.receive(phase, start)
     steps, last = stop - start, (stop - start).range(0)[1]
-    index = atom(function.args[1], 0, None if last is None else (last - 1) // loop.step)
-    inner.values[loop.var] = first + index.scaled(loop.step)
-    emit(phase, inner, loop.body)
-    phase.builder.ret_void()
-    phase.end()
+    frame = _Frame(scope, Signature.of(loop.body, (loop.var,)), apart=True)
+    bounds = (frame.describe(start), last, loop.step)
+
+    def body(phase: Emission, inner: Scope, first: Linear, number: Any) -> None:
+        index = atom(number, 0, None if last is None else (last - 1) // loop.step)
+        inner.values[loop.var] = first + index.scaled(loop.step)
+        emit(phase, inner, loop.body)
+
+    function = _function(em, host, frame, (bounds, "parallel"), start, loop.location, body)
     trips = materialize(em, steps)
     if loop.step > 1:
         trips = em.builder.sdiv(em.builder.add(trips, t.int64(loop.step - 1)), t.int64(loop.step))
 
     def start_team() -> None:
-        t.call(em.builder, TEAM_PARALLEL, t.VOID, [host.team, function, frame.send(em), trips])
+        pointer = ir.FormattedConstant(t.POINTER, function.get_reference())
+        t.call(em.builder, TEAM_PARALLEL, t.VOID, [host.team, pointer, frame.send(em), trips])
 
     least, _ = steps.range(0)
     if least is not None and least > 0:
@@ -58,118 +56,138 @@ def start_phase(em: Emission, scope: Scope, loop: loops.For, start: Linear, stop
             start_team()
 
 
+def call_part(em: Emission, host: Host, scope: Scope, loop: loops.For, emit: Emit) -> None:
+    """Runs a loop without parallel parts on this thread. Its buffers may overlap: it may hold many kernels."""
+    frame = _Frame(scope, Signature.of((loop,)), apart=False)
+
+    def body(part: Emission, inner: Scope, first: Linear, number: Any) -> None:
+        emit(part, inner, (loop,))
+
+    function = _function(em, host, frame, "serial", ZERO, loop.location, body)
+    em.builder.call(function, [frame.send(em), t.int64(0)])
+
+
+def holds_parallel(body: Iterable[loops.Stmt]) -> bool:
+    """Whether a parallel loop stands somewhere in these statements."""
+    for s in body:
+        match s:
+            case loops.For():
+                if s.kind == "parallel" or holds_parallel(s.body):
+                    return True
+            case loops.If(_, then, otherwise):
+                if holds_parallel(then) or holds_parallel(otherwise):
+                    return True
+            case _:
+                pass
+    return False
+
+
+Body = Callable[[Emission, Scope, Linear, Any], None]
+
+
+def _function(em: Emission, host: Host, frame: _Frame, kind: object, start: Linear, location: Location | None, body: Body) -> Any:
+    """The function `void(ptr frame, i64 number)` of a part, made unless there is one of the same signature."""
+    key = (kind, frame.key())
+    known = host.shared.get(key)
+    if known is not None:
+        return known
+    module = em.builder.module
+    name = module.get_unique_name(f"{em.name}.phase{len(host.shared) + 1}")
+    function = ir.Function(module, ir.FunctionType(t.VOID, [t.POINTER, t.INT64]), name)
+    function.linkage = "internal"
+    host.shared[key] = function
+    part = Emission.begin(em.target, function, location)
+    inner = Scope()
+    frame.receive_all(part, inner)
+    body(part, inner, frame.receive(part, start), function.args[1])
+    part.builder.ret_void()
+    part.end()
+    return function
+
+
 class _Frame:
-    """Slots of 8 bytes, filled by the host and read once at the beginning of the phase."""
+    """Slots of 8 bytes, filled by the host and read once at the beginning of the part.
 
-    def __init__(self) -> None:
-        self.values: list[Any] = []
+    `apart`: buffers that the part writes overlap no others that it uses.
+    """
+
+    def __init__(self, scope: Scope, signature: Signature, apart: bool) -> None:
+        self.signature, self.apart = signature, apart
+        self.slots: dict[Any, int] = {}
         self.received: dict[Any, Any] = {}
+        self.buffers = {name: scope.buffer(name) for name in signature.buffers}
+        self.values = {name: scope.value(name) for name in signature.values}
+        self.description = [self._describe_buffer(s) for s in self.buffers.values()]
+        self.description += [self.describe(v) for v in self.values.values()]
 
-    def value(self, phase: Emission, value: Any) -> Any:
-        """A host value as the phase sees it."""
+    def key(self) -> object:
+        """Equal for parts that one function can serve."""
+        written = tuple(name in self.signature.written for name in self.buffers)
+        return tuple(self.signature.tokens), tuple(self.description), written, self.apart
+
+    def _slot(self, value: Any) -> int:
+        return self.slots.setdefault(value, len(self.slots))
+
+    def describe(self, value: Operand) -> object:
+        """What the part's code may take for granted of a value."""
+        if isinstance(value, Linear):
+            return value.const, tuple((self._slot(a.value), a.low, a.high, c) for a, c in value.terms)
         if t.is_constant(value):
-            return value
-        if value not in self.received:
-            self.received[value] = slot_value(phase, phase.function.args[0], len(self.values), value.type)
-            self.values.append(value)
-        return self.received[value]
+            return str(value)
+        return self._slot(value), str(value.type)
 
-    def receive(self, phase: Emission, value: Operand) -> Any:
-        """The same for an operand; what is known about its parts stays known."""
-        if not isinstance(value, Linear):
-            return self.value(phase, value)
-        terms = [(self.atom(phase, a), c) for a, c in value.terms]
-        return Linear(value.const, tuple(terms))
+    def _describe_buffer(self, s: Storage) -> object:
+        strides = tuple(self.describe(stride) for stride in s.strides)
+        return self._slot(s), s.buffer.dtype.name, s.buffer.align, strides, s.size, s.private
 
-    def atom(self, phase: Emission, a: Atom) -> Atom:
+    def receive_all(self, part: Emission, inner: Scope) -> None:
+        """Makes buffers and values visible in the part."""
+        tags = self._alias_tags(part) if self.apart else {}
+        for name, s in self.buffers.items():
+            pointer = self._read(part, s, t.POINTER)
+            strides = tuple(self.receive(part, stride) for stride in s.strides)
+            inner.buffers[name] = Storage(s.buffer, pointer, strides, s.size, s.private, tags.get(name, ()))
+        for name, value in self.values.items():
+            inner.values[name] = self.receive(part, value)
+
+    def receive(self, part: Emission, value: Operand) -> Any:
+        """A host value as the part sees it; what is known of its terms stays known."""
+        if isinstance(value, Linear):
+            return Linear(value.const, tuple((self._atom(part, a), c) for a, c in value.terms))
+        return value if t.is_constant(value) else self._read(part, value, value.type)
+
+    def _atom(self, part: Emission, a: Atom) -> Atom:
         if a not in self.received:
-            self.received[a] = Atom(self.value(phase, a.value), a.low, a.high)
+            self.received[a] = Atom(self._read(part, a.value, t.INT64), a.low, a.high)
         return self.received[a]  # type: ignore[no-any-return]
+
+    def _read(self, part: Emission, value: Any, kind: Any) -> Any:
+        if value not in self.received:
+            self.received[value] = slot_value(part, part.function.args[0], self.slots[value], kind)
+        return self.received[value]
 
     def send(self, em: Emission) -> Any:
         """Fills the frame on the host's stack."""
-        frame = em.allocate(t.INT64, max(1, len(self.values)), 2 * SLOT)
-        for n, value in enumerate(self.values):
-            em.builder.store(value, slot(em, frame, n), align=SLOT)
+        frame = em.allocate(t.INT64, max(1, len(self.slots)), 2 * SLOT)
+        for value, position in self.slots.items():
+            sent = base_pointer(em, value) if isinstance(value, Storage) else value
+            em.builder.store(sent, slot(em, frame, position), align=SLOT)
         return frame
 
-
-def _capture(phase: Emission, frame: _Frame, scope: Scope, inner: Scope, loop: loops.For, host: Host) -> None:
-    """Makes the names that the body uses and the host knows visible in the phase."""
-    values, buffers = _Uses(), _Uses()
-    _uses(loop.body, values, buffers)
-    written = {s for s in buffers.written}
-    storages = [(name, scope.buffer(name)) for name in buffers.names if scope.has_buffer(name)]
-    tags = _alias_tags(phase, [name for name, s in storages if not s.private], written)
-    for name, storage in storages:
-        pointer = frame.value(phase, storage.pointer) if storage.private else _argument(phase, frame, host, name)
-        strides = tuple(frame.receive(phase, s) for s in storage.strides)
-        inner.buffers[name] = Storage(storage.buffer, pointer, strides, storage.size, storage.private, tags.get(name, ()))
-    for name in values.names:
-        if name != loop.var and scope.has_value(name):
-            inner.values[name] = frame.receive(phase, scope.value(name))
-
-
-def _argument(phase: Emission, frame: _Frame, host: Host, name: str) -> Any:
-    return slot_value(phase, frame.value(phase, host.arrays), host.positions[name], t.POINTER)
-
-
-def _alias_tags(phase: Emission, names: Iterable[str], written: set[str]) -> dict[str, tuple[Tag, ...]]:
-    """Metadata that tells LLVM that within a phase a buffer that is written overlaps no other."""
-    module = phase.builder.module
-    domain = module.add_metadata([f"{phase.name}"])
-    own = {n: module.add_metadata([f"{phase.name}:{n}", domain]) for n in names if n in written}
-    tags: dict[str, tuple[Tag, ...]] = {}
-    for name in names:
-        others = [node for n, node in own.items() if n != name]
-        found: list[Tag] = []
-        mine, apart = module.add_metadata([own[name]]) if name in own else None, module.add_metadata(others) if others else None
-        for kind, node in (("alias.scope", mine), ("noalias", apart)):
-            if node is not None:
-                found += [("loads", kind, node), ("stores", kind, node)]
-        tags[name] = tuple(found)
-    return tags
-
-
-class _Uses:
-    """Names in the order of their first use."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, None] = {}
-        self.written: set[str] = set()
-
-    def add(self, name: str) -> None:
-        self.names.setdefault(name)
-
-
-def _uses(body: tuple[loops.Stmt, ...], values: _Uses, buffers: _Uses) -> None:
-    def visit(*expressions: Expr) -> None:
-        for e in expressions:
-            if isinstance(e, Var):
-                values.add(e.name)
-            elif isinstance(e, Load):
-                buffers.add(e.source)
-            visit(*children(e))
-
-    for s in body:
-        match s:
-            case loops.For(_, start, stop, inner):
-                visit(start, stop)
-                _uses(inner, values, buffers)
-            case loops.If(test, then, otherwise):
-                visit(test)
-                _uses(then, values, buffers)
-                _uses(otherwise, values, buffers)
-            case loops.Let(_, value):
-                visit(value)
-            case loops.Store(buffer, index, value):
-                buffers.add(buffer)
-                buffers.written.add(buffer)
-                visit(*index, value)
-            case loops.Invoke(_, operands):
-                for part in operands:
-                    buffers.add(part.buffer)
-                    buffers.written.add(part.buffer)
-                    visit(*part.start)
-            case loops.Alloc():
-                pass
+    def _alias_tags(self, part: Emission) -> dict[str, tuple[Tag, ...]]:
+        """Metadata that tells LLVM that a buffer that is written overlaps no other."""
+        module = part.builder.module
+        domain = module.add_metadata([part.name])
+        names = [name for name, s in self.buffers.items() if not s.private]
+        own = {n: module.add_metadata([f"{part.name}:{n}", domain]) for n in names if n in self.signature.written}
+        tags: dict[str, tuple[Tag, ...]] = {}
+        for name in names:
+            others = [node for n, node in own.items() if n != name]
+            found: list[Tag] = []
+            mine = module.add_metadata([own[name]]) if name in own else None
+            rest = module.add_metadata(others) if others else None
+            for kind, node in (("alias.scope", mine), ("noalias", rest)):
+                if node is not None:
+                    found += [("loads", kind, node), ("stores", kind, node)]
+            tags[name] = tuple(found)
+        return tags

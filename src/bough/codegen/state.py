@@ -25,12 +25,13 @@ Tag = tuple[Literal["loads", "stores"], str, Any]
 """Metadata for the loads or the stores of a buffer: whose, its kind, the node."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Storage:
-    """A buffer at run time. `strides` are in elements; `size` is their constant number, where there is one.
+    """A buffer at run time. `pointer` is None for an argument of a host function, which reads it where it uses it.
 
-    `private` memory belongs to the thread, is padded by a vector, and may be read or rewritten in place where a mask
-    says no. `tags` is the metadata by which LLVM tells buffers apart.
+    `strides` are in elements; `size` is their constant number, where there is one. `private` memory belongs to the thread,
+    is padded by a vector, and may be read or rewritten in place where a mask says no. `tags` is the metadata by which LLVM
+    tells buffers apart.
     """
 
     buffer: Buffer
@@ -112,11 +113,15 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The arguments of a function that runs on the calling thread: its thread team, the array of buffers, their places."""
+    """The arguments of a function that runs on the calling thread: its thread team, the array of buffers, their places.
+
+    `shared` holds the functions made of parts of the module's functions.
+    """
 
     team: Any
     arrays: Any
     positions: dict[str, int]
+    shared: dict[Any, Any]
 
 
 @dataclass(eq=False, slots=True)
@@ -130,7 +135,6 @@ class Emission:
     host: Host | None = None
     name: str = ""
     debug: DebugInfo | None = None
-    phases: int = 0
 
     @classmethod
     def begin(cls, target: Target, function: Any, location: Location | None, **rest: Any) -> Emission:

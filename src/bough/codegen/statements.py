@@ -13,7 +13,7 @@ from bough.codegen.indices import materialize
 from bough.codegen.instructions import invoke
 from bough.codegen.linear import LANE, Linear, atom
 from bough.codegen.memory import CACHE_LINE, store
-from bough.codegen.phases import start_phase
+from bough.codegen.phases import call_part, holds_parallel, start_phase
 from bough.codegen.state import Emission, Lanes, Scope, Storage
 from bough.ir import loops
 from bough.ir.expr import Const, Expr, children
@@ -97,6 +97,8 @@ def _emit_loop(em: Emission, scope: Scope, loop: loops.For) -> None:
         return
     if loop.kind == "parallel":
         start_phase(em, scope, loop, start, stop, emit_body)
+    elif em.host is not None and scope.lanes is None and not holds_parallel(loop.body):
+        call_part(em, em.host, scope, loop, emit_body)
     elif loop.kind == "vector" and loop.lanes > 1 and can_vectorize(loop):
         _emit_vector(em, scope, loop, stop)
     else:
