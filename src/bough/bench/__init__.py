@@ -1,0 +1,9 @@
+"""The suites of `bough bench`, and what runs them."""
+
+from __future__ import annotations
+
+from bough.bench.peers import PEERS
+from bough.bench.run import run_suite
+from bough.bench.suites import SUITES
+
+__all__ = ["PEERS", "SUITES", "run_suite"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,8 @@ import typer
 
 from bough.base import settings
 from bough.cli import output
+
+NAME = "bough"
 
 
 def bench(
@@ -24,7 +27,7 @@ def bench(
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file (`-`: to stdout).")] = None,
 ) -> None:
     """Compare Bough with other libraries: medians of interleaved runs, checked against a float64 reference first."""
-    from bough.bench import SUITES, run_suite
+    from bough.bench import PEERS, SUITES, run_suite
 
     if suite not in SUITES:
         raise typer.BadParameter(f"there is no suite {suite!r}; there are {', '.join(SUITES)}", param_hint="SUITE")
@@ -34,6 +37,8 @@ def bench(
         raise typer.BadParameter(f"{filter!r} is no regular expression: {error}", param_hint="--filter") from None
     count = settings.read(settings.THREADS) if threads is None else threads
     peers = [name for name in against.split(",") if name]
+    if unknown := [name for name in peers if name not in PEERS]:
+        raise typer.BadParameter(f"there is no peer {unknown[0]!r}; there are {', '.join(PEERS)}", param_hint="--against")
     with output.progress() as bar:
         task = bar.add_task(suite, total=None)
 
@@ -47,26 +52,53 @@ def bench(
         sys.stdout.write(output.as_json(figures) + "\n")
     else:
         _show(figures)
+    if any(row["bough_ms"] is None for row in figures["rows"]):
+        raise typer.Exit(1)
 
 
 def _show(figures: dict[str, Any]) -> None:
     peers = list(dict.fromkeys(peer for row in figures["rows"] for peer in row["peers_ms"]))
-    rows = []
-    for row in figures["rows"]:
-        others = [row["peers_ms"].get(peer) for peer in peers]
-        known = [time for time in others if time is not None]
-        rows.append((
-            row["case"],
-            f"{row['bough_ms']:.3f}",
-            *("missing" if time is None else f"{time:.3f}" for time in others),
-            f"{min(known) / row['bough_ms']:.2f}" if known else "-",
-            f"{100 * row['limit_ms'] / row['bough_ms']:.0f} %" if row["limit_ms"] else "-",
-            f"{row['max_error']:.1e}",
-            f"{row['compile_s']:.2f}",
-        ))  # fmt: skip
-    heads = ("case", "bough ms", *(f"{peer} ms" for peer in peers), "best / bough", "of limit", "error", "compile s")
+    columns = [column for peer in peers for column in (f"{peer} ms", f"/ {NAME}")]
+    heads = ("case", f"{NAME} ms", *columns, f"best / {NAME}", "of limit", "error", "compile s")
+    rows = [_cells(row, peers, figures["missing"]) for row in figures["rows"]]
     output.show_table(heads, rows, f"{figures['suite']}, {figures['threads']} threads")
+    print()
     output.show_table(
-        ("peer time / Bough time", "geomean", "min", "max"),
+        (f"peer time / {NAME} time", "geomean", "min", "max"),
         [(peer, f"{s['geomean']:.2f}", f"{s['min']:.2f}", f"{s['max']:.2f}") for peer, s in figures["summary"].items()],
     )
+    for line in _remarks(figures):
+        print(line)
+
+
+def _cells(row: dict[str, Any], peers: Sequence[str], missing: Collection[str]) -> list[str]:
+    mine = row["bough_ms"]
+
+    def ratio(time: float | None) -> str:
+        return "" if time is None or mine is None else f"{time / mine:.2f}"
+
+    times = {peer: row["peers_ms"].get(peer) for peer in peers}
+    best = min((time for time in times.values() if time is not None), default=None)
+    cells = [row["case"], "failed" if mine is None else f"{mine:.3f}"]
+    for peer, time in times.items():
+        lacking = "missing" if peer in missing else "failed"
+        cells += [lacking if time is None else f"{time:.3f}", ratio(time)]
+    limit = "" if mine is None else f"{100 * row['limit_ms'] / mine:.0f} %"
+    error = "" if row["max_error"] is None else f"{row['max_error']:.1e}"
+    return [*cells, ratio(best), limit, error, "" if row["compile_s"] is None else f"{row['compile_s']:.2f}"]
+
+
+def _remarks(figures: dict[str, Any]) -> Iterator[str]:
+    """What the tables do not say by themselves: where Bough is behind, and what stands in the way of a comparison."""
+    behind = {}
+    for row in figures["rows"]:
+        known = {peer: time for peer, time in row["peers_ms"].items() if time is not None}
+        if known and row["bough_ms"] is not None and min(known.values()) < row["bough_ms"]:
+            best = min(known, key=lambda peer: known[peer])
+            behind[f"{row['case']} {known[best] / row['bough_ms']:.2f} ({best})"] = known[best] / row["bough_ms"]
+    if behind:
+        yield f"\nbehind the best peer in {len(behind)} of {len(figures['rows'])} cases, furthest first:"
+        yield from (f"  {case}" for case in sorted(behind, key=lambda case: behind[case]))
+    for row in figures["rows"]:
+        yield from (f"{row['case']}, {name}: {note}" for name, note in row["notes"].items())
+    yield from (f"{name} is not installed: {install}" for name, install in figures["missing"].items())

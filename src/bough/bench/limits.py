@@ -1,0 +1,169 @@
+"""What the machine can do: arithmetic and reading, measured with code of Bough's own generator on a thread team."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bough.base.clock import Stopwatch
+from bough.bench.problem import Work
+from bough.codegen import compile_functions
+from bough.ir.loops_text import parse_loops
+from bough.runtime.arrays import Array, allocate
+from bough.runtime.loader import LoadedObject
+from bough.runtime.team import team, team_text
+from bough.targets import Target, host
+
+SMALLEST, LARGEST = 1 << 18, 1 << 28
+"""Bytes of the smallest and of the largest working set, or four times the last cache where that is more."""
+SECONDS = 0.004
+"""How long one measurement takes at least."""
+TRIES = 5
+STREAMS = (1, 4)
+"""In how many places each thread reads at a time: what is fastest differs between processors and caches."""
+CHAINS = 12
+"""Sums that run side by side: enough to hide the latency of an addition, few enough for 16 registers."""
+
+# Every chain tends to 2, so that no value overflows and the arithmetic cannot be left out.
+PEAK = """
+func peak(steps) (factors: f32[2], sums: f32[{threads}, {chains}, {lanes}])
+  parallel p in 0..{threads}
+    a = factors[0]
+    b = factors[1]
+    alloc acc: f32[{chains}, {lanes}] in {place}
+    unroll c in 0..{chains}
+      vector l in 0..{lanes} lanes {lanes}
+        acc[c, l] = sums[p, c, l]
+    for i in 0..steps
+      unroll c in 0..{chains}
+        vector l in 0..{lanes} lanes {lanes}
+          acc[c, l] = fma(acc[c, l], a, b)
+    unroll c in 0..{chains}
+      vector l in 0..{lanes} lanes {lanes}
+        sums[p, c, l] = acc[c, l]
+"""
+
+# Each thread reads its own part again and again, in several streams.
+READ = """
+func {name}(blocks, times) (data: f32[{threads}, {streams}, blocks * {block}], sums: f32[{threads}, {chains}, {lanes}])
+  parallel p in 0..{threads}
+    alloc acc: f32[{chains}, {lanes}] in {place}
+    unroll c in 0..{chains}
+      vector l in 0..{lanes} lanes {lanes}
+        acc[c, l] = 0.0
+    for t in 0..times
+      for i in 0..blocks
+        unroll c in 0..{chains}
+          vector l in 0..{lanes} lanes {lanes}
+            acc[c, l] = acc[c, l] + data[p, c % {streams}, i * {block} + c // {streams} * {lanes} + l]
+    unroll c in 0..{chains}
+      vector l in 0..{lanes} lanes {lanes}
+        sums[p, c, l] = acc[c, l]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """FLOP/s in f32 and bytes/s read, of all threads together. `curve` gives the bandwidth of growing working sets, the
+    last of which lies in memory; `cache_bytes` is what the caches that all threads see can hold at the most."""
+
+    threads: int
+    peak: float
+    curve: tuple[tuple[int, float], ...]
+    cache_bytes: int
+
+    @property
+    def memory_bandwidth(self) -> float:
+        return self.curve[-1][1]
+
+    def bandwidth(self, working_set: float) -> float:
+        """Memory's where the caches cannot hold the working set, else what was measured at that size, on straight lines
+        between the measurements over the logarithm of the size."""
+        if working_set > self.cache_bytes:
+            return self.memory_bandwidth
+        sizes = [size for size, _ in self.curve]
+        i = bisect_left(sizes, working_set)
+        if i == 0:
+            return self.curve[0][1]
+        (below, slow), (above, fast) = self.curve[i - 1], self.curve[i]
+        return slow + (fast - slow) * math.log(working_set / below) / math.log(above / below)
+
+    def seconds(self, work: Work) -> float:
+        """What the work takes at the least: its arithmetic at the peak, or its traffic at the bandwidth."""
+        return max(work.flops / self.peak, sum(t.bytes / self.bandwidth(t.working_set) for t in work.traffic))
+
+
+def measure_limits(threads: int) -> Limits:
+    """Measures the machine that we run on, at its best of several tries; takes about a second."""
+    machine = host()
+    program = _Program(machine, threads)
+    cache = last_cache(machine, threads)
+    largest = max(LARGEST, 4 * cache)
+    data = allocate(largest).view("f4")
+    data[:] = 1.0
+    curve = []
+    size = SMALLEST
+    while size <= largest:
+        curve.append((size, max(program.read(data, size, streams) for streams in STREAMS)))
+        size *= 2
+    return Limits(threads, program.peak(), tuple(curve), cache)
+
+
+def last_cache(target: Target, threads: int) -> int:
+    """Bytes that the largest level of the caches holds for so many threads together."""
+    caches = [m.bytes * (1 if m.shared else threads) for m in target.memories if m.kind == "cache" and m.bytes]
+    return max(caches, default=0)
+
+
+class _Program:
+    """The compiled loops, and their calls."""
+
+    def __init__(self, target: Target, threads: int) -> None:
+        sizes = {"threads": threads, "chains": CHAINS, "lanes": target.lanes, "place": target.vector_place}
+        self.blocks = {streams: CHAINS // streams * target.lanes for streams in STREAMS}
+        functions = [parse_loops(PEAK.format(**sizes))]
+        for streams, block in self.blocks.items():
+            text = READ.format(name=f"read{streams}", streams=streams, block=block, **sizes)
+            functions.append(parse_loops(text))
+        code = compile_functions(functions, target, team=team_text(target.triple.partition("-")[0]))
+        self.loaded = LoadedObject(code)
+        self.run = self.loaded.function("bough_team_run", ctypes.c_int32, *[ctypes.c_void_p] * 4)
+        self.team = team("own", threads)
+        self.threads, self.lanes = threads, target.lanes
+        self.sums = allocate(4 * threads * CHAINS * target.lanes).view("f4")
+        self.sums[:] = 1.0
+
+    def peak(self) -> float:
+        factors = allocate(8).view("f4")
+        factors[:] = 0.5, 1.0
+        flops_of_step = 2 * self.threads * CHAINS * self.lanes
+        return _fastest(lambda steps: self._call("peak", [factors, self.sums], [steps])) * flops_of_step
+
+    def read(self, data: Array, size: int, streams: int) -> float:
+        stride = 4 * self.threads * streams * self.blocks[streams]
+        blocks = max(1, size // stride)
+        call = _fastest(lambda times: self._call(f"read{streams}", [data, self.sums], [blocks, times]))
+        return call * blocks * stride
+
+    def _call(self, name: str, buffers: list[Array], scalars: list[int]) -> None:
+        entry = self.loaded.symbols[f"bough_{name}"]
+        pointers = (ctypes.c_void_p * len(buffers))(*(b.ctypes.data for b in buffers))
+        sizes = (ctypes.c_int64 * len(scalars))(*scalars)
+        self.run(self.team.start(self.loaded), entry, pointers, sizes)
+
+
+def _fastest(call: Callable[[int], None]) -> float:
+    """Repetitions per second of a loop inside `call`, at the best of several calls that take long enough to tell."""
+    count = 1
+    while True:
+        taken = math.inf
+        for _ in range(TRIES):
+            with Stopwatch() as watch:
+                call(count)
+            taken = min(taken, watch.seconds)
+        if taken >= SECONDS:
+            return count / taken
+        count = min(16 * count, math.ceil(1.2 * count * SECONDS / taken))

@@ -1,0 +1,56 @@
+"""What a suite is made of: named cases, each of which builds a problem, and the work that a problem cannot do without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """`bytes` read or written in all, of data that takes `working_set` bytes between two visits to the same place."""
+
+    bytes: float
+    working_set: float
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The arithmetic and the data that any program for a problem needs."""
+
+    flops: float
+    traffic: tuple[Traffic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A module on one input, ready to run.
+
+    `forms` gives the module in each of the ways that PyTorch may prefer, one at a time. `write_onnx` writes it as an ONNX
+    model with one input `x` into a folder and returns the file; its outputs are the module's, in their order. `error` is the
+    largest difference of outputs from those of float64, relative to the largest of these; up to `tolerance` it is rounding.
+    """
+
+    module: torch.nn.Module
+    x: torch.Tensor
+    work: Work
+    forms: Callable[[], Iterator[torch.nn.Module]]
+    write_onnx: Callable[[Path], Path]
+    error: Callable[[Sequence[Array]], float]
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`build` makes the problem, which may be large: one at a time. `quick`: among the few of a quick run."""
+
+    name: str
+    build: Callable[[], Problem]
+    quick: bool = False

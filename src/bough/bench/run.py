@@ -1,0 +1,183 @@
+"""One suite on Bough and its peers: checks, times, limits, and the figures that come out."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import math
+import platform
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from bough.base.clock import Stopwatch
+from bough.base.version import __version__
+from bough.bench.limits import Limits, measure_limits
+from bough.bench.measure import Plan, take_turns
+from bough.bench.peers import PEERS, Session
+from bough.bench.problem import Array, Case, Problem
+from bough.bench.suites import SUITES
+from bough.pipeline import compile as compile_module
+from bough.targets import host
+
+Progress = Callable[[str, int, int], None]
+Row = dict[str, Any]
+FULL, QUICK = Plan(), Plan(seconds=0.3, rounds=5, few=1)
+log = logging.getLogger("bough")
+
+
+def run_suite(
+    suite: str, against: Sequence[str], threads: int, filter: str, quick: bool, progress: Progress
+) -> dict[str, Any]:
+    """Runs the cases of a suite whose names match `filter`, and returns the figures that docs/benchmarks.md describes.
+
+    A quick run measures less, and where there is no filter takes few cases. `progress` is told the case, how many are done,
+    and how many there are. Raises KeyError for an unknown suite or peer.
+    """
+    peers = [PEERS[name] for name in against]
+    missing = {peer.name: peer.install for peer in peers if peer.versions is None}
+    for name, install in missing.items():
+        log.warning("%s is not installed and takes no part; install it with: %s", name, install)
+    chosen = choose(SUITES[suite](), filter, quick)
+    present = [peer.name for peer in peers if peer.name not in missing]
+    rows = []
+    with _torch_threads(threads):
+        progress("the machine's limits", 0, len(chosen))
+        limits = measure_limits(threads)
+        for done, case in enumerate(chosen):
+            progress(case.name, done, len(chosen))
+            row = run_case(case, present, threads, limits, QUICK if quick else FULL)
+            row["peers_ms"] = {name: row["peers_ms"].get(name) for name in against}
+            rows.append(row)
+            gc.collect()
+        progress("", len(chosen), len(chosen))
+    return {
+        "suite": suite,
+        "threads": threads,
+        "machine": describe_machine(limits),
+        "versions": {"bough": __version__} | {peer.name: peer.versions for peer in peers if peer.versions},
+        "missing": missing,
+        "rows": rows,
+        "summary": summarize(rows, present),
+    }
+
+
+def choose(cases: Sequence[Case], filter: str, quick: bool) -> list[Case]:
+    """Those that match the filter; a quick run without a filter takes those marked for it."""
+    if filter:
+        return [case for case in cases if re.search(filter, case.name)]
+    return [case for case in cases if case.quick or not quick]
+
+
+def run_case(case: Case, peers: Sequence[str], threads: int, limits: Limits, plan: Plan) -> Row:
+    """Checks and times one case. A library that fails or is wrong has no time; `notes` says why."""
+    problem = case.build()
+    row: Row = {
+        "case": case.name,
+        "bough_ms": None,
+        "peers_ms": {},
+        "limit_ms": 1e3 * limits.seconds(problem.work),
+        "max_error": None,
+        "compile_s": None,
+        "peer_errors": {},
+        "fastest_ms": {},
+        "notes": {},
+    }
+    with tempfile.TemporaryDirectory(prefix="bough-bench-") as folder:
+        calls: dict[str, Callable[[], object]] = {}
+        for name in ("bough", *peers):
+            place = Path(folder, name)
+            place.mkdir()
+            try:
+                with Stopwatch() as watch:
+                    session = open_bough(problem, threads) if name == "bough" else PEERS[name].open(problem, threads, place)
+                with torch.inference_mode():
+                    error = problem.error(session.outputs())
+            except Exception as failure:  # any library may fail in its own way, and the other cases go on
+                row["notes"][name] = f"{type(failure).__name__}: {failure}"
+                continue
+            if name == "bough":
+                row["max_error"], row["compile_s"] = error, watch.seconds
+            else:
+                row["peer_errors"][name] = error
+            if error <= problem.tolerance:
+                calls[name] = session.call
+            else:
+                row["notes"][name] = f"wrong: an error of {error:.1e}, where {problem.tolerance:.1e} is rounding"
+        with torch.inference_mode():
+            times = take_turns(calls, plan) if calls else {}
+    for name, note in row["notes"].items():
+        log.warning("%s, %s: %s", case.name, name, note)
+    row["fastest_ms"] = {name: 1e3 * timing.fastest for name, timing in times.items()}
+    medians = {name: 1e3 * timing.median for name, timing in times.items()}
+    row["bough_ms"] = medians.pop("bough", None)
+    row["peers_ms"] = medians
+    return row
+
+
+def open_bough(problem: Problem, threads: int) -> Session:
+    """The problem's module, compiled."""
+    x = problem.x
+    compiled = compile_module(problem.module, (x,), threads=threads, cache=False)
+
+    def outputs() -> list[Array]:
+        return [t.numpy() for t in pytree.tree_leaves(compiled(x))]
+
+    return Session(lambda: compiled(x), outputs)
+
+
+def summarize(rows: Sequence[Row], peers: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Peer time / Bough time over the rows that have both; `best` is the fastest peer of each row."""
+    ratios: dict[str, list[float]] = {name: [] for name in (*peers, "best")}
+    for row in rows:
+        known = {name: time for name, time in row["peers_ms"].items() if time is not None}
+        if row["bough_ms"] is None or not known:
+            continue
+        for name, time in (known | {"best": min(known.values())}).items():
+            ratios[name].append(time / row["bough_ms"])
+    return {name: statistics for name, found in ratios.items() if (statistics := _statistics(found))}
+
+
+def _statistics(ratios: Sequence[float]) -> dict[str, float]:
+    if not ratios:
+        return {}
+    mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+    return {"geomean": mean, "min": min(ratios), "max": max(ratios)}
+
+
+def describe_machine(limits: Limits) -> Mapping[str, Any]:
+    """The processor, and what was measured of it."""
+    return {
+        "processor": _processor(),
+        "target": host().name,
+        "system": platform.platform(),
+        "peak_gflops": limits.peak / 1e9,
+        "memory_gb_per_s": limits.memory_bandwidth / 1e9,
+        "cache_bytes": limits.cache_bytes,
+        "bandwidth_curve": [{"bytes": size, "gb_per_s": rate / 1e9} for size, rate in limits.curve],
+    }
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor()
+    found = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
+    return found[1] if found else platform.processor()
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
