@@ -63,7 +63,7 @@ def test_large_constants_stay_in_the_file(
         cache.put("key", dumps(original))
         view = cache.view("key")
         assert view is not None
-        loaded = loads(view)
+        loaded = loads(view, verified=True)
     else:
         save(tmp_path / "f", original)
         loaded = load(tmp_path / "f")

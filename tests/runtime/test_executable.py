@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 import torch
 
+import bough.base
 from bough.base.errors import InternalError
 from bough.runtime import Buffer, Executable, Leaf, LoadError, Manifest, Plain, Scalar, Tensor, save
 
 Make = Callable[..., Executable]
 WEIGHT = np.arange(8, dtype=np.float32)
+SOURCES = str(Path(bough.base.__file__).parents[2])
 
 
 def rows(n: int) -> np.ndarray:
@@ -260,7 +262,7 @@ print(sorted(n for n in foreign if not n.startswith("_")))
 layers = {n.split(".")[1] for n in sys.modules if n.startswith("bough.")}
 print(sorted(layers))
 """
-    environment = {**os.environ, "PYTHONPATH": "src"}
+    environment = {**os.environ, "PYTHONPATH": SOURCES}
     done = subprocess.run(
         [sys.executable, "-S", "-c", "import site; site.main(); exec(open(0).read())", str(tmp_path / "add.bough")],
         input=code, env=environment, capture_output=True, text=True, check=False,
@@ -275,7 +277,7 @@ def test_the_process_ends_while_workers_spin(make: Make, tmp_path: Path) -> None
         "import sys, numpy, bough.runtime; call = bough.runtime.load(sys.argv[1], threads=3);"
         "call(numpy.ones((9, 8), numpy.float32))"
     )
-    environment = {**os.environ, "PYTHONPATH": "src", "BOUGH_SPIN_US": "100000"}
+    environment = {**os.environ, "PYTHONPATH": SOURCES, "BOUGH_SPIN_US": "100000"}
     for _ in range(3):
         subprocess.run([sys.executable, "-c", code, str(tmp_path / "add.bough")], env=environment, check=True)
 

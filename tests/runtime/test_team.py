@@ -9,16 +9,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import bough.base
 from bough.base.errors import CompileError
 from bough.runtime import LoadedObject, team, team_text
 from bough.runtime.team import Provider, Team, team_of
 
 Squares = Callable[..., None]
 _POINTER = ctypes.c_void_p
+SOURCES = str(Path(bough.base.__file__).parents[2])
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +170,7 @@ def test_borrows_the_openmp_runtime_of_torch(program: LoadedObject, check: Squar
 
 def test_says_that_there_is_no_openmp_runtime() -> None:
     code = "from bough.runtime.team import find_openmp; find_openmp()"
-    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "src"}, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": SOURCES}, capture_output=True, text=True, check=False)
     assert CompileError.__name__ in done.stderr and "BGH-RT-001" in done.stderr
 
 
