@@ -112,3 +112,17 @@ def test_inside_a_transformation(make: Callable[..., Executable]) -> None:
 def test_the_first_call_checks_too(make: Callable[..., Executable]) -> None:
     with pytest.raises(InputError):
         make()(np.ones((2, 9), np.float32))
+
+
+def test_numbers_of_numpy_are_arrays_without_axes(make: Callable[..., Executable]) -> None:
+    call = make(
+        arguments=(Tensor("x", "f32", ("batch", 8)), Tensor("s", "f64", ())),
+        parameters=("x", "s"),
+        inputs=(Leaf("argument", 0), Leaf("argument", 1)),
+        outputs=(Leaf("result", 0), Leaf("argument", 1)),
+    )
+    for scalar in (np.float64(3), np.array(3.0), np.array([3.0, 4.0])[0:1].reshape(())):
+        _, same = call(np.ones((2, 8), np.float32), scalar)
+        assert same.shape == () and same == 3
+        _, tensor = call(torch.ones(2, 8), scalar)
+        assert tensor.shape == () and tensor == 3

@@ -221,6 +221,4 @@ def _convert(tensor: Tensor, value: Any, of_torch: bool) -> Any:
     array = np.require(value, requirements=["C", "A"])
     if type(array) is not np.ndarray:
         array = array.view(np.ndarray)
-    if array.shape != value.shape:  # np.require makes rank 0 rank 1 on some versions
-        array = array.reshape(value.shape)
     return to_torch(array, tensor.dtype) if of_torch else array
