@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from native_code import Array, check, targets
+from native_code import Array, check, run_native, targets
 
 from bough.base.errors import InternalError
 from bough.codegen import compile_functions
@@ -69,6 +69,17 @@ def test_pointwise_with_a_tail(target: Target, n: int) -> None:
 @pytest.mark.parametrize("lanes", [2, 3, 4, 5, 8, 16, 32])
 def test_any_number_of_lanes(lanes: int) -> None:
     check(pointwise(lambda x: apply("neg", x), lanes=lanes), {"x": random(41), "y": random(41)}, {"n": 41})
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 6])
+def test_vector_math_of_any_number_of_lanes(lanes: int) -> None:
+    """Each lane has the bits that it has among 16."""
+    function = pointwise(lambda x: apply("tanh", x), lanes=lanes)
+    x = random(25)
+    narrow, wide = {"x": x, "y": np.zeros_like(x)}, {"x": x, "y": np.zeros_like(x)}
+    run_native(function, narrow, {"n": 25})
+    run_native(pointwise(lambda x: apply("tanh", x)), wide, {"n": 25})
+    np.testing.assert_array_equal(narrow["y"], wide["y"])
 
 
 def test_nothing_is_written_behind_the_tail() -> None:

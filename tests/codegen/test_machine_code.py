@@ -141,7 +141,10 @@ def test_text_before_and_after_optimization() -> None:
     assert "alloca [" not in emit_ir([function], AVX512, optimized=True).split("@bough_product.phase1", 2)[2]
 
 
-@pytest.mark.parametrize("target", [t for t in TARGETS.values() if t.triple], ids=lambda t: t.name)
+ARM = Target("arm", (), (), ("neon",), 4, "register", "aarch64-unknown-linux-gnu", "generic")
+
+
+@pytest.mark.parametrize("target", [*(t for t in TARGETS.values() if t.triple), ARM], ids=lambda t: t.name)
 def test_objects_for_targets_other_than_this_machine(target: Target) -> None:
     body = For("l", Const(0), Var("n"), (Store("y", (L,), apply("exp", Load("y", (L,)))),), "vector", lanes=max(target.lanes, 2))
     function = Function("f", ("n",), (Buffer("y", F32, (Var("n"),)),), (body,))

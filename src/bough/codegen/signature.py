@@ -23,16 +23,22 @@ class Signature:
     values: dict[str, int] = field(default_factory=dict)
     buffers: dict[str, int] = field(default_factory=dict)
     written: set[str] = field(default_factory=set)
+    bound: int = 0
 
     @classmethod
     def of(cls, body: Sequence[loops.Stmt], bound: Sequence[str] = ()) -> Signature:
         """The signature of statements in which the names `bound` have values."""
         signature = cls()
-        signature._body(body, {name: n for n, name in enumerate(bound)}, {})
+        signature._body(body, {name: signature._number() for name in bound}, {})
         return signature
 
+    def _number(self) -> int:
+        """A number for a name that is bound here."""
+        self.bound += 1
+        return self.bound
+
     def _body(self, body: Sequence[loops.Stmt], values: Names, buffers: Names) -> None:
-        """Inner names are numbered by how many are in scope, outer ones, counted apart, by their first use."""
+        """Inner names are numbered where they are bound, outer ones, counted apart, by their first use."""
         values, buffers = dict(values), dict(buffers)
         for s in body:
             self.tokens.append(type(s).__name__)
@@ -40,20 +46,20 @@ class Signature:
                 case loops.For(var, start, stop, inner, kind, step, lanes):
                     self.tokens += [kind, step, lanes]
                     self._expressions((start, stop), values, buffers)
-                    self._body(inner, {**values, var: len(values)}, buffers)
+                    self._body(inner, {**values, var: self._number()}, buffers)
                 case loops.If(test, then, otherwise):
                     self._expressions((test,), values, buffers)
                     self._body(then, values, buffers)
                     self._body(otherwise, values, buffers)
                 case loops.Let(name, value):
                     self._expressions((value,), values, buffers)
-                    values[name] = len(values)
+                    values[name] = self._number()
                 case loops.Store(buffer, index, value):
                     self._buffer(buffer, buffers, written=True)
                     self._expressions((*index, value), values, buffers)
                 case loops.Alloc(buffer):
                     self.tokens += [buffer.dtype.name, buffer.shape, buffer.place, buffer.align]
-                    buffers[buffer.name] = len(buffers)
+                    buffers[buffer.name] = self._number()
                 case loops.Invoke(instruction, operands):
                     self.tokens.append(instruction)
                     for part in operands:
