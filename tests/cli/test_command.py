@@ -76,6 +76,8 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         ("compile", "json:no_such_function"),
         ("targets", "no-such-target"),
         ("bench", "no-such-suite"),
+        ("bench", "gemm", "--against", "no-such-peer"),
+        ("bench", "gemm", "--filter", "("),
         ("doctor", "--all"),
         ("doctor", "--math", "--function", "no_such_function"),
         ("run", "json:loads", "--threads", "0"),
@@ -192,6 +194,14 @@ def test_the_doctor_checks_the_math(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("doctor", "--math", "--function", "exp", "--json") == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["function"] == "exp" and row["right"] and row["max_ulp"] <= 2
+
+
+def test_benchmarks_show_their_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "figures.json"
+    run("bench", "gemm", "--quick", "--filter", "512x1x512$", "--threads", 1, "--against", "torch", "--json", file)
+    figures = json.loads(file.read_text())
+    assert figures["suite"] == "gemm" and len(figures["rows"]) >= 1
+    assert all(row["case"] in capsys.readouterr().out for row in figures["rows"][:1])
 
 
 def test_help_comes_at_once() -> None:
