@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from comparing import check, operators
 from torch import nn
 
+from bough.frontends import torch_export
+
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "linear": (lambda: nn.Linear(6, 4), (3, 6)), "linear_without_bias": (lambda: nn.Linear(6, 4, bias=False), (3, 2, 6)),
     "conv1d": (lambda: nn.Conv1d(4, 6, 3, stride=2, padding=1), (2, 4, 11)), "conv1d_dilated": (lambda: nn.Conv1d(4, 6, 3, dilation=2), (2, 4, 11)),
@@ -18,6 +20,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "conv_groups": (lambda: nn.Conv2d(4, 8, 3, groups=2), (2, 4, 7, 7)), "depthwise": (lambda: nn.Conv2d(4, 4, 3, groups=4, padding=1, bias=False), (2, 4, 7, 7)),
     "conv_transpose": (lambda: nn.ConvTranspose2d(3, 4, 3, stride=2, padding=1, output_padding=1), (2, 3, 5, 6)), "conv_transpose1d": (lambda: nn.ConvTranspose1d(4, 6, 4, stride=2, groups=2), (2, 4, 5)),
     "batch_norm1d": (lambda: nn.BatchNorm1d(5), (3, 5)), "batch_norm2d": (lambda: nn.BatchNorm2d(5), (2, 5, 4, 4)), "batch_norm_plain": (lambda: nn.BatchNorm2d(5, affine=False), (2, 5, 4, 4)),
+    "batch_norm_of_batch": (lambda: nn.BatchNorm2d(5, track_running_stats=False), (2, 5, 4, 4)),
     "layer_norm": (lambda: nn.LayerNorm(6), (3, 4, 6)), "layer_norm2": (lambda: nn.LayerNorm((4, 6), elementwise_affine=False), (3, 4, 6)), "rms_norm": (lambda: nn.RMSNorm(6), (3, 4, 6)),
     "group_norm": (lambda: nn.GroupNorm(2, 6), (3, 6, 5)), "instance_norm": (lambda: nn.InstanceNorm2d(4, affine=True), (2, 4, 5, 5)), "instance_norm_tracked": (lambda: nn.InstanceNorm1d(4, track_running_stats=True), (2, 4, 5)),
     "max_pool1d": (lambda: nn.MaxPool1d(3, 2), (2, 3, 9)), "max_pool2d": (lambda: nn.MaxPool2d(3, 2, 1), (2, 3, 9, 8)), "max_pool_ceil": (lambda: nn.MaxPool2d(2, ceil_mode=True), (2, 3, 9, 7)),
@@ -88,6 +91,24 @@ def test_linear_layers_stay_single_operators() -> None:
     net = nn.Sequential(*(m for _ in range(10) for m in (nn.Linear(8, 8), nn.ReLU())))
     imported = check(net, torch.randn(4, 8), dynamic={"input": {0: "batch"}}, also=[(torch.randn(1, 8),)])
     assert operators(imported) == ["linear", "relu"] * 10
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "name"),
+    [
+        (lambda: nn.GRU(8, 8), (3, 2, 8), "input"),
+        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Dropout()), (2, 3, 5, 5), "input"),
+        (lambda: nn.TransformerEncoderLayer(8, 2, 8), (3, 2, 8), "src"),
+        (lambda: Residual(4, 2), (2, 4, 8, 8), "x"),
+    ],
+    ids=["gru", "conv", "encoder", "residual"],
+)
+def test_common_layers_need_no_decomposition(
+    make: Callable[[], nn.Module], shape: tuple[int, ...], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would double the time of an import."""
+    monkeypatch.setattr(torch_export, "_decompose", lambda exported: pytest.fail("decomposed"))
+    check(make(), torch.randn(shape), dynamic={name: {0: "n"}})
 
 
 def test_tied_weights_are_one_constant() -> None:

@@ -151,7 +151,7 @@ def _check_guards(
         if not symbols or (place is None and _asks_for_layout(guard)):
             continue
         involved = sorted({names[s] for s in symbols})
-        points = [_points(dims[n], 40 if len(involved) == 1 else 8) for n in involved]
+        points = [_points(dims[n], {1: 40, 2: 8}.get(len(involved), 2)) for n in involved]
         for values in itertools.product(*points):
             sizes = dict(zip(involved, values, strict=True))
             holds = guard.expr.xreplace({s: sympy.Integer(sizes[names[s]]) for s in symbols})

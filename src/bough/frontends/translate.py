@@ -86,13 +86,11 @@ class _Translation:
                 environment[node] = self.weight(spec.target or node.name)
         self.check_mutations()
         results = self.graph(graph, environment)
-        outputs = tuple(self.result(r) for r in results[len(self.exported.graph_signature.output_specs) - self.kept() :])
+        kinds = [s.kind for s in self.exported.graph_signature.output_specs]
+        outputs = tuple(self.result(r) for r, k in zip(results, kinds, strict=True) if k is OutputKind.USER_OUTPUT)
         (body,) = self.b.bodies
         function = Function("main", tuple(params), self.b.constants, body, outputs, self.trace.dims)
         return Program({"main": function}), self.missing
-
-    def kept(self) -> int:
-        return sum(s.kind is OutputKind.USER_OUTPUT for s in self.exported.graph_signature.output_specs)
 
     def check_mutations(self) -> None:
         (output,) = [n for n in self.exported.graph.nodes if n.op == "output"]
