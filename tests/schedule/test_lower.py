@@ -49,7 +49,7 @@ def check(kernel: Kernel, schedule: Schedule, seed: int = 0, **sizes: int) -> No
         arrays[p.operand.name] = made
     operands = {o.name: o for o in (*after.inputs, *after.outputs)}
     params = tuple(loops.Buffer(n, o.dtype, (element_count(o.shape),)) for n, o in operands.items())
-    function = loops.Function("main", tuple(sizes), params, lower_kernel(after, schedule))
+    function = loops.Function("main", tuple(sizes), params, (lower_kernel(after, schedule),))
     buffers = {n: arrays[n].reshape(-1).copy() if n in arrays else np.zeros(expected[n].size, np.float32) for n in operands}
     run_loops(function, buffers, sizes, INSTRUCTIONS)
     for name, value in expected.items():

@@ -305,7 +305,7 @@ def _merge(
 ) -> Kernel:  # fmt: skip
     taken = {a.name for a in consumer.axes} | {s.name for s in consumer.body if isinstance(s, Let)}
     taken |= {name for s in consumer.body for e in expressions(s) for name in variables(e)}
-    fresh = _Names(taken)
+    fresh = _Names(taken | _sizes(producer) | _sizes(consumer))
     reduced = {a: fresh(a) for a in producer.reduced}
     axes = [*consumer.axes, *(Axis(reduced[a], producer.axis(a).extent) for a in producer.reduced)]
     body: list[Statement] = []
@@ -348,6 +348,14 @@ def _merge(
     location = producer.location if producer.reductions and producer.location else consumer.location or producer.location
     origins = tuple(dict.fromkeys((*producer.origins, *consumer.origins)))
     return replace(merged, name=name, location=location, origins=origins)
+
+
+def _sizes(kernel: Kernel) -> set[str]:
+    """The symbolic sizes and loops of the host that a kernel names."""
+    extents = [a.extent for a in kernel.axes] + [e for o in kernel.operands.values() for e in o.shape]
+    found = {n for e in extents for n in variables(as_expr(e))}
+    found |= {n for s in kernel.body for e in expressions(s) for n in variables(e)}
+    return found - {a.name for a in kernel.axes} - {s.name for s in kernel.body if isinstance(s, Let)}
 
 
 def _moved(s: Let, at: dict[str, Expr], reduced: dict[str, str]) -> Let:

@@ -151,7 +151,7 @@ class _Lowering:
         return with_body(kernel, body)
 
     def loop(self, node: Loop) -> list[Step]:
-        variable = node.index.name
+        variable = f"{node.index.name}.step"  # no size and no axis is called like that
         count = as_expr(node.count)
         step = Var(variable)
         position = sub(sub(count, Const(1)), step) if node.reverse else step

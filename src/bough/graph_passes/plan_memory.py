@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bough.ir.expr import Const, Expr, add, as_expr, floordiv, mul
 from bough.ir.kernel import Operand
-from bough.ir.sequence import Repeat, Run, Sequence, Step, kernels
+from bough.ir.sequence import Repeat, Sequence, Step, kernels, phase
 
 ALIGNMENT = 64
 
@@ -67,12 +67,13 @@ def live_spans(sequence: Sequence) -> dict[str, tuple[int, int]]:
 
     def walk(steps: tuple[Step, ...], clock: int) -> int:
         for s in steps:
-            if isinstance(s, Run):
-                for o in (*s.kernel.inputs, *s.kernel.outputs):
-                    touch(o.name, clock, clock)
-                clock += 1
-            else:
+            if isinstance(s, Repeat):
                 clock = repeat(s, clock)
+            else:
+                for kernel in phase(s):
+                    for o in (*kernel.inputs, *kernel.outputs):
+                        touch(o.name, clock, clock)
+                clock += 1
         return clock
 
     def repeat(s: Repeat, clock: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from bough.ir.evaluate import extent_value
 from bough.ir.interpret_kernel import run_kernel
-from bough.ir.sequence import Run, Sequence, Step
+from bough.ir.sequence import Repeat, Sequence, Step, phase
 
 Array = np.ndarray[Any, Any]
 
@@ -32,9 +32,10 @@ def run_sequence(
 
     def run(steps: tuple[Step, ...], at: dict[str, int]) -> None:
         for s in steps:
-            if isinstance(s, Run):
-                for name, value in _run_kernel(s.kernel, arrays, at, precision).items():
-                    arrays[name] = value.reshape(arrays[name].shape)
+            if not isinstance(s, Repeat):
+                for kernel in phase(s):
+                    for name, value in _run_kernel(kernel, arrays, at, precision).items():
+                        arrays[name] = value.reshape(arrays[name].shape)
             else:
                 for n in range(extent_value(s.count, at)):
                     run(s.body, {**at, s.variable: n})

@@ -7,7 +7,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, Union
 
 import numpy as np
@@ -27,6 +28,13 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Kernels in one parallel phase: each thread takes its rows through all of them, one after the other."""
+
+    kernels: tuple[Kernel, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Repeat:
     """The steps of `body`, in order, for `variable` = 0 .. count-1. Kernels name `variable` as a scalar."""
 
@@ -36,7 +44,7 @@ class Repeat:
     location: Location | None = field(default=None, compare=False)
 
 
-Step = Union[Run, Repeat]
+Step = Union[Run, Group, Repeat]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,29 +61,40 @@ class Sequence:
     dims: tuple[Dim, ...] = ()
 
 
-def map_kernels(steps: tuple[Step, ...], change: Any) -> tuple[Step, ...]:
+def map_kernels(steps: tuple[Step, ...], change: Callable[[Kernel], Kernel]) -> tuple[Step, ...]:
     """The same steps with every kernel replaced by `change(kernel)`."""
-    return tuple(
-        Run(change(s.kernel)) if isinstance(s, Run) else Repeat(s.variable, s.count, map_kernels(s.body, change), s.location)
-        for s in steps
-    )
+    out: list[Step] = []
+    for s in steps:
+        match s:
+            case Run(kernel):
+                out.append(Run(change(kernel)))
+            case Group(members):
+                out.append(Group(tuple(map(change, members))))
+            case Repeat():
+                out.append(replace(s, body=map_kernels(s.body, change)))
+    return tuple(out)
 
 
 def kernels(steps: tuple[Step, ...]) -> list[Kernel]:
     """All kernels in textual order."""
     found: list[Kernel] = []
     for s in steps:
-        found.extend([s.kernel] if isinstance(s, Run) else kernels(s.body))
+        found.extend(kernels(s.body) if isinstance(s, Repeat) else phase(s))
     return found
 
 
-def map_loads(e: Expr, change: Any) -> Expr:
+def phase(step: Run | Group) -> tuple[Kernel, ...]:
+    """The kernels of one parallel phase."""
+    return (step.kernel,) if isinstance(step, Run) else step.kernels
+
+
+def map_loads(e: Expr, change: Callable[[Load], Expr]) -> Expr:
     """Rewrites every load, innermost first, by `change(load) -> Expr`."""
     new = rebuild(e, tuple(map_loads(k, change) for k in children(e)))
     return change(new) if isinstance(new, Load) else new
 
 
-def map_statement(s: Statement, change: Any) -> Statement:
+def map_statement(s: Statement, change: Callable[[Expr], Expr]) -> Statement:
     """The statement with each of its expressions replaced by `change(expression)`."""
     if isinstance(s, Store):
         return Store(s.target, tuple(change(i) for i in s.index), change(s.value))

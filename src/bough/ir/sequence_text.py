@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from bough.ir.dtypes import DType, from_numpy
-from bough.ir.kernel import Operand
+from bough.ir.kernel import Kernel, Operand
 from bough.ir.kernel_text import KernelReader, print_kernel, print_operand
 from bough.ir.program import Dim
 from bough.ir.program_text import print_dims, read_dims
-from bough.ir.sequence import Repeat, Run, Sequence, Step
+from bough.ir.sequence import Group, Repeat, Run, Sequence, Step
 from bough.ir.text import print_extent, print_location, print_name
 
 Array = np.ndarray[Any, Any]
@@ -52,6 +52,9 @@ def _print_steps(steps: tuple[Step, ...], indent: str, lines: list[str]) -> None
     for step in steps:
         if isinstance(step, Run):
             lines.append(print_kernel(step.kernel, indent).rstrip("\n"))
+        elif isinstance(step, Group):
+            lines.append(f"{indent}group")
+            lines.extend(print_kernel(k, indent + "  ").rstrip("\n") for k in step.kernels)
         else:
             head = f"{indent}repeat {print_name(step.variable)} in 0..{print_extent(step.count)}"
             lines.append(print_location(step.location, head))
@@ -105,6 +108,11 @@ class SequenceReader(KernelReader):
 
     def step(self) -> Step:
         indent = self.line.indent
+        if self.keyword("group"):
+            self.end_line()
+            members: list[Kernel] = []
+            self.block(indent, lambda: members.append(self.kernel()))
+            return Group(tuple(members))
         if not self.keyword("repeat"):
             return Run(self.kernel())
         variable = self.name()

@@ -8,8 +8,8 @@ from typing import NoReturn
 from bough.base.errors import InternalError
 from bough.ir.dtypes import I64
 from bough.ir.expr import Extent
-from bough.ir.kernel import Operand
-from bough.ir.sequence import Repeat, Run, Sequence, Step
+from bough.ir.kernel import Kernel, Operand
+from bough.ir.sequence import Repeat, Sequence, Step, phase
 from bough.ir.sequence_text import constant_operands
 from bough.ir.text import print_extent, print_type
 from bough.ir.verify_expr import Checker
@@ -55,10 +55,10 @@ class _Verifier:
                     self.fail(f"{step.variable} is defined twice in: repeat {step.variable} in 0..{print_extent(step.count)}")
                 self.steps(step.body, [*scalars, step.variable])
             else:
-                self.kernel(step, scalars)
+                for kernel in phase(step):
+                    self.kernel(kernel, scalars)
 
-    def kernel(self, step: Run, scalars: list[str]) -> None:
-        kernel = step.kernel
+    def kernel(self, kernel: Kernel, scalars: list[str]) -> None:
         verify_kernel(kernel, scalars)
         for o in kernel.operands.values():
             held = self.operands.get(o.name)

@@ -7,17 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from bough.base.errors import InternalError
 from bough.graph_passes.normalize import normalize
 from bough.graph_passes.plan_memory import ALIGNMENT, ArenaPlan, plan_memory
 from bough.ir import loops
 from bough.ir.dtypes import DType
 from bough.ir.expr import Const, Expr, Extent, as_expr, mul
 from bough.ir.kernel import Kernel, Operand
-from bough.ir.sequence import Repeat, Run, Sequence, Step, kernels
+from bough.ir.sequence import Group, Repeat, Run, Sequence, Step, kernels, phase
+from bough.pipeline.separate_names import separate
 from bough.schedule.decisions import Schedule
 from bough.schedule.lower import lower_kernel
 from bough.schedule.pack import pack_constant, pack_operands
 from bough.search.heuristic import Context, Strategy
+from bough.search.rows import Planned, group_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +61,13 @@ def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -
             name = f"{base}#{n}"
         return name
 
-    def place(kernel: Kernel, loop: str | None) -> list[Step]:
+    def place(kernel: Kernel, loop: str | None) -> list[Kernel]:
         schedule = choose(kernel, loop)
         name = unique(kernel.name)
         packed, after = pack_operands(kernel, schedule, name)
         after = replace(after, name=name)
         scheduled[name] = Scheduled(after, kernel, schedule)
-        before: list[Step] = []
+        before: list[Kernel] = []
         for p in packed:
             if p.source.name in constants:
                 constants[p.operand.name] = pack_constant(p, kernel, constants[p.source.name])
@@ -72,16 +75,28 @@ def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -
             else:
                 temporaries[p.operand.name] = p.operand
                 before.extend(place(normalize(p.copy), loop))
-        return [*before, Run(after)]
+        return [*before, after]
 
     def walk(steps: tuple[Step, ...], loop: str | None) -> tuple[Step, ...]:
         out: list[Step] = []
+        run: list[Kernel] = []
         for s in steps:
-            if isinstance(s, Run):
-                out.extend(place(s.kernel, loop))
+            if isinstance(s, Repeat):
+                out += [*group(run), replace(s, body=walk(s.body, s.variable))]
+                run = []
             else:
-                out.append(Repeat(s.variable, s.count, walk(s.body, s.variable), s.location))
-        return tuple(out)
+                run += [k for member in phase(s) for k in place(member, loop)]
+        return (*out, *group(run))
+
+    def group(run: list[Kernel]) -> list[Step]:
+        """Phases of a straight run of kernels; those that share rows share one."""
+        out: list[Step] = []
+        for members in group_rows([Planned(k, scheduled[k.name].schedule) for k in run], context):
+            for m in members:
+                scheduled[m.kernel.name] = replace(scheduled[m.kernel.name], schedule=m.schedule)
+            names = tuple(m.kernel for m in members)
+            out.append(Run(names[0]) if len(names) == 1 else Group(names))
+        return out
 
     steps = walk(sequence.steps, None)
     used = {o.name for k in kernels(steps) for o in (*k.inputs, *k.outputs)}
@@ -93,7 +108,19 @@ def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -
 
 
 def assemble(sequence: Sequence, scheduled: dict[str, Scheduled]) -> Assembled:
-    """The Loops function of a scheduled sequence. Parameters: inputs, results, constants, temporaries, in this order."""
+    """The Loops function of a scheduled sequence. Parameters: inputs, results, constants, temporaries, in this order.
+
+    Arrays and symbolic sizes get other names where theirs stand for something else in the loops.
+    """
+    bodies = {name: lower_kernel(entry.kernel, entry.schedule) for name, entry in scheduled.items()}
+    renaming = separate(sequence, bodies.values())
+    if renaming is not None:
+        sequence = renaming.sequence(sequence)
+        scheduled = {
+            name: Scheduled(renaming.kernel(entry.kernel), renaming.kernel(entry.before), entry.schedule)
+            for name, entry in scheduled.items()
+        }
+        bodies = {name: lower_kernel(entry.kernel, entry.schedule) for name, entry in scheduled.items()}
     arena = plan_memory(sequence)
     buffers: list[loops.Buffer] = [flat(i, 4) for i in sequence.inputs]
     buffers += [flat(sequence.temporaries[r], 4) for r in sequence.results]
@@ -104,16 +131,26 @@ def assemble(sequence: Sequence, scheduled: dict[str, Scheduled]) -> Assembled:
     def walk(steps: tuple[Step, ...]) -> tuple[loops.Stmt, ...]:
         out: list[loops.Stmt] = []
         for s in steps:
-            if isinstance(s, Run):
-                entry = scheduled[s.kernel.name]
-                out.extend(lower_kernel(entry.kernel, entry.schedule))
-            else:
+            if isinstance(s, Repeat):
                 out.append(loops.For(s.variable, Const(0), as_expr(s.count), walk(s.body), location=s.location))
+            else:
+                out.append(one_phase([bodies[k.name] for k in phase(s)]))
         return tuple(out)
 
     scalars = tuple(d.name for d in sequence.dims)
     function = loops.Function(sequence.name, scalars, tuple(buffers), walk(sequence.steps))
     return Assembled(function, sequence, scheduled, arena)
+
+
+def one_phase(parts: list[loops.For]) -> loops.For:
+    """Loops with the same chunks as one, each part in a scope of its own."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    if any((p.stop, p.kind) != (first.stop, first.kind) for p in parts):
+        raise InternalError("the kernels of a phase have different chunks")
+    body = tuple(loops.For("part", Const(0), Const(1), p.body, "unroll", location=p.location) for p in parts)
+    return loops.For(first.var, first.start, first.stop, body, first.kind, location=first.location)
 
 
 def flat(o: Operand, align: int) -> loops.Buffer:

@@ -12,7 +12,7 @@ from bough.frontends.torch_export import Imported
 from bough.ir import loops
 from bough.ir.expr import Const, as_expr
 from bough.ir.kernel import Kernel
-from bough.ir.sequence import Run, Sequence, Step
+from bough.ir.sequence import Repeat, Sequence, Step, phase
 from bough.pipeline.assemble import Scheduled
 from bough.pipeline.manifest import make_manifest
 from bough.pipeline.passes import Generated, Options
@@ -92,7 +92,10 @@ def _sizes(sequence: Sequence, args: tuple[Any, ...]) -> dict[str, int]:
 def _runs(steps: tuple[Step, ...], times: int, sizes: dict[str, int]) -> list[tuple[Kernel, int]]:
     out: list[tuple[Kernel, int]] = []
     for s in steps:
-        out += [(s.kernel, times)] if isinstance(s, Run) else _runs(s.body, times * nominal(s.count, sizes), sizes)
+        if isinstance(s, Repeat):
+            out += _runs(s.body, times * nominal(s.count, sizes), sizes)
+        else:
+            out += [(k, times) for k in phase(s)]
     return out
 
 
@@ -157,10 +160,10 @@ def _measure(
         def walk(steps: tuple[Step, ...]) -> tuple[loops.Stmt, ...]:
             out: list[loops.Stmt] = []
             for s in steps:
-                if isinstance(s, Run):
-                    if s.kernel.name == name:
+                if not isinstance(s, Repeat):
+                    if any(k.name == name for k in phase(s)):
                         entry = assembled.scheduled[name]
-                        out.extend(lower_kernel(entry.kernel, entry.schedule))
+                        out.append(lower_kernel(entry.kernel, entry.schedule))
                 elif inner := walk(s.body):
                     out.append(loops.For(s.variable, Const(0), as_expr(s.count), inner))
             return tuple(out)

@@ -15,7 +15,7 @@ from bough.ir.interpret_program import run_program
 from bough.ir.interpret_sequence import run_sequence
 from bough.ir.kernel import Kernel
 from bough.ir.program import Program
-from bough.ir.sequence import Run, Sequence, Step
+from bough.ir.sequence import Repeat, Sequence, Step, phase
 from bough.pipeline.assemble import Assembled
 
 Array = np.ndarray[Any, Any]
@@ -48,16 +48,17 @@ class Judge:
     def loops(self, assembled: Assembled, instructions: Mapping[str, Kernel], step: str) -> None:
         """Compares where the whole function has few enough points."""
         sequence = assembled.sequence
+        sizes = {d.name: size for d, size in zip(sequence.dims, self.sizes.values(), strict=True)}
         arrays: dict[str, Array] = {o.name: a for o, a in zip(sequence.inputs, self.inputs, strict=True)}
         arrays.update(sequence.constants)
         buffers: dict[str, Array] = {}
         for b in assembled.function.params:
-            count = extent_value(b.shape[0], self.sizes)
+            count = extent_value(b.shape[0], sizes)
             given = arrays.get(b.name)
             buffers[b.name] = np.zeros(count, b.dtype.numpy) if given is None else given.reshape(-1).copy()
-        if points(sequence, self.sizes) > WORK:
+        if points(sequence, sizes) > WORK:
             return
-        run_loops(assembled.function, buffers, self.sizes, instructions, shuffle=0)
+        run_loops(assembled.function, buffers, sizes, instructions, shuffle=0)
         self.compare(tuple(buffers[r] for r in sequence.results), step)
 
     def compare(self, results: tuple[Array, ...], step: str) -> None:
@@ -74,11 +75,12 @@ def points(sequence: Sequence, sizes: Mapping[str, int]) -> int:
     def walk(steps: tuple[Step, ...]) -> int:
         total = 0
         for s in steps:
-            if isinstance(s, Run):
-                box = 1
-                for a in s.kernel.axes:
-                    box *= extent_value(a.extent, sizes)
-                total += box
+            if not isinstance(s, Repeat):
+                for kernel in phase(s):
+                    box = 1
+                    for a in kernel.axes:
+                        box *= extent_value(a.extent, sizes)
+                    total += box
             else:
                 total += extent_value(s.count, sizes) * walk(s.body)
         return total

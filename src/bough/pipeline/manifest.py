@@ -7,7 +7,7 @@ from typing import Any
 from bough.base.errors import InternalError
 from bough.frontends.structure import Slot, Structure
 from bough.frontends.torch_export import Imported
-from bough.ir.expr import Apply, Const, Expr, Extent, Var
+from bough.ir.expr import Apply, Const, Expr, Extent, Var, substitute
 from bough.ir.loops import For
 from bough.pipeline.assemble import Assembled
 from bough.runtime.manifest import Buffer, Leaf, Manifest, Plain, Scalar, Tensor, Tree
@@ -23,7 +23,8 @@ def make_manifest(imported: Imported, assembled: Assembled) -> Manifest:
     buffers: list[Buffer] = [Buffer("argument", n) for n in range(len(sequence.inputs))]
     buffers += [Buffer("result", n) for n in range(len(results))]
     buffers += [Buffer("constant", name) for name in sequence.constants]
-    buffers += [Buffer("arena", name, size_of(at)) for name, at in assembled.arena.offsets.items()]
+    dims: dict[str, Expr] = {d.name: Var(f.name) for d, f in zip(sequence.dims, function.dims, strict=True)}
+    buffers += [Buffer("arena", name, size_of(substitute(at, dims))) for name, at in assembled.arena.offsets.items()]
     args, kwargs = imported.inputs if isinstance(imported.inputs, tuple) else ((), {})
     trees = [*args, *kwargs.values()]
     names = [_parameter_name(t, n, imported.names) for n, t in enumerate(args)] + [str(k) for k in kwargs]
@@ -40,8 +41,8 @@ def make_manifest(imported: Imported, assembled: Assembled) -> Manifest:
         parameters=tuple(names),
         inputs=tuple(_tree(t, "argument") for t in trees),
         outputs=_tree(imported.outputs, "result"),
-        scalars=tuple(Scalar(d.name, d.low, d.high) for d in sequence.dims),
-        arena=size_of(assembled.arena.size),
+        scalars=tuple(Scalar(d.name, d.low, d.high) for d in function.dims),
+        arena=size_of(substitute(assembled.arena.size, dims)),
         parallel=any(_is_parallel(s) for s in assembled.function.body),
     )
 

@@ -11,7 +11,7 @@ from bough.ir.kernel_text import print_kernel
 from bough.ir.loops_text import print_loops
 from bough.ir.program import Program
 from bough.ir.program_text import print_program
-from bough.ir.sequence import Run, Sequence, Step, kernels
+from bough.ir.sequence import Repeat, Sequence, Step, kernels, phase
 from bough.ir.verify_kernel import verify_kernel
 from bough.ir.verify_loops import verify_loops
 from bough.ir.verify_program import verify_program
@@ -73,10 +73,11 @@ def verify_sequence(sequence: Sequence) -> None:
 
     def walk(steps: tuple[Step, ...], scalars: frozenset[str]) -> None:
         for s in steps:
-            if isinstance(s, Run):
-                verify_kernel(s.kernel, scalars)
-            else:
+            if isinstance(s, Repeat):
                 walk(s.body, scalars | {s.variable})
+            else:
+                for kernel in phase(s):
+                    verify_kernel(kernel, scalars)
 
     walk(sequence.steps, frozenset(d.name for d in sequence.dims))
 

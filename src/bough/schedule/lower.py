@@ -46,8 +46,8 @@ COMBINE = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "any": "or",
 Stmts = tuple[loops.Stmt, ...]
 
 
-def lower_kernel(kernel: Kernel, schedule: Schedule) -> Stmts:
-    """The loops of one kernel: a parallel loop, or serial ones if the schedule says so.
+def lower_kernel(kernel: Kernel, schedule: Schedule) -> loops.For:
+    """The loops of one kernel: a parallel loop over its chunks, or a serial one if the schedule says so.
 
     Operands become flat buffers of the same names, indexed by row-major addresses.
     """
@@ -92,7 +92,7 @@ class _Lowering:
             return self.lanes * self.count
         return self.schedule.rows(axis)
 
-    def run(self) -> Stmts:
+    def run(self) -> loops.For:
         order = self.schedule.order(self.free)
         body: Callable[[], Stmts] = self.tiles
         for axis in reversed(order):
@@ -112,7 +112,7 @@ class _Lowering:
             index = floordiv(index, n)
             chunks = mul(chunks, n)
         kind: loops.LoopKind = "serial" if self.schedule.serial else "parallel"
-        return (loops.For("chunk", Const(0), chunks, (*lets, *inner), kind, location=self.kernel.location),)
+        return loops.For("chunk", Const(0), chunks, (*lets, *inner), kind, location=self.kernel.location)
 
     def chunk(self, blocks: Iterable[Expr]) -> Expr:
         """The number of the chunk that an iteration of the parallel loop runs."""

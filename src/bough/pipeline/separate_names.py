@@ -1,0 +1,116 @@
+"""One name, one thing: loops have a single scope for sizes, arrays and what schedules introduce, kernels and users have many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from bough.ir import loops
+from bough.ir.expr import Expr, Extent, Load, Var, as_expr, as_extent, substitute
+from bough.ir.kernel import Axis, Kernel, Let, Operand, Store
+from bough.ir.sequence import Group, Repeat, Run, Sequence, Step, map_loads, map_statement, phase
+
+
+@dataclass(frozen=True, slots=True)
+class Renaming:
+    """New names of arrays and of scalars (symbolic sizes, loops of the host)."""
+
+    arrays: dict[str, str]
+    scalars: dict[str, str]
+
+    def kernel(self, k: Kernel) -> Kernel:
+        own = {a.name for a in k.axes} | {s.name for s in k.body if isinstance(s, Let)}
+        sizes: dict[str, Expr] = {old: Var(new) for old, new in self.scalars.items() if old not in own}
+
+        def array(load: Load) -> Load:
+            return Load(self.arrays.get(load.source, load.source), load.index, load.dtype)
+
+        body = tuple(map_statement(s, lambda e: map_loads(substitute(e, sizes), array)) for s in k.body)
+        return replace(
+            k,
+            axes=tuple(Axis(a.name, self.extent(a.extent)) for a in k.axes),
+            inputs=tuple(map(self.operand, k.inputs)),
+            outputs=tuple(map(self.operand, k.outputs)),
+            body=tuple(
+                Store(self.arrays.get(s.target, s.target), s.index, s.value) if isinstance(s, Store) else s for s in body
+            ),
+        )
+
+    def operand(self, o: Operand) -> Operand:
+        return replace(o, name=self.arrays.get(o.name, o.name), shape=tuple(map(self.extent, o.shape)))
+
+    def extent(self, e: Extent) -> Extent:
+        return as_extent(substitute(as_expr(e), {old: Var(new) for old, new in self.scalars.items()}))
+
+    def sequence(self, s: Sequence) -> Sequence:
+        def name(n: str) -> str:
+            return self.arrays.get(n, n)
+
+        return replace(
+            s,
+            inputs=tuple(map(self.operand, s.inputs)),
+            results=tuple(map(name, s.results)),
+            temporaries={name(n): self.operand(o) for n, o in s.temporaries.items()},
+            constants={name(n): a for n, a in s.constants.items()},
+            constant_types={name(n): t for n, t in s.constant_types.items()},
+            steps=self.steps(s.steps),
+            dims=tuple(replace(d, name=self.scalars.get(d.name, d.name)) for d in s.dims),
+        )
+
+    def steps(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        return tuple(map(self.step, steps))
+
+    def step(self, s: Step) -> Step:
+        if isinstance(s, Repeat):
+            variable = self.scalars.get(s.variable, s.variable)
+            return Repeat(variable, self.extent(s.count), self.steps(s.body), s.location)
+        renamed = tuple(map(self.kernel, phase(s)))
+        return Run(renamed[0]) if isinstance(s, Run) else Group(renamed)
+
+
+def separate(sequence: Sequence, bodies: Iterable[loops.Stmt]) -> Renaming | None:
+    """New names for those arrays and scalars whose names stand for something else in the loops of the kernels.
+
+    None where every name stands for one thing.
+    """
+    own = _defined(bodies)
+    scalars = {d.name for d in sequence.dims} | _variables(sequence.steps)
+    arrays = {i.name for i in sequence.inputs} | set(sequence.constants) | set(sequence.temporaries)
+    taken = own | scalars | arrays
+    new_scalars = {n: _fresh(n, taken) for n in sorted(scalars & own)}
+    new_arrays = {n: _fresh(n, taken) for n in sorted(arrays & (own | scalars))}
+    return Renaming(new_arrays, new_scalars) if new_scalars or new_arrays else None
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    """`name` with underscores behind it; added to the names that are taken."""
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
+
+
+def _variables(steps: tuple[Step, ...]) -> set[str]:
+    found: set[str] = set()
+    for s in steps:
+        if isinstance(s, Repeat):
+            found |= {s.variable} | _variables(s.body)
+    return found
+
+
+def _defined(body: Iterable[loops.Stmt]) -> set[str]:
+    """The names that statements introduce."""
+    found: set[str] = set()
+    for s in body:
+        match s:
+            case loops.For():
+                found |= {s.var} | _defined(s.body)
+            case loops.If():
+                found |= _defined(s.then) | _defined(s.otherwise)
+            case loops.Let():
+                found.add(s.name)
+            case loops.Alloc():
+                found.add(s.buffer.name)
+            case _:
+                pass
+    return found

@@ -1,0 +1,154 @@
+"""Kernels that run row by row in one phase: each thread takes its block of rows through all of them, without a barrier between.
+
+    max[i] = max(j) x[i, j];  e[i, j] = exp(x[i, j] - max[i]);  sum[i] = sum(j) e[i, j];  y[i, j] = e[i, j] / sum[i]
+
+share the rows `i`: what one kernel writes of a row, the next reads of that row alone, while it is in the nearest cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, lcm
+
+from bough.ir.expr import Const, Extent, substitute
+from bough.ir.kernel import Kernel
+from bough.schedule.access import LARGE, Access, address, load_accesses, store_accesses
+from bough.schedule.decisions import Block, Decision, Schedule, Serial, Serpentine
+from bough.search.cost import machine_of, nominal
+from bough.search.heuristic import CHUNK_CYCLES, Context
+
+LONGEST_TILE = 48
+"""Rows above which the tiles of different kernels are too uneven to share blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A kernel with its schedule."""
+
+    kernel: Kernel
+    schedule: Schedule
+
+
+def group_rows(kernels: list[Planned], context: Context) -> list[list[Planned]]:
+    """Cuts a straight run of kernels into groups that share rows, with schedules whose chunks are the same blocks of rows.
+    A kernel that shares with no neighbour is a group of its own, unchanged."""
+    out: list[list[Planned]] = []
+    at = 0
+    while at < len(kernels):
+        axes = _longest(kernels[at:], context)
+        if len(axes) > 1:
+            out.append(_blocked(kernels[at : at + len(axes)], axes, context))
+        else:
+            out.append([kernels[at]])
+        at += max(1, len(axes))
+    return out
+
+
+def _longest(kernels: list[Planned], context: Context) -> list[str]:
+    """The row axes of the longest group that starts with the first kernel; at most one axis where there is none."""
+    best: list[str] = []
+    for first in _row_axes(kernels[0], context):
+        axes = [first]
+        for n in range(1, len(kernels)):
+            row = next((a for a in _row_axes(kernels[n], context) if _joins(kernels[: n + 1], [*axes, a])), None)
+            if row is None:
+                break
+            axes.append(row)
+        while len(axes) > 1 and not _worthwhile(kernels[: len(axes)], axes):
+            axes.pop()
+        if len(axes) > len(best):
+            best = axes
+    return best
+
+
+def _worthwhile(kernels: list[Planned], axes: list[str]) -> bool:
+    """Not all of them run on the calling thread anyway, and their tiles fit one block."""
+    tile = lcm(*(p.schedule.rows(a) for p, a in zip(kernels, axes)))
+    return not all(p.schedule.serial for p in kernels) and tile <= LONGEST_TILE
+
+
+def _row_axes(planned: Planned, context: Context) -> list[str]:
+    """Free axes outside of the vectors, over which what all rows share stays in the private cache."""
+    kernel, schedule = planned.kernel, planned.schedule
+    if schedule.serpentine is not None:
+        return []
+    vector = schedule.vector.axis if schedule.vector else None
+    found: list[str] = []
+    for a in kernel.free:
+        others = [x for x in kernel.axes if x.name != a.name]
+        if a.name == vector or any(not isinstance(x.extent, int) for x in others):
+            continue
+        shared = 0
+        for access in load_accesses(kernel):
+            if access.strides is not None and not access.strides.get(a.name):
+                count = 4
+                for x in others:
+                    count *= nominal(x.extent, context.sizes) if x.name in access.strides else 1
+                shared += count
+        if shared <= machine_of(context.target).near_bytes // 4:
+            found.append(a.name)
+    return found
+
+
+def _joins(kernels: list[Planned], rows: list[str]) -> bool:
+    """Whether the last kernel may follow the others in one phase: equal rows, and nothing crosses from row to row."""
+    *before, last = kernels
+    kernel, row = last.kernel, rows[-1]
+    if any(p.kernel.axis(a).extent != kernel.axis(row).extent for p, a in zip(before, rows)):
+        return False
+    written = {o.name for o in kernel.outputs}
+    for p in before:
+        if written & {o.name for o in (*p.kernel.inputs, *p.kernel.outputs)}:
+            return False
+    loads = load_accesses(kernel)
+    for p, a in zip(before, rows):
+        for store in store_accesses(p.kernel):
+            mine = [x for x in loads if x.operand == store.operand]
+            here = _row_stride(p.kernel, store, a)
+            if mine and (here is None or any(_row_stride(kernel, x, row) != here for x in mine)):
+                return False
+    return True
+
+
+def _row_stride(kernel: Kernel, access: Access, row: str) -> int | None:
+    """The distance between rows, if every other part of the address stays within one row; else None."""
+    if access.strides is None:
+        return None
+    stride = access.strides.get(row, 0)
+    start = substitute(address(kernel.operands[access.operand].shape, access.index), {a.name: Const(0) for a in kernel.axes})
+    if not isinstance(start, Const) or not 0 < stride < LARGE:
+        return None
+    low = high = int(start.value)
+    for axis, s in access.strides.items():
+        extent: Extent = kernel.axis(axis).extent
+        if axis != row:
+            assert isinstance(extent, int)
+            low, high = low + min(0, s * (extent - 1)), high + max(0, s * (extent - 1))
+    return stride if low >= 0 and high < stride else None
+
+
+def _blocked(kernels: list[Planned], axes: list[str], context: Context) -> list[Planned]:
+    tile = lcm(*(p.schedule.rows(a) for p, a in zip(kernels, axes)))
+    rows = nominal(kernels[0].kernel.axis(axes[0]).extent, context.sizes)
+    per_row = 0.0
+    for p, a in zip(kernels, axes):
+        points = 1
+        for x in p.kernel.axes:
+            points *= nominal(x.extent, context.sizes) if x.name != a else 1
+        per_row += points / context.target.lanes
+    wanted = max(rows / (8 * context.threads), CHUNK_CYCLES / max(per_row, 1.0), 1.0)
+    block = tile * max(1, ceil(min(wanted, rows) / tile))
+    return [Planned(p.kernel, _with_blocks(p, a, block, context)) for p, a in zip(kernels, axes)]
+
+
+def _with_blocks(planned: Planned, row: str, rows: int, context: Context) -> Schedule:
+    kernel, old = planned.kernel, planned.schedule
+    decisions: list[Decision] = [d for d in old.decisions if not isinstance(d, (Block, Serial, Serpentine))]
+    for a in kernel.free:
+        tile = old.rows(a.name)
+        if old.vector and a.name == old.vector.axis:
+            tile = old.vector.lanes * old.vector.count
+        tiles = rows // tile if a.name == row else ceil(nominal(a.extent, context.sizes) / tile)
+        if tiles > 1:
+            decisions.append(Block(a.name, tiles))
+    return Schedule(tuple(decisions))
