@@ -137,7 +137,10 @@ def store(em: Emission, scope: Scope, name: str, index: Sequence[Operand], value
 
 
 def address(em: Emission, scope: Scope, place: Place) -> Any:
-    """The pointer to the first element. What code on different constants shares is worked out once."""
+    """The pointer to the first element. What code on different constants shares is worked out once.
+
+    Nothing is claimed about its staying inside the buffer: under a mask, and on the way, it may leave it.
+    """
     storage, b = place.storage, em.builder
     base = base_pointer(em, storage)
     kind = t.memory_type(storage.buffer.dtype)
@@ -147,10 +150,10 @@ def address(em: Emission, scope: Scope, place: Place) -> Any:
         pointer = scope.address(key)
         if pointer is None:
             offset = materialize(em, Linear(0, place.start.terms))
-            pointer = b.gep(base, [offset], inbounds=True, source_etype=kind)
+            pointer = b.gep(base, [offset], source_etype=kind)
             scope.addresses[key] = pointer
     if place.start.const:
-        pointer = b.gep(pointer, [t.int64(place.start.const)], inbounds=not storage.private, source_etype=kind)
+        pointer = b.gep(pointer, [t.int64(place.start.const)], source_etype=kind)
     return pointer
 
 
