@@ -79,7 +79,8 @@ class Simplifier:
             case Apply("mod", (a, b), _):
                 return self._mod(self.polynomial(a), self.polynomial(b))
             case Apply("min" | "max" as function, (a, b), _):
-                return self._extremum(function, self.polynomial(a), self.polynomial(b))
+                p, q = sorted((self.polynomial(a), self.polynomial(b)), key=lambda p: repr(expression(p)))
+                return self._extremum(function, p, q)
             case Apply("select", (condition, a, b), _):
                 condition, p, q = self.simplify(condition), self.polynomial(a), self.polynomial(b)
                 if isinstance(condition, Const):
@@ -126,11 +127,13 @@ class Simplifier:
         return 0 if low >= 0 and self._range(plus(p, d, -1))[1] < 0 else None
 
     def _recombine(self, p: Polynomial) -> Polynomial:
-        """x // d * d + x % d is x."""
+        """x // d * d + x % d is x, of a positive d."""
         for monomial, coefficient in p.items():
             match monomial:
                 case (Apply("mod", (a, b), _),):
                     x, d = self.polynomial(a), self.polynomial(b)
+                    if self._range(d)[0] < 1:
+                        continue
                     whole = plus(times(self._floordiv(x, d), d), {monomial: 1})
                     shorter = plus(plus(p, whole, -coefficient), x, coefficient)
                     if len(shorter) < len(p):
@@ -145,8 +148,7 @@ class Simplifier:
             return p if function == "min" else q
         if low >= 0:
             return q if function == "min" else p
-        a, b = sorted((expression(p), expression(q)), key=repr)
-        return atom(apply(function, a, b))
+        return atom(apply(function, expression(p), expression(q)))
 
     def _comparison(self, function: str, p: Polynomial, q: Polynomial) -> Expr:
         difference = plus(p, q, -1)
