@@ -82,7 +82,8 @@ def nearest_float32(exact: Fraction) -> np.float32:
         guess = np.float32(float(exact)) if abs(exact) < 2**130 else np.float32(math.copysign(INF, exact))
     if np.isinf(guess):
         return guess if abs(exact) >= Fraction(2) ** 128 - Fraction(2) ** 103 else np.copysign(np.float32(2**128 - 2**104), guess)
-    near = [np.nextafter(guess, np.float32(-INF)), guess, np.nextafter(guess, np.float32(INF))]
+    with np.errstate(over="ignore"):
+        near = [np.nextafter(guess, np.float32(-INF)), guess, np.nextafter(guess, np.float32(INF))]
     finite = [x for x in near if np.isfinite(x)]
     return min(finite, key=lambda x: (abs(Fraction(float(x)) - exact), int(x.view(np.int32)) & 1))
 
