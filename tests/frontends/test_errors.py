@@ -107,4 +107,5 @@ def test_tensors_elsewhere_or_of_unknown_types() -> None:
     assert error_of(lambda x: x, x.to(torch.complex64)).code == "BGH-DTYPE-001"
     assert error_of(lambda x: x, x.to_sparse()).code == "BGH-DTYPE-001"
     assert error_of(lambda x: x, {1, 2}).code == "BGH-ARG-001"
+    assert error_of(lambda x: {1: {x.sum()}}, x).code == "BGH-ARG-001"
     assert error_of(nn.Linear(4, 4), x, x).code == "BGH-ARG-002"

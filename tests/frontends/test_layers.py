@@ -173,6 +173,27 @@ def test_nested_arguments_and_results() -> None:
     assert imported.names == ("x.a", "x.b", "pair.0", "pair.1")
 
 
+def test_without_tensor_arguments() -> None:
+    class Table(nn.Module):
+        def forward(self, rows: int) -> torch.Tensor:
+            return torch.ones(rows, 2)
+
+    check(Table(), 3)
+
+
+def test_functions_and_what_they_close_over() -> None:
+    layer, plain = nn.Linear(4, 4), torch.randn(4, 4)
+    check(lambda x: layer(x).relu() @ plain, torch.randn(3, 4, requires_grad=True))
+
+
+def test_the_module_is_left_as_it_was() -> None:
+    layer = nn.GRU(4, 4).eval()
+    before = dict(layer.named_parameters())
+    torch_export.export(layer, (torch.randn(3, 2, 4),))
+    assert all(before[n] is p for n, p in layer.named_parameters())
+    assert layer._flat_weights[0] is layer.weight_ih_l0
+
+
 def test_values_carry_the_users_line() -> None:
     class Net(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

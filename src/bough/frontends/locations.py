@@ -26,8 +26,8 @@ _KEY = "bough.location"
 
 @cache
 def is_internal(file: str) -> bool:
-    """Whether a file belongs to torch or to Bough (or to no file at all)."""
-    return file.startswith(("<frozen", "<eval_with_key>", "torch/", *_INTERNAL))
+    """Whether a file belongs to torch or to Bough, or is text that either of them generated."""
+    return file.startswith(("<frozen", "<eval_with_key>", "<string>", "torch/", *_INTERNAL))
 
 
 class NoteLocations(TorchFunctionMode):

@@ -110,8 +110,8 @@ class _Flat(nn.Module):
         try:
             with KeepRecurrentLayers(), locations.NoteLocations() as notes:
                 result = self.inner(*args, **kwargs)
-        except CompileError:
-            raise
+        except CompileError as error:
+            raise _located(error) from None
         except Exception as error:  # here already, for torch.export prints whole graphs about some of them
             raise _explain(error) from error
         self.outputs.guards = notes.guards
@@ -202,18 +202,22 @@ def _export(flat: _Flat, examples: Sequence[torch.Tensor], hints: tuple[Any, ...
     with (
         _quiet(),
         locations.keep_notes(),
-        shape_config.patch(backed_size_oblivious=True),  # type: ignore[attr-defined]  # size 1 is not excluded in silence: asking for it leaves a guard
+        # Without it torch takes symbolic sizes to be 2 or more, and says nothing where the model asks.
+        shape_config.patch(backed_size_oblivious=True),  # type: ignore[attr-defined]
     ):
         try:
-            return torch.export.export(flat, tuple(examples), dynamic_shapes=(hints,), strict=False)
-        except CompileError as error:
-            if error.location is None and (place := locations.of_exception(error)) is not None:
-                raise CompileError(
-                    error.what, code=error.code, because=error.because, advice=error.advice, location=place
-                ) from None
+            dynamic = (hints,) if any(hints) else None
+            return torch.export.export(flat, tuple(examples), dynamic_shapes=dynamic, strict=False)
+        except CompileError:
             raise
         except Exception as error:
             raise _explain(error) from error
+
+
+def _located(error: CompileError) -> CompileError:
+    """The error with the user's line that it came through, if it names none."""
+    place = error.location or locations.of_exception(error)
+    return CompileError(error.what, code=error.code, because=error.because, advice=error.advice, location=place)
 
 
 def _explain(error: Exception) -> CompileError:
