@@ -76,7 +76,7 @@ def _argument_type(target: Target, operand: Operand, written: bool) -> Any:
 
 def spelled(module: Any, instruction: Instruction, target: Target) -> Any:
     """The function of an instruction in a module, defined on first use."""
-    name = f"{instruction.name}"
+    name = instruction.name
     known = module.globals.get(name)
     if known is not None:
         return known

@@ -13,7 +13,6 @@ from math import gcd
 from typing import Any
 
 _serial = itertools.count()
-_serial_key = lambda item: item[0].serial  # noqa: E731
 
 
 @dataclass(eq=False, slots=True)
@@ -54,7 +53,7 @@ class Linear:
         sums: dict[Atom, int] = dict(self.terms)
         for atom, c in other.terms:
             sums[atom] = sums.get(atom, 0) + c
-        terms = sorted(((a, c) for a, c in sums.items() if c), key=_serial_key)
+        terms = sorted(((a, c) for a, c in sums.items() if c), key=lambda item: item[0].serial)
         return Linear(self.const + other.const, tuple(terms), self.lane + other.lane)
 
     def __sub__(self, other: Linear) -> Linear:

@@ -196,30 +196,26 @@ def _tag(instruction: Any, place: Place, role: str) -> Any:
 def _masked_load(em: Emission, scope: Scope, place: Place, kind: Any, mask: Any) -> Any:
     rest = ir.Constant(kind, None)
     args = [address(em, scope, place), t.int32(place.align), mask, rest]
-    return _memory_call(em, f"llvm.masked.load.{t.mangle(kind)}.p0", kind, args)
+    return t.call(em.builder, f"llvm.masked.load.{t.mangle(kind)}.p0", kind, args)
 
 
 def _masked_store(em: Emission, scope: Scope, place: Place, raw: Any, mask: Any) -> None:
     args = [raw, address(em, scope, place), t.int32(place.align), mask]
-    _memory_call(em, f"llvm.masked.store.{t.mangle(raw.type)}.p0", t.VOID, args)
+    t.call(em.builder, f"llvm.masked.store.{t.mangle(raw.type)}.p0", t.VOID, args)
 
 
 def _gather(em: Emission, scope: Scope, place: Place, kind: Any, mask: Any) -> Any:
     count = kind.count
     args = [_pointers(em, scope, place, count), t.int32(place.storage.buffer.dtype.bytes), _full(mask, count)]
     name = f"llvm.masked.gather.{t.mangle(kind)}.v{count}p0"
-    return _memory_call(em, name, kind, [*args, ir.Constant(kind, None)])
+    return t.call(em.builder, name, kind, [*args, ir.Constant(kind, None)])
 
 
 def _scatter(em: Emission, scope: Scope, place: Place, raw: Any, mask: Any) -> None:
     count = raw.type.count
     align = t.int32(place.storage.buffer.dtype.bytes)
     name = f"llvm.masked.scatter.{t.mangle(raw.type)}.v{count}p0"
-    _memory_call(em, name, t.VOID, [raw, _pointers(em, scope, place, count), align, _full(mask, count)])
-
-
-def _memory_call(em: Emission, name: str, result: Any, args: list[Any]) -> Any:
-    return t.call(em.builder, name, result, args)
+    t.call(em.builder, name, t.VOID, [raw, _pointers(em, scope, place, count), align, _full(mask, count)])
 
 
 def _full(mask: Any, count: int) -> Any:

@@ -95,12 +95,6 @@ class Scope:
         """An address worked out before under this key, or None."""
         return self._find(lambda s: s.addresses.get(key))
 
-    def has_value(self, name: str) -> bool:
-        return self._find(lambda s: s.values.get(name)) is not None
-
-    def has_buffer(self, name: str) -> bool:
-        return self._find(lambda s: s.buffers.get(name)) is not None
-
     def _find(self, look: Callable[[Scope], Any]) -> Any:
         scope: Scope | None = self
         while scope is not None:
@@ -168,9 +162,9 @@ class Emission:
         return place
 
     @contextmanager
-    def when(self, condition: Any, likely: bool | None = None) -> Iterator[None]:
+    def when(self, condition: Any) -> Iterator[None]:
         """Code that runs only where the scalar `condition` holds."""
-        with self.builder.if_then(condition, likely):
+        with self.builder.if_then(condition):
             yield
 
     def choose(self, condition: Any, then: Callable[[], None], otherwise: Callable[[], None]) -> None:
