@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
+import numpy as np
 import torch
 
 from bough.base import settings
@@ -124,17 +125,22 @@ def compile(
     store = Cache()
     if key is not None and (found := store.view(key)) is not None:
         try:
-            return Compiled(artefact.loads(found, threads=options.threads), recipe)
+            return Compiled(artefact.loads(found, threads=options.threads, verified=True), recipe)
         except CompileError as error:
             log.warning("a cache entry does not load and is made anew: %s", error)
     looking = (*watchers, *default_watchers(options.target))
     imported, generated = recipe.run(looking)
-    constants = generated.assembled.sequence.constants
-    manifest = make_manifest(imported, generated.assembled)
+    constants = {n: own(a) for n, a in generated.assembled.sequence.constants.items()}
+    manifest = make_manifest(imported, generated.assembled, options.target)
     executable = Executable(manifest, generated.code, constants, threads=options.threads)
     if key is not None and constant_bytes(constants) <= LARGEST_CACHED:
         store.put(key, artefact.dumps(executable))
     return Compiled(executable, recipe)
+
+
+def own(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A snapshot: weights that were not laid out anew still share memory with the module."""
+    return array if array.flags.owndata else array.copy()
 
 
 def cache_key(recipe: Recipe) -> str | None:

@@ -173,7 +173,7 @@ def _measure(
     probes = [loops.Function("probe_empty", function.scalars, function.params, ())]
     probes += [loops.Function(f"probe_{n}", function.scalars, function.params, only(name)) for n, name in enumerate(names)]
     code = compile_functions(probes, options.target, team=team_text(options.target.triple.partition("-")[0]))
-    manifest = make_manifest(imported, assembled)
+    manifest = make_manifest(imported, assembled, options.target)
     calls: dict[str, Callable[[], object]] = {}
     for probe in probes:
         entry = replace(manifest, entry=f"bough_{probe.name}")

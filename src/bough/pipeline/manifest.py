@@ -12,9 +12,10 @@ from bough.ir.loops import For
 from bough.pipeline.assemble import Assembled
 from bough.runtime.manifest import Buffer, Leaf, Manifest, Plain, Scalar, Tensor, Tree
 from bough.runtime.sizes import Size
+from bough.targets import Target
 
 
-def make_manifest(imported: Imported, assembled: Assembled) -> Manifest:
+def make_manifest(imported: Imported, assembled: Assembled, target: Target) -> Manifest:
     """The manifest of the entry function."""
     function = imported.program.functions[imported.program.entry]
     sequence = assembled.sequence
@@ -43,6 +44,7 @@ def make_manifest(imported: Imported, assembled: Assembled) -> Manifest:
         outputs=_tree(imported.outputs, "result"),
         scalars=tuple(Scalar(d.name, d.low, d.high) for d in function.dims),
         arena=size_of(substitute(assembled.arena.size, dims)),
+        features=target.features,
         parallel=any(_is_parallel(s) for s in assembled.function.body),
     )
 

@@ -8,6 +8,10 @@ import re
 from collections.abc import Iterable
 
 
+# LLVM's names of features that Linux calls otherwise.
+_LINUX = {"sse3": "pni", "bmi": "bmi1", "lzcnt": "abm"}
+
+
 @functools.cache
 def features() -> frozenset[str] | None:
     """The processor's features with separators left out (`avx512vnni`), or None where the system does not list them in the
@@ -25,7 +29,7 @@ def features() -> frozenset[str] | None:
 def missing(needed: Iterable[str]) -> list[str]:
     """Those of `needed` (names of LLVM's x86 features) that this processor is known to lack."""
     have = features()
-    return [] if have is None else [name for name in needed if _plain(name) not in have]
+    return [] if have is None else [name for name in needed if _plain(_LINUX.get(name, name)) not in have]
 
 
 def _plain(name: str) -> str:

@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from bough.ir import loops
-from bough.ir.dtypes import BOOL, DType
+from bough.ir.dtypes import DType
 from bough.ir.expr import (
     Apply,
-    Cast,
     Const,
     Expr,
     Extent,
@@ -39,10 +38,9 @@ from bough.ir.expr import (
 )
 from bough.ir.kernel import Kernel, Let, Reduce, Store
 from bough.schedule.decisions import Schedule
+from bough.schedule.reductions import SUM_BLOCK, combine, unit_of
 
-ACCUMULATORS, STAGED = "acc", "staged"
-UNITS: dict[str, float] = {"sum": 0.0, "prod": 1.0, "max": float("-inf"), "min": float("inf"), "any": 0.0, "all": 1.0}
-COMBINE = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "any": "or", "all": "and"}
+ACCUMULATORS, STAGED, TOTAL = "acc", "staged", "total"
 Stmts = tuple[loops.Stmt, ...]
 
 
@@ -292,23 +290,111 @@ class _Lowering:
 
     def reduce_loops(self, group: list[tuple[str, Reduce]], rows: int, base: Expr) -> Stmts:
         axes = group[0][1].axes
-        at: dict[str, Expr] = {a: Var(a) for a in axes}
+        cut = self.cut(group)
+        body: Callable[[Expr, Expr], Stmts]
         if self.across:
-            return self.across_loops(group, rows, base)
-        body = self.accumulate(group, rows, base, at)
-        inner = axes[-1]
-        factor, extent = self.schedule.unroll(inner), as_expr(self.extents[inner])
-        if factor > 1:
-            step = self.accumulate(group, rows, base, {**at, inner: add(Var(inner), Var("u"))})
-            whole = mul(floordiv(extent, factor), factor)
-            nest: Stmts = (loops.For(inner, Const(0), whole, (self.unrolled("u", factor, step),), step=factor),)
-            if whole != extent:
-                nest = (*nest, loops.For(inner, whole, extent, body))
+            at_axis = next(n for n in range(len(axes)) if self.is_vector_axis(group, n))
+            axes = (*axes[:at_axis], *axes[at_axis + 1 :], axes[at_axis])
+
+            def body(start: Expr, length: Expr) -> Stmts:
+                return self.across_span(group, at_axis, start, length, rows, base)
         else:
-            nest = (loops.For(inner, Const(0), extent, body),)
-        for axis in reversed(axes[:-1]):
-            nest = (loops.For(axis, Const(0), as_expr(self.extents[axis]), nest),)
-        return nest
+
+            def body(start: Expr, length: Expr) -> Stmts:
+                return self.span(group, start, length, rows, base)
+
+        def nest(depth: int, start: Expr, length: Expr) -> Stmts:
+            """The loops over the axes from `depth` on, the first of them over a part of its range."""
+            if depth == len(axes) - 1:
+                return body(start, length)
+            inner = nest(depth + 1, Const(0), as_expr(self.extents[axes[depth + 1]]))
+            return (loops.For(axes[depth], start, add(start, length), inner),)
+
+        if cut is None:
+            return nest(0, Const(0), as_expr(self.extents[axes[0]]))
+        depth, size = cut
+        extent = as_expr(self.extents[axes[depth]])
+        flush = self.flush(group, rows)
+        number = Var("sumblock")
+        blocks: Stmts = (
+            loops.For("sumblock", Const(0), floordiv(extent, size), (*nest(depth, mul(number, size), Const(size)), *flush)),
+        )
+        rest = mod(extent, size)
+        if rest != Const(0):
+            blocks = (*blocks, *nest(depth, sub(extent, rest), rest), *flush)
+        for axis in reversed(axes[:depth]):
+            blocks = (loops.For(axis, Const(0), as_expr(self.extents[axis]), blocks),)
+        return (*self.totals(group, rows), *blocks, *self.finish(group, rows))
+
+    def cut(self, group: list[tuple[str, Reduce]]) -> tuple[int, int] | None:
+        """The axis (its depth) and the number of its points after which a long sum is put aside; see `SUM_BLOCK`."""
+        if not self.summed(group):
+            return None
+        axes = group[0][1].axes
+        if self.across:
+            extent = self.extents[self.vector.axis] if self.vector else 0
+            size = SUM_BLOCK * self.lanes * self.count
+            return (len(axes) - 1, size) if not isinstance(extent, int) or 2 * extent > 3 * size else None
+        points = 1
+        for depth in range(len(axes) - 1, -1, -1):
+            extent = self.extents[axes[depth]]
+            if not isinstance(extent, int) or 2 * points * extent > 3 * SUM_BLOCK:
+                return depth, max(1, SUM_BLOCK // points)
+            points *= extent
+        return None
+
+    def summed(self, group: list[tuple[str, Reduce]]) -> list[tuple[str, DType]]:
+        return [(name, r.body.dtype) for name, r in group if r.op == "sum" and r.body.dtype.is_float]
+
+    def totals(self, group: list[tuple[str, Reduce]], rows: int) -> Stmts:
+        """Scratch memory for the sums of finished blocks, at zero."""
+        out: list[loops.Stmt] = []
+        for name, dtype in self.summed(group):
+            out.append(loops.Alloc(loops.Buffer(f"{TOTAL}.{name}", dtype, (rows, self.count, self.lanes), "scratch", 64)))
+
+            def clear(r: Expr, v: Expr, lane: Expr, name: str = name, dtype: DType = dtype) -> Stmts:
+                return (loops.Store(f"{TOTAL}.{name}", (r, v, lane), Const(0.0, dtype)),)
+
+            out.append(self.each(rows, clear))
+        return tuple(out)
+
+    def flush(self, group: list[tuple[str, Reduce]], rows: int) -> Stmts:
+        """Adds the accumulators to the totals and starts them anew."""
+        out: list[loops.Stmt] = []
+        for name, dtype in self.summed(group):
+
+            def step(r: Expr, v: Expr, lane: Expr, name: str = name, dtype: DType = dtype) -> Stmts:
+                at, acc, total = (r, v, lane), f"{ACCUMULATORS}.{name}", f"{TOTAL}.{name}"
+                added = Apply("add", (Load(total, at, dtype), Load(acc, at, dtype)), dtype)
+                return (loops.Store(total, at, added), loops.Store(acc, at, Const(0.0, dtype)))
+
+            out.append(self.each(rows, step))
+        return tuple(out)
+
+    def finish(self, group: list[tuple[str, Reduce]], rows: int) -> Stmts:
+        """The totals back into the accumulators."""
+        out: list[loops.Stmt] = []
+        for name, dtype in self.summed(group):
+
+            def step(r: Expr, v: Expr, lane: Expr, name: str = name, dtype: DType = dtype) -> Stmts:
+                at = (r, v, lane)
+                return (loops.Store(f"{ACCUMULATORS}.{name}", at, Load(f"{TOTAL}.{name}", at, dtype)),)
+
+            out.append(self.each(rows, step))
+        return tuple(out)
+
+    def span(self, group: list[tuple[str, Reduce]], start: Expr, length: Expr, rows: int, base: Expr) -> Stmts:
+        """The innermost reduced axis from `start` on, unrolled as the schedule says."""
+        axes = group[0][1].axes
+        inner, at = axes[-1], {a: Var(a) for a in axes}
+        body = self.accumulate(group, rows, base, at)
+        factor, stop = self.schedule.unroll(inner), add(start, length)
+        if factor == 1:
+            return (loops.For(inner, start, stop, body),)
+        step = self.accumulate(group, rows, base, {**at, inner: add(Var(inner), Var("u"))})
+        whole = add(start, mul(floordiv(length, factor), factor))
+        out: Stmts = (loops.For(inner, start, whole, (self.unrolled("u", factor, step),), step=factor),)
+        return out if whole == stop else (*out, loops.For(inner, whole, stop, body))
 
     def accumulate(self, group: list[tuple[str, Reduce]], rows: int, base: Expr, at: Mapping[str, Expr]) -> Stmts:
         """One step of the reductions of a group for all rows and vectors of the tile."""
@@ -368,19 +454,18 @@ class _Lowering:
     def varies(self, load: Load, axis: str) -> bool:
         return any(axis in variables(i) for i in load.index)
 
-    def across_loops(self, group: list[tuple[str, Reduce]], rows: int, base: Expr) -> Stmts:
+    def across_span(
+        self, group: list[tuple[str, Reduce]], position: int, start: Expr, length: Expr, rows: int, base: Expr
+    ) -> Stmts:
         """The vectors run along a reduced axis: whole vectors first, then one masked step for what is left."""
-        assert self.vector is not None
         axes, width = group[0][1].axes, self.lanes * self.count
-        position = next(n for n, _ in enumerate(axes) if self.is_vector_axis(group, n))
-        extent = as_expr(self.extents[axes[position]])
 
-        def steps(start: Expr, stop: Callable[[Expr], Expr]) -> Stmts:
+        def steps(first: Expr, stop: Callable[[Expr], Expr]) -> Stmts:
             out: list[loops.Stmt] = []
             for name, reduce in group:
                 r, v, lane = Var("r"), Var("v"), Var("lane")
                 mine: dict[str, Expr] = {a: Var(b) for a, b in zip(reduce.axes, axes)}
-                mine[reduce.axes[position]] = add(add(start, mul(v, self.lanes)), lane)
+                mine[reduce.axes[position]] = add(add(first, mul(v, self.lanes)), lane)
                 value = self.element(reduce, self.point(add(base, r), Const(0), mine), (r, v, lane))
                 acc = f"{ACCUMULATORS}.{name}"
                 store = loops.Store(acc, (r, v, lane), combine(reduce.op, Load(acc, (r, v, lane), value.dtype), value))
@@ -388,15 +473,12 @@ class _Lowering:
                 out.append(self.unrolled("r", rows, (self.unrolled("v", self.count, (vec,)),)))
             return tuple(out)
 
-        whole = mul(floordiv(extent, width), width)
-        axis = axes[position]
-        nest: Stmts = (loops.For(axis, Const(0), whole, steps(Var(axis), lambda v: Const(self.lanes)), step=width),)
-        if whole != extent:
-            left = sub(extent, whole)
-            nest = (*nest, *steps(whole, lambda v: minimum(Const(self.lanes), sub(left, mul(v, self.lanes)))))
-        for n in reversed([n for n in range(len(axes)) if n != position]):
-            nest = (loops.For(axes[n], Const(0), as_expr(self.extents[axes[n]]), nest),)
-        return nest
+        axis, whole = axes[position], add(start, mul(floordiv(length, width), width))
+        nest: Stmts = (loops.For(axis, start, whole, steps(Var(axis), lambda v: Const(self.lanes)), step=width),)
+        if whole == add(start, length):
+            return nest
+        left = mod(length, width)
+        return (*nest, *steps(whole, lambda v: minimum(Const(self.lanes), sub(left, mul(v, self.lanes)))))
 
     def is_vector_axis(self, group: list[tuple[str, Reduce]], n: int) -> bool:
         assert self.vector is not None
@@ -494,24 +576,3 @@ def _padded(index: Expr, axis: str, width: int) -> bool:
     if isinstance(index, Apply) and index.function in ("floordiv", "mod") and index.args == (Var(axis), Const(width)):
         return True
     return index != Var(axis) and all(_padded(k, axis, width) for k in children(index))
-
-
-def unit_of(op: str, dtype: DType) -> Const:
-    """The value that leaves a reduction unchanged."""
-    if dtype == BOOL:
-        return Const(bool(UNITS[op]), BOOL)
-    if dtype.is_integer:
-        low, high = -(2 ** (dtype.bits - 1)), 2 ** (dtype.bits - 1) - 1
-        if dtype.kind == "uint":
-            low, high = 0, 2**dtype.bits - 1
-        return Const({"sum": 0, "prod": 1, "max": low, "min": high, "any": 0, "all": 1}[op], dtype)
-    return Const(UNITS[op], dtype)
-
-
-def combine(op: str, acc: Expr, value: Expr) -> Expr:
-    """One step of a reduction. A sum of float products takes one rounding per step (fused multiply-add)."""
-    if op == "sum" and isinstance(value, Apply) and value.function == "mul" and value.dtype.is_float:
-        return Apply("fma", (value.args[0], value.args[1], acc), acc.dtype)
-    if op == "sum" and isinstance(value, Cast) and value.dtype != acc.dtype:
-        return Apply("add", (acc, Cast(value, acc.dtype)), acc.dtype)
-    return Apply(COMBINE[op], (acc, value), acc.dtype)
