@@ -117,3 +117,13 @@ def test_normalize_fuses_adjacent_axes_of_pointwise_kernels():
     )  # fmt: skip
     assert [a.extent for a in kernels(after.steps)[0].axes] == [24]
     check_same(before, after, [np.random.default_rng(4).standard_normal((2, 1, 3, 4)).astype(np.float32)])
+
+
+def test_what_a_guard_protects_stays_behind_it():
+    b = Build()
+    x = b.value((4, 3), name="x")
+    y = b.op("concat", x, b.op("mul", b.op("exp", x), x), axis=1)
+    before = lower_function(Function("main", (x,), {}, b.nodes, (y,)))
+    after = fuse(before)
+    assert len(kernels(after.steps)) <= 2
+    check_same(before, after, [np.random.default_rng(5).standard_normal((4, 3)).astype(np.float32)])

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bough.graph_passes.lower_program import loaded
-from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, as_expr, loads, substitute, variables
+from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, as_expr, children, loads, substitute, variables
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
 from bough.ir.sequence import Repeat, Run, Sequence, Step, expressions, kernels, map_loads, map_statement
 from bough.schedule.access import affine_in
@@ -195,7 +195,42 @@ def absorb(producer: Kernel, consumer: Kernel, kept: set[str]) -> Kernel | None:
                         outside.append(instance)
     if not _worth(producer, consumer, outside, inside, kept):
         return None
-    return _merge(producer, consumer, outside, inside, kept, positions)
+    early = _early(consumer, stores, positions)
+    late = [i for i in outside if i not in early]
+    if late and (producer.reductions or kept):
+        return None
+    return _merge(producer, consumer, [i for i in outside if i in early], [*inside, *((i, ()) for i in late)], kept, positions)
+
+
+def _early(
+    consumer: Kernel, stores: dict[str, Store], positions: dict[str, dict[str, int] | None]
+) -> list[_Instance]:
+    """The instances that may be computed before everything else: they need no local of the consumer, and they are read
+    under no guard, or at a place that exists for every point."""
+    locals_ = {s.name for s in consumer.body if isinstance(s, Let)}
+    found: list[_Instance] = []
+
+    def walk(e: Expr, guarded: bool) -> None:
+        if isinstance(e, Load) and e.source in stores:
+            instance = _instance(positions[e.source] or {}, e)
+            needed = {v for _, i in instance.at for v in variables(i)}
+            if not needed & locals_ and (not guarded or _exists(consumer, e)):
+                found.append(instance)
+        choice = isinstance(e, Apply) and e.function == "select"
+        for n, k in enumerate(children(e)):
+            walk(k, guarded or (choice and n > 0))
+
+    for s in consumer.body:
+        for e in expressions(s):
+            walk(e, False)
+    return found
+
+
+def _exists(consumer: Kernel, load: Load) -> bool:
+    """Whether each index is an axis that runs exactly over the dimension."""
+    extents = {a.name: a.extent for a in consumer.axes}
+    shape = consumer.operands[load.source].shape
+    return all(isinstance(i, Var) and extents.get(i.name) == e for i, e in zip(load.index, shape, strict=True))
 
 
 def _store_positions(producer: Kernel, store: Store) -> dict[str, int] | None:
