@@ -17,8 +17,10 @@ from bough.runtime.loader import LoadedObject
 from bough.runtime.team import team, team_text
 from bough.targets import Target, host
 
-SMALLEST, LARGEST = 1 << 18, 1 << 28
-"""Bytes of the smallest and of the largest working set, or four times the last cache where that is more."""
+SMALLEST, LARGEST = 1 << 18, 1 << 30
+"""Bytes of the smallest and of the largest working set."""
+STEPS = 2
+"""Measured sizes from one to its double."""
 SECONDS = 0.004
 """How long one measurement takes at least."""
 TRIES = 5
@@ -68,54 +70,47 @@ func {name}(blocks, times) (data: f32[{threads}, {streams}, blocks * {block}], s
 @dataclass(frozen=True, slots=True)
 class Limits:
     """FLOP/s in f32 and bytes/s read, of all threads together. `curve` gives the bandwidth of growing working sets, the
-    last of which lies in memory; `cache_bytes` is what the caches that all threads see can hold at the most."""
+    last of which lies in memory as good as wholly."""
 
     threads: int
     peak: float
     curve: tuple[tuple[int, float], ...]
-    cache_bytes: int
 
     @property
     def memory_bandwidth(self) -> float:
         return self.curve[-1][1]
 
     def bandwidth(self, working_set: float) -> float:
-        """Memory's where the caches cannot hold the working set, else what was measured at that size, on straight lines
-        between the measurements over the logarithm of the size."""
-        if working_set > self.cache_bytes:
-            return self.memory_bandwidth
+        """On straight lines between the measurements, over the logarithm of the size."""
         sizes = [size for size, _ in self.curve]
         i = bisect_left(sizes, working_set)
-        if i == 0:
-            return self.curve[0][1]
-        (below, slow), (above, fast) = self.curve[i - 1], self.curve[i]
-        return slow + (fast - slow) * math.log(working_set / below) / math.log(above / below)
+        if i in (0, len(sizes)):
+            return self.curve[min(i, len(sizes) - 1)][1]
+        (below, before), (above, after) = self.curve[i - 1], self.curve[i]
+        return before + (after - before) * math.log(working_set / below) / math.log(above / below)
 
     def seconds(self, work: Work) -> float:
-        """What the work takes at the least: its arithmetic at the peak, or its traffic at the bandwidth."""
+        """What the work takes at the least: its arithmetic at the peak, or its traffic at the bandwidth of its working set."""
         return max(work.flops / self.peak, sum(t.bytes / self.bandwidth(t.working_set) for t in work.traffic))
 
+    def seconds_from_memory(self, work: Work) -> float:
+        """The same where nothing stays in a cache from one call or step to the next."""
+        return max(work.flops / self.peak, sum(t.bytes for t in work.traffic) / self.memory_bandwidth)
 
-def measure_limits(threads: int) -> Limits:
-    """Measures the machine that we run on, at its best of several tries; takes about a second."""
+
+def measure_limits(threads: int, largest: int = LARGEST) -> Limits:
+    """Measures the machine that we run on, at its best of several tries; takes a few seconds. `largest` is the size of the
+    working set that stands for memory, at least eight times the last cache."""
     machine = host()
     program = _Program(machine, threads)
-    cache = last_cache(machine, threads)
-    largest = max(LARGEST, 4 * cache)
-    data = allocate(largest).view("f4")
+    caches = [m.bytes * (1 if m.shared else threads) for m in machine.memories if m.kind == "cache" and m.bytes]
+    largest = max(largest, 8 * max(caches, default=0))
+    steps = math.ceil(STEPS * math.log2(largest / SMALLEST))
+    sizes = [round(SMALLEST * 2 ** (i / STEPS)) for i in range(steps + 1)]
+    data = allocate(sizes[-1] // 4 * 4).view("f4")
     data[:] = 1.0
-    curve = []
-    size = SMALLEST
-    while size <= largest:
-        curve.append((size, max(program.read(data, size, streams) for streams in STREAMS)))
-        size *= 2
-    return Limits(threads, program.peak(), tuple(curve), cache)
-
-
-def last_cache(target: Target, threads: int) -> int:
-    """Bytes that the largest level of the caches holds for so many threads together."""
-    caches = [m.bytes * (1 if m.shared else threads) for m in target.memories if m.kind == "cache" and m.bytes]
-    return max(caches, default=0)
+    curve = tuple((size, max(program.read(data, size, streams) for streams in STREAMS)) for size in sizes)
+    return Limits(threads, program.peak(), curve)
 
 
 class _Program:
@@ -144,7 +139,7 @@ class _Program:
 
     def read(self, data: Array, size: int, streams: int) -> float:
         stride = 4 * self.threads * streams * self.blocks[streams]
-        blocks = max(1, size // stride)
+        blocks = max(1, min(size, data.nbytes) // stride)
         call = _fastest(lambda times: self._call(f"read{streams}", [data, self.sums], [blocks, times]))
         return call * blocks * stride
 

@@ -1,29 +1,40 @@
-"""Times of calls that take turns, each after a pause in which the threads of the one before come to rest."""
+"""Times of calls that take turns, each beginning when the threads of the one before have come to rest."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 from bough.base.clock import Stopwatch
 
-PAUSE = 0.001
-BURST = 0.002
-"""Seconds of calls in one turn, if one call takes less."""
+WARM = 0.001
+"""Seconds of calls at the beginning of a turn that do not count: they wake threads and fill caches."""
+BURST = 0.005
+"""Seconds of calls of one turn that count, if one call takes less."""
 LONG = 0.05
-"""Seconds from which on a call is its own warm-up: what it finds in caches and sleeping threads no longer counts."""
+"""Seconds from which on a call needs no other before it: waking threads and filling caches takes no part of it to speak of."""
+LOOK = 0.001
+PATIENCE = 0.25
+"""How often, and for how many seconds at the most, to look whether other threads still spin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much to measure: whole rounds until `seconds` have passed, but at least `rounds`, or `few` where one round takes
-    more than the `seconds`."""
+    """How much to measure: whole rounds until `seconds` have passed, but at least `rounds`, or `few` where a round takes
+    more than `seconds`."""
 
     seconds: float = 2.0
     rounds: int = 7
     few: int = 3
+
+    def is_done(self, rounds: int, seconds: float) -> bool:
+        """Whether so many rounds in so many seconds are enough."""
+        slow = seconds > rounds * self.seconds
+        return seconds >= self.seconds and rounds >= (self.few if slow else self.rounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +48,51 @@ class Timing:
 def take_turns(calls: Mapping[str, Callable[[], object]], plan: Plan) -> dict[str, Timing]:
     """Times each call in turns (A B C A B C), so that a disturbance of the machine meets them all.
 
-    A turn is a pause, a call that does not count (it wakes threads and fills caches), and then calls for a while.
+    A turn waits until no other thread runs, makes some calls that do not count, and then calls that do for a while.
     """
     medians: dict[str, list[float]] = {name: [] for name in calls}
-    fastest: dict[str, float] = {}
-    first = {name: _time(call) for name, call in calls.items()}
+    fastest = dict.fromkeys(calls, float("inf"))
     whole = Stopwatch()
     done = 0
-    while done < plan.few or whole.seconds < plan.seconds or (done < plan.rounds and sum(first.values()) < plan.seconds):
+    while not plan.is_done(done, whole.seconds):
         for name, call in calls.items():
-            time.sleep(PAUSE)
-            times = _turn(call, first[name])
+            rest()
+            times = _turn(call)
             medians[name].append(median(times))
-            fastest[name] = min(fastest.get(name, times[0]), *times)
+            fastest[name] = min(fastest[name], *times)
         done += 1
     return {name: Timing(median(medians[name]), fastest[name]) for name in calls}
 
 
-def _turn(call: Callable[[], object], expected: float) -> list[float]:
-    if expected < LONG:
-        call()
-    burst = Stopwatch()
+def rest() -> None:
+    """Waits until no other thread of this process wants to run. Threads of some libraries spin for long after a call, for
+    tens of milliseconds, and would take the cores from the next."""
+    tasks, own = Path("/proc/self/task"), str(threading.get_native_id())
+    whole = Stopwatch()
+    while True:
+        time.sleep(LOOK)
+        if whole.seconds > PATIENCE or (tasks.exists() and not any(_runs(task) for task in tasks.iterdir() if task.name != own)):
+            return
+
+
+def _runs(task: Path) -> bool:
+    """Whether a thread runs or waits for a core."""
+    try:
+        return (task / "stat").read_bytes().rpartition(b")")[2].split()[0] == b"R"
+    except OSError:
+        return False  # it has ended
+
+
+def _turn(call: Callable[[], object]) -> list[float]:
+    warm = _calls(call, WARM)
+    return warm if warm[0] >= LONG else _calls(call, BURST)
+
+
+def _calls(call: Callable[[], object], seconds: float) -> list[float]:
+    """Seconds of each call, one after the other for so long; one call at least."""
+    whole = Stopwatch()
     times = [_time(call)]
-    while burst.seconds < BURST:
+    while whole.seconds < seconds:
         times.append(_time(call))
     return times
 

@@ -12,8 +12,10 @@ from torch import nn
 from bough.bench.problem import Array
 
 OPSET, IR_VERSION = 17, 8
-INLINE = 1 << 30
-"""Bytes of weights that fit into the model's own file, which may hold 2 GiB at the most."""
+MODEL = "model.onnx"
+INLINE = 1 << 26
+"""Bytes of weights up to which they go into the model's own file: it may hold 2 GiB at the most, and is copied several times
+on its way there."""
 DIRECTIONS = 1
 # How PyTorch's gates are ordered -> how ONNX's are.
 GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
@@ -70,7 +72,7 @@ def _write(
     outs = [value(name, shape) for name, shape in outputs.items()]
     graph = onnx.helper.make_graph(list(nodes), "layer", [value("x", x)], outs, initializers)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    file = folder / "model.onnx"
+    file = folder / MODEL
     file.write_bytes(model.SerializeToString())
     return file
 

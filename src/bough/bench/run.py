@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 
 from bough.base.clock import Stopwatch
 from bough.base.version import __version__
-from bough.bench.limits import Limits, measure_limits
+from bough.bench.limits import LARGEST, SMALLEST, Limits, measure_limits
 from bough.bench.measure import Plan, take_turns
 from bough.bench.peers import PEERS, Session
 from bough.bench.problem import Array, Case, Problem
@@ -49,7 +49,7 @@ def run_suite(
     rows = []
     with _torch_threads(threads):
         progress("the machine's limits", 0, len(chosen))
-        limits = measure_limits(threads)
+        limits = measure_limits(threads, SMALLEST if quick else LARGEST)
         for done, case in enumerate(chosen):
             progress(case.name, done, len(chosen))
             row = run_case(case, present, threads, limits, QUICK if quick else FULL)
@@ -83,6 +83,7 @@ def run_case(case: Case, peers: Sequence[str], threads: int, limits: Limits, pla
         "bough_ms": None,
         "peers_ms": {},
         "limit_ms": 1e3 * limits.seconds(problem.work),
+        "memory_limit_ms": 1e3 * limits.seconds_from_memory(problem.work),
         "max_error": None,
         "compile_s": None,
         "peer_errors": {},
@@ -92,11 +93,10 @@ def run_case(case: Case, peers: Sequence[str], threads: int, limits: Limits, pla
     with tempfile.TemporaryDirectory(prefix="bough-bench-") as folder:
         calls: dict[str, Callable[[], object]] = {}
         for name in ("bough", *peers):
-            place = Path(folder, name)
-            place.mkdir()
+            load = open_bough if name == "bough" else PEERS[name].open
             try:
                 with Stopwatch() as watch:
-                    session = open_bough(problem, threads) if name == "bough" else PEERS[name].open(problem, threads, place)
+                    session = load(problem, threads, Path(folder))
                 with torch.inference_mode():
                     error = problem.error(session.outputs())
             except Exception as failure:  # any library may fail in its own way, and the other cases go on
@@ -121,7 +121,7 @@ def run_case(case: Case, peers: Sequence[str], threads: int, limits: Limits, pla
     return row
 
 
-def open_bough(problem: Problem, threads: int) -> Session:
+def open_bough(problem: Problem, threads: int, _: Path) -> Session:
     """The problem's module, compiled."""
     x = problem.x
     compiled = compile_module(problem.module, (x,), threads=threads, cache=False)
@@ -159,7 +159,6 @@ def describe_machine(limits: Limits) -> Mapping[str, Any]:
         "system": platform.platform(),
         "peak_gflops": limits.peak / 1e9,
         "memory_gb_per_s": limits.memory_bandwidth / 1e9,
-        "cache_bytes": limits.cache_bytes,
         "bandwidth_curve": [{"bytes": size, "gb_per_s": rate / 1e9} for size, rate in limits.curve],
     }
 

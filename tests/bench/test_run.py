@@ -1,0 +1,117 @@
+"""Whole runs of few cases: the figures that come out, libraries that are missing, fail, or compute something else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bough.bench import PEERS, run_suite
+from bough.bench.peers import Peer, Session, open_torch
+from bough.bench.problem import Problem
+from bough.bench.run import summarize
+from bough.cli import main
+
+TWO = "server/512x1x512|device/128x1x1024"
+
+
+def run(against: list[str], suite: str = "gemm", filter: str = "device/128x1x1024") -> dict[str, Any]:
+    return run_suite(suite, against, 1, filter, True, lambda *_: None)
+
+
+def test_two_cases_against_torch() -> None:
+    seen: list[tuple[str, int, int]] = []
+    figures = run_suite("gemm", ["torch"], 1, TWO, True, lambda *step: seen.append(step))
+    assert figures["suite"] == "gemm" and figures["threads"] == 1 and figures["missing"] == {}
+    assert figures["machine"]["peak_gflops"] > 0.1
+    assert [row["case"] for row in figures["rows"]] == ["server/512x1x512", "device/128x1x1024"]
+    for row in figures["rows"]:
+        assert row["bough_ms"] > 0 and row["compile_s"] > 0 and row["notes"] == {}
+        assert row["peers_ms"]["torch"] > 0
+        assert 0 < row["limit_ms"] <= row["memory_limit_ms"] * 1.5
+        assert 0 < row["max_error"] < 1e-5
+    assert set(figures["summary"]) == {"torch", "best"}
+    assert set(figures["summary"]["torch"]) == {"geomean", "min", "max"}
+    assert seen[0][1:] == (0, 2) and seen[-1][1:] == (2, 2)
+
+
+def test_a_recurrent_layer() -> None:
+    (row,) = run(["torch"], "rnn", "device/vanilla-64")["rows"]
+    assert row["notes"] == {} and row["peers_ms"]["torch"] > 0
+
+
+def test_a_missing_peer_is_named(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    absent = Peer("absent", ("no-such-distribution-of-python",), "pip install absent", open_torch)
+    monkeypatch.setitem(PEERS, "absent", absent)
+    figures = run(["absent", "torch"])
+    assert figures["missing"] == {"absent": "pip install absent"}
+    assert figures["rows"][0]["peers_ms"]["absent"] is None and figures["rows"][0]["peers_ms"]["torch"] > 0
+    assert set(figures["summary"]) == {"torch", "best"}
+    assert "pip install absent" in caplog.text
+
+
+def open_wrong(problem: Problem, threads: int, folder: Path) -> Session:
+    right = open_torch(problem, threads, folder)
+
+    def outputs() -> list[Any]:
+        (y,) = (array.copy() for array in right.outputs())
+        y[0, 7] += 1
+        return [y]
+
+    return Session(right.call, outputs)
+
+
+def open_broken(problem: Problem, threads: int, folder: Path) -> Session:
+    raise RuntimeError("no such operator")
+
+
+@pytest.mark.parametrize(("open_peer", "note"), [(open_wrong, "wrong: an error of"), (open_broken, "no such operator")])
+def test_a_peer_that_is_wrong_or_fails_has_no_time(open_peer: Any, note: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PEERS, "other", Peer("other", ("torch",), "", open_peer))
+    (row,) = run(["other"])["rows"]
+    assert row["peers_ms"] == {"other": None} and note in row["notes"]["other"]
+    assert row["bough_ms"] > 0
+
+
+def test_the_summary_is_of_ratios() -> None:
+    rows: list[dict[str, Any]] = [
+        {"bough_ms": 1.0, "peers_ms": {"a": 2.0, "b": 4.0}},
+        {"bough_ms": 2.0, "peers_ms": {"a": 1.0, "b": None}},
+        {"bough_ms": None, "peers_ms": {"a": 1.0, "b": 1.0}},
+    ]
+    assert summarize(rows, ["a", "b", "c"]) == {
+        "a": {"geomean": pytest.approx(1.0), "min": 0.5, "max": 2.0},
+        "b": {"geomean": pytest.approx(4.0), "min": 4.0, "max": 4.0},
+        "best": {"geomean": pytest.approx(1.0), "min": 0.5, "max": 2.0},
+    }
+
+
+def test_threads_of_torch_are_set_back() -> None:
+    before = torch.get_num_threads()
+    run_suite("gemm", [], 2, "no such case", True, lambda *_: None)
+    assert torch.get_num_threads() == before
+
+
+def command(*argv: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        main(["bench", *argv])
+    return int(left.value.code or 0)
+
+
+def test_the_command_prints_a_table_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("gemm", "--quick", "--threads", "1", "--filter", "device/128x1x1024")
+    assert command(*options, "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["rows"][0]["peers_ms"]["torch"] > 0
+    file = tmp_path / "figures.json"
+    assert command(*options, "--json", str(file)) == 0
+    printed = capsys.readouterr().out
+    assert "device/128x1x1024" in printed and "torch ms" in printed and "geomean" in printed
+    assert json.loads(file.read_text())["suite"] == "gemm"
+
+
+def test_the_command_refuses_unknown_peers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("gemm", "--against", "torch,abacus") == 2
+    assert "abacus" in capsys.readouterr().err
