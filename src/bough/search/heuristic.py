@@ -24,6 +24,7 @@ from bough.schedule.decisions import (
     Use,
     Vectorize,
 )
+from bough.search.chunks import choose_blocks, tile_counts
 from bough.search.cost import (
     FUNCTION_CYCLES,
     Machine,
@@ -41,10 +42,10 @@ ROWS = (1, 2, 3, 4, 5, 6, 7, 8)
 """Rows of a register tile. Rows are often a power of two apart: more than eight would compete for one set of the first-level
 cache."""
 COUNTS = (1, 2, 3, 4, 6)
-PHASE_CYCLES = 3000.0
-"""What waking the team for a phase costs: below this much work a kernel stays on the calling thread."""
-CHUNK_CYCLES = 12000.0
-"""The least work of a chunk, so that claiming it does not show."""
+PHASE_CYCLES = 20000.0
+"""Below this much work a kernel stays on the calling thread: others, if asleep, would wake when it is done."""
+CHUNK_CYCLES = 6000.0
+"""The least work of a block of rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +212,9 @@ def decide(
     out.append(Order(tuple(order)))
     if cost < PHASE_CYCLES and not _symbolic(kernel):
         out.append(Serial())
-        out += [Block(a, _tiles(work, a, shape, machine)) for a in order if _tiles(work, a, shape, machine) > 1]
+        out += [Block(a, n) for a, n in tile_counts(work, order, shape, machine).items() if n > 1]
     else:
-        out += blocks(kernel, work, shape, order, cost, machine, context.threads)
+        out += choose_blocks(kernel, work, shape, order, cost, machine, context.threads)
         if context.loop and (segment := serpentine_segment(kernel, work, out, order, shape, machine, context)):
             out.append(Serpentine(context.loop, segment))
     for _, reduce in kernel.reductions:
@@ -255,37 +256,6 @@ def _symbolic(kernel: Kernel) -> bool:
     return any(not isinstance(a.extent, int) for a in kernel.axes)
 
 
-def _tiles(work: Work, axis: str, shape: TileShape, machine: Machine) -> int:
-    e = work.extents[axis]
-    if axis == shape.vector:
-        return ceil(e / (machine.lanes * shape.count))
-    return ceil(e / shape.rows) if axis == shape.row else e
-
-
-def blocks(
-    kernel: Kernel, work: Work, shape: TileShape, order: list[str], cost: float, machine: Machine, threads: int
-) -> list[Decision]:
-    """Chunks big enough to be worth claiming and small enough to share: about eight per thread, innermost tiles first."""
-    tiles = {a: max(1, _tiles(work, a, shape, machine)) for a in order}
-    total = 1
-    for n in tiles.values():
-        total *= n
-    each = cost / total
-    wanted = max(1.0, min(total / (8.0 * threads), 20 * CHUNK_CYCLES / each))
-    wanted = max(wanted, CHUNK_CYCLES / each)
-    out: list[Decision] = []
-    for a in reversed(order):
-        if wanted <= 1.0:
-            break
-        n = min(tiles[a], ceil(wanted))
-        if isinstance(kernel.axis(a).extent, int):
-            n = ceil(tiles[a] / max(1, round(tiles[a] / n)))
-        if n > 1:
-            out.append(Block(a, n))
-        wanted /= n
-    return out
-
-
 def serpentine_segment(
     kernel: Kernel, work: Work, decided: list[Decision], order: list[str], shape: TileShape, machine: Machine, context: Context
 ) -> int:
@@ -296,8 +266,8 @@ def serpentine_segment(
     if read <= machine.near_bytes * context.threads or context.threads < 2:
         return 0
     schedule, chunks = Schedule(tuple(decided)), 1
-    for a in order:
-        chunks *= ceil(_tiles(work, a, shape, machine) / schedule.block(a))
+    for a, n in tile_counts(work, order, shape, machine).items():
+        chunks *= ceil(n / schedule.block(a))
     return ceil(chunks / context.threads)
 
 

@@ -94,7 +94,7 @@ def _memories(lanes: int, registers: int) -> tuple[Memory, ...]:
     return (
         Memory(REGISTER, "registers", 4 * lanes, count=registers),
         Memory("l1", "cache", 32 * KIB, bandwidth=128 if wide else 64, latency=5),
-        Memory("l2", "cache", 1 * MIB, bandwidth=48, latency=14),
+        Memory("l2", "cache", 1 * MIB, bandwidth=32, latency=14),
         Memory("l3", "cache", 32 * MIB, bandwidth=16, latency=50, shared=True),
         Memory("memory", "memory", None, bandwidth=6, latency=300, shared=True),
     )

@@ -1,0 +1,75 @@
+"""How many tiles make a chunk: enough that claiming it does not show, few enough that all threads end together."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from bough.ir.kernel import Kernel
+from bough.schedule.decisions import Block
+from bough.search.cost import Machine, TileShape, Work
+
+CLAIM_CYCLES = 300.0
+"""What a thread spends between two chunks."""
+FAR_BYTES = 8.0
+"""Bytes per cycle at which one core reads what is not in its own caches."""
+
+
+def tile_counts(work: Work, order: list[str], shape: TileShape, machine: Machine) -> dict[str, int]:
+    """Tiles of each free axis at nominal sizes, at least one."""
+    counts: dict[str, int] = {}
+    for a in order:
+        size = machine.lanes * shape.count if a == shape.vector else shape.rows if a == shape.row else 1
+        counts[a] = max(1, ceil(work.extents[a] / size))
+    return counts
+
+
+def choose_blocks(
+    kernel: Kernel, work: Work, shape: TileShape, order: list[str], cost: float, machine: Machine, threads: int
+) -> list[Block]:
+    """Blocks for the tile loops in `order`: inner loops whole, one in part, outer ones tile by tile.
+
+    `cost` is that of the whole kernel in cycles. The estimate of a choice is the time of the busiest thread, a little
+    more where few chunks leave nothing to share out when a thread is late.
+    """
+    counts = tile_counts(work, order, shape, machine)
+    total = 1
+    for n in counts.values():
+        total *= n
+    each = cost / total
+    best: tuple[float, list[Block]] | None = None
+    inner: list[Block] = []
+    inside = 1
+    panels = 1
+    for a in reversed(order):
+        for c in _candidates(counts[a], threads):
+            chunks = ceil(counts[a] / c) * (total // (inside * counts[a]))
+            reads = (c if a == shape.vector else panels) * _panel_bytes(kernel, work, shape, machine)
+            chunk = inside * c * each + reads / FAR_BYTES + CLAIM_CYCLES
+            estimate = ceil(chunks / threads) * chunk * (1.0 + 0.1 * threads / chunks)
+            if best is None or estimate < best[0]:
+                best = (estimate, [*inner, *([Block(a, c)] if c > 1 else [])])
+        if not isinstance(kernel.axis(a).extent, int):
+            break
+        inside *= counts[a]
+        panels *= counts[a] if a == shape.vector else 1
+        inner += [Block(a, counts[a])] if counts[a] > 1 else []
+    return best[1] if best else []
+
+
+def _candidates(count: int, threads: int) -> list[int]:
+    """Numbers of tiles worth trying: few, and those that give each thread the same number of chunks."""
+    found = {c for c in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64) if c <= count}
+    found |= {ceil(count / (threads * k)) for k in range(1, 17)} | {count}
+    return sorted(found)
+
+
+def _panel_bytes(kernel: Kernel, work: Work, shape: TileShape, machine: Machine) -> float:
+    """What a chunk reads anew for each of its vector tiles, whatever its rows: the operands that rows share."""
+    if shape.vector is None or not kernel.reductions or shape.vector in kernel.reduced:
+        return 0.0
+    total = 0.0
+    for a in work.loads:
+        if a.reduction is not None and a.stride(shape.vector) and not (shape.row and a.stride(shape.row)):
+            reduced = next(r.axes for name, r in kernel.reductions if name == a.reduction)
+            total += work.points(reduced) * machine.lanes * shape.count * kernel.operands[a.operand].dtype.bytes
+    return total
