@@ -66,6 +66,15 @@ def test_pointwise_with_a_tail(target: Target, n: int) -> None:
     check(function, {"x": random(n), "y": np.zeros(n, np.float32)}, {"n": n}, target)
 
 
+@every_target
+@pytest.mark.parametrize("narrow, wide", [(I32, I64), (I16, I32), (I8, I32), (U8, I32), (BF16, F32)])
+def test_one_lane_of_a_narrowed_vector_stores_one_element(target: Target, narrow: DType, wide: DType) -> None:
+    body = vector("l", 1, 16, Store("y", (L,), Cast(Load("x", (L,), wide), narrow)))
+    params = (Buffer("x", wide, (1,), align=wide.bytes), Buffer("y", narrow, (2,), align=narrow.bytes))
+    function = Function("f", (), params, (serial("i", 1, body),))
+    check(function, {"x": np.ones(1, wide.numpy), "y": np.full(2, 7, narrow.numpy)}, target=target)
+
+
 @pytest.mark.parametrize("lanes", [2, 3, 4, 5, 8, 16, 32])
 def test_any_number_of_lanes(lanes: int) -> None:
     check(pointwise(lambda x: apply("neg", x), lanes=lanes), {"x": random(41), "y": random(41)}, {"n": 41})

@@ -200,8 +200,23 @@ def _masked_load(em: Emission, scope: Scope, place: Place, kind: Any, mask: Any)
 
 
 def _masked_store(em: Emission, scope: Scope, place: Place, raw: Any, mask: Any) -> None:
+    if isinstance(raw.type.element, ir.IntType) and raw.type.element.width < 64:
+        mask = _opaque(em, mask)
     args = [raw, address(em, scope, place), t.int32(place.align), mask]
     t.call(em.builder, f"llvm.masked.store.{t.mangle(raw.type)}.p0", t.VOID, args)
+
+
+def _opaque(em: Emission, mask: Any) -> Any:
+    """The same mask, of which LLVM knows nothing.
+
+    LLVM 22 for x86 makes a store of one lane, known when it compiles, of a narrowed vector as wide as before it was narrowed.
+    """
+    count = mask.type.count
+    bits, word = ir.IntType(count), ir.IntType(max(32, count))
+    value = em.builder.bitcast(mask, bits)
+    value = value if bits == word else em.builder.zext(value, word)
+    value = em.builder.asm(ir.FunctionType(word, [word]), "", "=r,0", [value], False)
+    return em.builder.bitcast(value if bits == word else em.builder.trunc(value, bits), mask.type)
 
 
 def _gather(em: Emission, scope: Scope, place: Place, kind: Any, mask: Any) -> Any:

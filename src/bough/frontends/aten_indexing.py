@@ -98,7 +98,7 @@ def _put_under_mask(b: Builder, x: Value, indices: Sequence[Value | None], value
 
 @converts("sort.default")
 def _sort(b: Builder, x: Value, dim: int = -1, descending: bool = False) -> tuple[Value, ...]:
-    return b.assign("sort", (x,), {"axis": axis_of(dim, x.type.rank), "descending": descending})
+    return _of_rows(b, "sort", x, axis=axis_of(dim, x.type.rank), descending=descending)
 
 
 @converts("sort.stable")
@@ -112,4 +112,11 @@ def _sort_stable(
 def _topk(b: Builder, x: Value, k: int, dim: int = -1, largest: bool = True, _: bool = True) -> tuple[Value, ...]:
     if not isinstance(k, int):
         raise Unsupported("a symbolic number of largest elements")
-    return b.assign("topk", (x,), {"k": k, "axis": axis_of(dim, x.type.rank), "largest": largest})
+    return _of_rows(b, "topk", x, k=k, axis=axis_of(dim, x.type.rank), largest=largest)
+
+
+def _of_rows(b: Builder, op: str, x: Value, **attributes: Any) -> tuple[Value, ...]:
+    """An operator with several results along an axis; torch takes a tensor of rank 0 for one of a single element."""
+    if x.type.rank:
+        return b.assign(op, (x,), attributes)
+    return tuple(b.reshape(y, ()) for y in b.assign(op, (b.reshape(x, (1,)),), attributes))

@@ -178,7 +178,9 @@ def _adaptive_avg_pool(b: Builder, x: Value, size: Sequence[int]) -> Value:
 
 def _softmax(op: str) -> Converter:
     def convert(b: Builder, x: Value, dim: int, *_: Any, **__: Any) -> Value:
-        return b.emit(op, b.cast(x, b.expected[0].dtype), axis=axis_of(dim, x.type.rank))
+        row = b.reshape(x, x.type.shape or (1,))  # rank 0 counts as a single element
+        y = b.emit(op, b.cast(row, b.expected[0].dtype), axis=axis_of(dim, row.type.rank))
+        return b.reshape(y, x.type.shape)
 
     return convert
 

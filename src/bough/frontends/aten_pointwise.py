@@ -21,8 +21,12 @@ def common(operands: tuple[Operand, ...]) -> DType:
     return common_dtype([1 if isinstance(o, (Const, Var, Apply)) else o for o in operands])  # type: ignore[misc]
 
 
+_OF_BOOLS = {"add": "or", "mul": "and", "max": "or", "min": "and"}
+
+
 def apply(b: Builder, op: str, dtype: DType, *operands: Operand) -> Value:
     """An operator on operands brought to one type."""
+    op = _OF_BOOLS.get(op, op) if dtype == BOOL else op
     return b.emit(op, *(b.operand(o, dtype) for o in operands))
 
 

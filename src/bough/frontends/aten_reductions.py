@@ -21,8 +21,9 @@ def axes_of(axes: Axes, rank: int) -> tuple[int, ...]:
 
 def _reduce(op: str) -> Converter:
     def convert(b: Builder, x: Value, dim: Axes = None, keepdim: bool = False, **_: Any) -> Value:
-        x = b.cast(x, BOOL if op in ("reduce_any", "reduce_all") else b.expected[0].dtype)
-        return b.emit(op, x, axes=axes_of(dim, x.type.rank), keep=keepdim)
+        dtype = b.expected[0].dtype
+        x = b.cast(x, BOOL if op in ("reduce_any", "reduce_all") else dtype)
+        return b.cast(b.emit(op, x, axes=axes_of(dim, x.type.rank), keep=keepdim), dtype)
 
     return convert
 

@@ -17,6 +17,7 @@ from torch import nn
 from torch.export import ExportedProgram
 from torch.fx.experimental import _config as shape_config
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+from torch.nn.modules import transformer
 
 from bough.base.errors import CompileError
 from bough.base.source import Location
@@ -198,9 +199,26 @@ def _quiet() -> Iterator[None]:
                 logger.disabled = disabled
 
 
+@contextmanager
+def _masks_taken_as_they_are() -> Iterator[None]:
+    """torch's transformer layers compare a mask with the causal one, to choose a quicker kernel for the same result. That
+    would make the program's course depend on the mask's values."""
+    found = transformer._detect_is_causal_mask
+
+    def told(mask: torch.Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:
+        return is_causal is True
+
+    transformer._detect_is_causal_mask = told
+    try:
+        yield
+    finally:
+        transformer._detect_is_causal_mask = found
+
+
 def _export(flat: _Flat, examples: Sequence[torch.Tensor], hints: tuple[Any, ...]) -> ExportedProgram:
     with (
         _quiet(),
+        _masks_taken_as_they_are(),
         locations.keep_notes(),
         # Without it torch takes symbolic sizes to be 2 or more, and says nothing where the model asks.
         shape_config.patch(backed_size_oblivious=True),  # type: ignore[attr-defined]

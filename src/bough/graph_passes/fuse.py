@@ -181,6 +181,7 @@ def absorb(producer: Kernel, consumer: Kernel, kept: set[str]) -> Kernel | None:
         return None
     outside: list[_Instance] = []
     inside: list[tuple[_Instance, tuple[str, ...]]] = []
+    locals_ = {s.name for s in consumer.body if isinstance(s, Let)}
     for s in consumer.body:
         reduced = s.value.axes if isinstance(s, Let) and isinstance(s.value, Reduce) else ()
         for e in expressions(s):
@@ -188,6 +189,8 @@ def absorb(producer: Kernel, consumer: Kernel, kept: set[str]) -> Kernel | None:
                 if load.source in stores:
                     instance = _instance(positions[load.source] or {}, load)
                     if any(loads(x) for _, x in instance.at) or not _same_place(stores[load.source], load, producer):
+                        return None
+                    if any(variables(x) & locals_ for _, x in instance.at):
                         return None
                     if reduced:
                         inside.append((instance, reduced))

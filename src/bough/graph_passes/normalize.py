@@ -10,16 +10,39 @@ from dataclasses import replace
 from bough.ir.expr import Const, Expr, Extent, Load, Var, add, children, loads, mul, rebuild, substitute, variables
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
 from bough.ir.sequence import expressions, map_loads, map_statement
+from bough.schedule.reductions import unit_of
 
 
 def normalize(kernel: Kernel) -> Kernel:
     """The kernel with unit axes removed and adjacent axes fused. Operands may get other shapes, never another layout."""
-    kernel = drop_unit_axes(kernel)
+    kernel = drop_unit_axes(drop_empty_reductions(kernel))
     while True:
         fused = _fuse_pair(kernel)
         if fused is None:
             return kernel
         kernel = fused
+
+
+def drop_empty_reductions(kernel: Kernel) -> Kernel:
+    """A reduction over no points is the value that it starts with."""
+    empty = {a.name for a in kernel.axes if a.extent == 0} & set(kernel.reduced)
+    if not empty:
+        return kernel
+    body: list[Statement] = []
+    gone: set[str] = set()
+    for s in kernel.body:
+        if isinstance(s, Let) and isinstance(s.value, Reduce) and empty & set(s.value.axes):
+            gone |= set(s.value.axes)
+            s = Let(s.name, unit_of(s.value.op, s.value.body.dtype))
+        body.append(s)
+    kept = {a for s in body if isinstance(s, Let) and isinstance(s.value, Reduce) for a in s.value.axes}
+    read = {load.source for s in body for e in expressions(s) for load in loads(e)}
+    return replace(
+        kernel,
+        axes=tuple(a for a in kernel.axes if a.name not in gone - kept),
+        inputs=tuple(i for i in kernel.inputs if i.name in read),
+        body=tuple(body),
+    )
 
 
 def drop_unit_axes(kernel: Kernel) -> Kernel:
