@@ -56,6 +56,11 @@ def test_the_larger_limit_counts() -> None:
     assert limits.seconds_from_memory(Work(10, (Traffic(10, 100), Traffic(80, 4)))) == 9
 
 
+def test_the_better_of_two_measurements_counts() -> None:
+    one, other = Limits(4, 100.0, ((1, 40.0), (4, 20.0))), Limits(4, 90.0, ((1, 30.0), (4, 25.0)))
+    assert one.best(other) == other.best(one) == Limits(4, 100.0, ((1, 40.0), (4, 25.0)))
+
+
 def test_the_machine_has_limits() -> None:
     limits = measure_limits(1, largest=0)
     assert limits.peak > 1e8

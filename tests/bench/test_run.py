@@ -23,6 +23,7 @@ def run(against: list[str], suite: str = "gemm", filter: str = "device/128x1x102
 
 
 def test_two_cases_against_torch() -> None:
+    before = torch.get_num_threads()
     seen: list[tuple[str, int, int]] = []
     figures = run_suite("gemm", ["torch"], 1, TWO, True, lambda *step: seen.append(step))
     assert figures["suite"] == "gemm" and figures["threads"] == 1 and figures["missing"] == {}
@@ -35,6 +36,7 @@ def test_two_cases_against_torch() -> None:
         assert 0 < row["max_error"] < 1e-5
     assert set(figures["summary"]) == {"torch", "best"}
     assert set(figures["summary"]["torch"]) == {"geomean", "min", "max"}
+    assert torch.get_num_threads() == before
     assert seen[0][1:] == (0, 2) and seen[-1][1:] == (2, 2)
 
 
@@ -68,11 +70,13 @@ def open_broken(problem: Problem, threads: int, folder: Path) -> Session:
     raise RuntimeError("no such operator")
 
 
-@pytest.mark.parametrize(("open_peer", "note"), [(open_wrong, "wrong: an error of"), (open_broken, "no such operator")])
-def test_a_peer_that_is_wrong_or_fails_has_no_time(open_peer: Any, note: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PEERS, "other", Peer("other", ("torch",), "", open_peer))
-    (row,) = run(["other"])["rows"]
-    assert row["peers_ms"] == {"other": None} and note in row["notes"]["other"]
+def test_a_peer_that_is_wrong_or_fails_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PEERS, "wrong", Peer("wrong", ("torch",), "", open_wrong))
+    monkeypatch.setitem(PEERS, "broken", Peer("broken", ("torch",), "", open_broken))
+    figures = run(["wrong", "broken"])
+    (row,) = figures["rows"]
+    assert row["peers_ms"] == {"wrong": None, "broken": None} and figures["summary"] == {}
+    assert "wrong: an error of" in row["notes"]["wrong"] and "no such operator" in row["notes"]["broken"]
     assert row["bough_ms"] > 0
 
 
@@ -89,29 +93,22 @@ def test_the_summary_is_of_ratios() -> None:
     }
 
 
-def test_threads_of_torch_are_set_back() -> None:
-    before = torch.get_num_threads()
-    run_suite("gemm", [], 2, "no such case", True, lambda *_: None)
-    assert torch.get_num_threads() == before
-
-
 def command(*argv: str) -> int:
     with pytest.raises(SystemExit) as left:
         main(["bench", *argv])
     return int(left.value.code or 0)
 
 
-def test_the_command_prints_a_table_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ("gemm", "--quick", "--threads", "1", "--filter", "device/128x1x1024")
-    assert command(*options, "--json", "-") == 0
-    assert json.loads(capsys.readouterr().out)["rows"][0]["peers_ms"]["torch"] > 0
+def test_the_command_prints_a_table_and_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "figures.json"
-    assert command(*options, "--json", str(file)) == 0
+    assert command("gemm", "--quick", "--threads", "1", "--filter", "device/128x1x1024", "--json", str(file)) == 0
     printed = capsys.readouterr().out
     assert "device/128x1x1024" in printed and "torch ms" in printed and "geomean" in printed
-    assert json.loads(file.read_text())["suite"] == "gemm"
+    figures = json.loads(file.read_text())
+    assert figures["suite"] == "gemm" and figures["rows"][0]["peers_ms"]["torch"] > 0
 
 
-def test_the_command_refuses_unknown_peers(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command("gemm", "--against", "torch,abacus") == 2
+@pytest.mark.parametrize("options", [("--against", "torch,abacus"), ("--filter", "abacus")])
+def test_the_command_refuses_what_there_is_not(options: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("gemm", *options) == 2
     assert "abacus" in capsys.readouterr().err

@@ -21,7 +21,7 @@ SMALLEST, LARGEST = 1 << 18, 1 << 30
 """Bytes of the smallest and of the largest working set."""
 STEPS = 2
 """Measured sizes from one to its double."""
-SECONDS = 0.004
+SECONDS = 0.002
 """How long one measurement takes at least."""
 TRIES = 5
 STREAMS = (1, 4)
@@ -88,6 +88,11 @@ class Limits:
             return self.curve[min(i, len(sizes) - 1)][1]
         (below, before), (above, after) = self.curve[i - 1], self.curve[i]
         return before + (after - before) * math.log(working_set / below) / math.log(above / below)
+
+    def best(self, other: Limits) -> Limits:
+        """The better of two measurements of the same machine: what disturbs one makes it slower, never faster."""
+        curve = tuple((size, max(mine, its)) for (size, mine), (_, its) in zip(self.curve, other.curve))
+        return Limits(self.threads, max(self.peak, other.peak), curve)
 
     def seconds(self, work: Work) -> float:
         """What the work takes at the least: its arithmetic at the peak, or its traffic at the bandwidth of its working set."""

@@ -21,42 +21,48 @@ from bough.base.version import __version__
 from bough.bench.limits import LARGEST, SMALLEST, Limits, measure_limits
 from bough.bench.measure import Plan, take_turns
 from bough.bench.peers import PEERS, Session
-from bough.bench.problem import Array, Case, Problem
+from bough.bench.problem import Array, Case, Problem, Work
 from bough.bench.suites import SUITES
 from bough.pipeline import compile as compile_module
 from bough.targets import host
 
 Progress = Callable[[str, int, int], None]
 Row = dict[str, Any]
-FULL, QUICK = Plan(), Plan(seconds=0.3, rounds=5, few=1)
+FULL, QUICK = Plan(), Plan(seconds=0.5)
 log = logging.getLogger("bough")
 
 
-def run_suite(
-    suite: str, against: Sequence[str], threads: int, filter: str, quick: bool, progress: Progress
-) -> dict[str, Any]:
+def run_suite(suite: str, against: Sequence[str], threads: int, filter: str, quick: bool, progress: Progress) -> dict[str, Any]:
     """Runs the cases of a suite whose names match `filter`, and returns the figures that docs/benchmarks.md describes.
 
     A quick run measures less, and where there is no filter takes few cases. `progress` is told the case, how many are done,
-    and how many there are. Raises KeyError for an unknown suite or peer.
+    and how many there are. Raises LookupError for an unknown suite or peer, and where no case matches.
     """
     peers = [PEERS[name] for name in against]
     missing = {peer.name: peer.install for peer in peers if peer.versions is None}
     for name, install in missing.items():
         log.warning("%s is not installed and takes no part; install it with: %s", name, install)
     chosen = choose(SUITES[suite](), filter, quick)
+    if not chosen:
+        raise LookupError(f"no case of {suite} matches {filter!r}")
     present = [peer.name for peer in peers if peer.name not in missing]
-    rows = []
+    rows, works = [], []
+    largest = SMALLEST if quick else LARGEST
     with _torch_threads(threads):
         progress("the machine's limits", 0, len(chosen))
-        limits = measure_limits(threads, SMALLEST if quick else LARGEST)
+        limits = measure_limits(threads, largest)
         for done, case in enumerate(chosen):
             progress(case.name, done, len(chosen))
-            row = run_case(case, present, threads, limits, QUICK if quick else FULL)
+            row, work = run_case(case, present, threads, QUICK if quick else FULL)
             row["peers_ms"] = {name: row["peers_ms"].get(name) for name in against}
             rows.append(row)
+            works.append(work)
             gc.collect()
-        progress("", len(chosen), len(chosen))
+        progress("the machine's limits", len(chosen), len(chosen))
+        limits = limits.best(measure_limits(threads, largest))
+    for row, work in zip(rows, works):
+        row["limit_ms"] = 1e3 * limits.seconds(work)
+        row["memory_limit_ms"] = 1e3 * limits.seconds_from_memory(work)
     return {
         "suite": suite,
         "threads": threads,
@@ -75,15 +81,15 @@ def choose(cases: Sequence[Case], filter: str, quick: bool) -> list[Case]:
     return [case for case in cases if case.quick or not quick]
 
 
-def run_case(case: Case, peers: Sequence[str], threads: int, limits: Limits, plan: Plan) -> Row:
-    """Checks and times one case. A library that fails or is wrong has no time; `notes` says why."""
+def run_case(case: Case, peers: Sequence[str], threads: int, plan: Plan) -> tuple[Row, Work]:
+    """Checks and times one case; its limits are left open. A library that fails or is wrong has no time; `notes` says why."""
     problem = case.build()
     row: Row = {
         "case": case.name,
         "bough_ms": None,
         "peers_ms": {},
-        "limit_ms": 1e3 * limits.seconds(problem.work),
-        "memory_limit_ms": 1e3 * limits.seconds_from_memory(problem.work),
+        "limit_ms": None,
+        "memory_limit_ms": None,
         "max_error": None,
         "compile_s": None,
         "peer_errors": {},
@@ -118,7 +124,7 @@ def run_case(case: Case, peers: Sequence[str], threads: int, limits: Limits, pla
     medians = {name: 1e3 * timing.median for name, timing in times.items()}
     row["bough_ms"] = medians.pop("bough", None)
     row["peers_ms"] = medians
-    return row
+    return row, problem.work
 
 
 def open_bough(problem: Problem, threads: int, _: Path) -> Session:

@@ -45,7 +45,10 @@ def bench(
         def progress(case: str, done: int, total: int) -> None:
             bar.update(task, description=case, completed=done, total=total)
 
-        figures = run_suite(suite, peers, count, filter, quick, progress)
+        try:
+            figures = run_suite(suite, peers, count, filter, quick, progress)
+        except LookupError as error:
+            raise typer.BadParameter(str(error), param_hint="--filter") from None
     if json is not None and str(json) != "-":
         json.write_text(output.as_json(figures) + "\n")
     if json is not None and str(json) == "-":
