@@ -10,6 +10,8 @@ from bough.search.cost import Machine, TileShape, Work
 
 CLAIM_CYCLES = 300.0
 """What a thread spends between two chunks."""
+LATE = 0.5
+"""The part of a chunk for which the others wait, on average, when a thread was kept from its core."""
 FAR_BYTES = 8.0
 """Bytes per cycle at which one core reads what is not in its own caches."""
 
@@ -44,8 +46,10 @@ def choose_blocks(
         for c in _candidates(counts[a], threads):
             chunks = ceil(counts[a] / c) * (total // (inside * counts[a]))
             reads = (c if a == shape.vector else panels) * _panel_bytes(kernel, work, shape, machine)
+            if a == shape.row:  # the chunks of a thread follow one another along the rows: it reads a panel once
+                reads *= min(1.0, threads * c / counts[a])
             chunk = inside * c * each + reads / FAR_BYTES + CLAIM_CYCLES
-            estimate = ceil(chunks / threads) * chunk * (1.0 + 0.1 * threads / chunks)
+            estimate = ceil(chunks / threads) * chunk * (1.0 + LATE * threads / chunks)
             if best is None or estimate < best[0]:
                 best = (estimate, [*inner, *([Block(a, c)] if c > 1 else [])])
         if not isinstance(kernel.axis(a).extent, int):
