@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bough.bench.peers import PEERS
-from bough.bench.run import run_suite
+from bough.bench.run import choose, run_suite
 from bough.bench.suites import SUITES
 
-__all__ = ["PEERS", "SUITES", "run_suite"]
+__all__ = ["PEERS", "SUITES", "choose", "run_suite"]

@@ -27,7 +27,7 @@ def bench(
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file (`-`: to stdout).")] = None,
 ) -> None:
     """Compare Bough with other libraries: medians of interleaved runs, checked against a float64 reference first."""
-    from bough.bench import PEERS, SUITES, run_suite
+    from bough.bench import PEERS, SUITES, choose, run_suite
 
     if suite not in SUITES:
         raise typer.BadParameter(f"there is no suite {suite!r}; there are {', '.join(SUITES)}", param_hint="SUITE")
@@ -35,6 +35,8 @@ def bench(
         re.compile(filter)
     except re.error as error:
         raise typer.BadParameter(f"{filter!r} is no regular expression: {error}", param_hint="--filter") from None
+    if not choose(SUITES[suite](), filter, quick):
+        raise typer.BadParameter(f"no case of {suite} matches {filter!r}", param_hint="--filter")
     count = settings.read(settings.THREADS) if threads is None else threads
     peers = [name for name in against.split(",") if name]
     if unknown := [name for name in peers if name not in PEERS]:
@@ -45,10 +47,7 @@ def bench(
         def progress(case: str, done: int, total: int) -> None:
             bar.update(task, description=case, completed=done, total=total)
 
-        try:
-            figures = run_suite(suite, peers, count, filter, quick, progress)
-        except LookupError as error:
-            raise typer.BadParameter(str(error), param_hint="--filter") from None
+        figures = run_suite(suite, peers, count, filter, quick, progress)
     if json is not None and str(json) != "-":
         json.write_text(output.as_json(figures) + "\n")
     if json is not None and str(json) == "-":
