@@ -1,7 +1,8 @@
 """Trains two small networks on scikit-learn's handwritten digits, compiles both, and holds them against PyTorch.
 
 A GRU reads the rows of an image as a sequence; a convolutional network sees the image whole. Both are compiled once,
-for every batch size. The program fails if one prediction on the held-back images differs from PyTorch's.
+for every batch size. The program fails if one prediction on the held-back images differs from PyTorch's. With `--quick` it
+measures less.
 """
 
 from __future__ import annotations
@@ -79,20 +80,21 @@ def train(module: nn.Module, images: Tensor, labels: Tensor, epochs: int) -> nn.
     return module.eval()
 
 
-def latencies(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def latencies(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
     """Median milliseconds of each call, taken in turns so that a disturbance of the machine meets them all.
 
-    After a second and a few rounds it stops: a crowded machine can make a call take hundreds of times as long.
+    A turn is a burst of calls after a pause, because threads of the other library may spin for a while after its calls.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     start = time.perf_counter()
-    for turn in range(rounds + 5):
-        if turn >= 8 and time.perf_counter() - start > 1:
-            break
+    while min(map(len, times.values())) < 9 or time.perf_counter() - start < seconds:
         for name, call in calls.items():
-            begin = time.perf_counter()
+            time.sleep(0.02)
             call()
-            if turn >= 5:
+            burst = time.perf_counter()
+            while time.perf_counter() - burst < 0.005:
+                begin = time.perf_counter()
+                call()
                 times[name].append(1e3 * (time.perf_counter() - begin))
     return {name: median(taken) for name, taken in times.items()}
 
@@ -109,7 +111,8 @@ def largest(a: Tensor, b: Tensor) -> float:
 
 
 @torch.no_grad()
-def main() -> int:
+def main(seconds: float) -> int:
+    """`seconds` is how long each row of the latency table is measured."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     torch.manual_seed(7)
     images, labels, test_images, test_labels = digits()
@@ -137,7 +140,7 @@ def main() -> int:
         )  # fmt: skip
         for batch in BATCHES:
             x = test_images[:batch].contiguous()
-            taken = latencies({"eager": lambda: module(x), "bough": lambda: compiled(x)}, rounds=100)  # noqa: B023
+            taken = latencies({"eager": lambda: module(x), "bough": lambda: compiled(x)}, seconds)  # noqa: B023
             times.add_row(
                 name, str(batch), f"{taken['eager']:.3f}", f"{taken['bough']:.3f}",
                 f"{taken['eager'] / taken['bough']:.1f}",
@@ -158,4 +161,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(0.05 if "--quick" in sys.argv[1:] else 1.0))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bough.base import settings
-from bough.base.clock import Stopwatch, interleaved_medians
+from bough.base.clock import Stopwatch
 from bough.cli import model as models
 from bough.cli import output
 
@@ -113,21 +113,21 @@ def run(
     spec: Spec,
     target: Target = None,
     threads: Threads = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Calls to take the median of.")] = 50,
+    seconds: Annotated[float, typer.Option(min=0.0, help="How long to measure.")] = 1.0,
     json: Json = False,
 ) -> None:
     """Run a model on its example inputs, compare it with eager PyTorch, and measure both. Fails where it is wrong."""
     import torch
 
     built = _build(spec, target, threads)
+    from bough.bench.measure import Plan, take_turns
     from bough.cli.compare import compare
 
     rows = compare(built.model, built.compiled)
     args = built.model.args
     with torch.no_grad():
-        medians = interleaved_medians(
-            {"bough": lambda: built.compiled(*args), "eager": lambda: built.model.module(*args)}, rounds=rounds
-        )
+        calls = {"bough": lambda: built.compiled(*args), "eager": lambda: built.model.module(*args)}
+        medians = {name: timing.median for name, timing in take_turns(calls, Plan(seconds)).items()}
     right = all(row.right for row in rows)
     if json:
         output.show_json(built.summary | {"latency_s": medians, "outputs": [asdict(r) for r in rows], "right": right})
