@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from bough.graph_passes.lower_program import loaded
 from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, as_expr, children, loads, substitute, variables
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
-from bough.ir.sequence import Repeat, Run, Sequence, Step, expressions, kernels, map_loads, map_statement
+from bough.ir.sequence import Repeat, Run, Sequence, Step, expressions, kernels, map_loads, map_statement, outer_scalars
 from bough.schedule.access import affine_in
 
 
@@ -343,7 +343,7 @@ def _merge(
 ) -> Kernel:  # fmt: skip
     taken = {a.name for a in consumer.axes} | {s.name for s in consumer.body if isinstance(s, Let)}
     taken |= {name for s in consumer.body for e in expressions(s) for name in variables(e)}
-    fresh = _Names(taken | _sizes(producer) | _sizes(consumer))
+    fresh = _Names(taken | outer_scalars(producer) | outer_scalars(consumer))
     reduced = {a: fresh(a) for a in producer.reduced}
     axes = [*consumer.axes, *(Axis(reduced[a], producer.axis(a).extent) for a in producer.reduced)]
     body: list[Statement] = []
@@ -386,14 +386,6 @@ def _merge(
     location = producer.location if producer.reductions and producer.location else consumer.location or producer.location
     origins = tuple(dict.fromkeys((*producer.origins, *consumer.origins)))
     return replace(merged, name=name, location=location, origins=origins)
-
-
-def _sizes(kernel: Kernel) -> set[str]:
-    """The symbolic sizes and loops of the host that a kernel names."""
-    extents = [a.extent for a in kernel.axes] + [e for o in kernel.operands.values() for e in o.shape]
-    found = {n for e in extents for n in variables(as_expr(e))}
-    found |= {n for s in kernel.body for e in expressions(s) for n in variables(e)}
-    return found - {a.name for a in kernel.axes} - {s.name for s in kernel.body if isinstance(s, Let)}
 
 
 def _moved(s: Let, at: dict[str, Expr], reduced: dict[str, str]) -> Let:

@@ -15,7 +15,7 @@ import numpy as np
 
 from bough.base.source import Location
 from bough.ir.dtypes import DType
-from bough.ir.expr import Expr, Extent, Load, children, rebuild
+from bough.ir.expr import Expr, Extent, Load, as_expr, children, rebuild, variables
 from bough.ir.kernel import Kernel, Let, Operand, Reduce, Statement, Store
 from bough.ir.program import Dim
 
@@ -108,3 +108,11 @@ def expressions(s: Statement) -> tuple[Expr, ...]:
     if isinstance(s, Store):
         return (*s.index, s.value)
     return (s.value.body,) if isinstance(s.value, Reduce) else (s.value,)
+
+
+def outer_scalars(kernel: Kernel) -> set[str]:
+    """The symbolic sizes and loops of the host that a kernel names."""
+    extents = [a.extent for a in kernel.axes] + [e for o in kernel.operands.values() for e in o.shape]
+    found = {n for e in extents for n in variables(as_expr(e))}
+    found |= {n for s in kernel.body for e in expressions(s) for n in variables(e)}
+    return found - {a.name for a in kernel.axes} - {s.name for s in kernel.body if isinstance(s, Let)}

@@ -31,7 +31,7 @@ from bough.ir.expr import (
     variables,
 )
 from bough.ir.kernel import Axis, Kernel, Operand, Store
-from bough.ir.sequence import map_loads, map_statement
+from bough.ir.sequence import map_loads, map_statement, outer_scalars
 from bough.schedule.access import Access, load_accesses
 from bough.schedule.decisions import Pack, Schedule
 
@@ -83,8 +83,9 @@ def _pack(kernel: Kernel, access: Access, decision: Pack, name: str) -> Packed:
     outer, inner = _axes(kernel, access, decision)
     extent = as_expr(kernel.axis(decision.axis).extent)
     tiles = ceildiv(extent, decision.width)
-    tile, lane = Var("t"), Var("l")
-    where = add(mul(tile, decision.width), lane)
+    taken = outer_scalars(kernel) | {*outer, *inner}
+    tile, lane = (_fresh(name, taken) for name in ("t", "l"))
+    where = add(mul(Var(tile), decision.width), Var(lane))
     value: Expr = Load(source.name, tuple(substitute(i, {decision.axis: where}) for i in access.index), source.dtype)
     exact = isinstance(extent, Const) and int(extent.value) % decision.width == 0
     if not exact:
@@ -92,14 +93,20 @@ def _pack(kernel: Kernel, access: Access, decision: Pack, name: str) -> Packed:
     count: Extent = int(tiles.value) if isinstance(tiles, Const) else tiles
     axes = (
         *(kernel.axis(a) for a in outer),
-        Axis("t", count),
+        Axis(tile, count),
         *(kernel.axis(a) for a in inner),
-        Axis("l", decision.width),
+        Axis(lane, decision.width),
     )
     operand = Operand(name, source.dtype, tuple(a.extent for a in axes))
     store = Store(name, tuple(Var(a.name) for a in axes), value)
     copy = Kernel(f"pack.{source.name}", axes, (source,), (operand,), (store,), kernel.location, kernel.origins)
     return Packed(copy, source, operand, access, decision)
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
 
 
 def pack_constant(packed: Packed, kernel: Kernel, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
