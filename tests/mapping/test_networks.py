@@ -12,8 +12,9 @@ from bough.frontends.torch_export import export
 from bough.graph_passes.fuse import fuse
 from bough.graph_passes.lower_program import lower_function
 from bough.graph_passes.normalize import normalize
-from bough.ir.kernel import Kernel
-from bough.ir.sequence import kernels
+from bough.ir.expr import variables
+from bough.ir.kernel import Kernel, Let
+from bough.ir.sequence import expressions, kernels
 from bough.mapping import check_mapping, enumerate_mappings
 from bough.targets import Instruction
 
@@ -35,8 +36,15 @@ def proved(kernel: Kernel, instruction: Instruction) -> int:
     """How many mappings there are; each is right."""
     found = enumerate_mappings(kernel, instruction)
     for mapping in found:
-        assert check_mapping(kernel, mapping, np.random.default_rng(1), {"t": 1}), mapping
+        assert check_mapping(kernel, mapping, np.random.default_rng(1), outside(kernel)), mapping
     return len(found)
+
+
+def outside(kernel: Kernel) -> dict[str, int]:
+    """A value for each scalar that the kernel is given, such as the time step."""
+    used = {name for statement in kernel.body for e in expressions(statement) for name in variables(e)}
+    own = {a.name for a in kernel.axes} | {s.name for s in kernel.body if isinstance(s, Let)}
+    return dict.fromkeys(sorted(used - own), 1)
 
 
 IMAGE = torch.zeros(2, 4, 5, 5)

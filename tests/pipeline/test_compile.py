@@ -121,7 +121,7 @@ def test_one_function_for_every_batch_and_rows_do_not_notice_company(name: str):
 
 
 def test_threads_do_not_change_a_bit():
-    module, shapes = MODULES["mlp"]
+    module, _ = MODULES["mlp"]
     args = inputs_of([(200, 13)])
     results = [bough.compile(module.eval(), args, threads=n)(*args) for n in (1, 2, 3, 4)]
     for r in results[1:]:

@@ -12,8 +12,8 @@ from bough.ir.expr import Extent, Var
 from bough.ir.interpret_kernel import run_kernel
 from bough.ir.interpret_loops import run_loops
 from bough.ir.kernel import Kernel, Operand
-from bough.ops import infer, lower
 from bough.ir.program import TensorType
+from bough.ops import infer, lower
 from bough.pipeline.assemble import element_count
 from bough.schedule.decisions import Block, Order, Pack, Schedule, Serial, Stage, Tile, Unroll, Use, Vectorize, parse_schedule
 from bough.schedule.lower import lower_kernel

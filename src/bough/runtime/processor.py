@@ -7,7 +7,6 @@ import platform
 import re
 from collections.abc import Iterable
 
-
 # LLVM's names of features that Linux calls otherwise.
 _LINUX = {"sse3": "pni", "bmi": "bmi1", "lzcnt": "abm"}
 
