@@ -131,9 +131,13 @@ def _user_place(guard: Any) -> Location | None:
     return Location(frame.filename, frame.lineno, frame.name)
 
 
+_OF_LAYOUT = ("meta_copy_", "conv")
+"""Functions inside torch whose conditions on sizes concern overlapping memory and strides of results."""
+
+
 def _asks_for_layout(guard: Any) -> bool:
     frame = guard.sloc.framework_loc
-    return isinstance(guard.expr, sympy.Ne) or (not isinstance(frame, str) and getattr(frame, "name", "") == "meta_copy_")
+    return isinstance(guard.expr, sympy.Ne) or (not isinstance(frame, str) and getattr(frame, "name", "") in _OF_LAYOUT)
 
 
 def _check_guards(
@@ -142,8 +146,8 @@ def _check_guards(
     """Every condition on sizes that tracing took for granted must hold in the whole range.
 
     Tested on the small sizes of the range, where conditions on sizes change their answer, and on large ones. Inside
-    torch, `!=` asks whether a shortcut for size 1 or for contiguous arrays may be taken, and copying whether memory
-    overlaps: all answers mean the same.
+    torch, `!=` asks whether a shortcut for size 1 or for contiguous arrays may be taken, copying whether memory overlaps,
+    and convolutions which strides their results get: all answers mean the same.
     """
     for number, guard in enumerate(env.guards):
         symbols = [s for s in guard.expr.free_symbols if s in names]

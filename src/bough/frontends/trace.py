@@ -26,6 +26,7 @@ from bough.frontends.errors import in_training
 from bough.frontends.promotion import FROM_TORCH
 from bough.frontends.recurrent_capture import KeepRecurrentLayers
 from bough.frontends.structure import Slot, Structure, fill, map_leaves, static_leaf, with_kwargs
+from bough.frontends.symbolic_pooling import PoolSymbolicSizes
 from bough.frontends.symbols import Symbols
 from bough.ir.program import Dim
 
@@ -109,7 +110,7 @@ class _Flat(nn.Module):
             return Slot(len(results) - 1, number=isinstance(value, torch.SymInt))
 
         try:
-            with KeepRecurrentLayers(), locations.NoteLocations() as notes:
+            with KeepRecurrentLayers(), PoolSymbolicSizes(), locations.NoteLocations() as notes:
                 result = self.inner(*args, **kwargs)
         except CompileError as error:
             raise _located(error) from None
