@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 from bough.runtime import sizes
+from bough.runtime.arrays import NUMPY
 from bough.runtime.manifest import Leaf, Manifest, Plain, Tree, leaves
+from bough.runtime.results import LARGE
 from bough.runtime.sizes import Size
 
 Caller = Callable[..., Any]
@@ -19,7 +22,8 @@ Caller = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """How a library of arrays is spelled in generated source. `{x}` is the argument, `{d}` its element type.
+    """How a library of arrays is spelled in generated source. `{x}` is the argument, `{d}` its element type as the library
+    has it, `{n}` its name. `create` makes a result, `create_large` one above `results.LARGE` bytes.
 
     `names` are the objects that the spellings use.
     """
@@ -27,6 +31,7 @@ class Library:
     is_quick: str
     pointer: str
     create: str
+    create_large: str
     dtype: Callable[[str], Any]
     names: dict[str, Any]
 
@@ -154,7 +159,15 @@ def _run(out: _Source, manifest: Manifest, library: Library, with_team: bool, va
     """Makes results, fills in the pointers and sizes of a context, calls, and returns the outputs."""
     for i, tensor in enumerate(manifest.results):
         shape = _tuple(tensor.shape, variables)
-        out.add(1, f"y{i} = " + library.create.format(shape=shape, d=out.constant(library.dtype(tensor.dtype))))
+        small = library.create.format(shape=shape, d=out.constant(library.dtype(tensor.dtype)))
+        large = library.create_large.format(shape=shape, n=out.constant(tensor.dtype))
+        width = NUMPY[tensor.dtype].itemsize
+        if all(isinstance(size, int) for size in tensor.shape):
+            fixed = prod(size for size in tensor.shape if isinstance(size, int))
+            out.add(1, f"y{i} = {large if fixed * width >= LARGE else small}")
+        else:
+            count = " * ".join(sizes.source(size, variables) for size in tensor.shape)
+            out.add(1, f"y{i} = {large} if {count} >= {LARGE // width} else {small}")
     out.add(1, "try: context = take()")
     out.add(1, "except IndexError: context = make()")
     out.add(1, "pointers = context.pointers")

@@ -16,6 +16,7 @@ from bough.runtime.caller import Caller, Callers, Library, write_callers
 from bough.runtime.errors import LoadError, damaged
 from bough.runtime.loader import LoadedObject
 from bough.runtime.manifest import Manifest
+from bough.runtime.results import RESULTS
 from bough.runtime.team import Provider, Team, team_of
 
 _POINTER = ctypes.c_void_p
@@ -162,8 +163,9 @@ _NUMPY_LIBRARY = Library(
     is_quick="type({x}) is ndarray and {x}.dtype == {d} and {x}.flags.c_contiguous and {x}.flags.aligned",
     pointer="address({x})",
     create="empty({shape}, {d})",
+    create_large="large({shape}, {n})",
     dtype=NUMPY.__getitem__,
-    names={"ndarray": np.ndarray, "empty": np.empty, "address": address},
+    names={"ndarray": np.ndarray, "empty": np.empty, "address": address, "large": RESULTS.array},
 )
 
 
@@ -173,6 +175,8 @@ def _torch_library() -> Library:
         is_quick="type({x}) is Tensor and {x}.dtype is {d} and {x}.is_cpu and {x}.is_contiguous() and not {x}.is_neg()",
         pointer="{x}.data_ptr()",
         create="empty({shape}, dtype={d}, device=cpu)",
+        create_large="to_torch(large({shape}, {n}), {n})",
         dtype=torch_dtype,
-        names={"Tensor": module.Tensor, "empty": module.empty, "cpu": module.device("cpu")},
+        names={"Tensor": module.Tensor, "empty": module.empty, "cpu": module.device("cpu"),
+               "large": RESULTS.array, "to_torch": to_torch},
     )
