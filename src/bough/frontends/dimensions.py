@@ -42,28 +42,46 @@ def resolve(dynamic: DynamicSpec | None, paths: Sequence[str], tensors: Sequence
     dims: dict[str, Dim] = {}
     examples: dict[str, int] = {}
     axes: list[dict[int, str]] = [{} for _ in paths]
-    for path, wish in (dynamic or {}).items():
+    for path, wish in _entries(dynamic, "dynamic"):
+        if not isinstance(path, str):
+            raise _misspelt(f"{path!r} is no name of an argument")
         if path not in paths:
             known = ", ".join(paths)
-            raise _error(f"there is no tensor argument `{path}`", f"the tensor arguments are {known}")
+            because = f"the tensor arguments are {known}" if known else "no argument is a tensor"
+            raise _error(f"there is no tensor argument `{path}`", because, "name one of them")
         tensor = tensors[paths.index(path)]
-        for axis, given in wish.items():
+        for axis, given in _entries(wish, f"the entry of `{path}`"):
+            if not isinstance(axis, int) or not isinstance(given, (str, Dim)):
+                raise _misspelt(f"{axis!r}: {given!r} is no axis with a name or a Dim")
             dim = Dim(given) if isinstance(given, str) else given
             if not -tensor.dim() <= axis < tensor.dim():
-                raise _error(f"`{path}` has no axis {axis}", f"its example has the shape {tuple(tensor.shape)}")
+                because = f"its example has the shape {tuple(tensor.shape)}"
+                raise _error(f"`{path}` has no axis {axis}", because, f"name one of its {tensor.dim()} axes, from 0")
             if isinstance(given, str):
                 dim = dims.get(dim.name, dim)
             elif dims.get(dim.name, dim) not in (dim, Dim(dim.name)):
-                raise _error(f"the size `{dim.name}` has two ranges", f"{_range(dims[dim.name])} and {_range(dim)}")
+                both = f"{_range(dims[dim.name])} and {_range(dim)}"
+                raise _error(f"the size `{dim.name}` has two ranges", both, "give both the same, or two names")
             size = tensor.shape[axis]
             if examples.setdefault(dim.name, size) != size:
                 because = f"the examples have {examples[dim.name]} and, in `{path}`, {size}"
-                raise _error(f"the size `{dim.name}` is not the same everywhere", because)
+                raise _error(f"the size `{dim.name}` is not the same everywhere", because, "give them two names")
             if size < dim.low or (dim.high is not None and size > dim.high):
-                raise _error(f"the example's size {size} is outside the range of `{dim.name}`", _range(dim))
+                what = f"the example's size {size} is outside the range of `{dim.name}`"
+                raise _error(what, _range(dim), "give an example inside the range, or a wider range")
             dims[dim.name] = dim
             axes[paths.index(path)][axis % tensor.dim()] = dim.name
     return Dimensions(dims, tuple(axes), {n: _traced_size(dims[n], s) for n, s in examples.items()})
+
+
+def _entries(given: Any, what: str) -> list[tuple[Any, Any]]:
+    if not isinstance(given, Mapping | None):
+        raise _misspelt(f"{what} is a {type(given).__name__}")
+    return list((given or {}).items())
+
+
+def _misspelt(what: str) -> CompileError:
+    return _error(what, "dynamic names axes of arguments", 'write dynamic={"x": {0: "batch", 1: Dim("tokens", 1, 64)}}')
 
 
 def _traced_size(dim: Dim, size: int) -> int:

@@ -139,6 +139,7 @@ def _parameter_names(module: Callable[..., Any], count: int) -> list[str]:
             f"{count} positional arguments were given",
             code="BGH-ARG-002",
             because=f"the module takes {len(names)}: {', '.join(names)}",
+            advice="pass as many as forward takes, and those by name as kwargs",
         )
     return names[:count]
 
@@ -147,13 +148,17 @@ def check_tensor(tensor: torch.Tensor, what: str) -> None:
     """Raises CompileError for a tensor that is no dense array on the CPU of a known type."""
     if tensor.device.type != "cpu":
         raise CompileError(
-            f"{what} is on the device {tensor.device}", code="BGH-DEV-001", advice="move it to the CPU with .cpu()"
+            f"{what} is on the device {tensor.device}",
+            code="BGH-DEV-001",
+            because="code is made for the CPU, which cannot reach it",
+            advice="move it to the CPU with .cpu()",
         )
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.dtype not in FROM_TORCH:
         kind = f"{tensor.dtype}, {tensor.layout}".replace("torch.", "")
         raise CompileError(
             f"{what} is a tensor of a kind that is not supported: {kind}",
             code="BGH-DTYPE-001",
+            because="kernels work on dense arrays of numbers",
             advice="use dense tensors of " + ", ".join(str(t) for t in FROM_TORCH.values()),
         )
 

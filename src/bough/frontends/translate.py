@@ -93,11 +93,12 @@ class _Translation:
         return Program({"main": function}), self.missing
 
     def check_mutations(self) -> None:
+        paths = dict(zip(self.exported.graph_signature.user_inputs, self.trace.paths, strict=True))
         (output,) = [n for n in self.exported.graph.nodes if n.op == "output"]
         for spec, node in zip(self.exported.graph_signature.output_specs, output.args[0], strict=True):
             if spec.kind not in (OutputKind.USER_OUTPUT, OutputKind.TOKEN):
                 location = locations.of_node(node) if isinstance(node, Node) else None
-                name = (spec.target or "a tensor").removeprefix("inner.")
+                name = paths.get(spec.target or "", (spec.target or "a tensor").removeprefix("inner."))
                 raise mutation(f"`{name}`", location)
 
     def result(self, result: Any) -> Value:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils._pytree import tree_map
 
 from bough.base import settings
 from bough.base.errors import CompileError
@@ -113,14 +114,34 @@ def compile(
     """
     if precision not in PRECISIONS:
         raise CompileError(
-            f"precision {precision!r} is not known", code="BGH-OPT-001", advice=f"use one of {', '.join(PRECISIONS)}"
+            f"precision {precision!r} is not known",
+            code="BGH-OPT-001",
+            because="only some formats are made into code",
+            advice=f"use one of {', '.join(PRECISIONS)}",
         )
     if not isinstance(args, tuple):
         raise CompileError(
-            f"the example arguments are a {type(args).__name__}", code="BGH-OPT-002", advice="pass a tuple: (x,)"
+            f"the example arguments are a {type(args).__name__}",
+            code="BGH-OPT-002",
+            because="they stand for the positional arguments of a call",
+            advice="pass a tuple: (x,)",
+        )
+    if not callable(module):
+        raise CompileError(
+            f"a {type(module).__name__} cannot be compiled",
+            code="BGH-OPT-005",
+            because="it cannot be called",
+            advice="pass a torch.nn.Module or a function of tensors",
+        )
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise CompileError(
+            f"threads={threads!r} is no number of threads",
+            code="BGH-OPT-006",
+            because="a function runs on 1 or more",
+            advice="leave it out to use all cores",
         )
     options = Options(find_target(target), threads or settings.read(settings.THREADS), strategy or Heuristic())
-    recipe = Recipe(module, args, kwargs, dynamic, options)
+    recipe = Recipe(module, tree_map(_tensor, args), tree_map(_tensor, kwargs), dynamic, options)
     key = cache_key(recipe) if cache else None
     store = Cache()
     if key is not None and (found := store.view(key)) is not None:
@@ -143,6 +164,11 @@ def own(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array if array.flags.owndata else array.copy()
 
 
+def _tensor(value: Any) -> Any:
+    """Arrays among the example arguments as the tensors that the module will see."""
+    return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
+
+
 def cache_key(recipe: Recipe) -> str | None:
     """The name under which the result is kept; None where the module cannot be told from others without tracing it."""
     o = recipe.options
@@ -162,6 +188,9 @@ def find_target(target: str | Target | None) -> Target:
         return host()
     if name not in TARGETS:
         raise CompileError(
-            f"no target is called {name!r}", code="BGH-OPT-003", advice=f"use native or one of {', '.join(TARGETS)}"
+            f"no target is called {name!r}",
+            code="BGH-OPT-003",
+            because="targets are described chips",
+            advice=f"use native or one of {', '.join(TARGETS)}",
         )
     return TARGETS[name]

@@ -13,6 +13,8 @@ from bough.runtime import sizes
 from bough.runtime.arrays import NUMPY, dtype_name, is_torch, to_torch, torch, torch_dtype
 from bough.runtime.manifest import Leaf, Manifest, Plain, Tensor, Tree
 
+_LIKE_THE_EXAMPLE = "call it like the example that it was compiled for"
+
 
 @dataclass(frozen=True, slots=True)
 class Bound:
@@ -46,16 +48,17 @@ def _by_position(manifest: Manifest, args: tuple[Any, ...], kwargs: Mapping[str,
     parameters = manifest.parameters
     signature = f"it was compiled for {len(parameters)} argument(s): {', '.join(parameters) or 'none'}"
     if len(args) > len(parameters):
-        raise InputError(f"{len(args)} arguments are too many", code="BGH-IN-001", because=signature)
+        raise InputError(f"{len(args)} arguments are too many", code="BGH-IN-001", because=signature, advice=_LIKE_THE_EXAMPLE)
     given = dict(zip(parameters, args, strict=False))
     for name, value in kwargs.items():
         if name not in parameters or name in given:
             what = "is given twice" if name in given else "is unknown"
-            raise InputError(f"argument {name} {what}", code="BGH-IN-001", because=signature)
+            raise InputError(f"argument {name} {what}", code="BGH-IN-001", because=signature, advice=_LIKE_THE_EXAMPLE)
         given[name] = value
     missing = [name for name in parameters if name not in given]
     if missing:
-        raise InputError(f"argument {', '.join(missing)} is missing", code="BGH-IN-001", because=signature)
+        what = f"argument {', '.join(missing)} is missing"
+        raise InputError(what, code="BGH-IN-001", because=signature, advice=_LIKE_THE_EXAMPLE)
     return [given[name] for name in parameters]
 
 
