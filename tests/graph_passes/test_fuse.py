@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import torch
+from torch import nn
 
 from bough import ops
+from bough.frontends.torch_export import export
 from bough.graph_passes.fuse import fuse
 from bough.graph_passes.lower_program import lower_function
 from bough.graph_passes.normalize import normalize
@@ -127,3 +131,14 @@ def test_what_a_guard_protects_stays_behind_it():
     after = fuse(before)
     assert len(kernels(after.steps)) <= 2
     check_same(before, after, [np.random.default_rng(5).standard_normal((4, 3)).astype(np.float32)])
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_lstm_cells_become_one_kernel_for_every_batch(batch: int):
+    program = export(nn.LSTM(4, 5).eval(), (torch.zeros(7, batch, 4),)).program
+    before = lower_function(program.functions[program.entry])
+    after = fuse(before)
+    (loop,) = [s for s in after.steps if isinstance(s, Repeat)]
+    (cell,) = kernels(loop.body)
+    assert len(cell.reductions) == 4
+    check_same(before, after, [np.random.default_rng(6).standard_normal((7, batch, 4)).astype(np.float32)])

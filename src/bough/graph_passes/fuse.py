@@ -328,13 +328,14 @@ def _no_more(instances: list[_Instance], box: list[Extent], producer: Kernel) ->
 
 
 def _same_box(producer: Kernel, consumer: Kernel, instance: _Instance) -> bool:
-    """Whether the instance is a renaming of axes between equal boxes."""
+    """Whether the instance is a renaming of axes between equal boxes, axes of one point aside."""
     extents = {a.name: a.extent for a in consumer.free}
-    names = [e.name for _, e in instance.at if isinstance(e, Var) and e.name in extents]
-    real = [a for a in consumer.free if a.extent != 1]
-    if len(names) != len(instance.at) or len(set(names)) != len(names) or not {a.name for a in real} <= set(names):
+    wide = [(axis, e) for axis, e in instance.at if producer.axis(axis).extent != 1]
+    names = [e.name for _, e in wide if isinstance(e, Var) and e.name in extents]
+    real = {a.name for a in consumer.free if a.extent != 1}
+    if len(names) != len(wide) or len(set(names)) != len(names) or not real <= set(names):
         return False
-    return all(producer.axis(axis).extent == extents[e.name] for axis, e in instance.at if isinstance(e, Var))
+    return all(producer.axis(axis).extent == extents[e.name] for axis, e in wide if isinstance(e, Var))
 
 
 def _merge(

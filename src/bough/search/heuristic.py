@@ -259,11 +259,11 @@ def _symbolic(kernel: Kernel) -> bool:
 def serpentine_segment(
     kernel: Kernel, work: Work, decided: list[Decision], order: list[str], shape: TileShape, machine: Machine, context: Context
 ) -> int:
-    """Chunks with which each thread starts, where the constants that a run reads exceed the private caches; else 0."""
+    """Chunks with which each thread starts, where the constants that a run reads crowd the private caches; else 0."""
     read = sum(
         4 * work.points(tuple(a.strides or ())) for a in work.loads if a.operand in context.constants and a.reduction is not None
     )
-    if read <= machine.near_bytes * context.threads or context.threads < 2:
+    if 2 * read <= machine.near_bytes * context.threads or context.threads < 2:
         return 0
     schedule, chunks = Schedule(tuple(decided)), 1
     for a, n in tile_counts(work, order, shape, machine).items():
