@@ -17,6 +17,8 @@ from bough.schedule.decisions import Block, Decision, Schedule, Serial, Serpenti
 from bough.search.cost import machine_of, nominal
 from bough.search.heuristic import CHUNK_CYCLES, Context
 
+Known = dict[tuple[int, str, int, str], bool]
+"""Which kernels, by identity, may follow which others along which rows: asked many times for long runs."""
 LONGEST_TILE = 48
 """Rows above which the tiles of different kernels are too uneven to share blocks."""
 
@@ -33,9 +35,10 @@ def group_rows(kernels: list[Planned], context: Context) -> list[list[Planned]]:
     """Cuts a straight run of kernels into groups that share rows, with schedules whose chunks are the same blocks of rows.
     A kernel that shares with no neighbour is a group of its own, unchanged."""
     out: list[list[Planned]] = []
+    known: Known = {}
     at = 0
     while at < len(kernels):
-        axes = _longest(kernels[at:], context)
+        axes = _longest(kernels[at:], context, known)
         if len(axes) > 1:
             out.append(_blocked(kernels[at : at + len(axes)], axes, context))
         else:
@@ -44,13 +47,13 @@ def group_rows(kernels: list[Planned], context: Context) -> list[list[Planned]]:
     return out
 
 
-def _longest(kernels: list[Planned], context: Context) -> list[str]:
+def _longest(kernels: list[Planned], context: Context, known: Known) -> list[str]:
     """The row axes of the longest group that starts with the first kernel; at most one axis where there is none."""
     best: list[str] = []
     for first in _row_axes(kernels[0], context):
         axes = [first]
         for n in range(1, len(kernels)):
-            row = next((a for a in _row_axes(kernels[n], context) if _joins(kernels[: n + 1], [*axes, a])), None)
+            row = next((a for a in _row_axes(kernels[n], context) if _joins(kernels[: n + 1], [*axes, a], known)), None)
             if row is None:
                 break
             axes.append(row)
@@ -90,23 +93,32 @@ def _row_axes(planned: Planned, context: Context) -> list[str]:
     return found
 
 
-def _joins(kernels: list[Planned], rows: list[str]) -> bool:
-    """Whether the last kernel may follow the others in one phase: equal rows, and nothing crosses from row to row."""
+def _joins(kernels: list[Planned], rows: list[str], known: Known) -> bool:
+    """Whether the last kernel may follow the others in one phase."""
     *before, last = kernels
-    kernel, row = last.kernel, rows[-1]
-    if any(p.kernel.axis(a).extent != kernel.axis(row).extent for p, a in zip(before, rows)):
-        return False
-    written = {o.name for o in kernel.outputs}
-    for p in before:
-        if written & {o.name for o in (*p.kernel.inputs, *p.kernel.outputs)}:
-            return False
-    loads = load_accesses(kernel)
     for p, a in zip(before, rows):
-        for store in store_accesses(p.kernel):
-            mine = [x for x in loads if x.operand == store.operand]
-            here = _row_stride(p.kernel, store, a)
-            if mine and (here is None or any(_row_stride(kernel, x, row) != here for x in mine)):
-                return False
+        pair = (id(p), a, id(last), rows[-1])
+        if pair not in known:
+            known[pair] = _follows(p.kernel, a, last.kernel, rows[-1])
+        if not known[pair]:
+            return False
+    return True
+
+
+def _follows(first: Kernel, a: str, then: Kernel, b: str) -> bool:
+    """Whether two kernels have equal rows `a` and `b`, and nothing crosses from row to row."""
+    if first.axis(a).extent != then.axis(b).extent:
+        return False
+    if {o.name for o in then.outputs} & {o.name for o in (*first.inputs, *first.outputs)}:
+        return False
+    if not {o.name for o in then.inputs} & {o.name for o in first.outputs}:
+        return True
+    loads = load_accesses(then)
+    for store in store_accesses(first):
+        mine = [x for x in loads if x.operand == store.operand]
+        here = _row_stride(first, store, a) if mine else None
+        if mine and (here is None or any(_row_stride(then, x, b) != here for x in mine)):
+            return False
     return True
 
 
