@@ -10,7 +10,7 @@ from torch import nn
 import bough
 from bough.ir.kernel import Kernel
 from bough.schedule.decisions import Schedule
-from bough.search.heuristic import Context
+from bough.search.heuristic import Context, Heuristic
 from bough.search.trace import Record, Replay
 
 MODULE = nn.Sequential(nn.Linear(6, 40), nn.Tanh(), nn.LayerNorm(40), nn.Linear(40, 3)).eval()
@@ -37,3 +37,12 @@ def test_a_strategy_of_ones_own():
     y = bough.compile(MODULE, (X,), strategy=Plain(), cache=False)(X)
     with torch.no_grad():
         torch.testing.assert_close(y, MODULE(X))
+
+
+def test_a_cost_model_of_ones_own():
+    def no_vectors(kernel, work, shape, packed, machine) -> float:
+        return 1.0 if shape.vector is None else float("inf")
+
+    record = Record(Heuristic(no_vectors))
+    y = bough.compile(nn.Linear(6, 40).eval(), (X,), strategy=record, cache=False)(X)
+    assert y.shape == (9, 40) and not any("vectorize" in schedule for schedule in record.trace.values())

@@ -68,9 +68,19 @@ class Strategy(Protocol):
     def choose(self, kernel: Kernel, context: Context) -> Schedule: ...
 
 
+class CostModel(Protocol):
+    """Cycles of one register tile of a kernel; infinite for a tile that does not fit."""
+
+    def __call__(
+        self, kernel: Kernel, work: Work, shape: TileShape, packed: frozenset[int], machine: Machine
+    ) -> float: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Heuristic:
-    """The default strategy. See the module's text."""
+    """The default strategy. See the module's text. `cost` prices register tiles."""
+
+    cost: CostModel = tile_cycles
 
     def choose(self, kernel: Kernel, context: Context) -> Schedule:
         machine = machine_of(context.target)
@@ -78,7 +88,7 @@ class Heuristic:
         best: tuple[float, TileShape, frozenset[int]] | None = None
         for shape in shapes(kernel, work, machine, context):
             packed = packable(kernel, work, shape, context)
-            tile = tile_cycles(kernel, work, shape, packed, machine)
+            tile = self.cost(kernel, work, shape, packed, machine)
             cost = tile * tile_count(kernel, work, shape, machine.lanes) + copy_cycles(kernel, work, packed, context)
             if best is None or cost < best[0]:
                 best = (cost, shape, packed)
