@@ -72,7 +72,7 @@ class CostModel(Protocol):
     """Cycles of one register tile of a kernel; infinite for a tile that does not fit."""
 
     def __call__(
-        self, kernel: Kernel, work: Work, shape: TileShape, packed: frozenset[int], machine: Machine
+        self, kernel: Kernel, work: Work, shape: TileShape, packed: frozenset[int], machine: Machine, /
     ) -> float: ...
 
 
