@@ -8,10 +8,11 @@ from bough.base.errors import BoughError, CompileError, InputError, InternalErro
 from bough.base.version import __version__
 
 if TYPE_CHECKING:
+    from bough.ir.program import Dim
     from bough.pipeline import Compiled, compile
     from bough.runtime.artefact import load
 
-__all__ = ["BoughError", "CompileError", "Compiled", "InputError", "InternalError", "__version__", "compile", "load"]
+__all__ = ["BoughError", "CompileError", "Compiled", "Dim", "InputError", "InternalError", "__version__", "compile", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,6 +21,10 @@ def __getattr__(name: str) -> Any:
         from bough import pipeline
 
         return getattr(pipeline, name)
+    if name == "Dim":
+        from bough.ir.program import Dim
+
+        return Dim
     if name == "load":
         from bough.runtime.artefact import load
 

@@ -13,7 +13,7 @@ from against_eager import Function
 from torch import nn
 
 import bough
-from bough.ir.program import Dim
+from bough import Dim
 
 X = torch.randn(2, 4)
 LINEAR = nn.Linear(4, 3).eval()

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import bough
-from bough.ir.program import Dim
+from bough import Dim
 
 
 def randomise(module: nn.Module) -> nn.Module:
@@ -357,6 +357,7 @@ def test_keywords_and_nested_arguments() -> None:
     assert got["flag"] is True and got.keys() == want.keys() and isinstance(got["y"], tuple)
     for a, b in zip(leaves(got), leaves(want), strict=True):
         torch.testing.assert_close(a, b)
+    assert any("x * scale" in line for row in compiled.explain().rows for line in row.lines)
 
 
 @pytest.mark.parametrize("name", ["chunk", "lane", "r", "v", "t", "k0", "i0", "total", "x", "x.tile"])

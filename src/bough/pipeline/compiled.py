@@ -84,7 +84,7 @@ class Compiled:
                 advice="explain it where it is compiled",
             )
         imported, generated = self._recipe.run()
-        return explain(imported, generated, self._recipe.options, self._recipe.args)
+        return explain(imported, generated, self._recipe.options, self._recipe.args, self._recipe.kwargs or {})
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the function to a file that `bough.load` reads, without torch and without the compiler."""

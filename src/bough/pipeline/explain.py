@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 from bough.base.clock import interleaved_medians
 from bough.codegen import compile_functions
+from bough.frontends.structure import map_leaves
 from bough.frontends.torch_export import Imported
 from bough.ir import loops
 from bough.ir.expr import Const, as_expr
@@ -66,18 +68,27 @@ class Explanation:
         return "\n".join(out)
 
 
-def explain(imported: Imported, generated: Generated, options: Options, args: tuple[Any, ...]) -> Explanation:
+def explain(
+    imported: Imported, generated: Generated, options: Options, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Explanation:
     """Rows for every kernel, measured on these arguments."""
     sequence, scheduled = generated.assembled.sequence, generated.assembled.scheduled
-    sizes = _sizes(sequence, args)
+    sizes = _sizes(sequence, _tensors((args, dict(kwargs))))
     rows = [_row(scheduled[k.name], runs, sizes, sequence, options) for k, runs in _runs(sequence.steps, 1, sizes)]
-    times = _measure(imported, generated, options, args, [r.kernel for r in rows])
+    times = _measure(imported, generated, options, lambda f: f.call(*args, **kwargs), [r.kernel for r in rows])
     total = sum(times) or 1.0
     measured = tuple(replace(r, ms=1e3 * t, share=t / total) for r, t in zip(rows, times, strict=True))
     return Explanation(options.target.name, options.threads, measured)
 
 
-def _sizes(sequence: Sequence, args: tuple[Any, ...]) -> dict[str, int]:
+def _tensors(given: Any) -> list[Any]:
+    """The tensors of a call in the order of the function's arguments."""
+    found: list[Any] = []
+    map_leaves(given, "", lambda value, _: found.append(value) if hasattr(value, "shape") else None)
+    return found
+
+
+def _sizes(sequence: Sequence, args: list[Any]) -> dict[str, int]:
     """The symbolic sizes of these arguments."""
     names = {d.name for d in sequence.dims}
     found: dict[str, int] = {}
@@ -150,7 +161,7 @@ def _bandwidth(target: Target, threads: int) -> float:
 
 
 def _measure(
-    imported: Imported, generated: Generated, options: Options, args: tuple[Any, ...], names: list[str]
+    imported: Imported, generated: Generated, options: Options, run: Callable[[Executable], object], names: list[str]
 ) -> list[float]:
     """Seconds of each kernel: the function with every other kernel left out, timed on the same buffers."""
     assembled = generated.assembled
@@ -178,12 +189,6 @@ def _measure(
     for probe in probes:
         entry = replace(manifest, entry=f"bough_{probe.name}")
         executable = Executable(entry, code, assembled.sequence.constants, threads=options.threads)
-        calls[probe.name] = _call(executable, args)
+        calls[probe.name] = partial(run, executable)
     medians = interleaved_medians(calls, rounds=30, budget=3.0)
     return [max(0.0, medians[f"probe_{n}"] - medians["probe_empty"]) for n in range(len(names))]
-
-
-def _call(executable: Executable, args: tuple[Any, ...]) -> Callable[[], object]:
-    return lambda: executable.call(*args)
-
-
