@@ -80,7 +80,17 @@ def of_node(node: Node) -> Location | None:
     for file, line, function in reversed(_FRAME.findall(node.meta.get("stack_trace") or "")):
         if not is_internal(file):
             return Location(file, int(line), function)
-    return None
+    return _of_module(node)
+
+
+def _of_module(node: Node) -> Location | None:
+    """Where no line of the user ran, as inside `nn.Sequential`: the innermost module, by its name in the user's."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    if not stack:
+        return None
+    path, kind = stack[-1]
+    name = path.partition("inner.")[2] or "the module"
+    return Location(f"{name} ({str(kind).rpartition('.')[2]})", 0)
 
 
 def of_exception(error: BaseException) -> Location | None:

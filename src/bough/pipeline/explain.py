@@ -134,7 +134,7 @@ def _row(entry: Scheduled, runs: int, sizes: dict[str, int], sequence: Sequence,
     mapping = ", ".join(f"{name} on {i}{along}" for name, i in used.items() if i) or (
         f"generic vectors of {vector.lanes}{along}" if vector else "scalar code"
     )
-    lines = tuple(f"{place}  {place.text}" for place in kernel.origins)
+    lines = tuple(f"{place}  {place.text}".rstrip() for place in kernel.origins)
     limit = "compute" if compute >= bandwidth else "bandwidth"
     return Row(
         kernel.name, lines, mapping, str(schedule).replace("\n", "; "), runs, flops * runs, moved * runs, limit,
