@@ -361,7 +361,7 @@ def _merge(
             else:
                 value = substitute(s.value, at)
                 if not isinstance(value, (Var, Const, Load)):
-                    name = fresh(f"{s.target.split('.')[-1]}")
+                    name = fresh(f"{s.target}.here")  # as no array is called
                     body.append(Let(name, value))
                     value = Var(name, value.dtype)
                 values[s.target, instance] = value
