@@ -6,11 +6,17 @@ import os
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # PyTorch's OpenMP threads spin where they wait. Beside the other tests' threads that turns a call of microseconds into one
 # of hundreds of milliseconds, so eager code runs on one thread. PyTorch reads this once, when it is first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# CI tries the same examples each time, so that a change is judged by what it changed; elsewhere new ones are found.
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
+if "CI" in os.environ:
+    hypothesis.settings.load_profile("ci")
 
 _CACHE = tempfile.TemporaryDirectory(prefix="bough-tests-")
 os.environ["BOUGH_CACHE"] = _CACHE.name
