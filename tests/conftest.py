@@ -13,10 +13,10 @@ import pytest
 # of hundreds of milliseconds, so eager code runs on one thread. PyTorch reads this once, when it is first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# CI tries the same examples each time, so that a change is judged by what it changed; elsewhere new ones are found.
-hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
-if "CI" in os.environ:
-    hypothesis.settings.load_profile("ci")
+# The same examples each time, so that a change is judged by what it changed; BOUGH_TEST_RANDOM=1 draws new ones.
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("random", deadline=None)
+hypothesis.settings.load_profile("random" if os.environ.get("BOUGH_TEST_RANDOM") else "fixed")
 
 _CACHE = tempfile.TemporaryDirectory(prefix="bough-tests-")
 os.environ["BOUGH_CACHE"] = _CACHE.name
