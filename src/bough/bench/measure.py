@@ -11,9 +11,9 @@ from statistics import median
 
 from bough.base.clock import Stopwatch
 
-WARM = 0.001
+WARM = 0.008
 """Seconds of calls at the beginning of a turn that do not count: they wake threads and fill caches."""
-BURST = 0.005
+BURST = 0.01
 """Seconds of calls of one turn that count, if one call takes less."""
 LONG = 0.05
 """Seconds from which on a call needs no other before it: waking threads and filling caches takes no part of it to speak of."""
