@@ -42,7 +42,7 @@ ROWS = (1, 2, 3, 4, 5, 6, 7, 8)
 """Rows of a register tile. Rows are often a power of two apart: more than eight would compete for one set of the first-level
 cache."""
 COUNTS = (1, 2, 3, 4, 6)
-PHASE_CYCLES = 20000.0
+PHASE_CYCLES = 8000.0
 """Below this much work a kernel stays on the calling thread: others, if asleep, would wake when it is done."""
 CHUNK_CYCLES = 6000.0
 """The least work of a block of rows."""
@@ -85,15 +85,18 @@ class Heuristic:
     def choose(self, kernel: Kernel, context: Context) -> Schedule:
         machine = machine_of(context.target)
         work = work_of(kernel, context.sizes)
-        best: tuple[float, TileShape, frozenset[int]] | None = None
+        best: tuple[float, float, TileShape, frozenset[int]] | None = None
         for shape in shapes(kernel, work, machine, context):
             packed = packable(kernel, work, shape, context)
             tile = self.cost(kernel, work, shape, packed, machine)
-            cost = tile * tile_count(kernel, work, shape, machine.lanes) + copy_cycles(kernel, work, packed, context)
-            if best is None or cost < best[0]:
-                best = (cost, shape, packed)
+            tiles, copies = tile_count(kernel, work, shape, machine.lanes), copy_cycles(kernel, work, packed, context)
+            cost = tile * tiles + copies
+            shared = context.threads * tile * ceil(tiles / context.threads) + copies  # threads without a tile are idle
+            price = cost if cost < PHASE_CYCLES else shared
+            if best is None or price < best[0]:
+                best = (price, cost, shape, packed)
         assert best is not None, "scalar code always fits"
-        cost, shape, packed = best
+        _, cost, shape, packed = best
         return Schedule(tuple(decide(kernel, work, shape, packed, cost, machine, context)))
 
 
