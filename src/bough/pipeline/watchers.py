@@ -11,10 +11,10 @@ from bough.ir.kernel_text import print_kernel
 from bough.ir.loops_text import print_loops
 from bough.ir.program import Program
 from bough.ir.program_text import print_program
-from bough.ir.sequence import Repeat, Sequence, Step, kernels, phase
-from bough.ir.verify_kernel import verify_kernel
+from bough.ir.sequence import Sequence, kernels
 from bough.ir.verify_loops import verify_loops
 from bough.ir.verify_program import verify_program
+from bough.ir.verify_sequence import verify_sequence
 from bough.pipeline.assemble import Assembled
 from bough.pipeline.judge import Judge
 from bough.pipeline.passes import Pass, Planned, Watcher
@@ -66,20 +66,6 @@ class Verify:
             verify_sequence(sequence)
             if self.judge:
                 self.judge.sequence(sequence, step.name)
-
-
-def verify_sequence(sequence: Sequence) -> None:
-    """Every kernel, and that none reads what nothing wrote."""
-
-    def walk(steps: tuple[Step, ...], scalars: frozenset[str]) -> None:
-        for s in steps:
-            if isinstance(s, Repeat):
-                walk(s.body, scalars | {s.variable})
-            else:
-                for kernel in phase(s):
-                    verify_kernel(kernel, scalars)
-
-    walk(sequence.steps, frozenset(d.name for d in sequence.dims))
 
 
 class Dump:
