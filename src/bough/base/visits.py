@@ -1,0 +1,296 @@
+"""How the functions of a recursive model walk the user's objects: plain data, shared by compiler and runtime.
+
+    function encode
+      ask .left is none
+        yes: variant 0                     payload .word: i64[]
+        no:  variant 1                     call encode(.left), call encode(.right)
+
+An *activation* is one function at one object; the entry function's object is the tuple of the call's arguments. Which of its
+function's *variants* an activation takes is decided by questions about its object, before any arithmetic. A variant makes
+calls, which are other activations, and reads payloads, which are the tensors and numbers that its arithmetic needs.
+
+Activations of equal function and object are one. Those of a variant are numbered 0 .. count-1, by level, then by discovery.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Union
+
+from bough.base.source import Location
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """`object.name`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """`object[key]`: an index into a tuple or list (negative ones count from the end), or a key of a dictionary."""
+
+    key: int | str
+
+
+Path = tuple[Union[Attribute, Item], ...]
+"""The way from an object to what is read; empty: the object itself."""
+
+Test = Literal["is_none", "is_instance", "is_true", "equals", "less", "at_most", "has_attribute", "has_key"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A test of what lies at `path`, or of its length where `length` is set.
+
+    `value`: for `is_instance`, names of classes as `module.qualname`, any of which (or a subclass) fits; for `equals`, `less`
+    (than) and `at_most` a number, bool or string; for `has_attribute` and `has_key` a name or key; else None. Members of an
+    Enum are asked by the attribute `_name_`.
+    """
+
+    path: Path
+    test: Test
+    value: int | float | bool | str | tuple[str, ...] | None = None
+    length: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    question: Question
+    yes: "Decision"
+    no: "Decision"
+    location: Location | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Objects that come here are refused: `what` is wrong with them, in words for the user (an assert, a raise)."""
+
+    what: str
+    location: Location | None = field(default=None, compare=False)
+
+
+Decision = Union[Ask, Fail, int]
+"""A number is a variant of the function."""
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A walk over all elements of the list, tuple or dictionary's values at `path`. Its elements over all activations of the
+    variant are numbered like those, and in order within one activation."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`function` at the object at `path`; with `each`, at `path` from every element of that walk of the variant."""
+
+    function: str
+    path: Path
+    each: int | None = None
+    location: Location | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What lies at `path` (from every element of walk `each`, where set): a number, a bool, or an array or tensor, of `dtype`
+    (a name of `bough.ir.dtypes`) and `shape`. With `path` None: the position of the element in its walk."""
+
+    path: Path | None
+    dtype: str
+    shape: tuple[int, ...] = ()
+    each: int | None = None
+    location: Location | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """The variant appends its result number `result` to list number `list`, after `calls` of its calls were made."""
+
+    list: int
+    result: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way through a function. `name` is unique in the function."""
+
+    name: str
+    each: tuple[Each, ...] = ()
+    calls: tuple[Call, ...] = ()
+    payloads: tuple[Payload, ...] = ()
+    collects: tuple[Collect, ...] = ()
+    location: Location | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One function. Its state is one array per result, holding variant 0's activations, then variant 1's, and so on."""
+
+    name: str
+    decision: Decision
+    variants: tuple[Variant, ...]
+    location: Location | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """All functions; those that call each other in a circle are one *stage*, and stages run callees first (see `stages`)."""
+
+    functions: tuple[Visit, ...]
+    entry: str
+
+    def function(self, name: str) -> Visit:
+        return next(f for f in self.functions if f.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Functions that need each other. Level 0 of a stage are its `base` variants, which call no function of the stage, whole;
+    the `step` variants run level after level, 1 .. levels-1; a stage without step variants has no levels. Variants are
+    (function, number)."""
+
+    number: int
+    functions: tuple[str, ...]
+    base: tuple[tuple[str, int], ...]
+    step: tuple[tuple[str, int], ...]
+
+
+class Names:
+    """What the arrays and sizes of a linearized structure are called. Indices are i64; all arrays are dense.
+
+    For variant `v` (number) of function `f`:
+    `count(f, v)` size: its activations. `elements(f, v, e)` size: elements of walk e over all its activations.
+    `levels(stage)` size: levels of the stage, level 0 included, at least 1. (The symbolic size; arrays below are one longer.)
+    `start(f, v)` [levels + 1]: first activation of each level, and the count at the end; only for step variants.
+    `target(f, v, c)` [count, or elements of its walk]: call c's activation, as an index into its function's state.
+    `first(f, v, e)` [count + 1]: first element of each activation in walk e, and the number of elements at the end.
+    `parent(f, v, e)` [elements]: the activation of each element.
+    `payload(f, v, p)` [count or elements, *shape].
+    `place(f, v, c)` [count]: where the collect c of each activation stands in its list, all samples' lists one after another.
+    `roots` [samples]: the entry's activations as indices into its state. `spans(l)` [samples + 1]: list l of each sample.
+    `samples` size: independent calls that are linearized together.
+    """
+
+    roots = "roots"
+    samples = "samples"
+
+    @staticmethod
+    def count(function: str, variant: int) -> str:
+        return f"{function}.{variant}.count"
+
+    @staticmethod
+    def elements(function: str, variant: int, each: int) -> str:
+        return f"{function}.{variant}.each{each}.elements"
+
+    @staticmethod
+    def levels(stage: int) -> str:
+        return f"stage{stage}.levels"
+
+    @staticmethod
+    def start(function: str, variant: int) -> str:
+        return f"{function}.{variant}.start"
+
+    @staticmethod
+    def target(function: str, variant: int, call: int) -> str:
+        return f"{function}.{variant}.target{call}"
+
+    @staticmethod
+    def first(function: str, variant: int, each: int) -> str:
+        return f"{function}.{variant}.each{each}.first"
+
+    @staticmethod
+    def parent(function: str, variant: int, each: int) -> str:
+        return f"{function}.{variant}.each{each}.parent"
+
+    @staticmethod
+    def payload(function: str, variant: int, payload: int) -> str:
+        return f"{function}.{variant}.payload{payload}"
+
+    @staticmethod
+    def place(function: str, variant: int, collect: int) -> str:
+        return f"{function}.{variant}.place{collect}"
+
+    @staticmethod
+    def spans(number: int) -> str:
+        return f"list{number}.spans"
+
+
+def stages(visits: Visits) -> tuple[Stage, ...]:
+    """Strongly connected functions of the call graph, callees first; iterative (Tarjan 1972)."""
+    calls = {f.name: tuple(dict.fromkeys(c.function for v in f.variants for c in v.calls)) for f in visits.functions}
+    order: dict[str, int] = {}
+    low: dict[str, int] = {}
+    open_: list[str] = []
+    found: list[tuple[str, ...]] = []
+    for root in (visits.entry, *calls):
+        if root in order:
+            continue
+        order[root] = low[root] = len(order)
+        open_.append(root)
+        work = [(root, iter(calls[root]))]
+        while work:
+            name, rest = work[-1]
+            for callee in rest:
+                if callee not in order:
+                    order[callee] = low[callee] = len(order)
+                    open_.append(callee)
+                    work.append((callee, iter(calls[callee])))
+                    break
+                if callee in open_:
+                    low[name] = min(low[name], order[callee])
+            else:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[name])
+                if low[name] == order[name]:
+                    members = open_[open_.index(name) :]
+                    del open_[-len(members) :]
+                    found.append(tuple(f.name for f in visits.functions if f.name in members))
+    return tuple(_stage(visits, n, members) for n, members in enumerate(found))
+
+
+def _stage(visits: Visits, number: int, members: tuple[str, ...]) -> Stage:
+    base: list[tuple[str, int]] = []
+    step: list[tuple[str, int]] = []
+    for name in members:
+        for n, variant in enumerate(visits.function(name).variants):
+            inside = any(c.function in members for c in variant.calls)
+            (step if inside else base).append((name, n))
+    return Stage(number, members, tuple(base), tuple(step))
+
+
+def to_plain(visits: Visits) -> Any:
+    """As lists, dictionaries, strings and numbers, for a manifest. Locations are left out."""
+    return _plain(visits)
+
+
+def from_plain(data: Any) -> Visits:
+    """The inverse of `to_plain`. Raises ValueError, KeyError or TypeError for data that is none."""
+    value = _structured(data)
+    if not isinstance(value, Visits):
+        raise ValueError("not a description of visits")
+    return value
+
+
+_KINDS = {k.__name__: k for k in (Attribute, Item, Question, Ask, Fail, Each, Call, Payload, Collect, Variant, Visit, Visits)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    if type(value).__name__ in _KINDS and type(value) is _KINDS[type(value).__name__]:
+        fields = [f for f in type(value).__dataclass_fields__ if f != "location"]
+        return {"kind": type(value).__name__, **{f: _plain(getattr(value, f)) for f in fields}}
+    return value
+
+
+def _structured(data: Any) -> Any:
+    if isinstance(data, list):
+        return tuple(_structured(d) for d in data)
+    if isinstance(data, dict):
+        return _KINDS[data["kind"]](**{k: _structured(v) for k, v in data.items() if k != "kind"})
+    return data
