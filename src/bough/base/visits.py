@@ -9,7 +9,8 @@ An *activation* is one function at one object; the entry function's object is th
 function's *variants* an activation takes is decided by questions about its object, before any arithmetic. A variant makes
 calls, which are other activations, and reads payloads, which are the tensors and numbers that its arithmetic needs.
 
-Activations of equal function and object are one. Those of a variant are numbered 0 .. count-1, by level, then by discovery.
+Activations of equal function and object are one, within one call of the model (a *sample*). Those of a variant are numbered
+0 .. count-1, by level, then by discovery: depth first, calls in the order of `call_order`, sample after sample.
 """
 
 from __future__ import annotations
@@ -165,6 +166,9 @@ class Names:
     For variant `v` (number) of function `f`:
     `count(f, v)` size: its activations. `elements(f, v, e)` size: elements of walk e over all its activations.
     `levels(stage)` size: levels of the stage, level 0 included, at least 1. (The symbolic size; arrays below are one longer.)
+    An activation of a step variant stands one level above the highest that it calls in its stage, and at level 1 at least.
+    `widest(f, v)`, `widest_elements(f, v, e)` sizes: most activations, and elements of walk e, of one level; `longest(f, v, e)`
+    size: most elements of walk e of one activation; 0 where there is none.
     `start(f, v)` [levels + 1]: first activation of each level, and the count at the end; only for step variants.
     `target(f, v, c)` [count, or elements of its walk]: call c's activation, as an index into its function's state.
     `first(f, v, e)` [count + 1]: first element of each activation in walk e, and the number of elements at the end.
@@ -189,6 +193,18 @@ class Names:
     @staticmethod
     def levels(stage: int) -> str:
         return f"stage{stage}.levels"
+
+    @staticmethod
+    def widest(function: str, variant: int) -> str:
+        return f"{function}.{variant}.widest"
+
+    @staticmethod
+    def widest_elements(function: str, variant: int, each: int) -> str:
+        return f"{function}.{variant}.each{each}.widest"
+
+    @staticmethod
+    def longest(function: str, variant: int, each: int) -> str:
+        return f"{function}.{variant}.each{each}.longest"
 
     @staticmethod
     def start(function: str, variant: int) -> str:
@@ -217,6 +233,20 @@ class Names:
     @staticmethod
     def spans(number: int) -> str:
         return f"list{number}.spans"
+
+
+def call_order(variant: Variant) -> tuple[tuple[int, ...], ...]:
+    """The numbers of the calls in the order in which they are made. Calls of one tuple share a walk and are made element by
+    element: all of them for the first element, then for the second. A collect between two calls keeps them apart."""
+    stops = {c.calls for c in variant.collects}
+    groups: list[tuple[int, ...]] = []
+    for n, call in enumerate(variant.calls):
+        together = groups and call.each is not None and call.each == variant.calls[n - 1].each and n not in stops
+        if together:
+            groups[-1] = (*groups[-1], n)
+        else:
+            groups.append((n,))
+    return tuple(groups)
 
 
 def stages(visits: Visits) -> tuple[Stage, ...]:

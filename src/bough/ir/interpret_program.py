@@ -19,26 +19,27 @@ Evaluate = Callable[[str, Sequence[Array | None], Mapping[str, Any], tuple[Tenso
 
 
 def run_program(
-    program: Program, args: Sequence[Array], evaluate: Evaluate, precision: Precision = "native"
-) -> tuple[Array, ...]:
+    program: Program, args: Sequence[Array], evaluate: Evaluate, precision: Precision = "native",
+    given: Mapping[str, int] | None = None,
+) -> tuple[Array, ...]:  # fmt: skip
     """The results of the entry function; `evaluate` is the meaning of the operators.
 
-    Symbolic sizes are read off the arguments' shapes. bf16 values are uint16 bit patterns. With precision `float64` the
-    arguments and constants that are floats are float64: the reference.
+    Symbolic sizes are `given` or read off the arguments' shapes. bf16 values are uint16 bit patterns. With precision
+    `float64` the arguments and constants that are floats are float64: the reference.
     Raises InternalError for arguments that do not fit.
     """
     function = program.functions[program.entry]
     if len(args) != len(function.params):
         raise InternalError(f"{function.name} takes {len(function.params)} arguments, not {len(args)}")
-    sizes: dict[str, int] = {}
+    sizes = dict(given or {})
     for param, array in zip(function.params, args, strict=True):
         bind_sizes(param.type.shape, array.shape, sizes)
     for param, array in zip(function.params, args, strict=True):
         expected = shape_value(param.type.shape, sizes)
         if array.shape != expected:
             raise InternalError(f"{function.name}: {param.name} has shape {array.shape}, not {expected}")
-    given = {**dict(zip(function.params, args, strict=True)), **function.constants}
-    run = _Run(function, evaluate, sizes, {v: _held(a, v, precision) for v, a in given.items()})
+    known = {**dict(zip(function.params, args, strict=True)), **function.constants}
+    run = _Run(function, evaluate, sizes, {v: _held(a, v, precision) for v, a in known.items()})
     run.nodes(function.body)
     return tuple(run.value(v) for v in function.results)
 

@@ -1,0 +1,185 @@
+"""Reads the user's objects by the paths, questions, walks and payloads of `bough.base.visits`.
+
+Every function raises InputError, in the words of the user's own attributes, for objects that are not as the visits say.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bough.base.errors import InputError
+from bough.base.source import Location
+from bough.base.visits import Ask, Attribute, Each, Fail, Item, Path, Payload, Question, Visit
+
+Array = np.ndarray[Any, Any]
+
+
+def read(value: Any, path: Path, location: Location | None = None) -> Any:
+    """What lies at `path` from `value`. User code runs here: properties and `__getitem__`."""
+    for step in path:
+        try:
+            value = getattr(value, step.name) if isinstance(step, Attribute) else value[step.key]
+        except Exception as error:
+            raise _unreadable(value, step, error, location) from error
+    return value
+
+
+def decide(visit: Visit, value: Any) -> int:
+    """The variant of the function that `value` takes."""
+    decision = visit.decision
+    while not isinstance(decision, int):
+        if isinstance(decision, Fail):
+            raise InputError(
+                decision.what,
+                code="BGH-ST-005",
+                because=f"{visit.name} does not take such an object: {describe(value)}",
+                location=decision.location,
+            )
+        decision = decision.yes if holds(decision, value) else decision.no
+    return decision
+
+
+def holds(ask: Ask, value: Any) -> bool:
+    """The answer to a question about `value`."""
+    question = ask.question
+    found = read(value, question.path, ask.location)
+    try:
+        return bool(_test(question, len(found) if question.length else found))
+    except Exception as error:
+        asked = " ".join(question.test.split("_")) + (f" {question.value!r}" if question.value is not None else "")
+        raise InputError(
+            f"the {'length' if question.length else 'value'} of {path_text(question.path)} cannot be asked '{asked}'",
+            code="BGH-ST-001" if found is None else "BGH-ST-002",
+            because=f"it is {describe(found)}, and Python says: {error}",
+            advice="pass objects like those in the example that the function was compiled for",
+            location=ask.location,
+        ) from error
+
+
+def _test(question: Question, found: Any) -> Any:
+    value: Any = question.value
+    match question.test:
+        case "is_none":
+            return found is None
+        case "is_instance":
+            return any(f"{c.__module__}.{c.__qualname__}" in value for c in type(found).__mro__)
+        case "is_true":
+            return found
+        case "equals":
+            return found == value
+        case "less":
+            return found < value
+        case "at_most":
+            return found <= value
+        case "has_attribute":
+            return hasattr(found, value)
+        case "has_key":
+            return value in found
+
+
+def elements(value: Any, each: Each) -> Sequence[Any]:
+    """The elements of a walk, in order."""
+    found = read(value, each.path)
+    if isinstance(found, dict):
+        return list(found.values())
+    if isinstance(found, (list, tuple)):
+        return found
+    raise InputError(
+        f"{path_text(each.path)} is {describe(found)}",
+        code="BGH-ST-001" if found is None else "BGH-ST-002",
+        because="the model walks over it, and only lists, tuples and dictionaries are walked over",
+        advice="pass a list, an empty one where there is nothing",
+    )
+
+
+def payload(value: Any, wanted: Payload, held: np.dtype[Any]) -> Array:
+    """The tensor or number at the payload's path, of exactly its shape and type; `held` is the NumPy type for that type.
+
+    Python ints are taken for floats where they are exact. bf16 comes from torch tensors, or from NumPy as uint16 bits.
+    """
+    found = read(value, wanted.path or (), wanted.location)
+    array = _as_array(found, held)
+    if array is None or array.dtype != held or array.shape != wanted.shape:
+        raise _unfit(found, wanted)
+    return array
+
+
+def _as_array(found: Any, held: np.dtype[Any]) -> Array | None:
+    if isinstance(found, np.ndarray | np.generic):
+        return np.asarray(found)
+    if isinstance(found, bool | int | float):
+        return _number(found, held)
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(found, getattr(torch, "Tensor", ())):
+        return None
+    tensor: Any = found
+    if tensor.layout != torch.strided or tensor.device.type != "cpu":
+        return None
+    tensor = tensor.detach().resolve_neg().resolve_conj()
+    if tensor.dtype == torch.bfloat16:
+        return np.asarray(tensor.contiguous().view(torch.int16).numpy()).view(np.uint16)
+    return np.asarray(tensor.numpy())
+
+
+def _number(found: bool | int | float, held: np.dtype[Any]) -> Array | None:
+    if isinstance(found, bool):
+        return np.array(found) if held.kind == "b" else None
+    if isinstance(found, float):
+        return np.array(found, held) if held.kind == "f" else None
+    if held.kind == "f":
+        return np.array(found, held) if abs(found) <= 1 << 53 else None
+    if held.kind not in "iu" or not np.iinfo(held).min <= found <= np.iinfo(held).max:
+        return None
+    return np.array(found, held)
+
+
+def _unfit(found: Any, wanted: Payload) -> InputError:
+    expected = f"a tensor of {wanted.dtype} and shape {list(wanted.shape)}" if wanted.shape else f"a number of {wanted.dtype}"
+    return InputError(
+        f"{path_text(wanted.path or ())} is {describe(found)}",
+        code="BGH-ST-001" if found is None else "BGH-ST-004",
+        because=f"{expected} is expected, as in the example that the function was compiled for",
+        advice="give all objects of a kind payloads of one shape and element type, on the CPU",
+        location=wanted.location,
+    )
+
+
+def _unreadable(value: Any, step: Attribute | Item, error: Exception, location: Location | None) -> InputError:
+    name = path_text((step,))
+    if value is None:
+        return InputError(
+            f"None stands where an object with {name} must be",
+            code="BGH-ST-001",
+            because="the model reads it without asking first whether it is None",
+            advice="build the structure without None there",
+            location=location,
+        )
+    missing = isinstance(error, AttributeError | KeyError | IndexError)
+    return InputError(
+        f"{describe(value)} has no {name}" if missing else f"{name} of {describe(value)} cannot be read",
+        code="BGH-ST-002",
+        because=f"the model reads it; Python says: {type(error).__name__}: {error}",
+        advice="pass objects like those in the example that the function was compiled for",
+        location=location,
+    )
+
+
+def path_text(path: Path) -> str:
+    """The path as Python writes it behind an object; `the object` for the empty path."""
+    return "".join(f".{s.name}" if isinstance(s, Attribute) else f"[{s.key!r}]" for s in path) or "the object"
+
+
+def describe(value: Any) -> str:
+    """A value in a few words."""
+    if value is None or isinstance(value, bool | int | float):
+        return repr(value)
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"a tensor of {value.dtype} and shape {list(value.shape)}"
+    if isinstance(value, (list, tuple, dict)):
+        return f"a {type(value).__name__} of {len(value)}"
+    kind = type(value)
+    return f"an object of class {kind.__qualname__}"
