@@ -7,8 +7,9 @@ from bough.runtime.cache import Cache
 from bough.runtime.errors import LoadError
 from bough.runtime.executable import Executable
 from bough.runtime.loader import LoadedObject
-from bough.runtime.manifest import Buffer, Leaf, Manifest, Plain, Scalar, Tensor, Tree
+from bough.runtime.manifest import Buffer, Leaf, Listed, Manifest, Plain, Scalar, Tensor, Tree
 from bough.runtime.sizes import Size
+from bough.runtime.structured import StructuredExecutable
 from bough.runtime.team import Team, team, team_text
 
 __all__ = [
@@ -16,12 +17,14 @@ __all__ = [
     "Cache",
     "Executable",
     "Leaf",
+    "Listed",
     "LoadError",
     "LoadedObject",
     "Manifest",
     "Plain",
     "Scalar",
     "Size",
+    "StructuredExecutable",
     "Team",
     "Tensor",
     "Tree",

@@ -22,6 +22,7 @@ from bough.runtime.arrays import ALIGNMENT
 from bough.runtime.errors import LoadError, damaged
 from bough.runtime.executable import Executable
 from bough.runtime.manifest import Manifest
+from bough.runtime.structured import StructuredExecutable
 from bough.runtime.team import Provider
 
 FORMAT = 1
@@ -89,7 +90,8 @@ def loads(
         if not verified and hashlib.sha256(part).hexdigest() != description["sha256"].get(member):
             raise damaged(name, f"the bytes of {member} are not those that were written")
     constants = weights.read(parts[_CONSTANTS], manifest.constants)
-    return Executable(manifest, parts[_CODE], constants, threads=threads, provider=provider)
+    kind = Executable if manifest.visits is None else StructuredExecutable
+    return kind(manifest, parts[_CODE], constants, threads=threads, provider=provider)
 
 
 def _manifest(name: str, description: Any) -> Manifest:

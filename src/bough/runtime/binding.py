@@ -27,7 +27,7 @@ class Bound:
 
 def bind(manifest: Manifest, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Bound:
     """Checks and converts a call's arguments. Raises `InputError` naming the argument, what came and what is expected."""
-    given = _by_position(manifest, args, kwargs)
+    given = by_position(manifest, args, kwargs)
     found: dict[int, Any] = {}
     for name, tree, value in zip(manifest.parameters, manifest.inputs, given, strict=True):
         _flatten(name, tree, value, found)
@@ -44,7 +44,8 @@ def bind(manifest: Manifest, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
     return Bound(tensors, as_given, of_torch)
 
 
-def _by_position(manifest: Manifest, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
+def by_position(manifest: Manifest, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
+    """The call's arguments in the order of the parameters. Raises `InputError` for missing and unknown ones."""
     parameters = manifest.parameters
     signature = f"it was compiled for {len(parameters)} argument(s): {', '.join(parameters) or 'none'}"
     if len(args) > len(parameters):

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
+from bough.base.errors import InternalError
 from bough.runtime import sizes
 from bough.runtime.arrays import NUMPY
-from bough.runtime.manifest import Leaf, Manifest, Plain, Tree, leaves
+from bough.runtime.manifest import Leaf, Listed, Manifest, Plain, Tree, leaves
 from bough.runtime.results import LARGE
 from bough.runtime.sizes import Size
 
@@ -220,3 +221,5 @@ def _pack(out: _Source, tree: Tree) -> str:
             return "[" + ", ".join(_pack(out, part) for part in tree) + "]"
         case dict():
             return "{" + ", ".join(f"{out.constant(key)}: {_pack(out, part)}" for key, part in tree.items()) + "}"
+        case Listed():
+            raise InternalError("only functions of structures give lists of rows")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from reprlib import repr
 from typing import Any, Literal, TypeVar, Union, cast
 
+from bough.base.visits import Visits, from_plain, to_plain
 from bough.runtime import sizes
 from bough.runtime.errors import LoadError, damaged
 from bough.runtime.sizes import Size
@@ -34,7 +35,15 @@ class Plain:
     value: bool | int | float | str | None
 
 
-Tree = Union[Leaf, Plain, tuple["Tree", ...], list["Tree"], dict[Any, "Tree"]]
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An output of a function of structures: what one call collected in list number `list`, as a list of rows of a result."""
+
+    list: int
+    result: int
+
+
+Tree = Union[Leaf, Plain, Listed, tuple["Tree", ...], list["Tree"], dict[Any, "Tree"]]
 """Nested tuples, lists and dicts over leaves."""
 
 
@@ -72,6 +81,8 @@ class Manifest:
 
     `parameters` names the call's positional parameters; `inputs` has one tree for each. `outputs` is what a call returns.
     `arena` is the size in bytes of the memory private to a call. `failures` explains the entry's statuses other than 0.
+    With `visits`, the call takes objects: `arguments` and `scalars` are what `visits.Names` calls so, `inputs` is empty, and each
+    result has one row for every call that is computed together.
     Where `parallel` is False the entry needs no threads. `features` are the processor features (LLVM's names) that the code
     uses. `notes` is for readers, for instance what `explain` shows.
     """
@@ -90,6 +101,7 @@ class Manifest:
     failures: tuple[tuple[int, str], ...] = ()
     features: tuple[str, ...] = ()
     notes: str = ""
+    visits: Visits | None = None
 
     def __post_init__(self) -> None:
         _check(self)
@@ -112,6 +124,7 @@ class Manifest:
             "failures": [list(f) for f in self.failures],
             "features": list(self.features),
             "notes": self.notes,
+            "visits": None if self.visits is None else to_plain(self.visits),
         }
 
     @staticmethod
@@ -156,6 +169,7 @@ class Manifest:
             failures=tuple((_is(status, int), _is(why, str)) for status, why in _rows(data, "failures", 2)),
             features=tuple(_is(name, str) for name in _is(data.get("features"), list)),
             notes=_is(data.get("notes"), str),
+            visits=_visits(data.get("visits")),
         )
 
 
@@ -163,6 +177,8 @@ def leaves(tree: Tree) -> Iterator[Leaf]:
     """The leaves in order: tuples and lists by position, dicts by insertion."""
     if isinstance(tree, Leaf):
         yield tree
+    elif isinstance(tree, Listed):
+        yield Leaf("result", tree.result)
     elif isinstance(tree, (tuple, list)):
         for part in tree:
             yield from leaves(part)
@@ -194,6 +210,16 @@ def _check(manifest: Manifest) -> None:
         sizes.from_data(buffer.offset, known)
         if buffer.source != "arena" and not exists(buffer.source, buffer.key):
             raise damaged("the manifest", f"a buffer refers to {buffer.source} {buffer.key!r}, which does not exist")
+    for leaf in leaves(manifest.outputs):
+        if not exists(leaf.source, leaf.key):
+            raise damaged("the manifest", f"an output refers to {leaf.source} {leaf.key!r}, which does not exist")
+    if manifest.visits is None:
+        _check_inputs(manifest)
+
+
+def _check_inputs(manifest: Manifest) -> None:
+    """Each argument comes from one place of the inputs, and from the arguments come the symbolic sizes."""
+    known = frozenset(s.name for s in manifest.scalars)
     if len(manifest.parameters) != len(manifest.inputs):
         raise damaged("the manifest", "parameters and inputs differ in number")
     found = [leaf for tree in manifest.inputs for leaf in leaves(tree)]
@@ -201,12 +227,16 @@ def _check(manifest: Manifest) -> None:
         raise damaged("the manifest", "the inputs do not name each argument once")
     if any(leaf.source != "argument" for leaf in found):
         raise damaged("the manifest", "an input is no argument")
-    for leaf in leaves(manifest.outputs):
-        if not exists(leaf.source, leaf.key):
-            raise damaged("the manifest", f"an output refers to {leaf.source} {leaf.key!r}, which does not exist")
     readable = {size for tensor in manifest.arguments for size in tensor.shape if isinstance(size, str)}
     if known - readable:
         raise damaged("the manifest", f"no argument has the sizes {sorted(known - readable)}")
+
+
+def _visits(data: Any) -> Visits | None:
+    try:
+        return None if data is None else from_plain(data)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise damaged("the manifest", f"its visits cannot be read ({error})") from None
 
 
 T = TypeVar("T")
@@ -248,6 +278,8 @@ def _tree_to_data(tree: Tree) -> Any:
             return {source: key}
         case Plain(value):
             return {"plain": value}
+        case Listed(number, result):
+            return {"listed": [number, result]}
         case tuple():
             return {"tuple": [_tree_to_data(part) for part in tree]}
         case list():
@@ -265,6 +297,8 @@ def _tree_from_data(data: Any, depth: int = 0) -> Tree:
         return Leaf(kind, value)
     if kind == "plain" and (value is None or type(value) in (bool, int, float, str)):
         return Plain(value)
+    if kind == "listed" and type(value) is list and [type(v) for v in value] == [int, int]:
+        return Listed(*value)
     if kind == "tuple":
         return tuple(parts())
     if kind == "list":
