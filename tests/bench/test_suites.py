@@ -9,19 +9,20 @@ import pytest
 import torch
 
 from bough.bench.peers import PEERS
+from bough.bench.problem import Choice
 from bough.bench.suites import SUITES, gemm, rnn
 from bough.bench.suites.gemm import product_error
 
 
 def test_the_suites_hold_all_sizes() -> None:
-    names = {suite: [case.name for case in cases()] for suite, cases in SUITES.items()}
+    names = {suite: [case.name for case in found.cases(Choice())] for suite, found in SUITES.items()}
     assert sum(name.startswith("server/") for name in names["gemm"]) == 75
     assert sum(name.startswith("device/") for name in names["gemm"]) == 13
     assert sum(name.startswith("server/") for name in names["rnn"]) == 69
     assert sum(name.startswith("device/") for name in names["rnn"]) == 3
-    for suite, cases in SUITES.items():
+    for suite in ("gemm", "rnn"):
         assert len(set(names[suite])) == len(names[suite])
-        assert 3 <= sum(case.quick for case in cases()) <= 10
+        assert 3 <= sum(case.quick for case in SUITES[suite].cases(Choice(quick=True))) <= 10
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 7), (150, 200, 33)])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 from bough.base.clock import Stopwatch
 
@@ -20,6 +22,9 @@ LONG = 0.05
 LOOK = 0.001
 PATIENCE = 0.25
 """How often, and for how many seconds at the most, to look whether other threads still spin."""
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,26 @@ def take_turns(calls: Mapping[str, Callable[[], object]], plan: Plan) -> dict[st
             fastest[name] = min(fastest[name], *times)
         done += 1
     return {name: Timing(median(medians[name]), fastest[name]) for name in calls}
+
+
+def peak_memory(call: Callable[[], T]) -> tuple[T, int | None]:
+    """What the call returns, and by how many bytes the memory of this process was larger at the most during the call than
+    before it: not what is held between calls, such as weights. None where the system does not tell."""
+    process = Path("/proc/self")
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back to the system, so that using it again shows
+        (process / "clear_refs").write_text("5")
+        before = _status(process, "VmRSS")
+    except (OSError, AttributeError):
+        return call(), None
+    result = call()
+    return result, max(0, _status(process, "VmHWM") - before)
+
+
+def _status(process: Path, name: str) -> int:
+    """Bytes of memory, by the kernel's own name for them."""
+    (line,) = (line for line in (process / "status").read_text().splitlines() if line.startswith(f"{name}:"))
+    return 1024 * int(line.split()[1])
 
 
 def rest() -> None:

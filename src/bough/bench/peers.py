@@ -6,35 +6,38 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from torch.utils import _pytree as pytree
 
 from bough.base.clock import Stopwatch
 from bough.bench.onnx_models import MODEL
-from bough.bench.problem import Array, Problem
+from bough.bench.problem import Array, P, Problem
+from bough.pipeline import compile as compile_module
 
 TRIALS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A problem loaded into a library. `call` runs it once; `outputs` runs it once and returns what came out."""
+    """A problem loaded into a library. `call` runs it once, or `times` times where its inputs change from one to the next;
+    `outputs` does the same and returns what came out."""
 
     call: Callable[[], object]
     outputs: Callable[[], list[Array]]
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(Generic[P]):
     """A library: the distributions that it needs, how to install them, and how a problem is loaded for some threads, with
     a folder for files that must live as long as the session."""
 
     name: str
     distributions: tuple[str, ...]
     install: str
-    open: Callable[[Problem, int, Path], Session]
+    open: Callable[[P, int, Path], Session]
 
     @property
     def versions(self) -> str | None:
@@ -43,6 +46,17 @@ class Peer:
             return ", ".join(f"{name} {version(name)}" for name in self.distributions)
         except PackageNotFoundError:
             return None
+
+
+def open_bough(problem: Problem, threads: int, _: Path) -> Session:
+    """The problem's module, compiled."""
+    x = problem.x
+    compiled = compile_module(problem.module, (x,), threads=threads, cache=False)
+
+    def outputs() -> list[Array]:
+        return [t.numpy() for t in pytree.tree_leaves(compiled(x))]
+
+    return Session(lambda: compiled(x), outputs)
 
 
 def open_torch(problem: Problem, threads: int, _: Path) -> Session:
@@ -114,7 +128,7 @@ def model_file(problem: Problem, folder: Path) -> Path:
     return file if file.exists() else problem.write_onnx(folder)
 
 
-PEERS: dict[str, Peer] = {
+PEERS: dict[str, Peer[Problem]] = {
     peer.name: peer
     for peer in (
         Peer("torch", ("torch",), "pip install torch", open_torch),

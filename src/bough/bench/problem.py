@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -29,13 +29,30 @@ class Work:
     traffic: tuple[Traffic, ...]
 
 
+class Task(Protocol):
+    """What every problem has. `error` is the largest difference of outputs from those of float64, relative to the largest
+    of these; up to `tolerance` it is rounding."""
+
+    @property
+    def work(self) -> Work: ...
+
+    @property
+    def error(self) -> Callable[[Sequence[Array]], float]: ...
+
+    @property
+    def tolerance(self) -> float: ...
+
+
+P = TypeVar("P", bound=Task)
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A module on one input, ready to run.
 
     `forms` gives the module in each of the ways that PyTorch may prefer, one at a time. `write_onnx` writes it as an ONNX
-    model with one input `x` into a folder and returns the file; its outputs are the module's, in their order. `error` is the
-    largest difference of outputs from those of float64, relative to the largest of these; up to `tolerance` it is rounding.
+    model with one input `x` into a folder and returns the file; its outputs are the module's, in their order. The rest is
+    as in every task.
     """
 
     module: torch.nn.Module
@@ -48,9 +65,30 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Case(Generic[P]):
     """`build` makes the problem, which may be large: one at a time. `quick`: among the few of a quick run."""
 
     name: str
-    build: Callable[[], Problem]
+    build: Callable[[], P]
     quick: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What of a suite to take: less of it in a quick run, and sentences from a file where there is one."""
+
+    quick: bool = False
+    sentences: Path | None = None
+
+
+def largest_error(expected: Sequence[Array], outputs: Sequence[Array]) -> float:
+    """The largest error of any output, relative to the largest element of it; infinite where the sizes differ."""
+    worst = 0.0
+    if len(expected) != len(outputs):
+        return float("inf")
+    for right, given in zip(expected, outputs):
+        if right.size != given.size:
+            return float("inf")
+        distance = float(np.abs(given.reshape(right.shape) - right).max())
+        worst = max(worst, distance / float(np.abs(right).max())) if np.isfinite(distance) else float("inf")
+    return worst

@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 
 from bough.base.clock import Stopwatch
 from bough.base.version import __version__
 from bough.bench.limits import LARGEST, SMALLEST, Limits, measure_limits
-from bough.bench.measure import Plan, take_turns
-from bough.bench.peers import PEERS, Session
-from bough.bench.problem import Array, Case, Problem, Work
+from bough.bench.measure import Plan, peak_memory, take_turns
+from bough.bench.peers import Peer
+from bough.bench.problem import Case, Choice, P, Work
+from bough.bench.suite import Suite
 from bough.bench.suites import SUITES
-from bough.pipeline import compile as compile_module
 from bough.targets import host
 
 Progress = Callable[[str, int, int], None]
@@ -32,18 +31,27 @@ FULL, QUICK = Plan(), Plan(seconds=0.5)
 log = logging.getLogger("bough")
 
 
-def run_suite(suite: str, against: Sequence[str], threads: int, filter: str, quick: bool, progress: Progress) -> dict[str, Any]:
+def run_suite(
+    suite: str,
+    against: Sequence[str],
+    threads: int,
+    filter: str,
+    quick: bool,
+    progress: Progress,
+    sentences: Path | None = None,
+) -> dict[str, Any]:
     """Runs the cases of a suite whose names match `filter`, and returns the figures that docs/benchmarks.md describes.
 
     A quick run measures less, and where there is no filter takes few cases. `progress` is told the case, how many are done,
-    and how many there are. Raises KeyError for an unknown suite or peer.
+    and how many there are. `sentences` is a file of trees in brackets. Raises KeyError for an unknown suite or peer.
     """
-    peers = [PEERS[name] for name in against]
+    found = SUITES[suite]
+    peers = [found.rivals[name] for name in against]
     missing = {peer.name: peer.install for peer in peers if peer.versions is None}
     for name, install in missing.items():
         log.warning("%s is not installed and takes no part; install it with: %s", name, install)
-    chosen = choose(SUITES[suite](), filter, quick)
-    present = [peer.name for peer in peers if peer.name not in missing]
+    chosen = choose(found.cases(Choice(quick, sentences)), filter, quick)
+    present = {peer.name: peer for peer in peers if peer.name not in missing}
     rows, works = [], []
     largest = SMALLEST if quick else LARGEST
     with _torch_threads(threads):
@@ -51,7 +59,7 @@ def run_suite(suite: str, against: Sequence[str], threads: int, filter: str, qui
         limits = measure_limits(threads, largest)
         for done, case in enumerate(chosen):
             progress(case.name, done, len(chosen))
-            row, work = run_case(case, present, threads, QUICK if quick else FULL)
+            row, work = run_case(case, found, present, threads, QUICK if quick else FULL)
             row["peers_ms"] = {name: row["peers_ms"].get(name) for name in against}
             rows.append(row)
             works.append(work)
@@ -68,18 +76,20 @@ def run_suite(suite: str, against: Sequence[str], threads: int, filter: str, qui
         "versions": {"bough": __version__} | {peer.name: peer.versions for peer in peers if peer.versions},
         "missing": missing,
         "rows": rows,
-        "summary": summarize(rows, present),
+        "summary": summarize(rows, list(present)),
     }
 
 
-def choose(cases: Sequence[Case], filter: str, quick: bool) -> list[Case]:
+def choose(cases: Sequence[Case[P]], filter: str, quick: bool) -> list[Case[P]]:
     """Those that match the filter; a quick run without a filter takes those marked for it."""
     if filter:
         return [case for case in cases if re.search(filter, case.name)]
     return [case for case in cases if case.quick or not quick]
 
 
-def run_case(case: Case, peers: Sequence[str], threads: int, plan: Plan) -> tuple[Row, Work]:
+def run_case(
+    case: Case[P], suite: Suite[P], peers: Mapping[str, Peer[P]], threads: int, plan: Plan
+) -> tuple[Row, Work]:
     """Checks and times one case; its limits are left open. A library that fails or is wrong has no time; `notes` says why."""
     problem = case.build()
     row: Row = {
@@ -90,19 +100,21 @@ def run_case(case: Case, peers: Sequence[str], threads: int, plan: Plan) -> tupl
         "memory_limit_ms": None,
         "max_error": None,
         "compile_s": None,
+        "peak_mb": {},
         "peer_errors": {},
         "fastest_ms": {},
         "notes": {},
     }
     with tempfile.TemporaryDirectory(prefix="bough-bench-") as folder:
         calls: dict[str, Callable[[], object]] = {}
-        for name in ("bough", *peers):
-            load = open_bough if name == "bough" else PEERS[name].open
+        times_of: dict[str, int] = {}
+        for name, load in {"bough": suite.open, **{name: peer.open for name, peer in peers.items()}}.items():
             try:
                 with Stopwatch() as watch:
                     session = load(problem, threads, Path(folder))
                 with torch.inference_mode():
-                    error = problem.error(session.outputs())
+                    outputs, peak = peak_memory(session.outputs)
+                error = problem.error(outputs)
             except Exception as failure:  # any library may fail in its own way, and the other cases go on
                 row["notes"][name] = f"{type(failure).__name__}: {failure}"
                 continue
@@ -111,29 +123,19 @@ def run_case(case: Case, peers: Sequence[str], threads: int, plan: Plan) -> tupl
             else:
                 row["peer_errors"][name] = error
             if error <= problem.tolerance:
-                calls[name] = session.call
+                calls[name], times_of[name] = session.call, session.times
+                row["peak_mb"][name] = None if peak is None else peak / 1e6
             else:
                 row["notes"][name] = f"wrong: an error of {error:.1e}, where {problem.tolerance:.1e} is rounding"
         with torch.inference_mode():
             times = take_turns(calls, plan) if calls else {}
     for name, note in row["notes"].items():
         log.warning("%s, %s: %s", case.name, name, note)
-    row["fastest_ms"] = {name: 1e3 * timing.fastest for name, timing in times.items()}
-    medians = {name: 1e3 * timing.median for name, timing in times.items()}
+    row["fastest_ms"] = {name: 1e3 * timing.fastest / times_of[name] for name, timing in times.items()}
+    medians = {name: 1e3 * timing.median / times_of[name] for name, timing in times.items()}
     row["bough_ms"] = medians.pop("bough", None)
     row["peers_ms"] = medians
     return row, problem.work
-
-
-def open_bough(problem: Problem, threads: int, _: Path) -> Session:
-    """The problem's module, compiled."""
-    x = problem.x
-    compiled = compile_module(problem.module, (x,), threads=threads, cache=False)
-
-    def outputs() -> list[Array]:
-        return [t.numpy() for t in pytree.tree_leaves(compiled(x))]
-
-    return Session(lambda: compiled(x), outputs)
 
 
 def summarize(rows: Sequence[Row], peers: Sequence[str]) -> dict[str, dict[str, float]]:

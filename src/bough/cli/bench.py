@@ -17,17 +17,22 @@ NAME = "bough"
 
 
 def bench(
-    suite: Annotated[str, typer.Argument(help="The suite to run, such as `gemm` or `rnn`.")],
+    suite: Annotated[str, typer.Argument(help="The suite to run: `gemm`, `rnn` or `trees`.")],
     against: Annotated[
-        str, typer.Option(help="Peers to compare with, separated by commas: torch, onnxruntime, openvino.")
-    ] = "torch",
+        str | None,
+        typer.Option(help="Peers, separated by commas: torch, onnxruntime, openvino; of trees torch, batched, dgl."),
+    ] = None,
+    ablate: Annotated[bool, typer.Option("--ablate", help="Compare with Bough without one optimization at a time.")] = False,
+    sst: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Sentences of `trees`: one in brackets a line.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of Bough and of every peer.")] = None,
     filter: Annotated[str, typer.Option(help="Run only the cases whose name matches this regular expression.")] = "",
     quick: Annotated[bool, typer.Option("--quick", help="Fewer repetitions: for a first look.")] = False,
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file (`-`: to stdout).")] = None,
 ) -> None:
     """Compare Bough with other libraries: medians of interleaved runs, checked against a float64 reference first."""
-    from bough.bench import PEERS, SUITES, choose, run_suite
+    from bough.bench import SUITES, Choice, choose, run_suite
 
     if suite not in SUITES:
         raise typer.BadParameter(f"there is no suite {suite!r}; there are {', '.join(SUITES)}", param_hint="SUITE")
@@ -35,19 +40,25 @@ def bench(
         re.compile(filter)
     except re.error as error:
         raise typer.BadParameter(f"{filter!r} is no regular expression: {error}", param_hint="--filter") from None
-    if not choose(SUITES[suite](), filter, quick):
+    found = SUITES[suite]
+    if not choose(found.cases(Choice(quick, sst)), filter, quick):
         raise typer.BadParameter(f"no case of {suite} matches {filter!r}", param_hint="--filter")
     count = settings.read(settings.THREADS) if threads is None else threads
-    peers = [name for name in against.split(",") if name]
-    if unknown := [name for name in peers if name not in PEERS]:
-        raise typer.BadParameter(f"there is no peer {unknown[0]!r}; there are {', '.join(PEERS)}", param_hint="--against")
+    if ablate and not found.ablations:
+        raise typer.BadParameter(f"nothing of {suite} can be left out", param_hint="--ablate")
+    peers = [name for name in against.split(",") if name] if against is not None else list(found.against)
+    if unknown := [name for name in peers if name not in found.rivals]:
+        known = ", ".join(found.rivals)
+        raise typer.BadParameter(f"{suite} has no peer {unknown[0]!r}; there are {known}", param_hint="--against")
+    if ablate:
+        peers = list(found.ablations)
     with output.progress() as bar:
         task = bar.add_task(suite, total=None)
 
         def progress(case: str, done: int, total: int) -> None:
             bar.update(task, description=case, completed=done, total=total)
 
-        figures = run_suite(suite, peers, count, filter, quick, progress)
+        figures = run_suite(suite, peers, count, filter, quick, progress, sst)
     if json is not None and str(json) != "-":
         json.write_text(output.as_json(figures) + "\n")
     if json is not None and str(json) == "-":

@@ -35,7 +35,7 @@ class Transposed(nn.Module):
         return x @ self.weight
 
 
-def cases() -> tuple[Case, ...]:
+def cases() -> tuple[Case[Problem], ...]:
     sets = (("server", GEMM_SERVER), ("device", GEMM_DEVICE))
     return tuple(
         Case(f"{name}/{m}x{n}x{k}", functools.partial(build, (m, n, k)), (m, n, k) in QUICK)

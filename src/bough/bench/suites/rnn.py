@@ -7,13 +7,12 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
 from bough.bench.onnx_models import write_rnn
-from bough.bench.problem import Array, Case, Problem, Traffic, Work
+from bough.bench.problem import Array, Case, Problem, Traffic, Work, largest_error
 from bough.bench.suites.deepbench import RNN_DEVICE, RNN_SERVER, Rnn
 
 MODULES: dict[str, Callable[[int, int], nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "vanilla": nn.RNN}
@@ -21,7 +20,7 @@ GATES = {"lstm": 4, "gru": 3, "vanilla": 1}
 QUICK = {(512, 1, 25, "lstm"), (1024, 4, 25, "lstm"), (512, 1, 1, "gru"), (1536, 1, 187, "gru"), (64, 1, 96, "vanilla")}
 
 
-def cases() -> tuple[Case, ...]:
+def cases() -> tuple[Case[Problem], ...]:
     sets = (("server", RNN_SERVER), ("device", RNN_DEVICE))
     return tuple(
         Case(f"{name}/{size[3]}-{size[0]}-b{size[1]}-t{size[2]}", functools.partial(build, size), size in QUICK)
@@ -43,7 +42,7 @@ def build(size: Rnn) -> Problem:
         return write_rnn(folder, module, steps, batch)
 
     def error(outputs: Sequence[Array]) -> float:
-        return layer_error(reference(), outputs)
+        return largest_error(reference(), outputs)
 
     @functools.cache
     def reference() -> list[Array]:
@@ -60,16 +59,3 @@ def work(size: Rnn) -> Work:
     once = weights + 4.0 * 2 * steps * batch * hidden
     flops = 2.0 * 2 * GATES[kind] * hidden * hidden * batch * steps
     return Work(flops, (Traffic(once, once + weights), Traffic(weights * steps, weights)))
-
-
-def layer_error(expected: Sequence[Array], outputs: Sequence[Array]) -> float:
-    """The largest error of any output, relative to the largest element of it; infinite where the sizes differ."""
-    worst = 0.0
-    if len(expected) != len(outputs):
-        return float("inf")
-    for right, given in zip(expected, outputs):
-        if right.size != given.size:
-            return float("inf")
-        distance = float(np.abs(given.reshape(right.shape) - right).max())
-        worst = max(worst, distance / float(np.abs(right).max())) if np.isfinite(distance) else float("inf")
-    return worst

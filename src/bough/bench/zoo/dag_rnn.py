@@ -12,7 +12,7 @@ class DagRNN(nn.Module):
     """A state for every vertex, from its features and the sum of the states before it, and a classifier at the last one
     (Shuai et al., "DAG-recurrent neural networks for scene labeling", CVPR 2016: one of the four directions).
 
-    As it is written, Python visits a shared vertex once for every path to it.
+    As it is written, Python computes a shared vertex once for every path to it.
     """
 
     def __init__(self, hidden: int, classes: int = 33) -> None:

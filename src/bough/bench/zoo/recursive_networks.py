@@ -62,7 +62,7 @@ class RNTN(nn.Module):
         return torch.stack(scores)
 
     def compose(self, tree: Tree, scores: list[Tensor]) -> Tensor:
-        if tree.left is None or tree.right is None:
+        if tree.left is None:
             state = torch.tanh(self.embedding(torch.tensor(tree.word)))
         else:
             left = self.compose(tree.left, scores)

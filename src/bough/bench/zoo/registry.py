@@ -39,12 +39,14 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A model and its structures. `build` takes the hidden size; `data` names data sets; `hidden` are two sizes to measure."""
+    """A model and its structures. `build` takes the hidden size; `data` names data sets; `hidden` are two sizes to measure.
+    `shared`: the method that meets the same node on many paths, and which eager PyTorch must be kept from repeating."""
 
     name: str
     build: Callable[[int], nn.Module]
     data: Mapping[str, Callable[[Data], list[Any]]]
     hidden: tuple[int, int] = (256, 512)
+    shared: str | None = None
 
     def model(self, hidden: int, seed: int = 0) -> nn.Module:
         """With random weights that depend on the seed alone; in evaluation mode, without gradients."""
@@ -104,7 +106,7 @@ ZOO: dict[str, Entry] = {
         Entry("childsum-treelstm", _with_words(ChildSumTreeLSTM), {"sentences": on_sentences(nodes.phrase)}),
         Entry("mvrnn", _with_words(MVRNN), {"sentences": on_sentences(nodes.record)}, (64, 128)),
         Entry("rntn", _with_words(RNTN), {"sentences": on_sentences(nodes.tree)}, (32, 64)),
-        Entry("dagrnn", DagRNN, {"grids": grids}),
+        Entry("dagrnn", DagRNN, {"grids": grids}, shared="state"),
         Entry("lstm", _with_words(ListLSTM), {"chains": chains_of_words}),
         Entry("gru", ListGRU, {"chains": chains_of_frames}),
         Entry("syntax-treelstm", _with_words(SyntaxTreeLSTM), {"syntax": syntax_trees}),

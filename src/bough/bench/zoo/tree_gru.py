@@ -20,7 +20,7 @@ class TreeGRU(nn.Module):
         self.candidate = nn.Linear(hidden, hidden)
 
     def forward(self, tree: Tree) -> Tensor:
-        if tree.left is None or tree.right is None:
+        if tree.left is None:
             update, candidate = self.input(self.embedding.weight[tree.word]).chunk(2)
             return (1 - torch.sigmoid(update)) * torch.tanh(candidate)
         total = self.forward(tree.left) + self.forward(tree.right)
