@@ -116,7 +116,7 @@ def open_dgl(problem: TreeProblem, threads: int, _: Path) -> Session:
             states[: len(value)] = value
             graph.ndata[name] = states
         frontiers = [torch.arange(a, b) for a, b in zip(levels.start[1:], levels.start[2:])]
-        dgl.prop_nodes(graph, frontiers, send, reduce)
+        dgl.prop_nodes(graph, frontiers, send, reduce, None)
         return list(graph.ndata["h"][levels.roots])
 
     return tree_session(problem, run, threads)
@@ -124,5 +124,4 @@ def open_dgl(problem: TreeProblem, threads: int, _: Path) -> Session:
 
 def _parents(levels: Levels, level: int, width: int) -> Tensor:
     numbers = torch.arange(levels.start[level + 1], levels.start[level + 2])
-    counts = levels.counts[level] if levels.counts else torch.full((len(numbers),), 2)
-    return numbers.repeat_interleave(counts, output_size=width)
+    return numbers.repeat_interleave(levels.counts[level], output_size=width)

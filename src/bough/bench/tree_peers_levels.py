@@ -18,15 +18,15 @@ HEIGHT = 32
 class Levels:
     """Nodes of several structures by height, numbered level by level; `start[i]` is the first of level i.
 
-    `children[i]` are the children of the nodes of level i + 1, in order; `counts[i]` how many each of these nodes has (none for
-    binary trees). `roots` are the structures' roots. `order` are all nodes, structure after structure, children
+    `children[i]` are the children of the nodes of level i + 1, in order; `counts[i]` how many each of these nodes has, one number
+    where all have as many. `roots` are the structures' roots. `order` are all nodes, structure after structure, children
     before their parents; `sizes` how many nodes each structure has.
     """
 
     nodes: list[list[Any]]
     start: list[int]
     children: list[Tensor]
-    counts: list[Tensor]
+    counts: list[Tensor | int]
     roots: Tensor
     order: Tensor
     sizes: list[int]
@@ -58,7 +58,7 @@ def pairs(structures: Sequence[Any], split: Callable[[Any], tuple[Any, Any] | No
         return name
 
     roots, sizes = _visit_all(structures, visit, order)
-    return _levels(nodes, below, [], roots, order, sizes)
+    return _levels(nodes, below, [2] * (len(nodes) - 1), roots, order, sizes)
 
 
 def graphs(structures: Sequence[Any], children: Callable[[Any], Sequence[Any]]) -> Levels:
@@ -86,7 +86,8 @@ def graphs(structures: Sequence[Any], children: Callable[[Any], Sequence[Any]]) 
         return name
 
     roots, sizes = _visit_all(structures, visit, order)
-    return _levels(nodes, below, [torch.tensor(count) for count in counts[1:]], roots, order, sizes)
+    many = [count[0] if min(count) == max(count) else torch.tensor(count) for count in counts[1:]]
+    return _levels(nodes, below, many, roots, order, sizes)
 
 
 def _visit_all(structures: Sequence[Any], visit: Callable[[Any], int], order: list[int]) -> tuple[list[int], list[int]]:
@@ -101,7 +102,7 @@ def _visit_all(structures: Sequence[Any], visit: Callable[[Any], int], order: li
 def _levels(
     nodes: list[list[Any]],
     below: list[list[int]],
-    counts: list[Tensor],
+    counts: list[Tensor | int],
     roots: list[int],
     order: list[int],
     sizes: list[int],

@@ -34,23 +34,25 @@ def read_brackets(text: str) -> Binary:
 
     Nodes of one subtree are that subtree; of more than two, pairs within pairs. Raises ValueError for anything else.
     """
+    error = ValueError(f"not a tree in brackets: {text!r}")
     open_: list[list[Binary]] = [[]]
     labelled = True
     for token in TOKEN.findall(text):
         if token == "(":
             open_.append([])
             labelled = False
+        elif len(open_) == 1:
+            raise error
         elif token == ")":
-            children = open_.pop()
-            if not children or not open_:
-                raise ValueError(f"not a tree in brackets: {text!r}")
-            open_[-1].append(fold(children))
+            if not (parts := open_.pop()):
+                raise error
+            open_[-1].append(fold(parts))
         elif labelled:
             open_[-1].append(token)
         else:
             labelled = True
     if len(open_) != 1 or len(open_[0]) != 1:
-        raise ValueError(f"not a tree in brackets: {text!r}")
+        raise error
     return open_[0][0]
 
 
