@@ -1,0 +1,8 @@
+"""Recursion to sequences of kernels: all activations of a level at once."""
+
+from __future__ import annotations
+
+from bough.recursion.lower import lower_recursion
+from bough.recursion.switches import Switches
+
+__all__ = ["Switches", "lower_recursion"]

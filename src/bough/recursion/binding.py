@@ -1,0 +1,80 @@
+"""Binding times: what a cell can compute once, what for all objects before the levels, and what needs results of a level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
+
+from bough.graph_passes.fuse import is_view
+from bough.ir.expr import as_expr, variables
+from bough.ir.kernel import Kernel
+from bough.ir.sequence import Repeat, Step, kernels, outer_scalars, phase
+
+
+class Time(IntEnum):
+    """When a value is known."""
+
+    ONCE = 0
+    """It depends on no object."""
+    EARLY = 1
+    """It depends on payloads and on results of earlier stages alone."""
+    LEVEL = 2
+    """It depends on results of its own stage."""
+
+
+def kernels_of(step: Step) -> tuple[Kernel, ...]:
+    """The kernels of a step, those inside of a loop included."""
+    return tuple(kernels((step,))) if isinstance(step, Repeat) else phase(step)
+
+
+def reads(step: Step) -> set[str]:
+    return {i.name for k in kernels_of(step) for i in k.inputs}
+
+
+def writes(step: Step) -> set[str]:
+    return {o.name for k in kernels_of(step) for o in k.outputs}
+
+
+def binding_times(steps: Iterable[Step], given: Mapping[str, Time], lengths: Iterable[str]) -> dict[str, Time]:
+    """The time of each array that steps write, for those of the parameters. A loop is known as a whole, and what names
+    the length of a walk depends on the object."""
+    times = dict(given)
+    symbols = set(lengths)
+    listed = tuple(steps)
+    changed = True
+    while changed:
+        changed = False
+        for step in listed:
+            touched = reads(step) | writes(step)
+            time = max((times.get(name, Time.ONCE) for name in touched), default=Time.ONCE)
+            if time == Time.ONCE and (any(outer_scalars(k) & symbols for k in kernels_of(step)) or _counts(step, symbols)):
+                time = Time.EARLY
+            for name in writes(step):
+                changed |= times.get(name) != time
+                times[name] = time
+    return times
+
+
+def _counts(step: Step, symbols: set[str]) -> bool:
+    return isinstance(step, Repeat) and (
+        bool(variables(as_expr(step.count)) & symbols) or any(_counts(s, symbols) for s in step.body)
+    )
+
+
+def worth_hoisting(steps: Iterable[Step], times: Mapping[str, Time]) -> set[str]:
+    """Arrays that are better computed for all activations before the levels: early ones with a sum in their history, and all
+    that those need. Views and cheap arithmetic on payloads stay where they are used."""
+    early = [s for s in steps if _time(s, times) == Time.EARLY]
+    chosen: set[str] = set()
+    for step in early:
+        members = kernels_of(step)
+        if any(k.reductions for k in members) or (reads(step) & chosen and not all(map(is_view, members))):
+            chosen |= writes(step)
+    for step in reversed(early):
+        if writes(step) & chosen:
+            chosen |= writes(step) | {name for name in reads(step) if any(name in writes(s) for s in early)}
+    return chosen
+
+
+def _time(step: Step, times: Mapping[str, Time]) -> Time:
+    return max((times[name] for name in writes(step)), default=Time.ONCE)

@@ -1,0 +1,235 @@
+"""The kernels of one variant: what runs once, what runs for all activations before the levels, what runs in each level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from bough.base.visits import Names
+from bough.graph_passes.lower_program import copy_kernel, lower_function, operand
+from bough.ir.expr import Expr, Load, Var, apply, as_expr, loads, variables
+from bough.ir.kernel import Kernel, Operand
+from bough.ir.recursion import Cell, Returned
+from bough.ir.sequence import Repeat, Run, Sequence, Step, expressions, map_kernels, map_loads, map_statement
+from bough.recursion.arrays import Arrays
+from bough.recursion.batch import batch, separate, unbatched
+from bough.recursion.binding import Time, binding_times, kernels_of, reads, worth_hoisting, writes
+from bough.recursion.places import Place, Region, Walks
+from bough.recursion.regions import Member
+from bough.recursion.switches import Switches
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a cell is lowered: run in a loop over levels or, before it, for all activations; among the functions `stage`.
+    `needed[f]` are the results of f that anything reads."""
+
+    in_levels: bool
+    stage: frozenset[str]
+    needed: Mapping[str, set[int]]
+    switches: Switches
+
+
+class CellLowering:
+    """The steps of a variant's cell and the places of its arrays."""
+
+    def __init__(self, member: Member, cell: Cell, arrays: Arrays, setting: Setting) -> None:
+        self.member, self.cell, self.arrays, self.setting = member, cell, arrays, setting
+        self.prefix = f"{member[0]}.{member[1]}"
+        self.walks = Walks(*member, {name: e for e, name in enumerate(cell.sizes)})
+        self.places: dict[str, Place] = {}
+        lowered = lower_function(cell.function)
+        given = self.parameters()
+        through = {p.name: operand(p) for p in cell.function.params if self.places[p.name].target is not None}
+        self.steps, rows = gathered(self.separated(lowered.steps), through)
+        self.apart = {self.places[n].operand.name for n, t in given.items() if t == Time.LEVEL}  # rows of levels before
+        self.times = binding_times(self.steps, {**given, **{f"{n}.rows": t for n, t in given.items()}}, cell.sizes)
+        self.hoisted: set[str] = set()
+        if setting.in_levels and setting.switches.hoisting:
+            self.hoisted = worth_hoisting(self.steps, self.times)
+        self.constants(lowered)
+        self.padded = {n for s in self.steps for n in self.outlive(s)}
+        for o in (*lowered.temporaries.values(), *rows):
+            self.places[o.name] = self.place(o)
+        self.outputs = self.results(lowered)
+
+    def parameters(self) -> dict[str, Time]:
+        """Places and binding times of the parameters: payloads, and results of calls through the calls' targets."""
+        variant = self.arrays.recursion.visits.function(self.member[0]).variants[self.member[1]]
+        times: dict[str, Time] = {}
+        for param, source in zip(self.cell.function.params, self.cell.sources):
+            if isinstance(source, Returned):
+                call = variant.calls[source.call]
+                each, target = call.each, Names.target(*self.member, source.call)
+                held = self.arrays.state(call.function, source.result)
+                times[param.name] = Time.LEVEL if call.function in self.setting.stage else Time.EARLY
+            else:
+                each, target = variant.payloads[source.payload].each, None
+                held = self.arrays.tables[Names.payload(*self.member, source.payload)]
+                times[param.name] = Time.EARLY
+            self.places[param.name] = Place(held, "node" if each is None else "element", each or 0, target=target)
+        return times
+
+    def constants(self, lowered: Sequence) -> None:
+        for name, value in lowered.constants.items():
+            constant = self.arrays.constant(f"{self.prefix}.{name}", value, lowered.constant_types[name])
+            self.places[name] = Place(constant, "once")
+
+    def separated(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        """Kernels whose outputs are not held alike as one kernel for each."""
+        out: list[Step] = []
+        for s in steps:
+            if isinstance(s, Run):
+                alike = len({self.along(o) for o in s.kernel.outputs}) == 1
+                out.extend([s] if alike else [Run(k) for k in separate(s.kernel)])
+            else:
+                out.append(replace(s, body=self.separated(s.body)) if isinstance(s, Repeat) else s)
+        return tuple(out)
+
+    def along(self, o: Operand) -> tuple[int, int] | None:
+        """The first dimension along a walk, and the walk."""
+        for d, e in enumerate(o.shape):
+            walk = self.walks.along(e)
+            if walk is not None:
+                return d, walk
+        return None
+
+    def place(self, o: Operand) -> Place:
+        """Where a temporary of the cell lies."""
+        name = f"{self.prefix}.{o.name}"
+        if self.times.get(o.name, Time.ONCE) == Time.ONCE:
+            return Place(self.arrays.temporary(name, o.dtype, o.shape), "once")
+        local = self.setting.in_levels and o.name not in self.hoisted and self.setting.switches.dense_scratch
+        along = None if o.name in self.padded else self.along(o)
+        shape = tuple(map(self.walks.longest, o.shape))
+        if along is None:
+            rows = Names.widest(*self.member) if local else Names.count(*self.member)
+            return Place(self.arrays.temporary(name, o.dtype, (Var(rows), *shape)), "node", local=local)
+        d, walk = along
+        rows = Names.widest_elements(*self.member, walk) if local else Names.elements(*self.member, walk)
+        held = self.arrays.temporary(name, o.dtype, (Var(rows), *shape[:d], *shape[d + 1 :]))
+        return Place(held, "element", walk, d, local)
+
+    def results(self, lowered: Sequence) -> tuple[Run, ...]:
+        """Kernels that put the results into the state of the function and into the lists."""
+        f, v = self.member
+        variant = self.arrays.recursion.visits.function(f).variants[v]
+        types = {n: operand(r) for n, r in enumerate(self.cell.function.results)}
+        targets: list[tuple[int, str, Place]] = []
+        for r in sorted(self.setting.needed.get(f, ())):
+            place = Place(self.arrays.state(f, r), "node", offset=self.arrays.offset(f, v))
+            targets.append((r, f"state{r}", place))
+        for n, c in enumerate(variant.collects):
+            place = Place(self.arrays.lists[c.list], "node", target=Names.place(f, v, n))
+            targets.append((c.result, f"collect{n}", place))
+        out: list[Run] = []
+        for r, name, place in targets:
+            source = replace(types[r], name=lowered.results[r])
+            target = replace(source, name=f"{name}.of")  # as no value of the cell is called
+            self.places[target.name] = place
+            kernel = copy_kernel(source, target, f"{name}.{f}", shape=source.shape)
+            location = self.cell.function.results[r].location
+            out.append(Run(replace(kernel, location=location, origins=(location,) if location else ())))
+        return tuple(out)
+
+    # --- what runs when ---
+
+    def once(self) -> list[Step]:
+        """What depends on no object, where that is not left in its place."""
+        if not self.setting.switches.hoisting:
+            return []
+        return [self.without_objects(s) for s in self.steps if self.time(s) == Time.ONCE]
+
+    def early(self, region: Region) -> list[Step]:
+        """What is computed before the levels, for the region."""
+        return self.batched([s for s in self.steps if writes(s) & self.hoisted], region)
+
+    def body(self, region: Region, skip: frozenset[str] = frozenset()) -> list[Step]:
+        """Everything else, and the results. Steps that write arrays named in `skip` are left out."""
+        hoisting = self.setting.switches.hoisting
+        rest = [
+            s for s in self.steps
+            if not writes(s) & self.hoisted and not writes(s) & skip and not (hoisting and self.time(s) == Time.ONCE)
+        ]  # fmt: skip
+        return [*self.batched(rest, region), *self.for_all(self.outputs, region, None, frozenset())]
+
+    def time(self, step: Step) -> Time:
+        return max((self.times[name] for name in writes(step)), default=Time.ONCE)
+
+    def without_objects(self, step: Step) -> Step:
+        return map_kernels((step,), lambda k: unbatched(k, self.places))[0]
+
+    def batched(self, steps: list[Step], region: Region) -> list[Step]:
+        out: list[Step] = []
+        for s in steps:
+            if self.time(s) == Time.ONCE:
+                out.append(self.without_objects(s))
+            else:
+                out.extend(self.for_all((s,), region, None, frozenset()))
+        return out
+
+    def for_all(self, steps: tuple[Step, ...], region: Region, within: Expr | None, kept: frozenset[str]) -> list[Step]:
+        """Steps for all activations of the region. A loop whose count depends on a walk goes to the longest one, and does
+        nothing where an activation's own is over."""
+        out: list[Step] = []
+        for s in steps:
+            if isinstance(s, Repeat):
+                masked = bool(variables(as_expr(s.count)) & set(self.walks.sizes))
+                condition = apply("lt", Var(s.variable), as_expr(s.count)) if masked else None
+                if condition is not None and within is not None:
+                    condition = apply("and", within, condition)
+                inside = self.for_all(s.body, region, condition or within, kept | (self.outlive(s) if masked else frozenset()))
+                out.append(replace(s, count=self.walks.longest(s.count), body=tuple(inside)))
+            else:
+                for k in kernels_of(s):
+                    batched = batch(k, self.places, self.walks, region, self.arrays.tables, within, kept)
+                    apart = tuple(o.name for o in batched.inputs if o.name in self.apart)
+                    out.append(Run(replace(batched, apart=apart) if apart else batched))
+        return out
+
+    def outlive(self, step: Step) -> frozenset[str]:
+        """Arrays written in loops whose count depends on a walk that are read in another iteration or outside."""
+        if not isinstance(step, Repeat):
+            return frozenset()
+        if not variables(as_expr(step.count)) & set(self.walks.sizes):
+            return frozenset(n for s in step.body for n in self.outlive(s))
+        before: set[str] = set()
+        written: set[str] = set()
+        for s in step.body:
+            before |= reads(s) - written
+            written |= writes(s)
+        outside = {n for s in self.steps if s is not step for n in reads(s) | writes(s)}
+        return frozenset(written & (before | outside))
+
+
+def gathered(steps: tuple[Step, ...], params: Mapping[str, Operand]) -> tuple[tuple[Step, ...], tuple[Operand, ...]]:
+    """The steps with rows that are read through an index array copied together first, where their elements are read more
+    than once (the rows of a product); the others are read where they are."""
+    out: list[Step] = []
+    rows: dict[str, Operand] = {}
+
+    def redirect(kernel: Kernel) -> Kernel:
+        wanted = {n for n in params if not _read_once(kernel, n)}
+        if not wanted:
+            return kernel
+
+        def change(load: Load) -> Expr:
+            return Load(rows[load.source].name, load.index, load.dtype) if load.source in wanted else load
+
+        body = tuple(map_statement(s, lambda e: map_loads(e, change)) for s in kernel.body)
+        return replace(kernel, inputs=tuple(rows[o.name] if o.name in wanted else o for o in kernel.inputs), body=body)
+
+    for s in steps:
+        for name, o in params.items():
+            if name not in rows and any(not _read_once(k, name) for k in kernels_of(s)):
+                rows[name] = replace(o, name=f"{name}.rows")
+                out.append(Run(copy_kernel(o, rows[name], f"gather.{name}", shape=o.shape)))
+        out.append(map_kernels((s,), redirect)[0])
+    return tuple(out), tuple(rows.values())
+
+
+def _read_once(kernel: Kernel, name: str) -> bool:
+    """Whether each element is read for one point of the free axes at most."""
+    free = {a.name for a in kernel.free if a.extent != 1}
+    found = (load for s in kernel.body for e in expressions(s) for load in loads(e) if load.source == name)
+    return all(free <= {v for i in load.index for v in variables(i)} for load in found)

@@ -1,0 +1,156 @@
+"""Recursion to Sequence: cells become kernels over all activations of a level, recursion becomes a loop over levels.
+
+    once       kernels that depend on no object
+    stage 0    variants that call nothing of the stage, over all their activations
+               hoisted kernels of the others, over all activations
+               repeat level: each variant that calls its stage, over its activations of the level
+    stage 1    ...
+    results    the rows of the samples in the entry's state
+"""
+
+from __future__ import annotations
+
+from bough.base.visits import Names, Stage, stages
+from bough.ir.expr import Const, Expr, Load, Var, add, apply, loads, select, sub
+from bough.ir.kernel import Axis, Kernel, Operand, Store
+from bough.ir.recursion import Recursion, Returned
+from bough.ir.sequence import Define, Repeat, Run, Sequence, Step, kernels
+from bough.recursion.arrays import Arrays
+from bough.recursion.cells import CellLowering, Setting
+from bough.recursion.places import Region
+from bough.recursion.regions import Member, between, everything
+from bough.recursion.switches import Switches
+from bough.recursion.tables import dimensions, entry, variants
+
+DEFAULTS = Switches()
+
+
+def lower_recursion(recursion: Recursion, options: Switches = DEFAULTS) -> Sequence:
+    """The kernels that compute all activations of a linearized structure.
+
+    Inputs are those arrays of `Names` that are needed, dims the sizes of `Names`. Results: for each result of the entry
+    function an array [samples, ...], then for each collected list [its elements of all samples, ...].
+    """
+    return _Lowering(recursion, options).run()
+
+
+class _Lowering:
+    def __init__(self, recursion: Recursion, switches: Switches) -> None:
+        self.recursion, self.switches = recursion, switches
+        self.variants = variants(recursion.visits)
+        self.arrays = Arrays(recursion)
+        self.needed = needed_results(recursion)
+        self.once: list[Step] = []
+        self.steps: list[Step] = []
+
+    def run(self) -> Sequence:
+        for stage in stages(self.recursion.visits):
+            self.stage(stage)
+        results = [*self.entry_results(), *(o.name for o in self.arrays.lists)]
+        steps = (*self.once, *self.steps)
+        return Sequence(
+            self.recursion.visits.entry,
+            self.inputs(steps),
+            tuple(results),
+            self.arrays.temporaries,
+            self.arrays.constants,
+            self.arrays.constant_types,
+            steps,
+            dimensions(self.recursion.visits),
+        )
+
+    def stage(self, stage: Stage) -> None:
+        inside = bool(stage.step) and not self.switches.leaf_specialization
+        base = [self.cell(member, stage, inside) for member in stage.base]
+        step = [self.cell(member, stage, True) for member in stage.step]
+        for cell in (*base, *step):
+            self.once.extend(cell.once())
+        if not inside:
+            for cell in base:
+                self.steps.extend(self.run_over(cell, everything(cell.member, self.variants[cell.member])))
+        for cell in (*base, *step) if inside else step:
+            self.steps.extend(cell.early(everything(cell.member, self.variants[cell.member])))
+        if step:
+            self.steps.append(self.levels(stage, base if inside else [], step))
+
+    def cell(self, member: Member, stage: Stage, in_levels: bool) -> CellLowering:
+        setting = Setting(in_levels, frozenset(stage.functions), self.needed, self.switches)
+        return CellLowering(member, self.recursion.cells[member], self.arrays, setting)
+
+    def levels(self, stage: Stage, base: list[CellLowering], step: list[CellLowering]) -> Step:
+        """The loop over the levels of a stage: from 1 on, or from 0 where base variants run in it."""
+        variable = f"stage{stage.number}.level"
+        level = Var(variable) if base else add(Var(variable), 1)
+        count = Var(Names.levels(stage.number))
+        body: list[Step] = []
+        for cell in base:
+            here = select(apply("eq", level, Const(0)), Var(Names.count(*cell.member)), Const(0))
+            body.extend(self.part(cell, Const(0), here))
+        for cell in step:
+            start = Names.start(*cell.member)
+            begin, end = entry(start, level), entry(start, add(level, 1))
+            body.extend(self.part(cell, begin, sub(end, begin)))
+        return Repeat(variable, count if base else sub(count, 1), tuple(body))
+
+    def part(self, cell: CellLowering, begin: Expr, size: Expr) -> list[Step]:
+        """A variant's activations of one level."""
+        defines, region = between(cell.member, self.variants[cell.member], f"{cell.prefix}.level", begin, size)
+        return [*defines, *self.run_over(cell, region)]
+
+    def run_over(self, cell: CellLowering, region: Region) -> list[Step]:
+        """The variant over a region: at once, or one activation after the other."""
+        if self.switches.batching:
+            return cell.body(region)
+        variable = f"{cell.prefix}.activation"
+        begin = add(region.begin, Var(variable))
+        defines, alone = between(cell.member, self.variants[cell.member], variable, begin, Const(1))
+        return [Repeat(variable, region.size, (*defines, *cell.body(alone)))]
+
+    def entry_results(self) -> list[str]:
+        """The entry's state where it has one activation for each sample, in order; else the samples' rows of it."""
+        entry_name = self.recursion.visits.entry
+        function = self.recursion.visits.function(entry_name)
+        plain = len(function.variants) == 1 and not any(c.function == entry_name for v in self.variants.values() for c in v.calls)
+        names: list[str] = []
+        for r, of in enumerate(self.recursion.results[entry_name]):
+            state = self.arrays.state(entry_name, r)
+            if not plain:
+                rows = self.arrays.temporary(f"result{r}", of.dtype, (Var(Names.samples), *of.shape))
+                self.steps.append(Run(take(state, self.arrays.tables[Names.roots], rows)))
+                state = rows
+            names.append(state.name)
+        return names
+
+    def inputs(self, steps: tuple[Step, ...]) -> tuple[Operand, ...]:
+        used = {i.name for k in kernels(steps) for i in k.inputs} | loaded_by_host(steps)
+        return tuple(o for name, o in self.arrays.tables.items() if name in used)
+
+
+def needed_results(recursion: Recursion) -> dict[str, set[int]]:
+    """The results of each function that a cell or the caller reads."""
+    entry_name = recursion.visits.entry
+    needed: dict[str, set[int]] = {entry_name: set(range(len(recursion.results[entry_name])))}
+    for member, variant in variants(recursion.visits).items():
+        for source in recursion.cells[member].sources:
+            if isinstance(source, Returned):
+                needed.setdefault(variant.calls[source.call].function, set()).add(source.result)
+    return needed
+
+
+def take(source: Operand, rows: Operand, target: Operand) -> Kernel:
+    """`target[n, ...] = source[rows[n], ...]`."""
+    axes = tuple(Axis(f"i{d}", e) for d, e in enumerate(target.shape))
+    first, *rest = (Var(a.name) for a in axes)
+    value = Load(source.name, (entry(rows.name, first), *rest), source.dtype)
+    return Kernel(f"take.{target.name}", axes, (source, rows), (target,), (Store(target.name, (first, *rest), value),))
+
+
+def loaded_by_host(steps: tuple[Step, ...]) -> set[str]:
+    """The index arrays that definitions read."""
+    found: set[str] = set()
+    for s in steps:
+        if isinstance(s, Define):
+            found |= {load.source for load in loads(s.value)}
+        elif isinstance(s, Repeat):
+            found |= loaded_by_host(s.body)
+    return found

@@ -1,0 +1,22 @@
+"""What the lowering of recursion does, each on or off, so that the worth of each can be measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """Results do not depend on these, speed does."""
+
+    batching: bool = True
+    """All activations of a variant in a level at once; else one after the other."""
+    leaf_specialization: bool = True
+    """What needs no result of its own stage is computed for all activations before the levels; else in level 0."""
+    hoisting: bool = True
+    """Sums over payloads alone are computed for all activations before the levels, what depends on no object once; else in
+    each level."""
+    constant_propagation: bool = True
+    """Results that are the same for all activations of a variant are known to their callers as constants."""
+    dense_scratch: bool = True
+    """Arrays that live within a level have a place for each activation of the widest level; else one for every activation."""
