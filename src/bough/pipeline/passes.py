@@ -12,8 +12,10 @@ from bough.graph_passes.fuse import fuse
 from bough.graph_passes.lower_program import lower_function
 from bough.graph_passes.normalize import normalize
 from bough.ir.program import Program
+from bough.ir.recursion import Recursion
 from bough.ir.sequence import Sequence, map_kernels
 from bough.pipeline.assemble import Assembled, Scheduled, assemble, schedule_kernels
+from bough.recursion import Switches, lower_recursion
 from bough.runtime.team import team_text
 from bough.search.heuristic import Context, Heuristic, Strategy
 from bough.targets import Target
@@ -29,6 +31,8 @@ class Options:
     target: Target
     threads: int
     strategy: Strategy = field(default_factory=Heuristic)
+    switches: Switches = field(default_factory=Switches)
+    """What the lowering of recursive models does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,9 @@ class Pass:
     run: Callable[[Any, Options], Any]
 
 
-def _lower(program: Program, _: Options) -> Sequence:
+def _lower(program: Program | Recursion, options: Options) -> Sequence:
+    if isinstance(program, Recursion):
+        return lower_recursion(program, options.switches)
     return lower_function(program.functions[program.entry])
 
 
@@ -104,7 +110,7 @@ class Watcher(Protocol):
     def after(self, step: Pass, value: Any, seconds: float) -> None: ...
 
 
-def run_passes(program: Program, options: Options, watchers: Iterable[Watcher] = ()) -> Generated:
+def run_passes(program: Program | Recursion, options: Options, watchers: Iterable[Watcher] = ()) -> Generated:
     """Takes a program through `PASSES`."""
     value: Any = program
     looking = tuple(watchers)
