@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from bough.base.visits import Names
 from bough.graph_passes.lower_program import copy_kernel, lower_function, operand
-from bough.ir.expr import Expr, Load, Var, apply, as_expr, loads, variables
+from bough.ir.expr import Expr, Extent, Load, Var, apply, as_expr, loads, variables
 from bough.ir.kernel import Kernel, Operand
 from bough.ir.recursion import Cell, Returned
 from bough.ir.sequence import Repeat, Run, Sequence, Step, expressions, map_kernels, map_loads, map_statement
@@ -111,26 +111,29 @@ class CellLowering:
         return Place(held, "element", walk, d, local)
 
     def results(self, lowered: Sequence) -> tuple[Run, ...]:
-        """Kernels that put the results into the state of the function and into the lists."""
+        """Kernels that put the results into the state of the function and into the lists: one for all of a shape, so that
+        what computes them fuses into it."""
         f, v = self.member
         variant = self.arrays.recursion.visits.function(f).variants[v]
-        types = {n: operand(r) for n, r in enumerate(self.cell.function.results)}
-        targets: list[tuple[int, str, Place]] = []
+        of_shape: dict[tuple[Extent, ...], list[Kernel]] = {}
         for r in sorted(self.setting.needed.get(f, ())):
             place = Place(self.arrays.state(f, r), "node", offset=self.arrays.offset(f, v))
-            targets.append((r, f"state{r}", place))
+            copy = self.result(lowered, r, f"state{r}", place)
+            of_shape.setdefault(copy.outputs[0].shape, []).append(copy)
         for n, c in enumerate(variant.collects):
             place = Place(self.arrays.lists[c.list], "node", target=Names.place(f, v, n))
-            targets.append((c.result, f"collect{n}", place))
-        out: list[Run] = []
-        for r, name, place in targets:
-            source = replace(types[r], name=lowered.results[r])
-            target = replace(source, name=f"{name}.of")  # as no value of the cell is called
-            self.places[target.name] = place
-            kernel = copy_kernel(source, target, f"{name}.{f}", shape=source.shape)
-            location = self.cell.function.results[r].location
-            out.append(Run(replace(kernel, location=location, origins=(location,) if location else ())))
-        return tuple(out)
+            copy = self.result(lowered, c.result, f"collect{n}", place)
+            of_shape.setdefault(copy.outputs[0].shape, []).append(copy)
+        return tuple(Run(together(copies)) for copies in of_shape.values())
+
+    def result(self, lowered: Sequence, number: int, name: str, place: Place) -> Kernel:
+        """A copy of a result to its place."""
+        value = self.cell.function.results[number]
+        source = replace(operand(value), name=lowered.results[number])
+        target = replace(source, name=f"{name}.of")  # as no value of the cell is called
+        self.places[target.name] = place
+        kernel = copy_kernel(source, target, f"{self.member[0]}.{name}", shape=source.shape)
+        return replace(kernel, location=value.location, origins=(value.location,) if value.location else ())
 
     # --- what runs when ---
 
@@ -226,6 +229,17 @@ def gathered(steps: tuple[Step, ...], params: Mapping[str, Operand]) -> tuple[tu
                 out.append(Run(copy_kernel(o, rows[name], f"gather.{name}", shape=o.shape)))
         out.append(map_kernels((s,), redirect)[0])
     return tuple(out), tuple(rows.values())
+
+
+def together(copies: list[Kernel]) -> Kernel:
+    """Copies over the same axes as one kernel."""
+    return replace(
+        copies[0],
+        name="+".join(k.name for k in copies),
+        inputs=tuple(dict.fromkeys(o for k in copies for o in k.inputs)),
+        outputs=tuple(o for k in copies for o in k.outputs),
+        body=tuple(s for k in copies for s in k.body),
+    )
 
 
 def _read_once(kernel: Kernel, name: str) -> bool:
