@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from bough.graph_passes.lower_program import loaded
 from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, as_expr, children, loads, substitute, variables
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
-from bough.ir.sequence import Repeat, Run, Sequence, Step, expressions, kernels, map_loads, map_statement, outer_scalars
+from bough.ir.sequence import Define, Repeat, Run, Sequence, Step, expressions, kernels, map_loads, map_statement, outer_scalars
 from bough.schedule.access import affine_in
 
 
@@ -33,7 +33,9 @@ def fuse(sequence: Sequence) -> Sequence:
 
 
 def _fuse_steps(steps: tuple[Step, ...], outside: Iterable[str]) -> tuple[Step, ...]:
-    """Fuses runs of kernels between loops of the host; what another run reads stays stored."""
+    """Fuses runs of kernels between loops of the host; what another run reads stays stored. Definitions come first, since
+    they depend on no kernel."""
+    steps = (*(s for s in steps if isinstance(s, Define)), *(s for s in steps if not isinstance(s, Define)))
     done = tuple(
         Repeat(s.variable, s.count, _fuse_steps(s.body, {*outside, *_read_besides(steps, n)}), s.location)
         if isinstance(s, Repeat) else s
@@ -42,7 +44,7 @@ def _fuse_steps(steps: tuple[Step, ...], outside: Iterable[str]) -> tuple[Step, 
     out: list[Step] = []
     start = 0
     while start < len(done):
-        if isinstance(done[start], Repeat):
+        if not isinstance(done[start], Run):
             out.append(done[start])
             start += 1
             continue
@@ -106,14 +108,15 @@ def _without_dead_stores(kernel: Kernel, needed: set[str]) -> Kernel:
 def _absorb_one(block: list[Kernel], at: int, live: set[str]) -> list[Kernel] | None:
     """Absorbs one producer into the kernel at `at`, or gives None."""
     consumer = block[at]
+    states = _states(block)
     for position in range(at - 1, -1, -1):
         producer = block[position]
         names = {o.name for o in producer.outputs}
-        if not any(i.name in names for i in consumer.inputs):
+        if not any(i.name in names for i in consumer.inputs) or names & states:
             continue
         others = [n for n in range(position + 1, len(block)) if n != at and any(i.name in names for i in block[n].inputs)]
         kept = {o for o in names if o in live or any(i.name == o for n in others for i in block[n].inputs)}
-        if kept and is_view(producer):
+        if kept and is_view(producer) and not _rewritten(producer, block[position + 1 : at]):
             merged = absorb(producer, consumer, set())
             if merged is not None:
                 return [*block[:at], merged, *block[at + 1 :]]
@@ -131,15 +134,49 @@ def _absorb_one(block: list[Kernel], at: int, live: set[str]) -> list[Kernel] | 
 
 
 def _dependents(block: list[Kernel], position: int, at: int) -> set[int] | None:
-    """Kernels between the two that need the producer; None where the consumer needs one of them."""
-    tainted = {o.name for o in block[position].outputs}
-    found: set[int] = set()
+    """Kernels between the two that stay behind the producer; None where the consumer stays behind one of them."""
+    before = _Effects.of(block[position])
+    behind, found = _Effects(set(), set()), set[int]()
     for n in range(position + 1, at):
-        if any(i.name in tainted for i in block[n].inputs):
+        effects = _Effects.of(block[n])
+        if effects.after(before) or effects.after(behind):
             found.add(n)
-            tainted.update(o.name for o in block[n].outputs)
-    through = {o.name for n in found for o in block[n].outputs}
-    return None if any(i.name in through for i in block[at].inputs) else found
+            behind.add(effects)
+    return None if _Effects.of(block[at]).after(behind) else found
+
+
+def _rewritten(producer: Kernel, after: list[Kernel]) -> bool:
+    """Whether kernels behind the producer write what it reads."""
+    reads = _Effects.of(producer).reads
+    return any(o.name in reads for k in after for o in k.outputs)
+
+
+@dataclass(slots=True)
+class _Effects:
+    """What kernels read, apart from what is promised to be `apart`, and what they write."""
+
+    reads: set[str]
+    writes: set[str]
+
+    @staticmethod
+    def of(kernel: Kernel) -> _Effects:
+        return _Effects({i.name for i in kernel.inputs if i.name not in kernel.apart}, {o.name for o in kernel.outputs})
+
+    def add(self, other: _Effects) -> None:
+        self.reads |= other.reads
+        self.writes |= other.writes
+
+    def after(self, other: _Effects) -> bool:
+        """Whether it must run after the other, which stands before it."""
+        return not (
+            self.reads.isdisjoint(other.writes) and self.writes.isdisjoint(other.reads) and self.writes.isdisjoint(other.writes)
+        )
+
+
+def _states(block: list[Kernel]) -> set[str]:
+    """What more than one kernel writes, or one in parts: none of them tells by itself what is read."""
+    writers = Counter(o.name for k in block for o in k.outputs)
+    return {n for n, count in writers.items() if count > 1} | {n for k in block for n in k.apart}
 
 
 def is_view(kernel: Kernel) -> bool:
@@ -152,7 +189,7 @@ def _moves(e: Expr) -> bool:
     if isinstance(e, (Const, Var)):
         return True
     if isinstance(e, Load):
-        return all(not loads(i) for i in e.index)
+        return True
     if isinstance(e, Cast):
         return _moves(e.value)
     if e.function == "select":
@@ -173,8 +210,9 @@ def absorb(producer: Kernel, consumer: Kernel, kept: set[str]) -> Kernel | None:
     None where that would repeat work, or where the producer's point cannot be told from the consumer's.
     """
     stores = {s.target: s for s in producer.stores}
-    if len(stores) != len(producer.stores):
+    if len(stores) != len(producer.stores) or not _keep_apart(producer, consumer):
         return None
+    view = is_view(producer)
     read = [i.name for i in consumer.inputs if i.name in stores]
     positions = {name: _store_positions(producer, stores[name]) for name in {*read, *kept}}
     if any(p is None for p in positions.values()) or any(o.name in stores for o in consumer.outputs):
@@ -188,7 +226,10 @@ def absorb(producer: Kernel, consumer: Kernel, kept: set[str]) -> Kernel | None:
             for load in loads(e):
                 if load.source in stores:
                     instance = _instance(positions[load.source] or {}, load)
-                    if any(loads(x) for _, x in instance.at) or not _same_place(stores[load.source], load, producer):
+                    gathered = any(loads(x) for _, x in instance.at)
+                    if gathered and not (view and _whole(producer, stores[load.source])):
+                        return None
+                    if not _same_place(stores[load.source], load, producer):
                         return None
                     if any(variables(x) & locals_ for _, x in instance.at):
                         return None
@@ -203,6 +244,30 @@ def absorb(producer: Kernel, consumer: Kernel, kept: set[str]) -> Kernel | None:
     if late and (producer.reductions or kept):
         return None
     return _merge(producer, consumer, [i for i in outside if i in early], [*inside, *((i, ()) for i in late)], kept, positions)
+
+
+def _keep_apart(producer: Kernel, consumer: Kernel) -> bool:
+    """Whether their promises hold for both together, and the consumer writes nothing that the producer reads, other slabs
+    aside."""
+    for name in {*producer.apart, *consumer.apart}:
+        if any(i.name == name and name not in k.apart for k in (producer, consumer) for i in k.inputs):
+            return False
+    axes = {a.name for k in (producer, consumer) for a in k.axes}
+    reads = [load for s in producer.body for e in expressions(s) for load in loads(e) if load.source not in producer.apart]
+    for s in consumer.stores:
+        for load in reads:
+            if load.source == s.target and not any(
+                i != j and axes.isdisjoint(variables(i) | variables(j)) for i, j in zip(load.index, s.index)
+            ):
+                return False
+    return True
+
+
+def _whole(producer: Kernel, store: Store) -> bool:
+    """Whether every element of the operand is stored."""
+    extents = {a.name: a.extent for a in producer.axes}
+    shape = producer.operands[store.target].shape
+    return all(e == 1 or (isinstance(i, Var) and extents.get(i.name) == e) for i, e in zip(store.index, shape, strict=True))
 
 
 def _early(
@@ -270,6 +335,8 @@ def _worth(
     if kept:
         return not inside and len(outside) == 1 and _same_box(producer, consumer, outside[0])
     if producer.reductions:
+        if producer.ragged and len(outside) != 1:
+            return False
         if inside or not outside or len(consumer.reductions) + len(outside) * len(producer.reductions) > 8:
             return False
         if not all(_injective(consumer, i) for i in outside):
@@ -278,7 +345,8 @@ def _worth(
     if view:
         mine = {a.name for a in producer.axes}
         pure = all(
-            isinstance(s.value, Load) and all(affine_in(i, mine) is not None for i in s.value.index) for s in producer.stores
+            isinstance(s.value, Load) and all(affine_in(i, mine, indirect=True) is not None for i in s.value.index)
+            for s in producer.stores
         )
         return pure or not any(_has_product(consumer, axes) for _, axes in inside)
     boxes = [a.extent for a in consumer.free]
@@ -345,8 +413,7 @@ def _merge(
     taken = {a.name for a in consumer.axes} | {s.name for s in consumer.body if isinstance(s, Let)}
     taken |= {name for s in consumer.body for e in expressions(s) for name in variables(e)}
     fresh = _Names(taken | outer_scalars(producer) | outer_scalars(consumer))
-    reduced = {a: fresh(a) for a in producer.reduced}
-    axes = [*consumer.axes, *(Axis(reduced[a], producer.axis(a).extent) for a in producer.reduced)]
+    reduced, axes = _join_reduced(producer, consumer, outside, fresh)
     body: list[Statement] = []
     values: dict[tuple[str, _Instance], Expr] = {}
     for instance in outside:
@@ -382,11 +449,34 @@ def _merge(
 
     body.extend(map_statement(s, lambda e: map_loads(e, change)) for s in consumer.body)
     operands = {**producer.operands, **consumer.operands}
+    consumer = replace(consumer, apart=tuple(dict.fromkeys((*producer.apart, *consumer.apart))))
     name = f"{producer.name}+{consumer.name}" if not is_view(producer) else consumer.name
     merged = _rebuilt(consumer, tuple(axes), tuple(body), operands)
     location = producer.location if producer.reductions and producer.location else consumer.location or producer.location
     origins = tuple(dict.fromkeys((*producer.origins, *consumer.origins)))
     return replace(merged, name=name, location=location, origins=origins)
+
+
+def _join_reduced(
+    producer: Kernel, consumer: Kernel, outside: list[_Instance], fresh: _Names
+) -> tuple[dict[str, str], list[Axis]]:
+    """Names of the producer's reduced axes in the consumer, and the axes of both. Reductions over equal boxes share their axes,
+    so that what they read in common shows."""
+    names: dict[str, str] = {}
+    axes = list(consumer.axes)
+    free = [a for a in consumer.axes if a.name in consumer.reduced]
+    for a in producer.reduced:
+        extent = producer.axis(a).extent
+        if not isinstance(extent, int) and loads(extent):
+            extent = substitute(extent, dict(outside[0].at)) if outside else extent
+        same = next((x for x in free if x.extent == extent), None)
+        if same is not None:
+            free.remove(same)
+            names[a] = same.name
+        else:
+            names[a] = fresh(a)
+            axes.append(Axis(names[a], extent))
+    return names, axes
 
 
 def _moved(s: Let, at: dict[str, Expr], reduced: dict[str, str]) -> Let:
@@ -404,8 +494,10 @@ def _rebuilt(like: Kernel, axes: tuple[Axis, ...], body: tuple[Statement, ...], 
     free = {a.name for a in like.free}
     axes = tuple(a for a in axes if a.name not in reduced_before or a.name in free)
     read, written = loaded(body), list(dict.fromkeys(s.target for s in body if isinstance(s, Store)))
+    read |= {load.source for a in axes for load in loads(as_expr(a.extent))}
     inputs = tuple(o for n, o in operands.items() if n in read)
-    return replace(like, axes=axes, inputs=inputs, outputs=tuple(operands[n] for n in written), body=body)
+    apart = tuple(n for n in like.apart if n in read)
+    return replace(like, axes=axes, inputs=inputs, outputs=tuple(operands[n] for n in written), body=body, apart=apart)
 
 
 def _live_lets(body: tuple[Statement, ...]) -> tuple[Statement, ...]:

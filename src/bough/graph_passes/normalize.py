@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bough.ir.expr import Const, Expr, Extent, Load, Var, add, children, loads, mul, rebuild, substitute, variables
+from bough.ir.expr import Const, Expr, Extent, Load, Var, add, as_expr, children, loads, mul, rebuild, substitute, variables
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
 from bough.ir.sequence import expressions, map_loads, map_statement
 from bough.schedule.reductions import unit_of
@@ -36,10 +36,12 @@ def drop_empty_reductions(kernel: Kernel) -> Kernel:
             s = Let(s.name, unit_of(s.value.op, s.value.body.dtype))
         body.append(s)
     kept = {a for s in body if isinstance(s, Let) and isinstance(s.value, Reduce) for a in s.value.axes}
+    axes = tuple(a for a in kernel.axes if a.name not in gone - kept)
     read = {load.source for s in body for e in expressions(s) for load in loads(e)}
+    read |= {load.source for a in axes for load in loads(as_expr(a.extent))}
     return replace(
         kernel,
-        axes=tuple(a for a in kernel.axes if a.name not in gone - kept),
+        axes=axes,
         inputs=tuple(i for i in kernel.inputs if i.name in read),
         body=tuple(body),
     )
@@ -58,6 +60,9 @@ def drop_unit_axes(kernel: Kernel) -> Kernel:
     def narrowed(load: Load) -> Expr:
         return Load(load.source, index_of(load.source, load.index), load.dtype)
 
+    def extent(e: Extent) -> Extent:
+        return e if isinstance(e, int) else map_loads(substitute(e, unit), narrowed)
+
     body: list[Statement] = []
     for s in kernel.body:
         s = map_statement(s, lambda e: map_loads(substitute(e, unit), narrowed))
@@ -68,7 +73,7 @@ def drop_unit_axes(kernel: Kernel) -> Kernel:
             s = Let(s.name, Reduce(s.value.op, axes, s.value.body) if axes else s.value.body)
         body.append(s)
     inputs, outputs = (tuple(_without_units(o) for o in group) for group in (kernel.inputs, kernel.outputs))
-    left = tuple(a for a in kernel.axes if a.name not in unit)
+    left = tuple(Axis(a.name, extent(a.extent)) for a in kernel.axes if a.name not in unit)
     return replace(kernel, axes=left, inputs=inputs, outputs=outputs, body=tuple(body))
 
 
@@ -90,7 +95,8 @@ def _adjacent(kernel: Kernel) -> list[tuple[str, str]]:
     found: dict[tuple[str, str], None] = {}
     indices = [s.index for s in kernel.stores]
     indices += [load.index for s in kernel.body for e in expressions(s) for load in loads(e)]
-    names = {a.name for a in kernel.axes}
+    ragged = kernel.ragged
+    names = {a.name for a in kernel.axes} - {v for a in ragged for v in (a.name, *variables(as_expr(a.extent)))}
     for index in indices:
         for x, y in zip(index, index[1:]):
             if isinstance(x, Var) and isinstance(y, Var) and x.name in names and y.name in names and x != y:

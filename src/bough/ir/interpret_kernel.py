@@ -23,8 +23,9 @@ from bough.ir.evaluate import (
     read_array,
     shape_value,
 )
+from bough.ir.expr import as_expr
 from bough.ir.functions import FUNCTIONS, REDUCTION_FUNCTIONS, reduction_unit
-from bough.ir.kernel import Kernel, Let, Operand, Reduce, Store
+from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Store
 
 POINTS_AT_ONCE = 1 << 22
 
@@ -63,10 +64,13 @@ def run_kernel(
         else:
             blank = np.nan if o.dtype.is_float else 0
             outputs[o.name] = np.full(shape_value(o.shape, sizes), blank, compute_type(o.dtype, precision))
-    extents = {a.name: extent_value(a.extent, sizes) for a in kernel.axes}
+    extents = {a.name: extent_value(a.extent, sizes) for a in kernel.axes if a not in kernel.ragged}
     run = _Run(kernel, inputs, outputs, {k: np.int64(v) for k, v in sizes.items()}, extents, precision)
+    free = {a.name: range(extents[a.name]) for a in kernel.free}
+    for a in kernel.ragged:
+        extents[a.name] = int(np.max(run.ragged_extent(a, run.grids(free)), initial=0))
     with np.errstate(all="ignore"):
-        run.box({a.name: range(extents[a.name]) for a in kernel.free})
+        run.box(free)
     narrow = {o.name for o in kernel.outputs if o.dtype == BF16 and precision == "native"}
     return {name: to_bf16(value) if name in narrow else value for name, value in outputs.items()}
 
@@ -107,7 +111,7 @@ class _Run:
             self.box({**free, longest: whole[:middle]})
             self.box({**free, longest: whole[middle:]})
             return
-        variables = {**self.sizes, **{name: self.grid(name, r) for name, r in free.items()}}
+        variables = {**self.sizes, **self.grids(free)}
         evaluator = Evaluator(variables, self.inputs, self.precision)
         shape = tuple(len(free[a.name]) if a.name in free else 1 for a in self.kernel.axes)
         for statement in self.kernel.body:
@@ -124,6 +128,13 @@ class _Run:
         """The values of an axis along its own dimension of the box of all axes."""
         shape = [len(values) if a.name == axis else 1 for a in self.kernel.axes]
         return np.arange(values.start, values.stop, dtype=np.int64).reshape(shape)
+
+    def grids(self, box: Box) -> dict[str, Array]:
+        return {name: self.grid(name, r) for name, r in box.items()}
+
+    def ragged_extent(self, axis: Axis, variables: Mapping[str, Any]) -> Array:
+        """The extent of a ragged axis at each point of the free axes."""
+        return np.asarray(Evaluator({**self.sizes, **variables}, self.inputs, self.precision).value(as_expr(axis.extent)))
 
     def reduce(self, reduce: Reduce, variables: dict[str, Any]) -> Array:
         first, *rest = reduce.axes
@@ -142,8 +153,11 @@ class _Run:
         return prod(np.size(variables[a.name]) for a in self.kernel.axes if a.name in variables)
 
     def reduce_box(self, reduce: Reduce, variables: dict[str, Any], box: Box) -> Array:
-        grids = {name: self.grid(name, r) for name, r in box.items()}
-        body = np.asarray(Evaluator({**variables, **grids}, self.inputs, self.precision).value(reduce.body))
+        grids = self.grids(box)
+        unit = reduction_unit(reduce.op, reduce.body.dtype)
+        mask = self.inside(reduce, {**variables, **grids})
+        body = np.asarray(Evaluator({**variables, **grids}, self.inputs, self.precision).value(reduce.body, mask))
+        body = body if mask is None else np.where(mask, body, unit)
         names = [a.name for a in self.kernel.axes]
         shape = list(body.shape) if body.ndim else [1] * len(names)
         for name, r in box.items():
@@ -155,9 +169,18 @@ class _Run:
                 axis=tuple(names.index(name) for name in reduce.axes),
                 dtype=compute_type(dtype, self.precision),
                 keepdims=True,
-                initial=reduction_unit(reduce.op, dtype),
+                initial=unit,
             )
         )
+
+    def inside(self, reduce: Reduce, variables: Mapping[str, Any]) -> Any:
+        """Where the points of ragged axes exist; None: everywhere."""
+        mask: Any = None
+        for a in self.kernel.ragged:
+            if a.name in reduce.axes:
+                here = variables[a.name] < self.ragged_extent(a, variables)
+                mask = here if mask is None else mask & here
+        return mask
 
     def store(self, store: Store, evaluator: Evaluator, shape: tuple[int, ...]) -> None:
         target = self.outputs[store.target]

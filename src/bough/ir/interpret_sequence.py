@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bough.ir.evaluate import extent_value
+from bough.ir.evaluate import evaluate, extent_value
 from bough.ir.interpret_kernel import run_kernel
-from bough.ir.sequence import Repeat, Sequence, Step, phase
+from bough.ir.sequence import Define, Repeat, Sequence, Step, phase
 
 Array = np.ndarray[Any, Any]
 
@@ -31,8 +31,11 @@ def run_sequence(
         arrays[name] = held(np.zeros(shape, o.dtype.numpy))
 
     def run(steps: tuple[Step, ...], at: dict[str, int]) -> None:
+        at = dict(at)
         for s in steps:
-            if not isinstance(s, Repeat):
+            if isinstance(s, Define):
+                at[s.name] = int(evaluate(s.value, {n: np.int64(v) for n, v in at.items()}, arrays))
+            elif not isinstance(s, Repeat):
                 for kernel in phase(s):
                     for name, value in _run_kernel(kernel, arrays, at, precision).items():
                         arrays[name] = value.reshape(arrays[name].shape)

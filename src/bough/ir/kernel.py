@@ -7,7 +7,11 @@
 
 Meaning: the *free* axes are those that no reduction names. For every point of the free axes, in any order, the body runs
 from top to bottom; a reduction runs over its own axes inside. All stores happen after all loads of *other* points, except
-that an operand that is also an output (an accumulator) is read and written at the same point only.
+that an operand that is also an output (an accumulator) is read and written at the same point only, or `apart`.
+
+The extent of a reduced axis may hold loads of `i64` inputs at indices over free axes (a *ragged* axis):
+
+      axes n: nodes, j: 512, k: first[n + 1] - first[n]
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from typing import Literal, Union
 
 from bough.base.source import Location
 from bough.ir.dtypes import DType
-from bough.ir.expr import Expr, Extent
+from bough.ir.expr import Expr, Extent, loads
 
 Reduction = Literal["sum", "prod", "max", "min", "any", "all"]
 
@@ -90,6 +94,10 @@ class Kernel:
     location: Location | None = field(default=None, compare=False)
     origins: tuple[Location, ...] = field(default=(), compare=False)
     """The user's lines that the kernel computes, in order; more than one after fusion."""
+    apart: tuple[str, ...] = ()
+    """Inputs of which no element that this kernel reads is written by it, nor by another kernel of the same straight run of
+    kernels (the steps of a loop's body): a state whose rows of earlier levels are read where rows of this level are written.
+    A promise of who makes the kernel."""
 
     @property
     def operands(self) -> dict[str, Operand]:
@@ -108,6 +116,11 @@ class Kernel:
 
     def axis(self, name: str) -> Axis:
         return next(a for a in self.axes if a.name == name)
+
+    @property
+    def ragged(self) -> tuple[Axis, ...]:
+        """The axes whose extents are loaded."""
+        return tuple(a for a in self.axes if not isinstance(a.extent, int) and loads(a.extent))
 
     @property
     def reductions(self) -> tuple[tuple[str, Reduce], ...]:

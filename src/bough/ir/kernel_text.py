@@ -27,6 +27,8 @@ def print_kernel(kernel: Kernel, indent: str = "") -> str:
     if kernel.axes:
         axes = ", ".join(f"{print_name(a.name)}: {print_extent(a.extent)}" for a in kernel.axes)
         lines.append(f"{indent}  axes {axes}")
+    if kernel.apart:
+        lines.append(f"{indent}  apart {', '.join(map(print_name, kernel.apart))}")
     lines.extend(f"{indent}  {print_statement(s)}" for s in kernel.body)
     return "\n".join(lines) + "\n"
 
@@ -67,6 +69,7 @@ class KernelReader(Reader):
         self.end_line()
         self.scope = Scope({o.name: o.dtype for o in (*inputs, *outputs)}, {})
         axes: list[Axis] = []
+        apart: list[str] = []
         body: list[Statement] = []
 
         def line() -> None:
@@ -74,12 +77,16 @@ class KernelReader(Reader):
                 axes.append(self.axis())
                 while self.accept(","):
                     axes.append(self.axis())
+            elif self.keyword("apart"):
+                apart.append(self.name())
+                while self.accept(","):
+                    apart.append(self.name())
             else:
                 body.append(self.statement())
             self.end_line()
 
         self.block(indent, line)
-        return Kernel(name, tuple(axes), inputs, outputs, tuple(body))
+        return Kernel(name, tuple(axes), inputs, outputs, tuple(body), apart=tuple(apart))
 
     def operands(self) -> tuple[Operand, ...]:
         found: list[Operand] = []

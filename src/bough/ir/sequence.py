@@ -2,6 +2,7 @@
 
     sequence main(x: f32[batch, 28]) -> (y: f32[batch, 10])
       repeat t in 0..28
+        define n = start[t + 1] - start[t] nominal 4
         kernel step ...
 """
 
@@ -44,7 +45,19 @@ class Repeat:
     location: Location | None = field(default=None, compare=False)
 
 
-Step = Union[Run, Group, Repeat]
+@dataclass(frozen=True, slots=True)
+class Define:
+    """A number of the host for the later steps of the same body: `value` is an `i64` expression over sizes, loop variables,
+    earlier definitions and loads of `i64` inputs of the sequence. Kernels name it as a scalar; extents and counts may depend
+    on it, shapes may not. `nominal` is what it counts as where a schedule is chosen."""
+
+    name: str
+    value: Expr
+    nominal: int
+    location: Location | None = field(default=None, compare=False)
+
+
+Step = Union[Run, Group, Repeat, Define]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +85,8 @@ def map_kernels(steps: tuple[Step, ...], change: Callable[[Kernel], Kernel]) -> 
                 out.append(Group(tuple(map(change, members))))
             case Repeat():
                 out.append(replace(s, body=map_kernels(s.body, change)))
+            case Define():
+                out.append(s)
     return tuple(out)
 
 
@@ -83,9 +98,23 @@ def kernels(steps: tuple[Step, ...]) -> list[Kernel]:
     return found
 
 
-def phase(step: Run | Group) -> tuple[Kernel, ...]:
-    """The kernels of one parallel phase."""
-    return (step.kernel,) if isinstance(step, Run) else step.kernels
+def nominal_sizes(steps: tuple[Step, ...]) -> dict[str, int]:
+    """What the definitions count as where schedules are chosen."""
+    found: dict[str, int] = {}
+    for s in steps:
+        if isinstance(s, Define):
+            found[s.name] = s.nominal
+        elif isinstance(s, Repeat):
+            found |= nominal_sizes(s.body)
+    return found
+
+
+def phase(step: Run | Group | Define) -> tuple[Kernel, ...]:
+    """The kernels of one parallel phase; none of a definition."""
+    match step:
+        case Run(kernel): return (kernel,)
+        case Group(members): return members
+        case Define(): return ()  # fmt: skip
 
 
 def map_loads(e: Expr, change: Callable[[Load], Expr]) -> Expr:

@@ -8,6 +8,7 @@
         axes i: batch, j: 8
         h[i, j] = 0.0
       repeat t in 0..28
+        define m = t + 1 nominal 14
         kernel step(h: f32[batch, 8], x: f32[batch, 28, 8]) -> (h: f32[batch, 8])
           ...
 """
@@ -24,8 +25,8 @@ from bough.ir.kernel import Kernel, Operand
 from bough.ir.kernel_text import KernelReader, print_kernel, print_operand
 from bough.ir.program import Dim
 from bough.ir.program_text import print_dims, read_dims
-from bough.ir.sequence import Group, Repeat, Run, Sequence, Step
-from bough.ir.text import print_extent, print_location, print_name
+from bough.ir.sequence import Define, Group, Repeat, Run, Sequence, Step
+from bough.ir.text import Scope, print_expr, print_extent, print_location, print_name
 
 Array = np.ndarray[Any, Any]
 
@@ -55,6 +56,9 @@ def _print_steps(steps: tuple[Step, ...], indent: str, lines: list[str]) -> None
         elif isinstance(step, Group):
             lines.append(f"{indent}group")
             lines.extend(print_kernel(k, indent + "  ").rstrip("\n") for k in step.kernels)
+        elif isinstance(step, Define):
+            head = f"{indent}define {print_name(step.name)} = {print_expr(step.value)} nominal {step.nominal}"
+            lines.append(print_location(step.location, head))
         else:
             head = f"{indent}repeat {print_name(step.variable)} in 0..{print_extent(step.count)}"
             lines.append(print_location(step.location, head))
@@ -99,15 +103,17 @@ class SequenceReader(KernelReader):
                 o = self.operand()
                 temporaries[o.name] = o
             else:
-                steps.append(self.step())
+                steps.append(self.step(inputs))
                 return
             self.end_line()
 
         self.block(indent, line)
         return Sequence(name, inputs, tuple(results), temporaries, constants, types, tuple(steps), tuple(dims))
 
-    def step(self) -> Step:
+    def step(self, inputs: tuple[Operand, ...]) -> Step:
         indent = self.line.indent
+        if self.keyword("define"):
+            return self.define(inputs)
         if self.keyword("group"):
             self.end_line()
             members: list[Kernel] = []
@@ -123,5 +129,15 @@ class SequenceReader(KernelReader):
         count = self.extent()
         self.end_line()
         body: list[Step] = []
-        self.block(indent, lambda: body.append(self.step()))
+        self.block(indent, lambda: body.append(self.step(inputs)))
         return Repeat(variable, count, tuple(body))
+
+    def define(self, inputs: tuple[Operand, ...]) -> Define:
+        name = self.name()
+        self.expect("=")
+        self.scope = Scope({o.name: o.dtype for o in inputs}, {})
+        value = self.expr()
+        self.expect("nominal")
+        nominal = self.integer()
+        self.end_line()
+        return Define(name, value, nominal)

@@ -6,9 +6,9 @@ from collections.abc import Collection
 
 from bough.base.errors import InternalError
 from bough.ir.dtypes import BOOL, I64, DType
-from bough.ir.expr import Expr, Load, loads, variables
+from bough.ir.expr import Expr, Load, as_expr, loads, variables
 from bough.ir.functions import FUNCTIONS, REDUCTION_FUNCTIONS
-from bough.ir.kernel import Kernel, Reduce, Statement, Store
+from bough.ir.kernel import Axis, Kernel, Reduce, Statement, Store
 from bough.ir.kernel_text import print_statement
 from bough.ir.text import print_expr
 from bough.ir.verify_expr import Checker
@@ -23,7 +23,9 @@ def verify_kernel(kernel: Kernel, scalars: Collection[str] | None = None) -> Non
       of `scalars` (None: any name is taken for a scalar);
     - each output is stored, at a place that depends on every free axis of more than one point;
     - accumulators (operands on both sides) are read at the place they are stored to, and not after the store; or in
-      another slab, where the indices in some dimension depend on no axis and differ (the two halves of a state).
+      another slab, where the indices in some dimension depend on no axis and differ (the two halves of a state); or
+      wherever, if the kernel promises that what it reads is `apart`;
+    - extents are over scalars; those of reduced axes also over free axes and loads of `i64` inputs at these.
     """
     _Verifier(kernel, scalars).run()
 
@@ -58,11 +60,27 @@ class _Verifier:
             self.checker.fail("a name stands twice", "its axes and operands")
         axes = [a.name for a in kernel.axes]
         for a in kernel.axes:
-            self.checker.shape((a.extent,), f"axis {a.name}", axes)
+            if a in kernel.ragged:
+                self.ragged(a)
+            else:
+                self.checker.shape((a.extent,), f"axis {a.name}", axes)
+        for name in kernel.apart:
+            if name not in self.inputs:
+                self.checker.fail(f"{name} is no input", f"apart {', '.join(kernel.apart)}")
         for o in (*kernel.inputs, *kernel.outputs):
             if self.inputs.get(o.name, o) != self.outputs.get(o.name, o):
                 self.checker.fail(f"{o.name} is not the same on both sides", "its operands")
             self.checker.shape(o.shape, f"operand {o.name}", axes)
+
+    def ragged(self, axis: Axis) -> None:
+        text, extent = f"axis {axis.name}", as_expr(axis.extent)
+        if axis.name not in self.reduced:
+            self.checker.fail("the extent of a free axis is loaded", text)
+        counts = {n: (o.dtype, len(o.shape)) for n, o in self.inputs.items() if o.dtype == I64 and n not in self.outputs}
+        free = {a.name: I64 for a in self.kernel.free}
+        Checker(self.checker.where, counts, {**self.checker.variables, **free}, self.checker.open).expr(extent, text, I64)
+        if variables(extent) & self.reduced:
+            self.checker.fail("the extent depends on a reduced axis", text)
 
     def statement(self, s: Statement) -> None:
         text = print_statement(s)
@@ -144,7 +162,8 @@ class _Verifier:
 
     def accumulator(self, load: Load, written: bool, text: str) -> None:
         stored = self.stored[load.source]
-        if any(a != b and not self.axes_in((a, b)) for a, b in zip(load.index, stored, strict=True)):
+        slabs = any(a != b and not self.axes_in((a, b)) for a, b in zip(load.index, stored, strict=True))
+        if slabs or load.source in self.kernel.apart:
             return
         if written:
             self.checker.fail(f"{load.source} is read after its store", text)

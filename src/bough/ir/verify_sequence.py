@@ -9,9 +9,9 @@ from bough.base.errors import InternalError
 from bough.ir.dtypes import I64
 from bough.ir.expr import Extent
 from bough.ir.kernel import Kernel, Operand
-from bough.ir.sequence import Repeat, Sequence, Step, phase
+from bough.ir.sequence import Define, Repeat, Sequence, Step, phase
 from bough.ir.sequence_text import constant_operands
-from bough.ir.text import print_extent, print_type
+from bough.ir.text import print_expr, print_extent, print_type
 from bough.ir.verify_expr import Checker
 from bough.ir.verify_kernel import verify_kernel
 
@@ -20,7 +20,8 @@ def verify_sequence(sequence: Sequence) -> None:
     """Raises InternalError unless
 
     - inputs, constants and temporaries have distinct names, and their sizes are over the dims;
-    - kernels keep the promises of theirs, over the dims and the variables of the loops around them;
+    - kernels keep the promises of theirs, over the dims, the variables of the loops around them and what is defined before;
+    - definitions and counts are over the same, definitions also over `i64` inputs;
     - each operand of a kernel is one of them, of the same type and, where sizes are constant, as many elements;
     - constants are not written, and results exist.
     """
@@ -48,15 +49,27 @@ class _Verifier:
             if name not in self.operands:
                 self.fail(f"the result {name} is defined nowhere")
 
-    def steps(self, steps: tuple[Step, ...], scalars: list[str]) -> None:
+    def steps(self, steps: tuple[Step, ...], around: list[str]) -> None:
+        scalars = list(around)
         for step in steps:
-            if isinstance(step, Repeat):
-                if step.variable in scalars:
-                    self.fail(f"{step.variable} is defined twice in: repeat {step.variable} in 0..{print_extent(step.count)}")
+            if isinstance(step, Define):
+                text = f"define {step.name} = {print_expr(step.value)}"
+                self.define(step.name, scalars, text)
+                inputs = {o.name: (o.dtype, len(o.shape)) for o in self.sequence.inputs if o.dtype == I64}
+                Checker(f"sequence {self.sequence.name}", inputs, dict.fromkeys(scalars, I64)).expr(step.value, text, I64)
+                scalars.append(step.name)
+            elif isinstance(step, Repeat):
+                text = f"repeat {step.variable} in 0..{print_extent(step.count)}"
+                self.define(step.variable, scalars, text)
+                Checker(f"sequence {self.sequence.name}", {}, dict.fromkeys(scalars, I64)).shape((step.count,), text)
                 self.steps(step.body, [*scalars, step.variable])
             else:
                 for kernel in phase(step):
                     self.kernel(kernel, scalars)
+
+    def define(self, name: str, scalars: list[str], text: str) -> None:
+        if name in scalars or name in self.operands:
+            self.fail(f"{name} is defined twice in: {text}")
 
     def kernel(self, kernel: Kernel, scalars: list[str]) -> None:
         verify_kernel(kernel, scalars)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,10 +13,11 @@ from bough.graph_passes.normalize import normalize
 from bough.graph_passes.plan_memory import ALIGNMENT, ArenaPlan, plan_memory
 from bough.ir import loops
 from bough.ir.dtypes import DType
-from bough.ir.expr import Const, Expr, Extent, as_expr, mul
+from bough.ir.expr import Const, Expr, Extent, Load, as_expr, mul
 from bough.ir.kernel import Kernel, Operand
-from bough.ir.sequence import Group, Repeat, Run, Sequence, Step, kernels, phase
+from bough.ir.sequence import Define, Group, Repeat, Run, Sequence, Step, kernels, map_loads, nominal_sizes, phase
 from bough.pipeline.separate_names import separate
+from bough.schedule.access import address
 from bough.schedule.decisions import Schedule
 from bough.schedule.lower import lower_kernel
 from bough.schedule.pack import pack_constant, pack_operands
@@ -49,6 +51,8 @@ def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -
     temporaries = dict(sequence.temporaries)
     chosen: dict[tuple[Kernel, str | None], Schedule] = {}
 
+    context = replace(context, sizes={**context.sizes, **nominal_sizes(sequence.steps)})
+
     def choose(kernel: Kernel, loop: str | None) -> Schedule:
         if (kernel, loop) not in chosen:
             chosen[kernel, loop] = strategy.choose(kernel, replace(context, loop=loop))
@@ -81,8 +85,8 @@ def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -
         out: list[Step] = []
         run: list[Kernel] = []
         for s in steps:
-            if isinstance(s, Repeat):
-                out += [*group(run), replace(s, body=walk(s.body, s.variable))]
+            if isinstance(s, (Repeat, Define)):
+                out += [*group(run), s if isinstance(s, Define) else replace(s, body=walk(s.body, s.variable))]
                 run = []
             else:
                 run += [k for member in phase(s) for k in place(member, loop)]
@@ -128,18 +132,32 @@ def assemble(sequence: Sequence, scheduled: dict[str, Scheduled]) -> Assembled:
         buffers.append(loops.Buffer(name, sequence.constant_types[name], (int(array.size),), "memory", ALIGNMENT))
     buffers += [flat(sequence.temporaries[n], ALIGNMENT) for n in arena.offsets]
 
+    scalars = tuple(d.name for d in sequence.dims)
+    body = host_part(sequence, lambda s: (one_phase([bodies[k.name] for k in phase(s)]),))
+    return Assembled(loops.Function(sequence.name, scalars, tuple(buffers), body), sequence, scheduled, arena)
+
+
+def host_part(sequence: Sequence, emit: Callable[[Run | Group], tuple[loops.Stmt, ...]]) -> tuple[loops.Stmt, ...]:
+    """The loops and definitions of the host around what `emit` makes of the phases; loops without a phase are left out."""
+    shapes = {i.name: i.shape for i in sequence.inputs}
+
+    def flat_load(load: Load) -> Expr:
+        return Load(load.source, (address(shapes[load.source], load.index),), load.dtype)
+
     def walk(steps: tuple[Step, ...]) -> tuple[loops.Stmt, ...]:
         out: list[loops.Stmt] = []
         for s in steps:
-            if isinstance(s, Repeat):
-                out.append(loops.For(s.variable, Const(0), as_expr(s.count), walk(s.body), location=s.location))
+            if isinstance(s, Define):
+                out.append(loops.Let(s.name, map_loads(s.value, flat_load)))
+            elif isinstance(s, Repeat):
+                body = walk(s.body)
+                if any(isinstance(inner, loops.For) for inner in body):
+                    out.append(loops.For(s.variable, Const(0), as_expr(s.count), body, location=s.location))
             else:
-                out.append(one_phase([bodies[k.name] for k in phase(s)]))
+                out.extend(emit(s))
         return tuple(out)
 
-    scalars = tuple(d.name for d in sequence.dims)
-    function = loops.Function(sequence.name, scalars, tuple(buffers), walk(sequence.steps))
-    return Assembled(function, sequence, scheduled, arena)
+    return walk(sequence.steps)
 
 
 def one_phase(parts: list[loops.For]) -> loops.For:

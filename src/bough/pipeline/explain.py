@@ -12,10 +12,9 @@ from bough.codegen import compile_functions
 from bough.frontends.structure import map_leaves
 from bough.frontends.torch_export import Imported
 from bough.ir import loops
-from bough.ir.expr import Const, as_expr
 from bough.ir.kernel import Kernel
-from bough.ir.sequence import Repeat, Sequence, Step, phase
-from bough.pipeline.assemble import Scheduled
+from bough.ir.sequence import Group, Repeat, Run, Sequence, Step, nominal_sizes, phase
+from bough.pipeline.assemble import Scheduled, host_part
 from bough.pipeline.manifest import make_manifest
 from bough.pipeline.passes import Generated, Options
 from bough.runtime.executable import Executable
@@ -73,7 +72,7 @@ def explain(
 ) -> Explanation:
     """Rows for every kernel, measured on these arguments."""
     sequence, scheduled = generated.assembled.sequence, generated.assembled.scheduled
-    sizes = _sizes(sequence, _tensors((args, dict(kwargs))))
+    sizes = {**nominal_sizes(sequence.steps), **_sizes(sequence, _tensors((args, dict(kwargs))))}
     rows = [_row(scheduled[k.name], runs, sizes, sequence, options) for k, runs in _runs(sequence.steps, 1, sizes)]
     times = _measure(imported, generated, options, lambda f: f.call(*args, **kwargs), [r.kernel for r in rows])
     total = sum(times) or 1.0
@@ -168,18 +167,13 @@ def _measure(
     function = assembled.function
 
     def only(name: str) -> tuple[loops.Stmt, ...]:
-        def walk(steps: tuple[Step, ...]) -> tuple[loops.Stmt, ...]:
-            out: list[loops.Stmt] = []
-            for s in steps:
-                if not isinstance(s, Repeat):
-                    if any(k.name == name for k in phase(s)):
-                        entry = assembled.scheduled[name]
-                        out.append(lower_kernel(entry.kernel, entry.schedule))
-                elif inner := walk(s.body):
-                    out.append(loops.For(s.variable, Const(0), as_expr(s.count), inner))
-            return tuple(out)
+        def emit(s: Run | Group) -> tuple[loops.Stmt, ...]:
+            return tuple(
+                lower_kernel(assembled.scheduled[name].kernel, assembled.scheduled[name].schedule)
+                for k in phase(s) if k.name == name
+            )  # fmt: skip
 
-        return walk(assembled.sequence.steps)
+        return host_part(assembled.sequence, emit)
 
     probes = [loops.Function("probe_empty", function.scalars, function.params, ())]
     probes += [loops.Function(f"probe_{n}", function.scalars, function.params, only(name)) for n, name in enumerate(names)]

@@ -15,8 +15,9 @@ from bough.ir.interpret_program import run_program
 from bough.ir.interpret_sequence import run_sequence
 from bough.ir.kernel import Kernel
 from bough.ir.program import Program
-from bough.ir.sequence import Repeat, Sequence, Step, phase
+from bough.ir.sequence import Repeat, Sequence, Step, nominal_sizes, phase
 from bough.pipeline.assemble import Assembled
+from bough.search.cost import nominal
 
 Array = np.ndarray[Any, Any]
 SMALL = 3
@@ -72,6 +73,8 @@ class Judge:
 def points(sequence: Sequence, sizes: Mapping[str, int]) -> int:
     """Points of all kernels, each as often as it runs."""
 
+    counted = {**sizes, **nominal_sizes(sequence.steps)}
+
     def walk(steps: tuple[Step, ...]) -> int:
         total = 0
         for s in steps:
@@ -79,10 +82,10 @@ def points(sequence: Sequence, sizes: Mapping[str, int]) -> int:
                 for kernel in phase(s):
                     box = 1
                     for a in kernel.axes:
-                        box *= extent_value(a.extent, sizes)
+                        box *= nominal(a.extent, counted)
                     total += box
             else:
-                total += extent_value(s.count, sizes) * walk(s.body)
+                total += nominal(s.count, counted) * walk(s.body)
         return total
 
     return walk(sequence.steps)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from bough.ir import loops
 from bough.ir.expr import Expr, Extent, Load, Var, as_expr, as_extent, substitute
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Store
-from bough.ir.sequence import Group, Repeat, Run, Sequence, Step, map_loads, map_statement, phase
+from bough.ir.sequence import Define, Group, Repeat, Run, Sequence, Step, map_loads, map_statement, phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,25 +22,29 @@ class Renaming:
         own = {a.name for a in k.axes} | {s.name for s in k.body if isinstance(s, Let)}
         sizes: dict[str, Expr] = {old: Var(new) for old, new in self.scalars.items() if old not in own}
 
-        def array(load: Load) -> Load:
-            return Load(self.arrays.get(load.source, load.source), load.index, load.dtype)
-
-        body = tuple(map_statement(s, lambda e: map_loads(substitute(e, sizes), array)) for s in k.body)
+        body = tuple(map_statement(s, lambda e: self.expr(e, sizes)) for s in k.body)
         return replace(
             k,
-            axes=tuple(Axis(a.name, self.extent(a.extent)) for a in k.axes),
+            axes=tuple(Axis(a.name, as_extent(self.expr(as_expr(a.extent), sizes))) for a in k.axes),
             inputs=tuple(map(self.operand, k.inputs)),
             outputs=tuple(map(self.operand, k.outputs)),
             body=tuple(
                 Store(self.arrays.get(s.target, s.target), s.index, s.value) if isinstance(s, Store) else s for s in body
             ),
+            apart=tuple(self.arrays.get(n, n) for n in k.apart),
         )
 
     def operand(self, o: Operand) -> Operand:
         return replace(o, name=self.arrays.get(o.name, o.name), shape=tuple(map(self.extent, o.shape)))
 
     def extent(self, e: Extent) -> Extent:
-        return as_extent(substitute(as_expr(e), {old: Var(new) for old, new in self.scalars.items()}))
+        return as_extent(self.expr(as_expr(e), {old: Var(new) for old, new in self.scalars.items()}))
+
+    def expr(self, e: Expr, sizes: dict[str, Expr]) -> Expr:
+        def array(load: Load) -> Load:
+            return Load(self.arrays.get(load.source, load.source), load.index, load.dtype)
+
+        return map_loads(substitute(e, sizes), array)
 
     def sequence(self, s: Sequence) -> Sequence:
         def name(n: str) -> str:
@@ -64,6 +68,9 @@ class Renaming:
         if isinstance(s, Repeat):
             variable = self.scalars.get(s.variable, s.variable)
             return Repeat(variable, self.extent(s.count), self.steps(s.body), s.location)
+        if isinstance(s, Define):
+            value = as_expr(self.extent(s.value))
+            return replace(s, name=self.scalars.get(s.name, s.name), value=value)
         renamed = tuple(map(self.kernel, phase(s)))
         return Run(renamed[0]) if isinstance(s, Run) else Group(renamed)
 
@@ -95,6 +102,8 @@ def _variables(steps: tuple[Step, ...]) -> set[str]:
     for s in steps:
         if isinstance(s, Repeat):
             found |= {s.variable} | _variables(s.body)
+        elif isinstance(s, Define):
+            found.add(s.name)
     return found
 
 

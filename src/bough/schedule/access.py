@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, loads, mul
+from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, as_expr, loads, mul, variables
 from bough.ir.kernel import Kernel, Let, Reduce, Store
 from bough.ir.sequence import expressions
 
 LARGE = 1 << 20
-"""Stands for a stride that depends on a symbolic size."""
+"""Stands for a stride that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`strides[axis]` in elements (absent: 0, `LARGE`: symbolic); None where the address is not affine in the axes."""
+    """`strides[axis]` in elements (absent: 0, `LARGE`: unknown, because it depends on a symbolic size or on what an index
+    loads); None where the address is not affine in the axes."""
 
     operand: str
     index: tuple[Expr, ...]
@@ -38,6 +39,11 @@ def load_accesses(kernel: Kernel) -> list[Access]:
                 if key not in found:
                     shape = kernel.operands[load.source].shape
                     found[key] = Access(load.source, load.index, strides(shape, load.index, axes), reduction)
+    for a in kernel.ragged:
+        for load in loads(as_expr(a.extent)):
+            shape = kernel.operands[load.source].shape
+            known = strides(shape, load.index, axes)
+            found.setdefault((load.source, load.index), Access(load.source, load.index, known, None))
     return list(found.values())
 
 
@@ -55,7 +61,7 @@ def strides(shape: tuple[Extent, ...], index: tuple[Expr, ...], axes: set[str]) 
     total: dict[str, int] = {}
     step: Expr | int = 1
     for size, i in reversed(list(zip(shape, index))):
-        coefficients = affine_in(i, axes)
+        coefficients = affine_in(i, axes, indirect=True)
         if coefficients is None:
             return None
         for axis, c in coefficients.items():
@@ -65,16 +71,17 @@ def strides(shape: tuple[Extent, ...], index: tuple[Expr, ...], axes: set[str]) 
     return {a: c for a, c in total.items() if c}
 
 
-def affine_in(e: Expr, axes: set[str]) -> dict[str, int] | None:
-    """The coefficients of `axes` in an index expression; None where it is not affine in them."""
+def affine_in(e: Expr, axes: set[str], indirect: bool = False) -> dict[str, int] | None:
+    """The coefficients of `axes` in an index expression; None where it is not affine in them. With `indirect`, axes in what is
+    loaded have the coefficient `LARGE`."""
     if isinstance(e, Const):
         return {}
     if isinstance(e, Var):
         return {e.name: 1} if e.name in axes else {}
     if isinstance(e, Load):
-        return None
+        return dict.fromkeys(variables(e) & axes, LARGE) if indirect else None
     if isinstance(e, Apply):
-        parts = [affine_in(a, axes) for a in e.args]
+        parts = [affine_in(a, axes, indirect) for a in e.args]
         if any(p is None for p in parts):
             return None
         known = [p or {} for p in parts]

@@ -36,7 +36,7 @@ from bough.ir.expr import (
     substitute,
     variables,
 )
-from bough.ir.kernel import Kernel, Let, Reduce, Store
+from bough.ir.kernel import Axis, Kernel, Let, Reduce, Store
 from bough.schedule.decisions import Schedule
 from bough.schedule.reductions import SUM_BLOCK, combine, unit_of
 
@@ -47,7 +47,8 @@ Stmts = tuple[loops.Stmt, ...]
 def lower_kernel(kernel: Kernel, schedule: Schedule) -> loops.For:
     """The loops of one kernel: a parallel loop over its chunks, or a serial one if the schedule says so.
 
-    Operands become flat buffers of the same names, indexed by row-major addresses.
+    Operands become flat buffers of the same names, indexed by row-major addresses. Axes on which a loaded extent depends are
+    neither rows nor vectors of a tile, nor is the axis of that extent.
     """
     return _Lowering(kernel, schedule).run()
 
@@ -68,7 +69,8 @@ class _Point:
 class _Lowering:
     def __init__(self, kernel: Kernel, schedule: Schedule) -> None:
         self.kernel, self.schedule = kernel, schedule
-        self.extents: dict[str, Extent] = {a.name: a.extent for a in kernel.axes}
+        self.ragged: dict[Expr, str] = {}  # loaded extents, each under the name of a local
+        self.extents: dict[str, Extent] = {a.name: self.extent(a) for a in kernel.axes}
         self.free = tuple(a.name for a in kernel.free)
         self.reductions = kernel.reductions
         self.vector = schedule.vector
@@ -82,6 +84,11 @@ class _Lowering:
         for s in kernel.body:
             if isinstance(s, Let) and not isinstance(s.value, Reduce):
                 self.locals[s.name] = substitute(s.value, self.locals)
+
+    def extent(self, axis: Axis) -> Extent:
+        if axis not in self.kernel.ragged:
+            return axis.extent
+        return Var(self.ragged.setdefault(as_expr(axis.extent), f"{axis.name}.extent"))
 
     # Tiles and chunks
 
@@ -214,7 +221,8 @@ class _Lowering:
 
     def register_tile(self, rows: int, base: Expr) -> Stmts:
         width = self.lanes
-        body: list[loops.Stmt] = []
+        here = self.point(base, Const(0), {})
+        body: list[loops.Stmt] = [loops.Let(name, self.at(extent, here)) for extent, name in self.ragged.items()]
         place = "register" if self.vector else "scratch"
         for name, reduce in self.reductions:
             shape = (rows, self.count, width)

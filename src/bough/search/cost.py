@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, children
+from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, children, loads
 from bough.ir.kernel import Kernel, Let, Reduce, Store
 from bough.schedule.access import LARGE, Access, load_accesses, store_accesses
 from bough.targets.description import Target
 
 GATHER = 1.5
 """Cycles per lane of a load that is neither contiguous nor uniform."""
+
+RAGGED = 4
+"""What a loaded extent counts as."""
 
 FUNCTION_CYCLES: dict[str, float] = {
     "exp": 14, "exp2": 14, "expm1": 22, "log": 18, "log1p": 24, "log2": 18, "log10": 18, "tanh": 24, "sigmoid": 20,
@@ -75,6 +78,8 @@ def nominal(extent: Extent, sizes: Mapping[str, int]) -> int:
     """The extent with symbolic sizes at their nominal values."""
     if isinstance(extent, int):
         return extent
+    if loads(extent):
+        return RAGGED
     match extent:
         case Const(value, _):
             return int(value)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
 
-from bough.ir.expr import Load, variables
+from bough.ir.expr import Load, as_expr, loads, variables
 from bough.ir.kernel import Kernel
 from bough.mapping import Mapping, enumerate_mappings
 from bough.schedule.decisions import (
@@ -106,7 +106,8 @@ def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> li
     Whether the vectors lie along a free or a reduced axis decides the order of the sums, so it is read off the kernel's
     strides and the sizes of reduced axes, never off the number of rows: a row gives the same bits alone and in a batch.
     """
-    free = [a.name for a in kernel.free]
+    uneven = {v for a in kernel.ragged for v in variables(as_expr(a.extent))}
+    free = [a.name for a in kernel.free if a.name not in uneven]
     scalar = TileShape(None, 1, None, 1)
     if machine.lanes == 1:
         return [scalar]
@@ -147,6 +148,8 @@ def _contiguous_free(kernel: Kernel, work: Work, context: Context) -> bool:
 def _reduced_vector(kernel: Kernel, work: Work) -> str | None:
     """A long reduced axis, common to all reductions, along which some load is contiguous and none jumps."""
     for a in reversed(kernel.reduced):
+        if kernel.axis(a) in kernel.ragged:
+            continue
         if work.extents[a] >= 8 and all(a in r.axes for _, r in kernel.reductions):
             along = [x.stride(a) for x in work.loads if x.reduction is not None]
             if all(s in (0, 1) for s in along) and any(along):
@@ -162,7 +165,7 @@ def packable(kernel: Kernel, work: Work, shape: TileShape, context: Context) -> 
     axes = {a.name for a in kernel.axes}
     for n, a in enumerate(work.loads):
         along = a.stride(shape.vector)
-        if a.reduction is None or a.strides is None or along == 0:
+        if a.reduction is None or a.strides is None or along == 0 or any(loads(i) for i in a.index):
             continue
         constant = a.operand in context.constants
         reuse = work.points(tuple(x.name for x in kernel.free if x.name not in a.strides))
