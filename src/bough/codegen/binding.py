@@ -53,8 +53,8 @@ def parse(text: str, context: Any = None) -> Any:
     return module
 
 
-def optimize(text: str, target: Target, team: str = "") -> tuple[Any, Any]:
-    """The optimised module of a text, and its machine. `team` is linked to it.
+def optimize(text: str, target: Target, *linked: str) -> tuple[Any, Any]:
+    """The optimised module of a text, and its machine. Other texts are linked to it.
 
     Spellings and vector math are inlined, each function is simplified; LLVM vectorises and unrolls nothing by itself.
     """
@@ -62,8 +62,8 @@ def optimize(text: str, target: Target, team: str = "") -> tuple[Any, Any]:
     context = llvm.create_context()
     module = parse(text, context)
     module.triple, module.data_layout = _triple(target), str(m.target_data)
-    if team:
-        other = parse(team, context)
+    for added in linked:
+        other = parse(added, context)
         other.triple, other.data_layout = module.triple, module.data_layout
         module.link_in(other)
     options = llvm.create_pipeline_tuning_options(speed_level=1)
@@ -80,9 +80,9 @@ def optimize(text: str, target: Target, team: str = "") -> tuple[Any, Any]:
     return module, m
 
 
-def compile_object(text: str, target: Target, team: str = "") -> bytes:
-    """The relocatable object of a module's text."""
-    module, m = optimize(text, target, team)
+def compile_object(text: str, target: Target, *linked: str) -> bytes:
+    """The relocatable object of a module's text, with other texts linked to it."""
+    module, m = optimize(text, target, *linked)
     return bytes(m.emit_object(module))
 
 

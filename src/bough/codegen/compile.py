@@ -23,15 +23,16 @@ from bough.targets.description import Target
 ENTRY_PREFIX = "bough_"
 
 
-def compile_functions(functions: Sequence[loops.Function], target: Target, *, team: str) -> bytes:
-    """One relocatable ELF object that holds every function and the thread team, whose LLVM text is `team`.
+def compile_functions(functions: Sequence[loops.Function], target: Target, *, team: str, walk: str = "") -> bytes:
+    """One relocatable ELF object that holds every function and the thread team, whose LLVM text is `team`; and the native
+    linearizer, where its text is given (`codegen.emit_walk`).
 
     A function `f` becomes `i32 bough_f(ptr buffers, ptr scalars, ptr team)`: an array of pointers to its params, an array
     of `i64` values of its scalars, and a team or null (then everything runs on the calling thread). It returns 0. Within
     one parallel loop, a buffer that is written must not overlap another that the loop uses. The same functions give the
     same bytes.
     """
-    return binding.compile_object(build_module(functions, target), target, team)
+    return binding.compile_object(build_module(functions, target), target, *filter(None, (team, walk)))
 
 
 def emit_assembly(functions: Sequence[loops.Function], target: Target) -> str:

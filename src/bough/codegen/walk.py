@@ -1,0 +1,33 @@
+"""The native linearizer of given visits: LLVM text that is compiled into the object of the function that needs it.
+
+What it has to give is defined by `bough.runtime.linearize`; how it is called, by `bough.runtime.linearizer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llvmlite import ir
+
+from bough.base.visits import Visits
+from bough.codegen.walk_arrange import emit_arrange
+from bough.codegen.walk_discover import emit_discover
+from bough.codegen.walk_read import make_helpers
+from bough.codegen.walk_words import Words
+from bough.runtime.walker_layout import VARIANT_BITS, Layout
+
+
+def emit_walk(visits: Visits, arrays: Sequence[str], sizes: Sequence[str]) -> str:
+    """LLVM text of `i64 bough_walk(i64 frame)` and `i64 bough_walk_arrange(i64 frame)`, which do one after the other, or the
+    second half alone. They give the arrays and sizes of these names, in this order. Empty for more variants than fit a
+    record's header, which the reference linearizer serves."""
+    layout = Layout(visits)
+    if len(layout.variants) >= 1 << VARIANT_BITS:
+        return ""
+    module = ir.Module("bough_walk", context=ir.Context())
+    discover = emit_discover(module, layout, make_helpers(module, layout))
+    arrange = emit_arrange(module, layout, arrays, sizes)
+    walk = Words(module, "bough_walk", ("frame",), internal=False)
+    walk.check(walk.call(discover, walk.frame))
+    walk.end(walk.call(arrange, walk.frame))
+    return str(module)

@@ -1,0 +1,282 @@
+"""Where the native walk over the user's objects keeps what: shared by the code that is generated and the runtime that calls it.
+
+The walk works on 64-bit words. Its *frame* holds addresses and sizes of its memory, addresses of Python objects (names, keys,
+types), and counters. Its *log* holds one record for every activation, in the order of discovery.
+
+    record   | variant and length | level, or -1 | state | fixed slots ... | elements of walk 0 ... | elements of walk 1 ... |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from bough.base.visits import (
+    Ask,
+    Attribute,
+    Call,
+    Decision,
+    Fail,
+    Path,
+    Payload,
+    Question,
+    Stage,
+    Variant,
+    Visits,
+    stages,
+)  # fmt: skip
+
+
+class Word(IntEnum):
+    """The first words of a frame. Sizes of memory are in words; the log's and the stack's `_USED` too."""
+
+    LOG = 0
+    LOG_SIZE = 1
+    LOG_USED = 2
+    TABLE = 3
+    """Hash table of activations: object, stamp, position in the log, unused. The stamp is EPOCH * functions + function."""
+    TABLE_SIZE = 4
+    """Entries: a power of two."""
+    EPOCH = 5
+    """Another one for each sample, so that nothing need be cleared."""
+    SEEN = 6
+    """Activations of the current sample."""
+    STACK = 7
+    """What is still to do: pairs of a tag and the address of a word of the log."""
+    STACK_SIZE = 8
+    STACK_USED = 9
+    REFERENCES = 10
+    """Python objects of the current sample that are kept alive until its end."""
+    REFERENCES_SIZE = 11
+    REFERENCES_USED = 12
+    BLOCK = 13
+    """The arrays that come out."""
+    BLOCK_SIZE = 14
+    """In bytes, as is the next."""
+    BLOCK_NEEDED = 15
+    ROOTS = 16
+    """Word i: the root activation of sample i; its state in the end."""
+    SPANS = 17
+    """List after list: samples + 1 ends."""
+    SAMPLES = 18
+    """The Python list of argument tuples."""
+    SAMPLE_COUNT = 19
+    KEPT = 20
+    """A Python list of objects that are payloads."""
+    COLUMNS = 21
+    """A Python list that gets, for each payload of objects, the list of its values in order."""
+    POINTERS = 22
+    """Where the addresses of the arrays go."""
+    SIZES = 23
+    """Where the sizes go."""
+
+
+class Status(IntEnum):
+    """How a walk ends. From `UNFIT` on: payload number `status - UNFIT` is no plain number, but some other object."""
+
+    DONE = 0
+    REFUSED = 1
+    """Something that only the reference linearizer takes, or explains."""
+    FULL = 2
+    """The walk needs more memory of its own."""
+    BLOCK_FULL = 3
+    UNFIT = 16
+
+
+HEADER, LEVEL, STATE, FIXED = 0, 1, 2, 3
+"""Words of a record."""
+VARIANT_BITS = 16
+TYPE_CACHE = 8
+"""Entries of the cache of a question for types: pairs of a type and the answer."""
+NUMBERS = frozenset({"f64", "f32", "i64", "i32", "i16", "i8", "u8", "bool"})
+"""Element types of which the walk reads plain numbers by itself."""
+
+KNOWN: tuple[Any, ...] = (None, True, False, int, float, list, tuple, dict, BaseException, Exception, AttributeError)
+"""Python objects that every walk refers to, in the order of their words."""
+
+
+@dataclass(frozen=True, slots=True)
+class WalkSlots:
+    """Of one walk of a variant: the slot of its count and of its elements' position; what each element holds."""
+
+    count: int
+    begin: int
+    calls: tuple[int, ...]
+    payloads: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        return len(self.calls) + len(self.payloads)
+
+    def call(self, number: int) -> int:
+        return self.calls.index(number)
+
+    def payload(self, number: int) -> int:
+        return len(self.calls) + self.payloads.index(number)
+
+
+@dataclass(frozen=True, slots=True)
+class VariantSlots:
+    """One variant of one function, and where its record holds what. `number` counts all variants."""
+
+    number: int
+    function: int
+    name: str
+    index: int
+    variant: Variant
+    step: bool
+    stage: int
+    calls: dict[int, int]
+    payloads: dict[int, int]
+    places: tuple[int, ...]
+    walks: tuple[WalkSlots, ...]
+    size: int
+
+
+@dataclass(slots=True)
+class Layout:
+    """All words of the frame and of the records, by the visits alone."""
+
+    visits: Visits
+    functions: dict[str, int] = field(init=False)
+    stages: tuple[Stage, ...] = field(init=False)
+    variants: tuple[VariantSlots, ...] = field(init=False)
+    payloads: dict[tuple[int, int], int] = field(init=False)
+    """All payloads that are read, in one row: numbers of variant and payload, and the number in the row."""
+    objects: dict[Any, int] = field(init=False)
+    """Python objects by a key of their kind and value, with their word."""
+    questions: dict[tuple[str, ...], int] = field(init=False)
+    """Classes asked for, with the word of their dictionary of types; the cache follows."""
+    lists: int = field(init=False)
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.functions = {f.name: n for n, f in enumerate(self.visits.functions)}
+        self.stages = stages(self.visits)
+        self.variants = tuple(self._variants())
+        read = [(v.number, n) for v in self.variants for n, p in enumerate(v.variant.payloads) if p.path is not None]
+        self.payloads = {key: n for n, key in enumerate(read)}
+        self.lists = max((c.list + 1 for v in self.variants for c in v.variant.collects), default=0)
+        position = len(Word)
+        self.objects = {}
+        for key in (*((type(o), o) for o in KNOWN), *self._constants()):
+            if key not in self.objects:
+                self.objects[key] = position
+                position += 1
+        self.questions = {}
+        for question in self._questions():
+            if question.test == "is_instance" and isinstance(question.value, tuple) and question.value not in self.questions:
+                self.questions[question.value] = position
+                position += 1 + 2 * TYPE_CACHE
+        self.modes = position
+        self.counts = self.modes + len(self.payloads)
+        self.elements = self.counts + len(self.variants)
+        self.levels = self.elements + sum(len(v.walks) for v in self.variants)
+        self.lengths = self.levels + len(self.stages)
+        self.starts = self.lengths + self.lists
+        self.cursors = self.starts + len(self.variants)
+        self.size = self.cursors + len(self.variants)
+
+    modes: int = field(init=False)
+    """Of each payload: whether it holds objects, not numbers."""
+    counts: int = field(init=False)
+    """Counters from here up to `starts` are cleared by every walk: activations of each variant, ..."""
+    elements: int = field(init=False)
+    """... elements of each walk of each variant, ..."""
+    levels: int = field(init=False)
+    """... the highest level of each stage, ..."""
+    lengths: int = field(init=False)
+    """... and what each list has collected."""
+    starts: int = field(init=False)
+    """Addresses: of each variant's first activation of each level, ..."""
+    cursors: int = field(init=False)
+    """... and of the next one to be numbered."""
+
+    def walk(self, variant: VariantSlots, each: int) -> int:
+        """The number of a walk among all."""
+        return sum(len(v.walks) for v in self.variants[: variant.number]) + each
+
+    def variants_of(self, function: str) -> tuple[VariantSlots, ...]:
+        return tuple(v for v in self.variants if v.name == function)
+
+    def object(self, value: Any) -> int:
+        """The word of a Python object that the walk refers to."""
+        return self.objects[type(value), value]
+
+    def _variants(self) -> Iterator[VariantSlots]:
+        step = {member: s.number for s in self.stages for member in s.step}
+        stage = {f: s.number for s in self.stages for f in s.functions}
+        number = 0
+        for f in self.visits.functions:
+            for n, variant in enumerate(f.variants):
+                yield _slots(number, self.functions[f.name], f.name, n, variant, (f.name, n) in step, stage[f.name])
+                number += 1
+
+    def _questions(self) -> Iterator[Question]:
+        for f in self.visits.functions:
+            yield from questions(f.decision)
+
+    def _constants(self) -> Iterator[tuple[type, Any]]:
+        for question in self._questions():
+            yield from _steps(question.path)
+            if question.value is not None and question.test != "is_instance":
+                yield type(question.value), question.value
+        for v in self.variants:
+            for each in v.variant.each:
+                yield from _steps(each.path)
+            for call in v.variant.calls:
+                yield from _steps(call.path)
+            for payload in v.variant.payloads:
+                yield from _steps(payload.path or ())
+
+
+def questions(decision: Decision) -> Iterator[Question]:
+    """All questions of a decision."""
+    pending: list[Decision] = [decision]
+    while pending:
+        match pending.pop():
+            case Ask(question, yes, no):
+                yield question
+                pending += (no, yes)
+            case Fail() | int():
+                continue
+
+
+def holds_objects(payload: Payload) -> bool:
+    """Whether a payload can be no plain number."""
+    return bool(payload.shape) or payload.dtype not in NUMBERS
+
+
+def _steps(path: Path) -> Iterator[tuple[type, Any]]:
+    for step in path:
+        value = step.name if isinstance(step, Attribute) else step.key
+        yield type(value), value
+
+
+def _slots(
+    number: int, function: int, name: str, index: int, variant: Variant, step: bool, stage: int
+) -> VariantSlots:
+    at = FIXED
+    calls: dict[int, int] = {}
+    payloads: dict[int, int] = {}
+    for n, call in enumerate(variant.calls):
+        if call.each is None:
+            calls[n], at = at, at + 1
+    for n, payload in enumerate(variant.payloads):
+        if payload.each is None and payload.path is not None:
+            payloads[n], at = at, at + 1
+    places = tuple(range(at, at + len(variant.collects)))
+    at += len(places)
+    walks: list[WalkSlots] = []
+    for e in range(len(variant.each)):
+        walks.append(WalkSlots(at, at + 1, _of_walk(variant.calls, e), _of_walk(variant.payloads, e)))
+        at += 2
+    return VariantSlots(number, function, name, index, variant, step, stage, calls, payloads, places, tuple(walks), at)
+
+
+def _of_walk(members: Sequence[Call | Payload], each: int) -> tuple[int, ...]:
+    return tuple(n for n, m in enumerate(members) if m.each == each and m.path is not None)
+
+
