@@ -1,7 +1,8 @@
 """The models of the zoo batched by level by hand, as far as PyTorch goes.
 
-Weights are packed for oneDNN ahead, activation functions fused where oneDNN does, the gates that share a function lie together,
-what depends on payloads only is computed for all nodes at once, and each level gathers the states of its children once.
+Weights are packed for oneDNN ahead, activation functions fused where it does that, products too small for it go to MKL; gates
+that share a function lie together, what depends on payloads only is computed for all nodes at once, and each level gathers the
+states of its children once.
 """
 
 from __future__ import annotations
@@ -24,17 +25,26 @@ Batched = Callable[[Sequence[Any]], Sequence[Any]]
 """The outputs of a model for each of some structures."""
 
 
+SMALL = 500_000
+"""Multiplications up to which MKL's product takes less time than oneDNN's, whose calls cost 14 us more."""
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu_, "sigmoid": torch.sigmoid_, "tanh": torch.tanh_}
+
+
 class Packed:
     """A linear layer with its weights packed for oneDNN, followed by `function` (none, relu, sigmoid, tanh)."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, function: str = "none") -> None:
+        self.columns = weight.t().contiguous()
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous())
         self.bias, self.function = bias, function
         self.run = torch.ops.mkldnn._linear_pointwise.default
 
     def __call__(self, x: Tensor) -> Tensor:
-        result: Tensor = self.run(x, self.weight, self.bias, self.function, [], "")
-        return result
+        if len(x) * self.columns.numel() > SMALL:
+            result: Tensor = self.run(x, self.weight, self.bias, self.function, [], "")
+            return result
+        y = torch.mm(x, self.columns) if self.bias is None else torch.addmm(self.bias, x, self.columns)
+        return y if self.function == "none" else FUNCTIONS[self.function](y)
 
 
 def packed(layer: nn.Linear, function: str = "none") -> Packed:
