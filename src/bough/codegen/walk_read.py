@@ -65,8 +65,8 @@ class Reader:
             size = code.python("PyObject_Size", found)
             code.refuse(code.compare("<", size, 0))
             if isinstance(question.value, int) and question.test in ("equals", "less", "at_most"):
-                op = {"equals": "==", "less": "<", "at_most": "<="}[question.test]
-                return code.compare(op, size, int(question.value))
+                sign = {"equals": "==", "less": "<", "at_most": "<="}[question.test]
+                return code.compare(sign, size, int(question.value))
             found = keep(code, code.python("PyLong_FromSsize_t", size))
         match question.test:
             case "is_none":
@@ -199,7 +199,7 @@ def _elements(module: Any, layout: Layout) -> Words:
     code = Words(module, "bough_walk_elements", ("frame", "container"))
     container = code.arguments[1]
     kind = code.type_of(container)
-    types = {t: code.get(code.frame, layout.object(t)) for t in (list, tuple, dict)}
+    types: dict[type, Value] = {t: code.get(code.frame, layout.object(t)) for t in (list, tuple, dict)}
     plain = code.builder.or_(code.compare("==", kind, types[list]), code.compare("==", kind, types[tuple]))
     with code.when(plain):
         code.builder.ret(container)

@@ -38,7 +38,7 @@ class Library:
 
 
 @dataclass(slots=True)
-class _Source:
+class Source:
     """Lines of a function, and the objects they refer to."""
 
     names: dict[str, Any]
@@ -67,7 +67,7 @@ def write_callers(manifest: Manifest, library: Library, with_team: bool, names: 
     """`names` holds what the source uses of the executable: `slow(args, kwargs)`; `take()`, `make()` and `give(context)`;
     `fail(status)`; `constant(name)`; `UNFIT`, the exceptions that unfit arguments cause in the quick test; `entry`. With a
     team: `team`, `start(program)`, `program`, `run`, and `entry` is an address."""
-    out = _Source({**names, **library.names})
+    out = Source({**names, **library.names})
     variables = {scalar.name: f"s{i}" for i, scalar in enumerate(manifest.scalars)}
     returned = sorted({int(leaf.key) for leaf in leaves(manifest.outputs) if leaf.source == "argument"})
 
@@ -110,7 +110,7 @@ def _places(manifest: Manifest) -> dict[str, tuple[int, int]]:
     return {scalar.name: places[scalar.name] for scalar in manifest.scalars}
 
 
-def _unpack(out: _Source, name: str, tree: Tree) -> None:
+def _unpack(out: Source, name: str, tree: Tree) -> None:
     """Takes nested inputs apart into the variables x0, x1, ...; other nesting raises one of `UNFIT`."""
     match tree:
         case Leaf():
@@ -131,7 +131,7 @@ def _unpack(out: _Source, name: str, tree: Tree) -> None:
                 _unpack(out, f"{name}_{i}", part)
 
 
-def _test_arguments(out: _Source, manifest: Manifest, library: Library, variables: dict[str, str]) -> None:
+def _test_arguments(out: Source, manifest: Manifest, library: Library, variables: dict[str, str]) -> None:
     """Sets `fits`, and the variables of the symbolic sizes. What has not even the right kind raises one of `UNFIT`."""
     places = _places(manifest)
     tests: list[str] = []
@@ -156,19 +156,10 @@ def _test_arguments(out: _Source, manifest: Manifest, library: Library, variable
     out.add(2, f"fits = {' and '.join(tests) or True}")
 
 
-def _run(out: _Source, manifest: Manifest, library: Library, with_team: bool, variables: dict[str, str]) -> None:
+def _run(out: Source, manifest: Manifest, library: Library, with_team: bool, variables: dict[str, str]) -> None:
     """Makes results, fills in the pointers and sizes of a context, calls, and returns the outputs."""
     for i, tensor in enumerate(manifest.results):
-        shape = _tuple(tensor.shape, variables)
-        small = library.create.format(shape=shape, d=out.constant(library.dtype(tensor.dtype)))
-        large = library.create_large.format(shape=shape, n=out.constant(tensor.dtype))
-        width = NUMPY[tensor.dtype].itemsize
-        if all(isinstance(size, int) for size in tensor.shape):
-            fixed = prod(size for size in tensor.shape if isinstance(size, int))
-            out.add(1, f"y{i} = {large if fixed * width >= LARGE else small}")
-        else:
-            count = " * ".join(sizes.source(size, variables) for size in tensor.shape)
-            out.add(1, f"y{i} = {large} if {count} >= {LARGE // width} else {small}")
+        out.add(1, f"y{i} = {created(out, tensor.dtype, tensor.shape, library, variables)}")
     out.add(1, "try: context = take()")
     out.add(1, "except IndexError: context = make()")
     out.add(1, "pointers = context.pointers")
@@ -183,6 +174,24 @@ def _run(out: _Source, manifest: Manifest, library: Library, with_team: bool, va
         out.add(1, "scalars = context.scalars")
     for i, variable in enumerate(variables.values()):
         out.add(1, f"scalars[{i}] = {variable}")
+    add_entry(out, manifest, with_team, variables)
+    out.add(1, f"return {_pack(out, manifest.outputs)}")
+
+
+def created(out: Source, dtype: str, shape: tuple[Size, ...], library: Library, variables: dict[str, str]) -> str:
+    """The expression that makes a result."""
+    extents = shape_source(shape, variables)
+    small = library.create.format(shape=extents, d=out.constant(library.dtype(dtype)))
+    large = library.create_large.format(shape=extents, n=out.constant(dtype))
+    width = NUMPY[dtype].itemsize
+    if all(isinstance(size, int) for size in shape):
+        return large if prod(size for size in shape if isinstance(size, int)) * width >= LARGE else small
+    count = " * ".join(sizes.source(size, variables) for size in shape)
+    return f"{large} if {count} >= {LARGE // width} else {small}"
+
+
+def add_entry(out: Source, manifest: Manifest, with_team: bool, variables: dict[str, str]) -> None:
+    """Grows the arena, calls the entry, gives the context back and raises what it failed with."""
     if not isinstance(manifest.arena, int):
         out.add(1, f"size = {sizes.source(manifest.arena, variables)}")
         out.add(1, "if size > context.capacity: context.grow(size)")
@@ -197,14 +206,14 @@ def _run(out: _Source, manifest: Manifest, library: Library, with_team: bool, va
         out.add(1, "status = entry(context.address, context.scalars_address, None)")
     out.add(1, "give(context)")
     out.add(1, "if status: fail(status)")
-    out.add(1, f"return {_pack(out, manifest.outputs)}")
 
 
-def _tuple(shape: tuple[Size, ...], variables: dict[str, str]) -> str:
+def shape_source(shape: tuple[Size, ...], variables: dict[str, str]) -> str:
+    """A tuple of sizes as Python writes it."""
     return "(" + "".join(f"{sizes.source(size, variables)}, " for size in shape) + ")"
 
 
-def _pack(out: _Source, tree: Tree) -> str:
+def _pack(out: Source, tree: Tree) -> str:
     """The nested outputs as an expression."""
     match tree:
         case Leaf("argument", key):

@@ -82,17 +82,23 @@ class Executable:
         return callers.flat(bound.tensors, bound.given)
 
     def _write(self, of_torch: bool) -> Callers:
-        names: dict[str, Any] = {
+        names = {
+            **self.names(of_torch),
             "slow": self._slow,
+            "UNFIT": (AttributeError, KeyError, RuntimeError, TypeError, ValueError),
+        }
+        return write_callers(self.manifest, library(of_torch), self._team is not None, names)
+
+    def names(self, of_torch: bool) -> dict[str, Any]:
+        """What the source of a caller uses of this executable."""
+        names: dict[str, Any] = {
             "take": self._contexts.pop,
             "give": self._contexts.append,
             "make": self._make_context,
             "fail": self._fail,
             "constant": lambda name: self._constant_out(name, of_torch),
             "entry": self._entry,
-            "UNFIT": (AttributeError, KeyError, RuntimeError, TypeError, ValueError),
         }
-        manifest = self.manifest
         if self._team is not None:
             run = self._program.function("bough_team_run", ctypes.c_int32, _POINTER, _POINTER, _POINTER, _POINTER)
             names |= {
@@ -100,9 +106,9 @@ class Executable:
                 "team": self._team,
                 "start": self._team.start,
                 "program": self._program,
-                "entry": self._program.symbols[manifest.entry],
+                "entry": self._program.symbols[self.manifest.entry],
             }
-        return write_callers(manifest, _torch_library() if of_torch else _NUMPY_LIBRARY, self._team is not None, names)
+        return names
 
     def _make_context(self) -> Context:
         return Context(self.manifest, self.constants)
@@ -167,6 +173,11 @@ _NUMPY_LIBRARY = Library(
     dtype=NUMPY.__getitem__,
     names={"ndarray": np.ndarray, "empty": np.empty, "address": address, "large": RESULTS.array},
 )
+
+
+def library(of_torch: bool) -> Library:
+    """How results are made: as torch tensors or as NumPy arrays."""
+    return _torch_library() if of_torch else _NUMPY_LIBRARY
 
 
 def _torch_library() -> Library:

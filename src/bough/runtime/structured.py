@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bough.base.errors import InternalError
-from bough.base.visits import Names
-from bough.runtime import sizes
-from bough.runtime.arrays import NUMPY, Array, address, torch, torch_dtype
+from bough.base.visits import Item
+from bough.runtime.arrays import Array, torch
 from bough.runtime.binding import by_position
-from bough.runtime.executable import Context, Executable
-from bough.runtime.linearize import linearize
-from bough.runtime.manifest import Leaf, Listed, Manifest, Plain, Tree
-from bough.runtime.results import LARGE, RESULTS
+from bough.runtime.caller import Caller
+from bough.runtime.errors import damaged
+from bough.runtime.executable import Context, Executable, library
+from bough.runtime.linearizer import Flat, Linearizer
+from bough.runtime.manifest import Manifest
+from bough.runtime.structured_caller import write_structured_callers
 from bough.runtime.team import Provider
-
-_POINTER = ctypes.c_void_p
 
 
 class StructuredExecutable(Executable):
     """A compiled function of the user's objects; its manifest has `visits`.
 
     `call(*args)` is one call, `map(samples)` many at once, bit for bit the same. Results are torch tensors where this process
-    has imported torch, unless arrays among the arguments are all of NumPy. Immutable and re-entrant.
+    has imported torch, unless the arrays among the call's own arguments are all of NumPy. Immutable and re-entrant.
     """
 
     def __init__(
@@ -41,122 +39,72 @@ class StructuredExecutable(Executable):
         super().__init__(manifest, code, constants, threads=threads, provider=provider)
         if manifest.visits is None:
             raise InternalError(f"{manifest.entry} takes no structures")
-        self.visits = manifest.visits
-        self._run = self._runner()
+        arguments = [b for b in manifest.buffers if b.source == "argument"]
+        if [(b.key, b.offset) for b in arguments] != [(n, 0) for n in range(len(manifest.arguments))]:
+            raise damaged("the manifest", "the arrays of a structure are not its first buffers")
+        self.linearizer = Linearizer(
+            manifest.visits, [a.name for a in manifest.arguments], [s.name for s in manifest.scalars], self._program
+        )
+        self._arity = len(manifest.parameters)
+        self._arrays = _array_arguments(manifest)
+        self._written: dict[bool, tuple[Caller, Caller]] = {}
         self.call = self._call
 
     def map(self, samples: Sequence[Any]) -> list[Any]:
         """`[self(x) for x in samples]`, computed together; where the function takes several arguments, each is a tuple."""
-        if len(self.manifest.parameters) != 1:
-            rows = [tuple(by_position(self.manifest, tuple(s), {})) for s in samples]
-        else:
+        if self._arity == 1:
             rows = [(s,) for s in samples]
-        return self._compute(rows) if rows else []
+        else:
+            rows = [tuple(by_position(self.manifest, tuple(s), {})) for s in samples]
+        if not rows:
+            return []
+        _, many = self._callers_of(rows[0])
+        outputs: list[Any] = many(rows)
+        return outputs
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:
-        if kwargs or len(args) != len(self.manifest.parameters):
+        if kwargs or len(args) != self._arity:
             args = tuple(by_position(self.manifest, args, kwargs))
-        return self._compute([args])[0]
+        return self._callers_of(args)[0](args)
 
-    def _compute(self, samples: list[tuple[Any, ...]]) -> list[Any]:
-        """The outputs of each sample."""
-        linearized = linearize(self.visits, samples)
-        scalars = [linearized.sizes[s.name] for s in self.manifest.scalars]
-        named = linearized.sizes
-        arrays = [linearized.arrays[a.name] for a in self.manifest.arguments]
-        results = [_result(t.dtype, [sizes.evaluate(s, named) for s in t.shape]) for t in self.manifest.results]
-        try:
-            context = self._contexts.pop()
-        except IndexError:
-            context = self._make_context()
-        self._fill(context, arrays, results, scalars, named)
-        status = self._run(context)
-        self._contexts.append(context)
-        if status:
-            self._fail(status)
-        spans = {name: a.tolist() for name, a in linearized.arrays.items() if name in _span_names(self.manifest.outputs)}
-        of_torch = _gives_torch(samples)
-        held = [_as_torch(a, t.dtype) if of_torch else a for a, t in zip(results, self.manifest.results, strict=True)]
-        return [self._output(self.manifest.outputs, n, held, spans, of_torch) for n in range(len(samples))]
-
-    def _fill(
-        self, context: Context, arrays: list[Array], results: list[Array], scalars: list[int], named: Mapping[str, int]
-    ) -> None:
-        manifest = self.manifest
-        size = sizes.evaluate(manifest.arena, named)
-        if size > context.capacity:
-            context.grow(size)
-        for position, buffer in enumerate(manifest.buffers):
-            offset = sizes.evaluate(buffer.offset, named)
-            match buffer.source:
-                case "argument":
-                    context.pointers[position] = address(arrays[int(buffer.key)]) + offset
-                case "result":
-                    context.pointers[position] = address(results[int(buffer.key)]) + offset
-                case "arena":
-                    context.pointers[position] = context.base + offset
-                case "constant":
-                    pass
-        for position, value in enumerate(scalars):
-            context.scalars[position] = value
-
-    def _runner(self) -> Callable[[Context], int]:
-        entry = self._entry
-        if self._team is None:
-            return lambda context: int(entry(context.address, context.scalars_address, None))
-        team, program, start = self._team, self._program, self._team.start
-        run = program.function("bough_team_run", ctypes.c_int32, _POINTER, _POINTER, _POINTER, _POINTER)
-        entry_address = program.symbols[self.manifest.entry]
-        return lambda context: int(
-            run(team.pointer or start(program), entry_address, context.address, context.scalars_address)
+    def _callers_of(self, args: tuple[Any, ...]) -> tuple[Caller, Caller]:
+        of_torch = torch() is not None and not (
+            self._arrays and all(isinstance(args[n], (np.ndarray, np.generic)) for n in self._arrays)
         )
+        found = self._written.get(of_torch)
+        if found is None:
+            names = {**self.names(of_torch), "fill": self.linearizer.fill, "rows": _tensor_rows if of_torch else _array_rows}
+            found = write_structured_callers(self.manifest, library(of_torch), self._team is not None, names)
+            self._written[of_torch] = found
+        return found
 
-    def _output(self, tree: Tree, sample: int, results: list[Any], spans: Mapping[str, list[int]], of_torch: bool) -> Any:
-        match tree:
-            case Leaf("result", key):
-                return results[int(key)][sample, ...]
-            case Leaf(_, key):
-                return self._constant_out(key, of_torch)
-            case Listed(number, result):
-                begin, end = spans[Names.spans(number)][sample : sample + 2]
-                return [results[result][row, ...] for row in range(begin, end)]
-            case Plain(value):
-                return value
-            case dict():
-                return {k: self._output(part, sample, results, spans, of_torch) for k, part in tree.items()}
-            case tuple() | list():
-                return type(tree)(self._output(part, sample, results, spans, of_torch) for part in tree)
+    def _make_context(self) -> Context:
+        return StructuredContext(self.manifest, self.constants, self.linearizer)
 
 
-def _span_names(tree: Tree) -> set[str]:
-    match tree:
-        case Listed(number, _):
-            return {Names.spans(number)}
-        case dict():
-            return set().union(*(_span_names(part) for part in tree.values()))
-        case tuple() | list():
-            return set().union(*(_span_names(part) for part in tree))
-        case _:
-            return set()
+class StructuredContext(Context):
+    """A context whose pointers and sizes the linearizer fills in."""
+
+    __slots__ = ("flat",)
+
+    def __init__(self, manifest: Manifest, constants: Mapping[str, Array], linearizer: Linearizer) -> None:
+        super().__init__(manifest, constants)
+        self.flat: Flat = linearizer.flat(self.address, self.scalars_address)
 
 
-def _result(dtype: str, shape: Sequence[int]) -> Array:
-    count = NUMPY[dtype].itemsize
-    for extent in shape:
-        count *= extent
-    return RESULTS.array(shape, dtype) if count >= LARGE else np.empty(tuple(shape), NUMPY[dtype])
+def _array_arguments(manifest: Manifest) -> tuple[int, ...]:
+    """Positions of the call's own arguments that are read as arrays."""
+    if manifest.visits is None:
+        return ()
+    entry = manifest.visits.function(manifest.visits.entry)
+    paths = [p.path for v in entry.variants for p in v.payloads if p.path and p.shape]
+    steps = {path[0].key for path in paths if len(path) == 1 and isinstance(path[0], Item)}
+    return tuple(sorted(key for key in steps if isinstance(key, int)))
 
 
-def _as_torch(array: Array, dtype: str) -> Any:
-    tensor = torch().from_numpy(array)
-    return tensor.view(torch_dtype(dtype)) if dtype == "bf16" else tensor
+def _tensor_rows(tensor: Any) -> Sequence[Any]:
+    return tensor.unbind(0)  # type: ignore[no-any-return]
 
 
-def _gives_torch(samples: Sequence[tuple[Any, ...]]) -> bool:
-    module = torch()
-    if module is None:
-        return False
-    arrays = [isinstance(a, module.Tensor) for a in samples[0] if isinstance(a, (np.ndarray, module.Tensor))]
-    return not arrays or any(arrays)
-
-
+def _array_rows(array: Array) -> Sequence[Any]:
+    return [array[n, ...] for n in range(len(array))]
