@@ -1,0 +1,5 @@
+"""Recursive modules to Recursions, by running the user's source on symbolic objects."""
+
+from bough.frontends.staging.stage import Listed, Staged, stage
+
+__all__ = ["Listed", "Staged", "stage"]

@@ -1,0 +1,83 @@
+"""The tensor code of each way through a function as a straight Program Function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bough.base.errors import CompileError
+from bough.frontends import torch_export
+from bough.frontends.staging.discover import Function, World
+from bough.frontends.staging.primitives import Primitives
+from bough.frontends.staging.run import NOTHING, Record, Run
+from bough.frontends.staging.symbols import Place, Symbol
+from bough.frontends.staging.templates import flatten
+from bough.ir.program import Assign, Dim, Loop, Node, Value
+from bough.ir.program import Function as Straight
+from bough.ir.recursion import Cell
+
+Arrays = dict[tuple[int, tuple[int, ...], str], np.ndarray[Any, Any]]
+
+
+class _Cell(nn.Module):
+    """The model, so that its weights are found, with one way through one function for its forward."""
+
+    def __init__(self, model: Any, way: Callable[..., Any]) -> None:
+        super().__init__()
+        self.model = model
+        self.way = way
+        self.training = False
+
+    def forward(self, *tensors: torch.Tensor) -> Any:
+        return self.way(*tensors)
+
+
+def export_cell(world: World, model: Any, function: Function, record: Record, name: str, shared: Arrays) -> Cell:
+    """Repeats the way that `record` notes, under torch.export. `shared` keeps one array per weight over all cells."""
+    sources = tuple(record.params)
+
+    def way(*tensors: torch.Tensor) -> Any:
+        run = Run(world, function, record.answers, NOTHING, dict(zip(sources, tensors, strict=True)))
+        staging = Primitives(run)
+        result = function.invoke(staging, Symbol(run, Place(())))
+        _, made = flatten(world.listed(staging, result), lambda v: world.leaf(function, run, v))
+        return (*made, *world.collected(run))
+
+    examples = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in record.params.values())
+    walks = {n: e for n, s in enumerate(sources) if (e := _each_of(record, s)) is not None}
+    dynamic = {f"tensors.{n}": {0: Dim(f"each{e}", 0)} for n, e in walks.items()}
+    program = torch_export.export(_Cell(model, way), examples, dynamic=dynamic).program
+    straight = program.functions[program.entry]
+    for value, array in straight.constants.items():
+        straight.constants[value] = shared.setdefault((array.ctypes.data, array.strides, str(array.dtype)), array)
+    used = _used(straight)
+    kept = [n for n, p in enumerate(straight.params) if p in used]
+    params = tuple(straight.params[n] for n in kept)
+    for number, param in enumerate(params):
+        param.name = f"p{number}"
+    made = Straight(name, params, straight.constants, straight.body, straight.results, straight.dims)
+    return Cell(made, tuple(sources[n] for n in kept), tuple(f"each{e}" for e in range(len(record.eaches))))
+
+
+def _each_of(record: Record, source: Any) -> int | None:
+    return record.payloads[source.payload].each if hasattr(source, "payload") else record.calls[source.call].each
+
+
+def _used(function: Straight) -> set[Value]:
+    found = set(function.results)
+    work: list[Node] = list(function.body)
+    while work:
+        node = work.pop()
+        if isinstance(node, Assign):
+            found.update(a for a in node.args if a is not None)
+        elif isinstance(node, Loop):
+            found.update((*node.initial, *node.updated, *node.collected))
+            work += node.body
+    return found
+
+
+__all__ = ["CompileError", "export_cell"]

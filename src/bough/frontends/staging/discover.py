@@ -1,0 +1,393 @@
+"""Finds the functions of a recursion, the ways through each, and their results' types: by the example, then without it."""
+
+from __future__ import annotations
+
+import itertools
+import types
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+from bough.base.errors import BoughError, CompileError, InputError
+from bough.base.reading import elements, read
+from bough.base.source import Location
+from bough.base.visits import Call, Collect, Each, Fail, Path
+from bough.frontends import locations
+from bough.frontends.staging import calls
+from bough.frontends.staging.primitives import Primitives
+from bough.frontends.staging.run import NOTHING, Record, Run
+from bough.frontends.staging.signals import Pending, Refused, Restart, Signal, here, refuse_source
+from bough.frontends.staging.symbols import Arithmetic, Place, Symbol
+from bough.frontends.staging.templates import Template, flatten
+from bough.frontends.staging.ways import Waiting, Way, Ways
+
+MOST_WAYS = 256
+MOST_VERSIONS = 64
+MOST_OBJECTS = 5000
+"""Example objects that are looked at for each function."""
+
+
+@dataclass(eq=False)
+class Function:
+    """One function of the recursion, with fixed values for all arguments but the object."""
+
+    name: str
+    invoke: Callable[[Primitives, Any], Any]
+    base: Any
+    location: Location | None
+    objects: list[Any] = field(default_factory=list)
+    seen: dict[int, Any] = field(default_factory=dict)
+    ways: Ways = field(default_factory=Ways)
+    nullable: set[Path] = field(default_factory=set)
+    template: Template | None = None
+    types: tuple[torch.Tensor, ...] = ()
+    settled: Location | None = None
+    """The line that the result's type is known from."""
+
+
+@dataclass
+class Learned:
+    """What survives a restart: the functions that are visited, and the places where None was found late."""
+
+    visits: set[Any] = field(default_factory=set)
+    nullable: dict[str, set[Path]] = field(default_factory=dict)
+
+
+class World:
+    """One attempt at the whole recursion."""
+
+    def __init__(self, entry: Callable[[Primitives, Any], Any], args: tuple[Any, ...], learned: Learned) -> None:
+        self.learned, self.visits = learned, learned.visits
+        self.classes: dict[str, type] = {}
+        self.known: dict[type, Any] = {}
+        self.functions: dict[Any, Function] = {}
+        self.lists: dict[int, int] = {}
+        self.held: list[Any] = []
+        self.overlays: list[tuple[Any, str, Any, bool]] = []
+        self.entry = self.function(("entry",), "entry", entry, ("entry",), None)
+        self.args = args
+        self.mode = FakeTensorMode(allow_non_fake_inputs=True)
+
+    # -- functions -------------------------------------------------------------------------------------------------------
+
+    def function(
+        self, key: Any, name: str, invoke: Callable[[Primitives, Any], Any], base: Any, location: Location | None
+    ) -> Function:
+        if key not in self.functions:
+            versions = sum(f.base == base for f in self.functions.values())
+            if versions > MOST_VERSIONS:
+                raise refuse_source(
+                    f"`{name}` recurses with more than {MOST_VERSIONS} different values of its other arguments",
+                    "each of them makes a function of its own",
+                    "keep what changes from level to level in the objects",
+                )
+            taken = {f.name for f in self.functions.values()}
+            name = name if name.isidentifier() else "function"
+            name = next(n for i in itertools.count(1) if (n := name if i == 1 else f"{name}{i}") not in taken)
+            made = Function(name, invoke, base, location)
+            made.nullable = self.learned.nullable.setdefault(name, set())
+            self.functions[key] = made
+        return self.functions[key]
+
+    def base(self, function: types.FunctionType, args: tuple[Any, ...]) -> Any:
+        """What makes two calls calls of one function: its code, and the object whose method it is."""
+        owner = id(args[0]) if args and not isinstance(args[0], (Symbol, torch.Tensor, list, tuple, dict)) else None
+        self.held.append(args[:1])
+        return function.__code__, owner
+
+    def found_circle(self, frames: list[calls.Frame], again: calls.Frame) -> None:
+        """A function was called while it runs: those that go on to another object on the way become visits."""
+        chain = [*frames, again]
+        descending = [b.base for a, b in zip(chain, chain[1:], strict=False) if a.place != b.place or b.place is None]
+        self.visits.update(descending or [again.base])
+        raise Restart
+
+    def visit(self, staging: Primitives, function: types.FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call of a function of the recursion: one argument is the object, the others are part of the function's name."""
+        values = [*args, *kwargs.values()]
+        nodes = [n for n, v in enumerate(values) if isinstance(v, Symbol)]
+        if len(nodes) != 1:
+            raise refuse_source(
+                f"`{function.__qualname__}` recurses with {len(nodes)} parts of the structure among its arguments",
+                "an activation of a recursive function belongs to one object",
+                "put them into one object, such as a tuple that is built with the structure",
+            )
+        node = values[nodes[0]]
+        fixed = [("object",) if n == nodes[0] else self.fixed(staging, function, v) for n, v in enumerate(values)]
+        closure = tuple(self.fixed(staging, function, c.cell_contents) for c in _cells(function, staging))
+        base = self.base(function, args)
+        key = (base, len(args), tuple(kwargs), tuple(fixed), closure)
+
+        def invoke(inner: Primitives, root: Any) -> Any:
+            given = [root if n == nodes[0] else v for n, v in enumerate(values)]
+            inner.frames.append(calls.Frame(base, root._place))
+            made = calls.rewrite(function, inner)
+            assert made is not None
+            return made(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
+
+        code = function.__code__
+        place = Location(code.co_filename, code.co_firstlineno, code.co_name)
+        return staging.run.visit(self.function(key, function.__name__, invoke, base, place), node._place)
+
+    def fixed(self, staging: Primitives, function: types.FunctionType, value: Any) -> Any:
+        """The identity of an argument that is not the object."""
+        if isinstance(value, (bool, int, float, str, bytes, type(None), torch.dtype, type)):
+            return type(value).__name__, value
+        if isinstance(value, FakeTensor) or isinstance(value, Arithmetic) or calls._is_symbolic(staging, value):
+            raise refuse_source(
+                f"`{function.__qualname__}` recurses with a computed value among its arguments",
+                "results go from children to parents only; nothing that is computed goes down",
+                "compute it in the function from the object, or keep it in the object",
+            )
+        if isinstance(value, tuple):
+            return ("tuple", *(self.fixed(staging, function, v) for v in value))
+        self.held.append(value)
+        if isinstance(value, list) and (id(value) in staging.created or id(value) in self.lists):
+            self.lists.setdefault(id(value), len(self.lists))
+        return "object", id(value)
+
+    # -- effects ---------------------------------------------------------------------------------------------------------
+
+    def collect(self, staging: Primitives, owner: Any, name: str, args: tuple[Any, ...]) -> None:
+        if not isinstance(owner, list) or name != "append" or staging.run.scope is not None:
+            raise calls.mutation(f"a {type(owner).__name__} with `{name}`")
+        self.held.append(owner)
+        record = staging.run.record
+        record.collects.append(Collect(self.lists.setdefault(id(owner), len(self.lists)), -1, len(record.calls)))
+        staging.run.collected.append(args[0])
+
+    def overlay(self, staging: Primitives, owner: Any, name: str, value: Any) -> None:
+        raise calls.mutation(f"`{type(owner).__name__}.{name}`")
+
+    # -- runs ------------------------------------------------------------------------------------------------------------
+
+    def too_many(self, location: Location | None) -> CompileError:
+        return refuse_source(
+            f"there are more than {MOST_WAYS} ways through a function, or a way with no end to its questions",
+            "each way is compiled by itself",
+            "ask fewer questions in one function; recurse instead of looping over linked objects",
+            location,
+        )
+
+    def run(self, function: Function, answers: list[bool], example: Any) -> None:
+        """Runs a function once and enters where its answers lead."""
+        run = Run(self, function, answers, example)
+        staging = Primitives(run)
+        end: Any
+        try:
+            with self.mode:
+                result = function.invoke(staging, Symbol(run, Place(())))
+                end = Way(self.finish(function, staging, result))
+        except Pending as pending:
+            end = Waiting(pending.call, pending.each)
+        except Refused as refused:
+            end = Fail(refused.what, refused.location)
+        except (Signal, BoughError):
+            raise
+        except Exception as error:
+            if example is NOTHING:
+                end = Fail(f"the model fails on it: {error}", locations.of_exception(error))
+            else:
+                raise explain(error) from error
+        function.ways.enter(run.trail, end)
+
+    def finish(self, function: Function, staging: Primitives, result: Any) -> Record:
+        run, record = staging.run, staging.run.record
+        template, tensors = flatten(self.listed(staging, result), lambda v: self.leaf(function, run, v))
+        if function.template is None:
+            function.template, function.types, function.settled = template, tensors, run.returned
+        else:
+            self.compare(function, template, tensors, run)
+        extra = self.collected(run)
+        for n, old in enumerate(record.collects):
+            record.collects[n] = Collect(old.list, len(tensors) + n, old.calls)
+        record.template, record.results = template, (*tensors, *extra)
+        record.answers = [a for _, a, _ in run.trail]
+        record.location = run.returned or function.location
+        return record
+
+    def leaf(self, function: Function, run: Run, value: Any) -> Any:
+        """What stands for a part of a result that is no tensor."""
+        if isinstance(value, Arithmetic) and self.is_number(run, value):
+            return torch.as_tensor(run.number(value))
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        raise refuse_source(
+            f"`{function.name}` returns {_described(value)}",
+            "the results of a recursive function are tensors and numbers in tuples, lists and dictionaries",
+            "combine what comes from a list of unknown length into one tensor",
+            run.returned or function.location,
+        )
+
+    def collected(self, run: Run) -> list[torch.Tensor]:
+        """The tensors that the run appended to lists."""
+        made = [torch.as_tensor(run.number(v)) if isinstance(v, Arithmetic) else v for v in run.collected]
+        for value in made:
+            if not isinstance(value, torch.Tensor):
+                raise refuse_source(f"{_described(value)} is collected in a list", "only tensors can be", "", run.returned)
+        return made
+
+    def listed(self, staging: Primitives, result: Any) -> Any:
+        return result
+
+    def is_number(self, run: Run, value: Any) -> bool:
+        from bough.frontends.staging.examples import kind_of
+
+        return not isinstance(value, Symbol) or any(kind_of(v) == "number" for v in run.values(value._place))
+
+    def compare(self, function: Function, template: Template, tensors: tuple[torch.Tensor, ...], run: Run) -> None:
+        def shown(tree: Template, of: tuple[torch.Tensor, ...]) -> str:
+            kinds = [f"{str(t.dtype).removeprefix('torch.')}{list(t.shape)}" for t in of]
+            return ", ".join(kinds) + ("" if tree == template or function.template != tree else " nested otherwise")
+
+        same = [(t.dtype, t.shape) for t in tensors] == [(t.dtype, t.shape) for t in function.types]
+        if template != function.template or not same:
+            raise refuse_source(
+                f"`{function.name}` returns different kinds of results: {shown(template, tensors)} here, "
+                f"{shown(function.template or template, function.types)} at {function.settled}",
+                "the results of all objects are kept in one array",
+                "return the same shapes, types and nesting on every way",
+                run.returned or function.location,
+            )
+
+    # -- the search ------------------------------------------------------------------------------------------------------
+
+    def discover(self) -> None:
+        postponed = self.follow([(self.entry, self.args)])
+        while self.blind() or postponed:
+            before = len(postponed)
+            postponed = self.follow(postponed)
+            if len(postponed) == before and not self.blind():
+                break
+        for function in self.functions.values():
+            for _, end, place in function.ways.ends():
+                if isinstance(end, Waiting):
+                    callee = next(f for f in self.functions.values() if f.name == end.call.function)
+                    raise refuse_source(
+                        f"the recursion of `{callee.name}` has no end",
+                        "every way through it calls itself again, so no object has a result",
+                        "return something for the objects that have no further ones (no base case was found)",
+                        end.call.location or place,
+                    )
+
+    def follow(self, work: list[tuple[Function, Any]]) -> list[tuple[Function, Any]]:
+        """Sends example objects their ways, and the objects that they call after them. Gives those that wait for a result."""
+        postponed: list[tuple[Function, Any]] = []
+        stack = list(work)
+        for function, value in stack:
+            self.meet(function, value)
+        while stack:
+            function, value = stack[-1]
+            end = function.ways.of(value)
+            if end is None:
+                self.run(function, self.prefix(function, value), value)
+            elif isinstance(end, Waiting):
+                callee = next(f for f in self.functions.values() if f.name == end.call.function)
+                if callee.template is not None:
+                    self.run(function, [], value)
+                    continue
+                found = [(callee, o) for o in self.called(value, end.call, end.each) if self.meet(callee, o)]
+                if found:
+                    stack += found
+                else:
+                    postponed.append(stack.pop())
+            else:
+                stack.pop()
+                if isinstance(end, Way):
+                    self.check_payloads(function, end.record, value)
+                    for c in end.record.calls:
+                        callee = next(f for f in self.functions.values() if f.name == c.function)
+                        each = None if c.each is None else end.record.eaches[c.each]
+                        stack += [(callee, o) for o in self.called(value, c, each) if self.meet(callee, o)]
+        return postponed
+
+    def prefix(self, function: Function, value: Any) -> list[bool]:
+        return []
+
+    def meet(self, function: Function, value: Any) -> bool:
+        """Whether the object is new to the function."""
+        if id(value) in function.seen or len(function.objects) >= MOST_OBJECTS:
+            return False
+        function.seen[id(value)] = value
+        function.objects.append(value)
+        self.known.setdefault(type(value), value)
+        return True
+
+    def called(self, value: Any, call: Call, each: Each | None) -> list[Any]:
+        return [read(o, call.path) for o in ([value] if each is None else elements(value, each))]
+
+    def check_payloads(self, function: Function, record: Record, value: Any) -> None:
+        """None where a tensor was read becomes a question of its own."""
+        for p in record.payloads:
+            if p.path is None or p.each is not None:
+                continue
+            try:
+                found = read(value, p.path)
+            except InputError:
+                continue
+            if found is None:
+                function.nullable.add(p.path)
+                raise Restart
+
+    def blind(self) -> bool:
+        """Tries the ways that no example took. Whether there was anything to do."""
+        done = False
+        for function in list(self.functions.values()):
+            again = True
+            while again:
+                again = False
+                ends = list(function.ways.ends())
+                if len(ends) > MOST_WAYS:
+                    raise self.too_many(ends[-1][2])
+                for answers, end, _ in ends:
+                    if end is None and answers:
+                        self.run(function, [a for _, a in answers], NOTHING)
+                        again = done = True
+                        break
+                    if isinstance(end, Waiting):
+                        callee = next(f for f in self.functions.values() if f.name == end.call.function)
+                        if callee.template is not None:
+                            self.run(function, [a for _, a in answers], NOTHING)
+                            again = done = True
+                            break
+        return done
+
+
+def _cells(function: types.FunctionType, staging: Primitives) -> list[Any]:
+    from bough.frontends.staging.transform import STAGING
+
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    return [c for n, c in cells if n != STAGING and not isinstance(c.cell_contents, types.FunctionType)]
+
+
+def _described(value: Any) -> str:
+    return f"a {type(value).__name__}" if not isinstance(value, Symbol) else f"`{value!r}`, a part of the structure"
+
+
+def explain(error: Exception) -> CompileError:
+    """What a failure in the user's code means."""
+    from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+
+    place = locations.of_exception(error)
+    if isinstance(error, (DataDependentOutputException, DynamicOutputShapeException)):
+        return CompileError(
+            "the program's course depends on computed values",
+            code="BGH-CTRL-001",
+            because="a condition, an index or a size on this line is computed from the elements of tensors",
+            advice="express the choice with torch.where",
+            location=place,
+        )
+    return CompileError(
+        f"the module's forward failed while it was traced: {type(error).__name__}",
+        code="BGH-TRACE-001",
+        because=str(error).strip().split("\n")[0],
+        advice="run the module on the example arguments in eager mode",
+        location=place,
+    )
+
+
+__all__ = ["Function", "Learned", "World", "here", "nn"]

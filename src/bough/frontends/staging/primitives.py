@@ -1,0 +1,316 @@
+"""The staging functions that rewritten code calls: Python's own meaning for plain values, recording for symbolic ones."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from bough.base.errors import CompileError
+from bough.base.visits import Item
+from bough.frontends.staging import calls, walks
+from bough.frontends.staging.examples import positional_name
+from bough.frontends.staging.per_element import PerElement
+from bough.frontends.staging.run import Bound, Run
+from bough.frontends.staging.signals import Refused, here, refuse_source
+from bough.frontends.staging.symbols import (
+    SYMBOLIC, Arithmetic, Elements, Identity, Length, Number, Place, Position, Spread, Symbol, leaves,
+)  # fmt: skip
+
+LONGEST_TABLE = 64
+"""A table of constants that is indexed by what lies in a structure becomes one question per entry."""
+
+
+class Primitives:
+    """Bound to one run."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        run.staging = self
+        self.created: dict[int, Any] = {}
+        """What the run made itself, by id, and so may change."""
+        self.gathered: dict[int, tuple[Any, Elements]] = {}
+        """Lists that took one value per element of a walk."""
+        self.memo: dict[tuple[int, Place], Any] = {}
+        self.loops: list[walks.Loop] = []
+        self.frames: list[calls.Frame] = []
+
+    # -- expressions -----------------------------------------------------------------------------------------------------
+
+    def call(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return calls.call(self, function, args, kwargs)
+
+    def attribute(self, owner: Any, name: str) -> Any:
+        if name == "__class__" and isinstance(owner, Symbol):
+            return Symbol(self.run, owner._place.attribute("__class__"))
+        return getattr(owner, name)
+
+    def item(self, owner: Any, key: Any) -> Any:
+        if isinstance(owner, (Symbol, Elements)):
+            return self.run.item(owner, key)
+        if id(owner) in self.gathered:
+            return self.element(self.gathered[id(owner)][1], key)
+        symbolic = any(isinstance(k, SYMBOLIC) for k in leaves(key))
+        if isinstance(owner, (torch.Tensor, PerElement)):
+            if symbolic or any(isinstance(k, PerElement) for k in leaves(key)):
+                return self.run.torch_call(torch.Tensor.__getitem__, (owner, key), {})
+        elif isinstance(key, (Symbol, Identity)):
+            return self.looked_up(owner, key)
+        elif isinstance(key, (Number, Position)):
+            raise self.run.computed_choice()
+        return owner[key]
+
+    def looked_up(self, table: Any, key: Symbol | Identity) -> Any:
+        """An entry of a table of constants, by what lies in the structure: one question per entry."""
+        place = key.place if isinstance(key, Identity) else key._place
+        if (id(table), place) in self.memo:
+            return self.memo[id(table), place]
+        entries = self.entries(table, key)
+        for entry, value in entries:
+            if key == entry:
+                return value
+        raise Refused(f"`{key!r}` is no key of the table", here())
+
+    def entries(self, table: Any, key: Any) -> list[tuple[Any, Any]]:
+        if isinstance(table, (dict, nn.ModuleDict, nn.ParameterDict)):
+            found = list(table.items())
+        elif isinstance(table, (list, tuple, nn.ModuleList, nn.ParameterList)):
+            found = list(enumerate(table))
+        else:
+            raise refuse_source(f"a {type(table).__name__} is indexed by `{key!r}`", "no rule says what this means")
+        if len(found) > LONGEST_TABLE or isinstance(key, Identity):
+            raise refuse_source(
+                f"a table of {len(found)} entries is indexed by `{key!r}`",
+                f"each entry is a way of its own, and at most {LONGEST_TABLE} are tried",
+                "look the word up when the structure is built, and store its number",
+            )
+        return found
+
+    def slice(self, start: Any, stop: Any, step: Any) -> builtins.slice:
+        return builtins.slice(start, stop, step)
+
+    def shape(self, value: Any, pattern: Any) -> Any:
+        """A value as the target of an assignment unpacks it."""
+        if not isinstance(pattern, tuple) or not isinstance(value, (Symbol, Elements)):
+            return value
+        if isinstance(value, Elements) or "*" in pattern:
+            raise self.run.misused(value, "is unpacked, though its length is not known")
+        place = value._place
+        if place.each is None:
+            self.run.require(place, "equals", len(pattern), True, f"`{place}` does not have {len(pattern)} parts to unpack")
+        return tuple(self.shape(self.run.item(value, i), p) for i, p in enumerate(pattern))
+
+    def spread(self, value: Any) -> Any:
+        if isinstance(value, Symbol):
+            known = self.known_elements(value)
+            return known if known is not None else [Spread(self.elements(value))]
+        if isinstance(value, Elements) or id(value) in self.gathered:
+            return [Spread(self.elements(value))]
+        return value
+
+    def is_same(self, a: Any, b: Any) -> bool:
+        if a is None or isinstance(a, (bool,)):
+            a, b = b, a
+        if isinstance(a, Symbol):
+            if b is None:
+                return self.run.is_none(a._place)
+            if isinstance(b, Symbol) and a._place == b._place:
+                return True
+            if isinstance(b, type) and a._place.path and a._place.path[-1] == calls.CLASS:
+                return self.is_exactly(Place(a._place.path[:-1], a._place.each), b)
+            return bool(a == b)
+        if isinstance(a, (torch.Tensor, PerElement)) and b is None:
+            place = self.run.place_of(a)
+            return place is not None and self.run.is_none(place)
+        return a is b
+
+    def is_exactly(self, place: Place, cls: type) -> bool:
+        below = type.__subclasses__(cls)
+        return self.run.is_instance(place, [cls]) and not (below and self.run.is_instance(place, below))
+
+    def contains(self, container: Any, value: Any) -> bool:
+        if isinstance(container, Symbol):
+            if isinstance(value, (str, int)) and self.is_mapping(container):
+                return self.run.ask(container._place, "has_key", value)
+            raise refuse_source(f"`in` asks about `{container!r}`", "only keys of dictionaries can be asked for")
+        if isinstance(value, (Symbol, Identity)):
+            if isinstance(value, Identity) or isinstance(container, (dict, set)) and self.is_object(value):
+                place = value.place if isinstance(value, Identity) else value._place
+                return (id(container), place) in self.memo
+            return any(bool(value == v) for v in container)
+        return value in container
+
+    def is_mapping(self, value: Symbol) -> bool:
+        return any(isinstance(v, dict) for v in self.run.values(value._place))
+
+    def is_object(self, value: Symbol) -> bool:
+        from bough.frontends.staging.examples import kind_of
+
+        return any(kind_of(v) == "object" for v in self.run.values(value._place))
+
+    def fresh(self, value: Any) -> Any:
+        self.created[id(value)] = value
+        return value
+
+    def positional(self, value: Any, cls: type, index: int) -> Any:
+        if cls in (bool, bytearray, bytes, dict, float, frozenset, int, list, set, str, tuple):
+            return value
+        return self.attribute(value, positional_name(cls, index))
+
+    def comprehend(
+        self, kind: str, values: Any, body: Callable[[Any], Any], conditions: Sequence[Callable[[Any], Any]], flat: bool
+    ) -> Any:
+        """A comprehension; `flat`: the body gives a list of elements."""
+        elements = self.symbolic_elements(values)
+        if elements is None:
+            chosen = (v for v in self.known(values) if all(c(v) for c in conditions))
+            made = (x for v in chosen for x in body(v)) if flat else (body(v) for v in chosen)
+            match kind:
+                case "generator":
+                    return made
+                case "dict":
+                    return self.fresh(dict(made))
+            return self.fresh(list(made) if kind == "list" else set(made))
+        if kind in ("dict", "set") or flat:
+            raise refuse_source(
+                f"a {kind} comprehension over a list of unknown length" if not flat else "two loops in one comprehension",
+                "its result has no form that tensors could take",
+                "make a list with one value per element",
+            )
+        element = walks.enter(self.run, elements)
+        if conditions and not all(c(element) for c in conditions):
+            raise refuse_source("a condition in a comprehension is false for all elements", "nothing would be left of the list")
+        made_elements = walks.leave(self.run, elements.each, body(element))
+        self.run.scope = None
+        return made_elements
+
+    # -- statements ------------------------------------------------------------------------------------------------------
+
+    def loop(self, values: Any, pattern: Any) -> walks.Loop:
+        elements = self.symbolic_elements(values)
+        return walks.Loop(self.run, self.known(values) if elements is None else None, pattern, elements)
+
+    def store_attribute(self, owner: Any, name: str, value: Any) -> None:
+        if isinstance(owner, Symbol):
+            self.run.store_attribute(owner, name, value)
+        if id(owner) not in self.created:
+            self.run.world.overlay(self, owner, name, value)
+            return
+        setattr(owner, name, value)
+
+    def store_item(self, owner: Any, key: Any, value: Any) -> None:
+        if isinstance(key, (Symbol, Identity)) and isinstance(owner, dict):
+            self.memo[id(owner), key.place if isinstance(key, Identity) else key._place] = value
+        elif isinstance(owner, (torch.Tensor, PerElement)) or id(owner) in self.created:
+            owner[key] = value
+        else:
+            raise calls.mutation(f"`{type(owner).__name__}[...]`")
+
+    def refuse(self, exception: Callable[[], Any]) -> None:
+        """A `raise` or a failed `assert`."""
+        self.run.lenient = True
+        made = exception()
+        self.run.lenient = False
+        text = str(made) if isinstance(made, BaseException) and made.args else ""
+        name = made.__name__ if isinstance(made, type) else type(made).__name__
+        raise Refused(f"the model refuses it with {name}" + (f": {text}" if text else ""), here())
+
+    def returned(self, value: Any) -> Any:
+        """The value of a `return`; the last one is the function's own."""
+        self.run.returned = here()
+        return value
+
+    def unsupported(self, what: str) -> None:
+        raise refuse_source(
+            f"`{what}` in a function that runs on the structure",
+            "the function is run once for all objects that take the same way, so its effects must be in its result",
+            "leave it out, or move it to Python code around the model",
+        )
+
+    # -- lists of unknown length -----------------------------------------------------------------------------------------
+
+    def known_elements(self, value: Symbol) -> list[Any] | None:
+        """The elements of a container whose length the questions have settled."""
+        place = value._place
+        if place.each is None:
+            for question, answer in self.run.facts.answers:
+                fixed = question.test == "equals" and answer or question.test == "is_true" and not answer
+                if question.path == place.path and question.length and fixed:
+                    return [self.run.item(value, i) for i in range(int(question.value or 0))]
+        return None
+
+    def known(self, values: Any) -> Iterable[Any]:
+        if isinstance(values, Symbol):
+            return self.known_elements(values) or []
+        return values  # type: ignore[no-any-return]
+
+    def symbolic_elements(self, values: Any) -> Elements | None:
+        if isinstance(values, Symbol) and not isinstance(values, Length):
+            return None if self.known_elements(values) is not None else self.elements(values)
+        if isinstance(values, Elements):
+            return values
+        return self.gathered[id(values)][1] if id(values) in self.gathered else None
+
+    def elements(self, values: Any) -> Elements:
+        if isinstance(values, Elements):
+            return values
+        if id(values) in self.gathered:
+            return self.gathered[id(values)][1]
+        place = values._place
+        if place.each is not None:
+            raise refuse_source(
+                f"a list in each element of a list is walked over: `{values!r}`",
+                "a function walks over its own object's lists only",
+                "put the loop into a function that is called for the element",
+            )
+        each = self.run.each(place.path)
+        return Elements(self.run, each, Place((), each))
+
+    def element(self, values: Elements, key: Any) -> Any:
+        if isinstance(key, Position) and key.each == values.each:
+            return walks._inside(self.run, values.each, values.tree) if not isinstance(values.tree, tuple) else None
+        if not isinstance(key, int):
+            raise refuse_source("a list of unknown length is sliced", "no rule says what this means", "walk over all of it")
+        path = self.run.record.eaches[values.each].path
+        wanted = key + 1 if key >= 0 else -key
+        self.run.require(Place(path), "less", wanted, True, "") if False else None
+        if self.run.ask(Place(path), "less", wanted, True):
+            raise Refused(f"`{Place(path)}` has fewer than {wanted} elements", here())
+
+        def at(v: Any) -> Any:
+            if isinstance(v, Place):
+                return self.run.at(Place((*path, Item(key), *v.path)))
+            return v[key] if isinstance(v, torch.Tensor) else v
+
+        return walks.rebuild(values.tree, at)
+
+    def symbolic_item(self, owner: Symbol, key: Any) -> Any:
+        if isinstance(key, Position) and self.run.record.eaches[key.each].path == owner._place.path:
+            return self.run.at(Place((), key.each))
+        raise CompileError(
+            f"a part of the structure is chosen by a computed value: `{owner!r}[...]`",
+            code="BGH-REC-002",
+            because="which objects are visited is decided before any arithmetic",
+            advice="store the chosen part in the object when the structure is built",
+            location=here(),
+        )
+
+    def stacked(self, value: Any, each: int) -> Any:
+        """A value of the generic element as one tensor for all elements."""
+        if isinstance(value, PerElement):
+            return value.stacked
+        if isinstance(value, Arithmetic):
+            return self.stacked(self.run.number(value), each)
+        size = self.run.size(each)
+        if isinstance(value, torch.Tensor):
+            return value.expand(size, *value.shape)
+        return torch.full((size,), value)
+
+    def number_elements(self, value: Number, each: int) -> Any:
+        return Number(self.run, self.stacked(value, each))
+
+
+__all__ = ["Bound", "Primitives"]

@@ -1,0 +1,93 @@
+"""Finds the source of the user's functions and compiles the rewritten form (see `transform`)."""
+
+from __future__ import annotations
+
+import __future__
+
+import ast
+import inspect
+import textwrap
+import types
+from typing import Any
+
+from bough.frontends.staging.transform import STAGING, Transformer
+
+_CACHE: dict[types.CodeType, types.CodeType | None] = {}
+_MADE: set[types.CodeType] = set()
+
+
+def rewrite(function: types.FunctionType, staging: Any) -> types.FunctionType | None:
+    """The function with what may meet symbolic values done by `staging`; None where its source is not to be had.
+
+    Closure, defaults and globals are the original's. A rewritten function is bound to `staging` anew.
+    """
+    code = function.__code__
+    if code not in _MADE and code not in _CACHE:
+        _CACHE[code] = _compile(code)
+    new = code if code in _MADE else _CACHE[code]
+    if new is None:
+        return None
+    cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+    cells[STAGING] = types.CellType(staging)
+    closure = tuple(cells[n] for n in new.co_freevars)
+    made = types.FunctionType(new, function.__globals__, function.__name__, function.__defaults__, closure)
+    made.__kwdefaults__ = function.__kwdefaults__
+    made.__qualname__, made.__module__ = function.__qualname__, function.__module__
+    return made
+
+
+def is_rewritten(function: types.FunctionType) -> bool:
+    return function.__code__ in _MADE
+
+
+def definition_of(code: types.CodeType) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
+    """The definition that a code object was compiled from, with the line numbers of its file."""
+    try:
+        lines, start = inspect.getsourcelines(code)
+        tree = ast.parse(textwrap.dedent("".join(lines)))
+    except (OSError, TypeError, SyntaxError):  # generated code; a lambda in the middle of a longer expression
+        return None
+    ast.increment_lineno(tree, max(start, 1) - 1)
+    found = [n for n in ast.walk(tree) if _defines(n, code)]
+    return found[0] if found and (len(found) == 1 or found[0] in tree.body) else None  # type: ignore[return-value]
+
+
+def _defines(node: ast.AST, code: types.CodeType) -> bool:
+    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        return False
+    name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
+    a = node.args
+    names = [x.arg for x in (*a.posonlyargs, *a.args, *a.kwonlyargs)]
+    names += [x.arg for x in (a.vararg, a.kwarg) if x is not None]
+    return name == code.co_name and tuple(names) == code.co_varnames[: len(names)]
+
+
+def _compile(code: types.CodeType) -> types.CodeType | None:
+    """The rewritten code, made as the inner function of one whose parameters are the free variables."""
+    definition = definition_of(code)
+    if definition is None:
+        return None
+    if isinstance(definition, ast.Lambda):
+        body: list[ast.stmt] = [ast.copy_location(ast.Return(definition.body), definition)]
+        definition = ast.copy_location(ast.FunctionDef("rewritten", definition.args, body, []), definition)
+    definition.decorator_list, definition.returns = [], None
+    scope = code.co_qualname.rpartition("<locals>.")[2].split(".")
+    new = Transformer(scope[-2] if len(scope) > 1 else "").function(definition)
+    names = dict.fromkeys((STAGING, *code.co_freevars))
+    parameters = ast.arguments([], [ast.arg(n) for n in names], None, [], [], None, [])
+    factory = ast.copy_location(ast.FunctionDef("factory", parameters, [new], []), definition)
+    module = ast.fix_missing_locations(ast.Module([factory], []))
+    flags = code.co_flags & __future__.annotations.compiler_flag
+    compiled = compile(module, code.co_filename, "exec", flags, dont_inherit=True)
+    (outer,) = [c for c in compiled.co_consts if isinstance(c, types.CodeType)]
+    made = [c for c in outer.co_consts if isinstance(c, types.CodeType)][-1]
+    made = made.replace(co_name=code.co_name, co_qualname=code.co_qualname)
+    _enter(made)
+    return made
+
+
+def _enter(code: types.CodeType) -> None:
+    _MADE.add(code)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            _enter(constant)

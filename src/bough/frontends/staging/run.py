@@ -1,0 +1,443 @@
+"""One run of a rewritten function on symbolic values: the questions it asks, and the calls, walks and payloads it needs."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from bough.base.errors import CompileError, InputError
+from bough.base.reading import holds
+from bough.base.source import Location
+from bough.base.visits import Ask, Attribute, Call, Collect, Each, Payload, Question
+from bough.frontends.promotion import TO_TORCH
+from bough.frontends.staging import examples
+from bough.frontends.staging.facts import Facts
+from bough.frontends.staging.per_element import PerElement, per_element_call
+from bough.frontends.staging.signals import Pending, Refused, here, refuse_source
+from bough.frontends.staging.symbols import (
+    Arithmetic, Elements, Identity, Length, Number, Place, Position, Symbol, leaves,
+)  # fmt: skip
+from bough.frontends.staging.templates import Template
+from bough.ir.dtypes import DTYPES
+from bough.ir.recursion import Read, Returned, Source
+
+NOTHING = object()
+"""In place of an example object: there is none on this way."""
+MOST_QUESTIONS = 200
+SIZES = (5, 7, 11, 13, 17, 19, 23, 29)
+"""Stand-ins for the number of elements of walks: no two are equal, so that mixing them up shows."""
+
+
+@dataclass(slots=True)
+class Record:
+    """What one way through a function needs, and what it gives."""
+
+    eaches: list[Each] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    payloads: list[Payload] = field(default_factory=list)
+    collects: list[Collect] = field(default_factory=list)
+    params: dict[Source, torch.Tensor] = field(default_factory=dict)
+    template: Template | None = None
+    results: tuple[torch.Tensor, ...] = ()
+    location: Location | None = None
+    answers: list[bool] = field(default_factory=list)
+
+
+class Run:
+    """`answers` are given to the first questions; then `example` answers, where there is one, and No where there is none.
+
+    `inputs`: the tensors to take for parameters, where the run repeats an earlier one that found out which there are.
+    """
+
+    def __init__(
+        self,
+        world: Any,
+        function: Any,
+        answers: Sequence[bool] = (),
+        example: Any = NOTHING,
+        inputs: dict[Source, torch.Tensor] | None = None,
+    ) -> None:
+        self.world, self.function, self.given, self.example, self.inputs = world, function, answers, example, inputs
+        self.facts = Facts(world.classes)
+        self.trail: list[tuple[Question, bool, Location | None]] = []
+        self.record = Record()
+        self.scope: int | None = None
+        self.staging: Any = None
+        self.lenient = False
+        self.collected: list[Any] = []
+        self.returned: Location | None = None
+
+    # -- questions -------------------------------------------------------------------------------------------------------
+
+    def ask(self, place: Place, test: Any, value: Any = None, length: bool = False) -> bool:
+        if place.each is not None:
+            raise refuse_source(
+                f"a question about `{place}` of a list whose length is not known",
+                "the body of a loop over such a list is the same for all of its elements",
+                "ask in the function that is called for the element",
+            )
+        question = Question(place.path, test, value, length)
+        implied = self.facts.implied(question)
+        if implied is not None:
+            return implied
+        location = here()
+        if len(self.trail) < len(self.given):
+            answer = self.given[len(self.trail)]
+        elif self.example is not NOTHING:
+            answer = holds(Ask(question, 0, 0, location), self.example)
+        else:
+            answer = False
+        self.facts.add(question, answer)
+        self.trail.append((question, answer, location))
+        if len(self.trail) > MOST_QUESTIONS:
+            raise self.world.too_many(location)
+        return answer
+
+    def require(self, place: Place, test: Any, value: Any, length: bool, otherwise: str) -> None:
+        """Objects of which this does not hold are refused."""
+        if not self.ask(place, test, value, length):
+            raise Refused(otherwise, here())
+
+    def is_none(self, place: Place) -> bool:
+        return self.ask(place, "is_none")
+
+    def is_instance(self, place: Place, classes: Sequence[type]) -> bool:
+        names = []
+        for c in classes:
+            self.world.classes[examples.class_name(c)] = c
+            names.append(examples.class_name(c))
+        return self.ask(place, "is_instance", tuple(names))
+
+    def truth(self, value: Symbol | Elements) -> bool:
+        if isinstance(value, Elements):
+            return self.ask(Place(self.record.eaches[value.each].path), "is_true", length=True)
+        place = value._place
+        if isinstance(value, Length):
+            return self.ask(place, "is_true", length=True)
+        values = [v for v in self.values(place) if v is not None]
+        if values and all(isinstance(v, (list, tuple, dict)) for v in values) and not self._ever_none(place):
+            return self.ask(place, "is_true", length=True)
+        for name in ("__bool__", "__len__"):
+            if values and any(examples.class_attribute(type(v), name) is not None for v in values):
+                return not self.is_none(place) and bool(self.staging.call(self.attribute(value, name)) != 0)
+        return self.ask(place, "is_true")
+
+    def compare(self, test: str, value: Symbol, other: Any) -> Any:
+        if isinstance(other, (torch.Tensor, PerElement)):
+            return self.torch_call(_COMPARISONS[test], (value, other), {})
+        if isinstance(other, (Number, Symbol)):
+            if isinstance(other, Symbol) and test == "equals" and other._place == value._place and type(other) is type(value):
+                return True
+            raise refuse_source(
+                f"`{value!r}` is compared with another value of the structure",
+                "which way an object takes is decided by comparing its parts with constants",
+                "store the outcome in the object when it is built",
+            )
+        import enum
+
+        place, length = value._place, isinstance(value, Length)
+        if other is None:
+            return test == "equals" and self.is_none(place)
+        if isinstance(other, enum.Enum) and not isinstance(other, (int, str)):
+            place, other = place.attribute("_name_"), other.name
+        elif isinstance(other, enum.Enum):
+            other = other.value
+        if not isinstance(other, (bool, int, float, str)):
+            raise refuse_source(
+                f"`{value!r}` is compared with a {type(other).__name__}",
+                "what lies in a structure is compared with numbers, strings and members of an Enum only",
+                "compare an attribute of it",
+            )
+        match test:
+            case "equals" | "less" | "at_most":
+                return self.ask(place, test, other, length)
+            case "more":
+                return not self.ask(place, "at_most", other, length)
+        return not self.ask(place, "less", other, length)
+
+    @staticmethod
+    def negated(value: Any) -> Any:
+        return ~value if isinstance(value, (torch.Tensor, PerElement)) else not value
+
+    # -- reading ---------------------------------------------------------------------------------------------------------
+
+    def values(self, place: Place) -> list[Any]:
+        """Example values at a place: the run's own object's, or those of all objects that may go this way."""
+        each = None if place.each is None else self.record.eaches[place.each]
+        if self.example is not NOTHING:
+            found = list(examples.values_at([self.example], each, place.path))
+            if found:
+                return found
+        others = self.function.objects
+        fitting = [o for o in others if self._fits(o)]
+        found = list(examples.values_at(fitting, each, place.path)) or list(examples.values_at(others, each, place.path))
+        found = [v for v in found if self._may_be(place, v)]
+        if not found and place.path and isinstance(place.path[-1], Attribute):
+            owners = {type(v) for v in self.values(Place(place.path[:-1], place.each))}
+            found = examples.declared(owners, place.path[-1].name, self.world.known)
+            found = [v for v in found if self._may_be(place, v)]
+        return found
+
+    def _fits(self, value: Any) -> bool:
+        try:
+            return all(holds(Ask(q, 0, 0), value) == a for q, a in self.facts.answers)
+        except InputError:
+            return False
+
+    def _may_be(self, place: Place, value: Any) -> bool:
+        """Whether the answers about the place itself hold for a value that lies there."""
+        if place.each is not None:
+            return True
+        try:
+            about = [(q, a) for q, a in self.facts.answers if q.path == place.path]
+            return all(holds(Ask(Question((), q.test, q.value, q.length), 0, 0), value) == a for q, a in about)
+        except InputError:
+            return False
+
+    def _ever_none(self, place: Place) -> bool:
+        each = None if place.each is None else self.record.eaches[place.each]
+        return any(v is None for v in examples.values_at(self.function.objects, each, place.path))
+
+    def attribute(self, owner: Symbol, name: str) -> Any:
+        place = owner._place
+        values = [v for v in self.values(place) if v is not None]
+        groups: dict[Any, list[type]] = {}
+        for cls in dict.fromkeys(type(v) for v in values):
+            groups.setdefault(examples.class_attribute(cls, name), []).append(cls)
+        if set(groups) <= {None}:
+            if isinstance(owner, Length) or (values and name in _CONTAINER_METHODS and not hasattr(values[0], "__dict__")):
+                return ContainerMethod(self, owner, name)
+            return self.at(place.attribute(name))
+        for found, classes in groups.items():
+            if not self.is_instance(place, classes) if place.each is None else len(groups) > 1:
+                continue
+            if found is None:
+                return self.at(place.attribute(name))
+            if isinstance(found, (property,)):
+                return self.staging.call(found.fget, owner)
+            if isinstance(found, staticmethod):
+                return found.__func__
+            if isinstance(found, classmethod):
+                return Bound(found.__func__, classes[0])
+            if not hasattr(found, "__code__"):
+                return self.staging.call(found.func, owner)
+            return Bound(found, owner)
+        raise Refused(f"`{place}` is of a class that no example object has", here(), unseen=True)
+
+    def item(self, owner: Any, key: Any) -> Any:
+        if isinstance(owner, Elements):
+            return self.staging.element(owner, key)
+        if isinstance(key, (Position, Elements)) or isinstance(key, slice) or isinstance(key, (Symbol, Number)):
+            return self.staging.symbolic_item(owner, key)
+        if not isinstance(key, (int, str)):
+            raise refuse_source(f"`{owner!r}` is indexed by a {type(key).__name__}", "indices are numbers and strings")
+        return self.at(owner._place.item(key))
+
+    def at(self, place: Place) -> Any:
+        """The value at a place: a tensor of the cell for what is a tensor, a symbol for all else."""
+        values = self.values(place)
+        tensors = [v for v in values if examples.kind_of(v) == "tensor"]
+        if not tensors:
+            if not values and self.example is not NOTHING and not self._exists(place):
+                raise refuse_source(f"the example has no `{place}`", "reading it there fails", "give objects that have it")
+            return Symbol(self, place)
+        if place.each is None and (self._ever_none(place) or place.path in self.function.nullable) and self.is_none(place):
+            return None
+        types = {examples.tensor_type(v) for v in tensors}
+        if len(types) > 1:
+            shown = " and ".join(f"{d}{list(s)}" for d, s in sorted(types)[:2])
+            raise refuse_source(
+                f"the tensors at `{place}` differ: {shown}", "activations are computed together, so they need one shape and type"
+            )
+        ((dtype, shape),) = types
+        return self.payload(place, dtype, shape)
+
+    def _exists(self, place: Place) -> bool:
+        if place.each is not None:
+            return True
+        return bool(list(examples.values_at([self.example], None, place.path)))
+
+    # -- parameters ------------------------------------------------------------------------------------------------------
+
+    def payload(self, place: Place | int, dtype: str, shape: tuple[int, ...] = ()) -> Any:
+        """The tensor at a place; a number instead of a place: the positions of the elements of that walk."""
+        where = Place((), place) if isinstance(place, int) else place
+        path = None if isinstance(place, int) else place.path
+        wanted = Payload(path, dtype, shape, where.each, here())
+        if wanted not in self.record.payloads:
+            self.record.payloads.append(wanted)
+        number = self.record.payloads.index(wanted)
+        return self.parameter(Read(number), TO_TORCH[DTYPES[dtype]], shape, where.each)
+
+    def parameter(self, source: Source, dtype: torch.dtype, shape: tuple[int, ...], each: int | None) -> Any:
+        tensor = self.stacked_parameter(source, dtype, shape, each)
+        if each is None:
+            return tensor
+        if each != self.scope:
+            raise refuse_source(
+                "an element of a list is used outside of the loop over it", "a list without a fixed length has no such element"
+            )
+        return PerElement(self, each, tensor)
+
+    def stacked_parameter(self, source: Source, dtype: torch.dtype, shape: tuple[int, ...], each: int | None) -> torch.Tensor:
+        if source not in self.record.params:
+            full = shape if each is None else (SIZES[each], *shape)
+            self.record.params[source] = torch.empty(full, dtype=dtype) if self.inputs is None else self.inputs[source]
+        return self.record.params[source]
+
+    def size(self, each: int) -> Any:
+        """The number of elements of a walk, as the shapes of the cell have it."""
+        for source, tensor in self.record.params.items():
+            if self.each_of(source) == each:
+                return tensor.shape[0]
+        wanted = Payload(None, "i64", (), each, here())
+        self.record.payloads.append(wanted)
+        return self.stacked_parameter(Read(len(self.record.payloads) - 1), torch.int64, (), each).shape[0]
+
+    def each_of(self, source: Source) -> int | None:
+        if isinstance(source, Read):
+            return self.record.payloads[source.payload].each
+        return self.record.calls[source.call].each
+
+    def each(self, path: Any) -> int:
+        wanted = Each(path)
+        if wanted not in self.record.eaches:
+            if len(self.record.eaches) == len(SIZES):
+                raise refuse_source(f"more than {len(SIZES)} lists are walked over in one function", "there is a bound on them")
+            self.record.eaches.append(wanted)
+        return self.record.eaches.index(wanted)
+
+    def place_of(self, tensor: Any) -> Place | None:
+        """Where a tensor was read from the activation's object, if it was."""
+        for source, known in self.record.params.items():
+            if known is tensor and isinstance(source, Read):
+                payload = self.record.payloads[source.payload]
+                return None if payload.path is None or payload.each is not None else Place(payload.path)
+        return None
+
+    # -- visits ----------------------------------------------------------------------------------------------------------
+
+    def visit(self, callee: Any, place: Place) -> Any:
+        """The result of a function of the recursion at a place."""
+        call = Call(callee.name, place.path, place.each, here())
+        each = None if place.each is None else self.record.eaches[place.each]
+        if callee.template is None:
+            raise Pending(call, each)
+        if call not in self.record.calls:
+            self.record.calls.append(call)
+        number = self.record.calls.index(call)
+        return callee.template.fill(
+            [self.parameter(Returned(number, i), t.dtype, tuple(t.shape), place.each) for i, t in enumerate(callee.types)],
+            lambda tensor: Number(self, tensor),
+        )
+
+    # -- arithmetic ------------------------------------------------------------------------------------------------------
+
+    def number(self, value: Any, wide: bool = False) -> Any:
+        """A symbolic number as tensor code takes it: a tensor of rank 0, or a size."""
+        if isinstance(value, Number):
+            return value.tensor
+        if isinstance(value, Position):
+            return self.payload(value.each, "i64")
+        if isinstance(value, Length):
+            return self.size(self.each(value._place.path))
+        place = value._place
+        each = None if place.each is None else self.record.eaches[place.each]
+        values = [v for v in self.values(place) if v is not None]
+        if not values:
+            raise Refused(f"no example shows what `{place}` is", here(), unseen=True)
+        if any(examples.kind_of(v) != "number" for v in values):
+            shown = next(type(v).__name__ for v in values if examples.kind_of(v) != "number")
+            raise refuse_source(f"`{place}`, a {shown}, is used in arithmetic", "only numbers and tensors can be computed with")
+        others = [v for v in examples.values_at(self.function.objects, each, place.path) if examples.kind_of(v) == "number"]
+        dtype = examples.number_type([*values, *others])
+        return self.payload(place, "f64" if wide and dtype == "f32" else dtype)
+
+    def arithmetic(self, name: str, *operands: Any) -> Any:
+        function = _OPERATORS[name]
+        if any(isinstance(o, (torch.Tensor, PerElement)) for o in operands):
+            return self.torch_call(function, operands, {})
+        if any(not isinstance(o, (Arithmetic, bool, int, float)) for o in operands):
+            return NotImplemented
+        values = [self.number(o) if isinstance(o, Arithmetic) else o for o in operands]
+        return Number(self, per_element_call(function, tuple(values), {}))
+
+    def torch_call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A function of torch with symbolic numbers among its arguments."""
+        wide = any(isinstance(v, (torch.Tensor, PerElement)) and v.dtype == torch.float64 for v in leaves((args, kwargs)))
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, Arithmetic):
+                return self.number(value, wide)
+            if isinstance(value, (list, tuple)):
+                made = [plain(v) for v in value]
+                return made if isinstance(value, list) else tuple(made)
+            if isinstance(value, slice):
+                return slice(plain(value.start), plain(value.stop), plain(value.step))
+            return {k: plain(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+        return per_element_call(function, plain(args), plain(kwargs))
+
+    # -- complaints ------------------------------------------------------------------------------------------------------
+
+    def text(self, value: Symbol) -> str:
+        if self.lenient:
+            return repr(value)
+        raise self.misused(value, "is turned into text")
+
+    def misused(self, value: Any, how: str) -> CompileError:
+        return refuse_source(
+            f"`{value!r}`, which stands for a part of the structure, {how}",
+            "its value is not known when the model is compiled",
+            "leave that to Python code outside of the model",
+        )
+
+    def computed_choice(self) -> CompileError:
+        return CompileError(
+            "the program's course depends on a number computed from the structure",
+            code="BGH-CTRL-001",
+            because="questions compare what lies in an object with constants, and nothing that was computed",
+            advice="store the computed number in the object when it is built",
+            location=here(),
+        )
+
+    def store_attribute(self, owner: Symbol, name: str, value: Any) -> None:
+        raise CompileError(
+            f"the model stores into the structure: `{owner!r}.{name}`",
+            code="BGH-MUT-001",
+            because="a compiled function leaves its arguments alone",
+            advice="return the value, or append it to a list that the caller passes",
+            location=here(),
+        )
+
+
+class Bound:
+    """A method of a class of nodes, with the node."""
+
+    def __init__(self, function: Any, owner: Any) -> None:
+        self.function, self.owner = function, owner
+
+
+class ContainerMethod:
+    """A method of a list, tuple, dictionary or string of the structure."""
+
+    def __init__(self, run: Run, owner: Symbol, name: str) -> None:
+        self.run, self.owner, self.name = run, owner, name
+
+
+_CONTAINER_METHODS = frozenset(
+    n for c in (list, tuple, dict, str, int, float) for n in vars(c) if callable(getattr(c, n, None)) and not n.startswith("__")
+)
+_OPERATORS: dict[str, Callable[..., Any]] = {
+    n: getattr(operator, n) for n in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "neg", "pos")
+} | {"abs": abs}  # fmt: skip
+_COMPARISONS: dict[str, Callable[..., Any]] = {
+    "equals": torch.eq, "less": torch.lt, "at_most": torch.le, "more": torch.gt, "at_least": torch.ge,
+}  # fmt: skip
+
+__all__ = ["NOTHING", "Bound", "ContainerMethod", "Iterator", "Record", "Run", "Identity", "np"]

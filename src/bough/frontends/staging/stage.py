@@ -1,0 +1,120 @@
+"""A module that recurses in plain Python, as a Recursion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from bough.base.errors import CompileError
+from bough.base.visits import Variant, Visit, Visits
+from bough.frontends.promotion import FROM_TORCH
+from bough.frontends.staging.cells import Arrays, export_cell
+from bough.frontends.staging.discover import Function, Learned, World
+from bough.frontends.staging.primitives import Primitives
+from bough.frontends.staging.run import Record
+from bough.frontends.staging.signals import Restart
+from bough.frontends.staging.symbols import Symbol
+from bough.frontends.staging.ways import Way
+from bough.frontends.structure import Slot, Structure, map_leaves, static_leaf
+from bough.frontends.trace import _check_module, _parameter_names
+from bough.ir.program import TensorType
+from bough.ir.recursion import Cell, Recursion
+
+MOST_RESTARTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """In the nesting of a result: a Python list of the tensors collected in list `list`."""
+
+    list: int
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """`recursion`'s entry takes the tuple of the arguments called `names`; `outputs` is the nesting of the result: slot i is
+    result i of the entry, `Listed(k)` the list of what is collected in list k."""
+
+    recursion: Recursion
+    outputs: Structure
+    names: tuple[str, ...]
+
+
+def stage(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Staged:
+    """Runs the user's functions on symbolic objects and finds every way through them; `args` are examples of the objects.
+
+    Raises CompileError for recursion that cannot be linearized, and for what cannot be compiled.
+    """
+    if isinstance(module, nn.Module):
+        _check_module(module)
+    named = dict(kwargs or {})
+    names = (*_parameter_names(module, len(args)), *named)
+    values = (*args, *named.values())
+
+    def entry(staging: Primitives, root: Any) -> Any:
+        given = [_argument(root, n, v) for n, v in enumerate(values)]
+        return staging.call(module, *given[: len(args)], **dict(zip(named, given[len(args) :], strict=True)))
+
+    learned = Learned()
+    for _ in range(MOST_RESTARTS):
+        world = World(entry, values, learned)
+        try:
+            with torch.no_grad():
+                world.discover()
+                return _assemble(world, module, names)
+        except Restart:
+            continue
+    raise CompileError("no end", code="BGH-REC-001")
+
+
+def _argument(root: Symbol, number: int, value: Any) -> Any:
+    """An argument of the call: numbers, strings and None are fixed at their values, all else is symbolic."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        test, wanted = ("is_none", None) if value is None else ("equals", value)
+        place = root._place.item(number)
+        root._run.require(place, test, wanted, False, f"argument {number} is not {value!r}, as it was in the example")
+        return value
+    return root[number]
+
+
+def _assemble(world: World, module: Any, names: tuple[str, ...]) -> Staged:
+    """Numbers the ways and exports the tensor code of each."""
+    shared: Arrays = {}
+    cells: dict[tuple[str, int], Cell] = {}
+    visits = []
+    results = {}
+    for function in world.functions.values():
+        ways = [end for _, end, _ in function.ways.ends() if isinstance(end, Way)]
+        if not ways:
+            continue
+        for number, way in enumerate(ways):
+            way.number = number
+            cells[function.name, number] = export_cell(world, module, function, way.record, f"{function.name}_{number}", shared)
+        variants = tuple(_variant(n, w.record) for n, w in enumerate(ways))
+        visits.append(Visit(function.name, function.ways.decision(), variants, function.location))
+        results[function.name] = tuple(TensorType(FROM_TORCH[t.dtype], tuple(t.shape)) for t in function.types)
+    recursion = Recursion(Visits(tuple(visits), world.entry.name), cells, results)
+    return Staged(recursion, _outputs(world), names)
+
+
+def _variant(number: int, record: Record) -> Variant:
+    collects, payloads = tuple(record.collects), tuple(record.payloads)
+    name = f"way{number}"
+    return Variant(name, tuple(record.eaches), tuple(record.calls), payloads, collects, record.location)
+
+
+def _outputs(world: World) -> Structure:
+    template = world.entry.template
+    assert template is not None
+
+    def leaf(value: Any, path: str) -> Any:
+        return value if isinstance(value, (Slot, Listed)) else static_leaf(value, path)
+
+    return map_leaves(template.tree, "result", leaf)
+
+
+__all__ = ["Function", "Listed", "Staged", "stage"]

@@ -1,0 +1,335 @@
+"""The rewriting of Python source: what can meet symbolic values goes through staging functions.
+
+    for child in node.children:          loop1 = staging.loop(staging.attribute(node, "children"), None)
+        h = h + self(child)       ->     for child in loop1:
+                                             if loop1.symbolic: h = loop1.enter("h", lambda: h)
+                                             h = h + staging.call(self, child)
+                                         if loop1.symbolic: h = loop1.leave("h"); child = loop1.leave("child")
+
+Branches, arithmetic and comparisons stay: symbolic values answer them through Python's own protocols. Lines keep their numbers.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bough.frontends.staging.match_statements import match_to_ifs
+
+STAGING = "__staging__"
+"""The name under which rewritten code finds the staging functions."""
+
+_OF_FRAMES = frozenset({"super", "locals", "globals", "vars"})
+"""Functions that look at the frame that calls them."""
+
+
+class Transformer(ast.NodeTransformer):
+    """Rewrites one function; `owner` is the class around it, for private names."""
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner.lstrip("_")
+        self.temporaries = 0
+
+    # -- definitions -----------------------------------------------------------------------------------------------------
+
+    def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
+        """The outermost definition; its defaults are those of the function object."""
+        a = node.args
+        a.defaults = [ast.Constant(None) for _ in a.defaults]
+        a.kw_defaults = [None if d is None else ast.Constant(None) for d in a.kw_defaults]
+        return self.visit_FunctionDef(node) if isinstance(node, ast.FunctionDef) else self.visit_AsyncFunctionDef(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        self.generic_visit(node)
+        node.returns = None
+        for a in ast.walk(node.args):
+            if isinstance(a, ast.arg):
+                a.annotation = None
+        return node
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        body: list[ast.stmt] = [self.unsupported("async", node)]
+        return ast.copy_location(ast.FunctionDef(node.name, node.args, body, []), node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return node
+
+    # -- expressions -----------------------------------------------------------------------------------------------------
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) and node.func.value.id == STAGING:
+            node.args = [self.visit(a) for a in node.args]
+            return node
+        untouched = isinstance(node.func, ast.Name) and node.func.id in _OF_FRAMES
+        self.generic_visit(node)
+        return node if untouched else self.staged("call", node, [node.func, *node.args], node.keywords)
+
+    def visit_Starred(self, node: ast.Starred) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.ctx, ast.Load):
+            node.value = self.staged("spread", node, [node.value])
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        node.attr = self.name(node.attr)
+        if not isinstance(node.ctx, ast.Load):
+            return node
+        return self.staged("attribute", node, [node.value, ast.Constant(node.attr)])
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        self.generic_visit(node)
+        if not isinstance(node.ctx, ast.Load):
+            return node
+        return self.staged("item", node, [node.value, self.key(node.slice)])
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        self.generic_visit(node)
+        if not any(isinstance(o, (ast.Is, ast.IsNot, ast.In, ast.NotIn)) for o in node.ops):
+            return node
+        parts = [
+            self.comparison(node, a, op, b)
+            for a, op, b in zip([node.left, *node.comparators], node.ops, node.comparators, strict=False)
+        ]
+        return parts[0] if len(parts) == 1 else ast.copy_location(ast.BoolOp(ast.And(), parts), node)
+
+    def comparison(self, node: ast.AST, a: ast.expr, op: ast.cmpop, b: ast.expr) -> ast.expr:
+        if isinstance(op, (ast.Is, ast.IsNot)):
+            made: ast.expr = self.staged("is_same", node, [a, b])
+        elif isinstance(op, (ast.In, ast.NotIn)):
+            made = self.staged("contains", node, [b, a])
+        else:
+            return ast.copy_location(ast.Compare(a, [op], [b]), node)
+        return ast.copy_location(ast.UnaryOp(ast.Not(), made), node) if isinstance(op, (ast.IsNot, ast.NotIn)) else made
+
+    def visit_List(self, node: ast.List) -> ast.AST:
+        self.generic_visit(node)
+        return self.staged("fresh", node, [node]) if isinstance(node.ctx, ast.Load) else node
+
+    def visit_Dict(self, node: ast.Dict) -> ast.AST:
+        self.generic_visit(node)
+        return self.staged("fresh", node, [node])
+
+    def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
+        return self.comprehension(node, "list", node.elt)
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.AST:
+        return self.comprehension(node, "generator", node.elt)
+
+    def visit_SetComp(self, node: ast.SetComp) -> ast.AST:
+        return self.comprehension(node, "set", node.elt)
+
+    def visit_DictComp(self, node: ast.DictComp) -> ast.AST:
+        return self.comprehension(node, "dict", ast.copy_location(ast.Tuple([node.key, node.value], ast.Load()), node))
+
+    def comprehension(self, node: Any, kind: str, element: ast.expr) -> ast.AST:
+        """`staging.comprehend(kind, iterable, body, conditions)`; further `for`s make the body a comprehension of its own."""
+        first, *rest = node.generators
+        if first.is_async:
+            return self.staged("unsupported", node, [ast.Constant("async")])
+        if rest:
+            inner = ast.copy_location(ast.ListComp(element, rest), node)
+            body = self.visit(inner)
+        else:
+            body = self.visit(element)
+        conditions = [self.of_element(node, first.target, self.visit(c)) for c in first.ifs]
+        made = [ast.Constant(kind), self.visit(first.iter), self.of_element(node, first.target, body)]
+        return self.staged(
+            "comprehend", node, [*made, ast.Tuple(conditions, ast.Load()), ast.Constant(bool(rest))]
+        )
+
+    def of_element(self, node: ast.AST, target: ast.expr, body: ast.expr) -> ast.Lambda:
+        """`lambda element: [body for target in (staging.shape(element, pattern),)][0]`."""
+        element = self.staged("shape", node, [ast.Name("element_", ast.Load()), ast.Constant(pattern_of(target))])
+        once = ast.comprehension(target, ast.Tuple([element], ast.Load()), [], 0)
+        value = ast.Subscript(ast.ListComp(body, [once]), ast.Constant(0), ast.Load())
+        parameters = ast.arguments([], [ast.arg("element_")], None, [], [], None, [])
+        return _placed(ast.Lambda(parameters, value), node)
+
+    def visit_Yield(self, node: ast.Yield) -> ast.AST:
+        return self.staged("unsupported", node, [ast.Constant("yield")])
+
+    def visit_YieldFrom(self, node: ast.YieldFrom) -> ast.AST:
+        return self.staged("unsupported", node, [ast.Constant("yield")])
+
+    def visit_Await(self, node: ast.Await) -> ast.AST:
+        return self.staged("unsupported", node, [ast.Constant("await")])
+
+    # -- statements ------------------------------------------------------------------------------------------------------
+
+    def visit_Assign(self, node: ast.Assign) -> Any:
+        value = self.visit(node.value)
+        if len(node.targets) == 1:
+            return self.assign(node, node.targets[0], value)
+        name = self.temporary()
+        made = [ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], value), node)]
+        return made + [s for t in node.targets for s in self.assign(node, t, ast.Name(name, ast.Load()))]
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
+        return ast.copy_location(ast.Pass(), node) if node.value is None else self.assign(node, node.target, self.visit(node.value))
+
+    def assign(self, node: ast.AST, target: ast.expr, value: ast.expr) -> list[ast.stmt]:
+        """`target = value` for an unvisited target and a visited value."""
+        if isinstance(target, (ast.Attribute, ast.Subscript)):
+            target = self.visit(target)
+            return [ast.copy_location(ast.Expr(self.store(node, target, value)), node)]
+        if isinstance(target, (ast.Tuple, ast.List)):
+            value = self.staged("shape", node, [value, ast.Constant(pattern_of(target))])
+            names: list[ast.expr] = []
+            after: list[ast.stmt] = []
+            for part in target.elts:
+                if isinstance(part, ast.Name) or (isinstance(part, ast.Starred) and isinstance(part.value, ast.Name)):
+                    names.append(part)
+                    continue
+                name = self.temporary()
+                names.append(ast.Name(name, ast.Store()))
+                after += self.assign(node, part, ast.Name(name, ast.Load()))
+            target = ast.Tuple(names, ast.Store())
+            return [_placed(ast.Assign([target], value), node), *after]
+        return [_placed(ast.Assign([target], value), node)]
+
+    def store(self, node: ast.AST, target: Any, value: ast.expr) -> ast.expr:
+        if isinstance(target, ast.Attribute):
+            return self.staged("store_attribute", node, [target.value, ast.Constant(target.attr), value])
+        return self.staged("store_item", node, [target.value, self.key(target.slice), value])
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> Any:
+        self.generic_visit(node)
+        if isinstance(node.target, ast.Name):
+            return node
+        owner = self.temporary()
+        made: list[ast.stmt] = [_placed(ast.Assign([ast.Name(owner, ast.Store())], node.target.value), node)]
+        node.target.value = ast.Name(owner, ast.Load())
+        operands: list[ast.expr] = [ast.Name(owner, ast.Load())]
+        if isinstance(node.target, ast.Subscript):
+            key = self.temporary()
+            made.append(_placed(ast.Assign([ast.Name(key, ast.Store())], self.key(node.target.slice)), node))
+            node.target.slice = ast.Name(key, ast.Load())
+            old = self.staged("item", node, [*operands, ast.Name(key, ast.Load())])
+        else:
+            old = self.staged("attribute", node, [*operands, ast.Constant(node.target.attr)])
+        result = self.temporary()
+        made.append(_placed(ast.Assign([ast.Name(result, ast.Store())], old), node))
+        made.append(_placed(ast.AugAssign(ast.Name(result, ast.Store()), node.op, node.value), node))
+        made.append(_placed(ast.Expr(self.store(node, node.target, ast.Name(result, ast.Load()))), node))
+        return made
+
+    def visit_For(self, node: ast.For) -> Any:
+        assigned = sorted(_assigned(node.body))
+        targets = sorted(_assigned([node.target]))
+        self.generic_visit(node)
+        loop = self.temporary()
+        made = self.staged("loop", node, [node.iter, ast.Constant(pattern_of(node.target))])
+        before = _placed(ast.Assign([ast.Name(loop, ast.Store())], made), node)
+        node.iter = ast.copy_location(ast.Name(loop, ast.Load()), node)
+        enters = [self.hand(node, loop, n, "enter", True) for n in assigned]
+        leaves = [self.hand(node, loop, n, "leave", False) for n in dict.fromkeys((*assigned, *targets))]
+        if enters:
+            node.body = [self.if_symbolic(node, loop, enters), *node.body]
+        return [before, node, self.if_symbolic(node, loop, leaves)] if leaves else [before, node]
+
+    def visit_AsyncFor(self, node: ast.AsyncFor) -> ast.AST:
+        return self.unsupported("async", node)
+
+    def visit_AsyncWith(self, node: ast.AsyncWith) -> ast.AST:
+        return self.unsupported("async", node)
+
+    def hand(self, node: ast.AST, loop: str, name: str, what: str, getter: bool) -> ast.stmt:
+        """`name = loop.what("name")`, with `lambda: name` where the loop has to read it."""
+        args: list[ast.expr] = [ast.Constant(name)]
+        if getter:
+            args.append(ast.Lambda(ast.arguments([], [], None, [], [], None, []), ast.Name(name, ast.Load())))
+        value = ast.Call(ast.Attribute(ast.Name(loop, ast.Load()), what, ast.Load()), args, [])
+        return _placed(ast.Assign([ast.Name(name, ast.Store())], value), node)
+
+    def if_symbolic(self, node: ast.AST, loop: str, body: list[ast.stmt]) -> ast.stmt:
+        return _placed(ast.If(ast.Attribute(ast.Name(loop, ast.Load()), "symbolic", ast.Load()), body, []), node)
+
+    def visit_Return(self, node: ast.Return) -> ast.AST:
+        self.generic_visit(node)
+        node.value = self.staged("returned", node, [node.value or ast.Constant(None)])
+        return node
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        self.generic_visit(node)
+        message = ast.Call(ast.Name("AssertionError", ast.Load()), [node.msg] if node.msg else [], [])
+        return _placed(ast.If(ast.UnaryOp(ast.Not(), node.test), [self.refusal(node, message)], []), node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        self.generic_visit(node)
+        return self.refusal(node, node.exc) if node.exc is not None else node
+
+    def refusal(self, node: ast.AST, exception: ast.expr) -> ast.stmt:
+        late = ast.Lambda(ast.arguments([], [], None, [], [], None, []), exception)
+        return _placed(ast.Expr(self.staged("refuse", node, [late])), node)
+
+    def visit_Match(self, node: ast.Match) -> Any:
+        name = self.temporary()
+        return [self.visit(s) if n else s for n, s in enumerate(match_to_ifs(node, name, self.visit(node.subject), STAGING))]
+
+    def visit_Try(self, node: ast.Try) -> ast.AST:
+        if node.handlers:
+            return self.unsupported("try", node)
+        return self.generic_visit(node)
+
+    def visit_TryStar(self, node: ast.TryStar) -> ast.AST:
+        return self.unsupported("try", node)
+
+    def visit_Global(self, node: ast.Global) -> ast.AST:
+        return self.unsupported("global", node)
+
+    def visit_Nonlocal(self, node: ast.Nonlocal) -> ast.AST:
+        return self.unsupported("nonlocal", node)
+
+    # -- helpers ---------------------------------------------------------------------------------------------------------
+
+    def staged(self, what: str, node: ast.AST, args: Sequence[ast.expr], keywords: Iterable[ast.keyword] = ()) -> ast.Call:
+        function = ast.Attribute(ast.Name(STAGING, ast.Load()), what, ast.Load())
+        return _placed(ast.Call(function, list(args), list(keywords)), node)
+
+    def unsupported(self, what: str, node: ast.AST) -> ast.stmt:
+        return _placed(ast.Expr(self.staged("unsupported", node, [ast.Constant(what)])), node)
+
+    def key(self, node: ast.expr) -> ast.expr:
+        """What stands between brackets, as a value."""
+        if isinstance(node, ast.Slice):
+            return self.staged("slice", node, [p or ast.Constant(None) for p in (node.lower, node.upper, node.step)])
+        if isinstance(node, ast.Tuple):
+            node.elts = [self.key(e) for e in node.elts]
+        return node
+
+    def name(self, name: str) -> str:
+        """A private name as the class around it has it."""
+        return f"_{self.owner}{name}" if self.owner and name.startswith("__") and not name.endswith("__") else name
+
+    def temporary(self) -> str:
+        self.temporaries += 1
+        return f"staged{self.temporaries}__"
+
+
+def pattern_of(target: ast.expr) -> Any:
+    """The nesting of a target: tuples, None for what takes a value whole, `*` for what takes the rest."""
+    if isinstance(target, (ast.Tuple, ast.List)):
+        return tuple(pattern_of(t) for t in target.elts)
+    return "*" if isinstance(target, ast.Starred) else None
+
+
+def _assigned(body: Sequence[ast.AST]) -> set[str]:
+    """The local names that statements assign, those of nested functions and comprehensions left out."""
+    found: set[str] = set()
+    work = list(body)
+    while work:
+        node = work.pop()
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)):
+            continue
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        work.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def _placed(node: Any, origin: ast.AST) -> Any:
+    """The node at its origin's line, where it has none of its own."""
+    ast.copy_location(node, origin)
+    return node

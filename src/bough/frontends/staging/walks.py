@@ -1,0 +1,231 @@
+"""Loops and comprehensions over lists whose length is not known: the body runs once, for the generic element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from bough.frontends.staging.per_element import PerElement
+from bough.frontends.staging.signals import refuse_source
+from bough.frontends.staging.symbols import Elements, Number, Place, Position, Symbol
+from bough.frontends.staging.templates import rebuild
+
+if TYPE_CHECKING:
+    from bough.frontends.staging.run import Run
+
+
+def enter(run: Run, values: Elements) -> Any:
+    """The generic element, as the body of a loop sees it."""
+    if run.scope is not None:
+        raise refuse_source(
+            "a loop over a list stands in a loop over a list, both of unknown length",
+            "a function walks over its own object's lists only",
+            "put the inner loop into a function that is called for the element",
+        )
+    run.scope = values.each
+    return rebuild(values.tree, lambda v: _inside(run, values.each, v))
+
+
+def _inside(run: Run, each: int, value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return PerElement(run, each, value)
+    if isinstance(value, Place):
+        return run.at(value)
+    return value
+
+
+def leave(run: Run, each: int, value: Any) -> Elements:
+    """What the body made of the generic element, for all elements. Run in the loop's scope."""
+
+    def outside(v: Any) -> Any:
+        if isinstance(v, PerElement):
+            return v.stacked
+        if isinstance(v, Symbol) and v._place.each == each:
+            return v._place
+        if isinstance(v, Number):
+            return run.staging.number_elements(v, each)
+        if isinstance(v, torch.Tensor):
+            return v.expand(run.size(each), *v.shape)
+        return v
+
+    return Elements(run, each, rebuild(value, outside))
+
+
+class Loop:
+    """A `for` statement. `symbolic`: over a list of unknown length, with the rewritten code handing its names over."""
+
+    def __init__(self, run: Run, values: Any, pattern: Any, elements: Elements | None) -> None:
+        self.run, self.values, self.pattern, self.elements = run, values, pattern, elements
+        self.symbolic = elements is not None
+        self.before: dict[str, Any] = {}
+        self.getters: dict[str, Callable[[], Any]] = {}
+        self.after: dict[str, Any] = {}
+        self.grown: dict[int, tuple[list[Any], list[Any]]] = {}
+        self.finished = False
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.elements is None:
+            for value in self.values:
+                yield self.run.staging.shape(value, self.pattern)
+            return
+        run = self.run
+        element = enter(run, self.elements)
+        run.staging.loops.append(self)
+        yield run.staging.shape(element, self.pattern)
+        self._close()
+
+    def _close(self) -> None:
+        run, elements = self.run, self.elements
+        assert elements is not None
+        for name, getter in self.getters.items():
+            self.after[name] = self._final(name, _value(getter))
+        for owner, added in self.grown.values():
+            if len(added) > 1 or owner:
+                raise refuse_source("a list takes more than the results of one loop", "its length would have no simple form")
+            run.staging.gathered[id(owner)] = (owner, leave(run, elements.each, added[0]))
+        run.staging.loops.pop()
+        run.scope = None
+        self.finished = True
+
+    def enter(self, name: str, getter: Callable[[], Any]) -> Any:
+        """The value of a name at the start of the body: of what the loop carries on, something that notes how."""
+        self.getters[name] = getter
+        value = _value(getter)
+        self.before[name] = value
+        if isinstance(value, (torch.Tensor, Number, int, float)) and not isinstance(value, bool):
+            return Carried(self, name)
+        return value if value is not MISSING else Gone(name)
+
+    def _final(self, name: str, value: Any) -> Any:
+        assert self.elements is not None
+        if isinstance(value, Carried):
+            return self.before[name] if value.function is None else value.folded(self.before[name])
+        if _of_element(value):
+            return Gone(name)
+        return value
+
+    def leave(self, name: str) -> Any:
+        if not self.finished:
+            raise refuse_source(
+                "a loop over a list of unknown length is left early", "what it does with the other elements would be lost"
+            )
+        return self.after.get(name, Gone(name))
+
+
+MISSING = object()
+
+
+def _value(getter: Callable[[], Any]) -> Any:
+    try:
+        return getter()
+    except NameError:
+        return MISSING
+
+
+def _of_element(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return any(_of_element(v) for v in value)
+    if isinstance(value, dict):
+        return any(_of_element(v) for v in value.values())
+    return isinstance(value, (PerElement, Position)) or (isinstance(value, Symbol) and value._place.each is not None)
+
+
+class Gone:
+    """The value that a name has after the last element: there may be no last element."""
+
+    def __init__(self, name: str) -> None:
+        object.__setattr__(self, "_name", name)
+
+    def _used(self, *_: Any, **__: Any) -> Any:
+        raise refuse_source(
+            f"`{self._name}` is used after the loop that sets it for each element of a list",
+            "what it was for the last element is not kept",
+            "collect the values in a list, or add them up",
+        )
+
+    __getattr__ = __add__ = __radd__ = __mul__ = __rmul__ = __sub__ = __rsub__ = __call__ = __iter__ = __bool__ = _used
+    __getitem__ = __truediv__ = __rtruediv__ = __neg__ = __matmul__ = __rmatmul__ = __len__ = _used
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        next(a for a in args if isinstance(a, Gone))._used()
+
+
+_FOLDS: dict[Any, str] = {
+    torch.add: "add", torch.Tensor.add: "add", torch.Tensor.__add__: "add", torch.Tensor.__radd__: "add",
+    torch.Tensor.add_: "add", torch.mul: "mul", torch.Tensor.mul: "mul", torch.Tensor.__mul__: "mul",
+    torch.Tensor.__rmul__: "mul", torch.maximum: "maximum", torch.Tensor.maximum: "maximum", torch.max: "maximum",
+    torch.Tensor.max: "maximum", torch.minimum: "minimum", torch.Tensor.minimum: "minimum", torch.min: "minimum",
+    torch.Tensor.min: "minimum", torch.Tensor.__sub__: "sub", torch.sub: "sub", torch.Tensor.sub: "sub",
+}  # fmt: skip
+
+
+class Carried:
+    """A value that the body of a loop adds to: `total + x`, `total * x`, `torch.maximum(total, x)`, one of them again and again."""
+
+    def __init__(self, loop: Loop, name: str, function: str | None = None, terms: tuple[Any, ...] = ()) -> None:
+        self.loop, self.name, self.function, self.terms = loop, name, function, terms
+
+    def step(self, function: str, other: Any) -> Any:
+        if isinstance(other, Carried) or self.function not in (None, function):
+            return self._refused()
+        return Carried(self.loop, self.name, function, (*self.terms, other))
+
+    def __add__(self, other: Any) -> Any:
+        return self.step("add", other)
+
+    def __mul__(self, other: Any) -> Any:
+        return self.step("mul", other)
+
+    def __sub__(self, other: Any) -> Any:
+        return self.step("sub", other)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        own = next((a for a in args if isinstance(a, Carried)), None)
+        others = [a for a in args if a is not own]
+        if own is None or kwargs or len(others) != 1 or func not in _FOLDS:
+            raise refuse_carried(own.name if own else "a value")
+        return own.step(_FOLDS[func], others[0])
+
+    def _refused(self, *_: Any, **__: Any) -> Any:
+        raise refuse_carried(self.name)
+
+    __getattr__ = __rsub__ = __truediv__ = __matmul__ = __rmatmul__ = __getitem__ = __bool__ = __iter__ = __call__ = _refused
+    __neg__ = __pow__ = __lt__ = __gt__ = __eq__ = __ne__ = _refused  # type: ignore[assignment]
+    __hash__ = object.__hash__
+
+    def folded(self, first: Any) -> Any:
+        """The value after the loop."""
+        run, elements = self.loop.run, self.loop.elements
+        assert elements is not None and self.function is not None
+        total = first
+        for term in self.terms:
+            made = run.staging.stacked(term, elements.each)
+            total = _fold(run, self.function, total, made)
+        return total
+
+
+def _fold(run: Run, function: str, total: Any, stacked: torch.Tensor) -> Any:
+    match function:
+        case "add":
+            return total + stacked.sum(0)
+        case "sub":
+            return total - stacked.sum(0)
+        case "mul":
+            return total * stacked.prod(0)
+        case "maximum":
+            return torch.maximum(total, stacked.amax(0))
+    return torch.minimum(total, stacked.amin(0))
+
+
+def refuse_carried(name: str) -> Exception:
+    return refuse_source(
+        f"`{name}` goes from one element of a list to the next through more than a sum, product, maximum or minimum",
+        "the number of elements is not known, so each step must be the same simple one",
+        "recurse over a linked list, or combine torch.stack of the results",
+    )
