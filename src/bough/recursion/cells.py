@@ -33,24 +33,28 @@ class Setting:
 class CellLowering:
     """The steps of a variant's cell and the places of its arrays."""
 
-    def __init__(self, member: Member, cell: Cell, arrays: Arrays, setting: Setting) -> None:
+    def __init__(self, member: Member, cell: Cell, arrays: Arrays, setting: Setting, like: CellLowering | None = None) -> None:
+        """With `like`, what that lowering of the same variant hoists is taken from it."""
         self.member, self.cell, self.arrays, self.setting = member, cell, arrays, setting
-        self.prefix = f"{member[0]}.{member[1]}"
+        self.prefix = f"{member[0]}.{member[1]}" + (".first" if like else "")
         self.walks = Walks(*member, {name: e for e, name in enumerate(cell.sizes)})
         self.places: dict[str, Place] = {}
         lowered = lower_function(cell.function)
         given = self.parameters()
         through = {p.name: operand(p) for p in cell.function.params if self.places[p.name].target is not None}
-        self.steps, rows = gathered(self.separated(lowered.steps), through)
+        steps, rows = gathered(self.separated(lowered.steps), through)
+        shared = {n: like.places[n] for n in like.hoisted} if like else {}
+        self.steps = tuple(s for s in steps if not writes(s) & set(shared))
+        given |= dict.fromkeys(shared, Time.EARLY)
         self.apart = {self.places[n].operand.name for n, t in given.items() if t == Time.LEVEL}  # rows of levels before
         self.times = binding_times(self.steps, {**given, **{f"{n}.rows": t for n, t in given.items()}}, cell.sizes)
         self.hoisted: set[str] = set()
-        if setting.in_levels and setting.switches.hoisting:
+        if setting.in_levels and setting.switches.hoisting and not like:
             self.hoisted = worth_hoisting(self.steps, self.times)
         self.constants(lowered)
         self.padded = {n for s in self.steps for n in self.outlive(s)}
         for o in (*lowered.temporaries.values(), *rows):
-            self.places[o.name] = self.place(o)
+            self.places[o.name] = shared.get(o.name) or self.place(o)
         self.outputs = self.results(lowered)
 
     def parameters(self) -> dict[str, Time]:
@@ -147,13 +151,10 @@ class CellLowering:
         """What is computed before the levels, for the region."""
         return self.batched([s for s in self.steps if writes(s) & self.hoisted], region)
 
-    def body(self, region: Region, skip: frozenset[str] = frozenset()) -> list[Step]:
-        """Everything else, and the results. Steps that write arrays named in `skip` are left out."""
+    def body(self, region: Region) -> list[Step]:
+        """Everything else, and the results."""
         hoisting = self.setting.switches.hoisting
-        rest = [
-            s for s in self.steps
-            if not writes(s) & self.hoisted and not writes(s) & skip and not (hoisting and self.time(s) == Time.ONCE)
-        ]  # fmt: skip
+        rest = [s for s in self.steps if not writes(s) & self.hoisted and not (hoisting and self.time(s) == Time.ONCE)]
         return [*self.batched(rest, region), *self.for_all(self.outputs, region, None, frozenset())]
 
     def time(self, step: Step) -> Time:

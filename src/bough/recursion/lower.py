@@ -3,6 +3,7 @@
     once       kernels that depend on no object
     stage 0    variants that call nothing of the stage, over all their activations
                hoisted kernels of the others, over all activations
+               level 1, where what is called is known: initial states, walks over no children
                repeat level: each variant that calls its stage, over its activations of the level
     stage 1    ...
     results    the rows of the samples in the entry's state
@@ -11,12 +12,13 @@
 from __future__ import annotations
 
 from bough.base.visits import Names, Stage, stages
-from bough.ir.expr import Const, Expr, Load, Var, add, apply, loads, select, sub
+from bough.ir.expr import Const, Expr, Load, Var, add, apply, loads, maximum, minimum, select, sub
 from bough.ir.kernel import Axis, Kernel, Operand, Store
 from bough.ir.recursion import Recursion, Returned
 from bough.ir.sequence import Define, Repeat, Run, Sequence, Step, kernels
 from bough.recursion.arrays import Arrays
 from bough.recursion.cells import CellLowering, Setting
+from bough.recursion.initial import first_cell
 from bough.recursion.places import Region
 from bough.recursion.regions import Member, between, everything
 from bough.recursion.switches import Switches
@@ -70,31 +72,52 @@ class _Lowering:
                 self.steps.extend(self.run_over(cell, everything(cell.member, self.variants[cell.member])))
         for cell in (*base, *step) if inside else step:
             self.steps.extend(cell.early(everything(cell.member, self.variants[cell.member])))
-        if step:
-            self.steps.append(self.levels(stage, base if inside else [], step))
+        if not step:
+            return
+        first = {} if inside else self.first_level(stage, step)
+        for cell in first.values():
+            self.once.extend(cell.once())
+        if first:
+            for cell in step:
+                start, levels = Names.start(*cell.member), Var(Names.levels(stage.number))
+                size = entry(start, minimum(levels, 2))
+                self.steps.extend(self.part(first.get(cell.member, cell), "first", Const(0), size))
+        self.steps.append(self.levels(stage, base if inside else [], step, 2 if first else 0 if inside else 1))
 
     def cell(self, member: Member, stage: Stage, in_levels: bool) -> CellLowering:
         setting = Setting(in_levels, frozenset(stage.functions), self.needed, self.switches)
         return CellLowering(member, self.recursion.cells[member], self.arrays, setting)
 
-    def levels(self, stage: Stage, base: list[CellLowering], step: list[CellLowering]) -> Step:
-        """The loop over the levels of a stage: from 1 on, or from 0 where base variants run in it."""
+    def first_level(self, stage: Stage, step: list[CellLowering]) -> dict[Member, CellLowering]:
+        """Cells for level 1, where they are simpler than elsewhere because each call ends in a base variant."""
+        if not self.switches.constant_propagation:
+            return {}
+        found: dict[Member, CellLowering] = {}
+        for cell in step:
+            simpler = first_cell(self.recursion, stage, cell.member)
+            if simpler is not None:
+                found[cell.member] = CellLowering(cell.member, simpler, self.arrays, cell.setting, cell)
+        return found
+
+    def levels(self, stage: Stage, base: list[CellLowering], step: list[CellLowering], first: int) -> Step:
+        """The loop over the levels of a stage from number `first` on."""
         variable = f"stage{stage.number}.level"
-        level = Var(variable) if base else add(Var(variable), 1)
-        count = Var(Names.levels(stage.number))
+        level = add(Var(variable), first)
+        count = sub(Var(Names.levels(stage.number)), first)
         body: list[Step] = []
         for cell in base:
             here = select(apply("eq", level, Const(0)), Var(Names.count(*cell.member)), Const(0))
-            body.extend(self.part(cell, Const(0), here))
+            body.extend(self.part(cell, "level", Const(0), here))
         for cell in step:
             start = Names.start(*cell.member)
             begin, end = entry(start, level), entry(start, add(level, 1))
-            body.extend(self.part(cell, begin, sub(end, begin)))
-        return Repeat(variable, count if base else sub(count, 1), tuple(body))
+            body.extend(self.part(cell, "level", begin, sub(end, begin)))
+        return Repeat(variable, maximum(count, 0) if first > 1 else count, tuple(body))
 
-    def part(self, cell: CellLowering, begin: Expr, size: Expr) -> list[Step]:
+    def part(self, cell: CellLowering, name: str, begin: Expr, size: Expr) -> list[Step]:
         """A variant's activations of one level."""
-        defines, region = between(cell.member, self.variants[cell.member], f"{cell.prefix}.level", begin, size)
+        f, v = cell.member
+        defines, region = between(cell.member, self.variants[cell.member], f"{f}.{v}.{name}", begin, size)
         return [*defines, *self.run_over(cell, region)]
 
     def run_over(self, cell: CellLowering, region: Region) -> list[Step]:

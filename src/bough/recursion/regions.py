@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bough.base.visits import Names, Variant
-from bough.ir.expr import Const, Expr, Var, add, sub
+from bough.ir.expr import Const, Expr, Var, add, as_extent, sub
 from bough.ir.sequence import Define
 from bough.recursion.places import Region
 from bough.recursion.tables import entry
@@ -24,8 +24,9 @@ def everything(member: Member, variant: Variant) -> Region:
 
 def between(member: Member, variant: Variant, name: str, begin: Expr, size: Expr) -> tuple[tuple[Define, ...], Region]:
     """`size` activations from `begin` on, as numbers of the host that are called `name`.begin and so on."""
-    defines = [Define(f"{name}.begin", begin, 0), Define(f"{name}.size", size, NOMINAL)]
-    start, extent = Var(f"{name}.begin"), Var(f"{name}.size")
+    start: Expr = begin if isinstance(begin, Const) else Var(f"{name}.begin")
+    extent: Expr = size if isinstance(size, Const) else Var(f"{name}.size")
+    defines = [Define(v.name, value, n) for v, value, n in ((start, begin, 0), (extent, size, NOMINAL)) if isinstance(v, Var)]
     firsts: list[Expr] = []
     elements: list[Expr] = []
     for e in range(len(variant.each)):
@@ -35,4 +36,4 @@ def between(member: Member, variant: Variant, name: str, begin: Expr, size: Expr
         defines.append(Define(f"{name}.each{e}.size", sub(entry(first, add(start, extent)), here), NOMINAL))
         firsts.append(here)
         elements.append(Var(f"{name}.each{e}.size"))
-    return tuple(defines), Region(start, extent, tuple(firsts), tuple(elements))
+    return tuple(defines), Region(start, as_extent(extent), tuple(firsts), tuple(elements))
