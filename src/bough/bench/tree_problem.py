@@ -1,4 +1,4 @@
-"""A recursive model on a list of structures, in calls of so many structures each."""
+"""Recursive models on lists of structures, in calls of so many structures each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 
 from bough.bench.peers import Session
 from bough.bench.problem import Array, Work, largest_error
-from bough.bench.tree_work import count, mean_work
+from bough.bench.tree_work import Needs, count, mean_work
 from bough.bench.zoo import Entry
 
 TOLERANCE = 2.0**-16
@@ -41,21 +41,34 @@ class TreeProblem:
     tolerance: float = TOLERANCE
 
 
-def tree_problem(entry: Entry, hidden: int, structures: Sequence[Any], batch: int) -> TreeProblem:
-    """The structures in calls of `batch`; those that fill no call are left out."""
-    module = entry.model(hidden)
-    eager = module if entry.shared is None else remembering(module, entry.shared)
-    calls = tuple(tuple(structures[i : i + batch]) for i in range(0, len(structures) - batch + 1, batch))
+class Workload:
+    """A model and structures, with what takes long to find out and does not depend on how many go into a call."""
 
-    def error(outputs: Sequence[Array]) -> float:
-        return max(largest_error([right], [given]) for right, given in zip(reference(), outputs, strict=True))
+    def __init__(self, entry: Entry, hidden: int, structures: Sequence[Any]) -> None:
+        self.entry, self.structures = entry, tuple(structures)
+        self.module = entry.model(hidden)
+        self.eager = self.module if entry.shared is None else remembering(self.module, entry.shared)
 
-    @functools.cache
-    def reference() -> list[Array]:
-        return in_float64(module, entry.shared, [s for call in calls for s in call])
+    @functools.cached_property
+    def needs(self) -> list[Needs]:
+        return [count(self.eager, structure) for structure in self.structures]
 
-    work = mean_work([[count(eager, structure) for structure in call] for call in calls])
-    return TreeProblem(entry, module, eager, calls, work, error)
+    @functools.cached_property
+    def reference(self) -> list[Array]:
+        return in_float64(self.module, self.entry.shared, self.structures)
+
+    def error(self, outputs: Sequence[Array]) -> float:
+        """The largest over all structures of what `largest_error` says."""
+        if len(outputs) != len(self.reference):
+            return float("inf")
+        return max(largest_error([right], [given]) for right, given in zip(self.reference, outputs))
+
+    def problem(self, batch: int) -> TreeProblem:
+        """The structures in calls of `batch`; the last call takes those that are left."""
+        starts = range(0, len(self.structures), batch)
+        calls = tuple(self.structures[i : i + batch] for i in starts)
+        work = mean_work([self.needs[i : i + batch] for i in starts])
+        return TreeProblem(self.entry, self.module, self.eager, calls, work, self.error)
 
 
 def in_float64(module: nn.Module, shared: str | None, structures: Sequence[Any]) -> list[Array]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bough.bench.problem import Traffic, Work
@@ -65,6 +64,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
         self.chains: dict[int, dict[Key, int]] = {}
+        self.alive: list[torch.Tensor] = []  # so that no storage takes the address of another
         self.flops = 0.0
         self.reads: dict[Key, int] = {}
         self.bytes: dict[Key, int] = {}
@@ -73,10 +73,9 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        given = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-        made = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        made = _tensors(result)
         chain: dict[Key, int] = {}
-        for tensor in given:
+        for tensor in _tensors(args):
             for key, length in self.chains.get(_storage(tensor), {}).items():
                 chain[key] = max(length, chain.get(key, 0))
         if func in PRODUCTS:
@@ -84,6 +83,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.flops += 2.0 * made[0].numel() * args[operand].shape[-1]
             for tensor in args[operand : operand + 2]:
                 self._read(tensor, chain)
+        self.alive += made
         for tensor in made:
             if _storage(tensor) not in self.weights:
                 self.chains[_storage(tensor)] = chain
@@ -95,6 +95,13 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             chain[key] = chain.get(key, 0) + 1
             self.reads[key] = max(chain[key], self.reads.get(key, 0))
             self.bytes[key] = tensor.numel() * tensor.element_size()
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    """The tensors in lists and tuples: operators take and give no other containers."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    return [tensor for part in value for tensor in _tensors(part)] if isinstance(value, list | tuple) else []
 
 
 def _storage(tensor: torch.Tensor) -> int:
