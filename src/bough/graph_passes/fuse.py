@@ -27,9 +27,7 @@ def fuse(sequence: Sequence) -> Sequence:
     used = {o.name for k in kernels(steps) for o in (*k.inputs, *k.outputs)}
     temporaries = {n: o for n, o in sequence.temporaries.items() if n in used or n in sequence.results}
     constants = {n: a for n, a in sequence.constants.items() if n in used}
-    return Sequence(
-        sequence.name, sequence.inputs, sequence.results, temporaries, constants, sequence.constant_types, steps, sequence.dims
-    )
+    return replace(sequence, temporaries=temporaries, constants=constants, steps=steps)
 
 
 def _fuse_steps(steps: tuple[Step, ...], outside: Iterable[str]) -> tuple[Step, ...]:

@@ -15,6 +15,7 @@ from typing import Any, Union
 import numpy as np
 
 from bough.base.source import Location
+from bough.base.visits import Visits
 from bough.ir.dtypes import DType
 from bough.ir.expr import Expr, Extent, Load, as_expr, children, rebuild, variables
 from bough.ir.kernel import Kernel, Let, Operand, Reduce, Statement, Store
@@ -62,7 +63,8 @@ Step = Union[Run, Group, Repeat, Define]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sequence:
-    """`inputs`, `constants` and `temporaries` hold every operand the kernels name; `results` name some of them, in order."""
+    """`inputs`, `constants` and `temporaries` hold every operand the kernels name; `results` name some of them, in order.
+    With `visits`, inputs and dims are what `bough.base.visits.Names` calls so, in a choice and order of their own."""
 
     name: str
     inputs: tuple[Operand, ...]
@@ -72,6 +74,7 @@ class Sequence:
     constant_types: dict[str, DType]
     steps: tuple[Step, ...]
     dims: tuple[Dim, ...] = ()
+    visits: Visits | None = None
 
 
 def map_kernels(steps: tuple[Step, ...], change: Callable[[Kernel], Kernel]) -> tuple[Step, ...]:

@@ -36,9 +36,11 @@ class Scheduled:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Assembled:
-    """One function and what its buffers are. Constants hold only what the function reads, packed."""
+    """One function and what its buffers are. Constants hold only what the function reads, packed. Inputs and sizes of `given`
+    correspond to those of `sequence`, where they may have other names."""
 
     function: loops.Function
+    given: Sequence
     sequence: Sequence
     scheduled: dict[str, Scheduled]
     arena: ArenaPlan
@@ -51,7 +53,8 @@ def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -
     temporaries = dict(sequence.temporaries)
     chosen: dict[tuple[Kernel, str | None], Schedule] = {}
 
-    context = replace(context, sizes={**context.sizes, **nominal_sizes(sequence.steps)})
+    defined = nominal_sizes(sequence.steps)
+    context = replace(context, sizes={**context.sizes, **defined}, defined=frozenset(defined))
 
     def choose(kernel: Kernel, loop: str | None) -> Schedule:
         if (kernel, loop) not in chosen:
@@ -105,9 +108,7 @@ def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -
     steps = walk(sequence.steps, None)
     used = {o.name for k in kernels(steps) for o in (*k.inputs, *k.outputs)}
     constants = {n: a for n, a in constants.items() if n in used}
-    result = Sequence(
-        sequence.name, sequence.inputs, sequence.results, temporaries, constants, types, steps, sequence.dims
-    )
+    result = replace(sequence, temporaries=temporaries, constants=constants, constant_types=types, steps=steps)
     return result, scheduled
 
 
@@ -116,6 +117,7 @@ def assemble(sequence: Sequence, scheduled: dict[str, Scheduled]) -> Assembled:
 
     Arrays and symbolic sizes get other names where theirs stand for something else in the loops.
     """
+    given = sequence
     bodies = {name: lower_kernel(entry.kernel, entry.schedule) for name, entry in scheduled.items()}
     renaming = separate(sequence, bodies.values())
     if renaming is not None:
@@ -134,7 +136,7 @@ def assemble(sequence: Sequence, scheduled: dict[str, Scheduled]) -> Assembled:
 
     scalars = tuple(d.name for d in sequence.dims)
     body = host_part(sequence, lambda s: (one_phase([bodies[k.name] for k in phase(s)]),))
-    return Assembled(loops.Function(sequence.name, scalars, tuple(buffers), body), sequence, scheduled, arena)
+    return Assembled(loops.Function(sequence.name, scalars, tuple(buffers), body), given, sequence, scheduled, arena)
 
 
 def host_part(sequence: Sequence, emit: Callable[[Run | Group], tuple[loops.Stmt, ...]]) -> tuple[loops.Stmt, ...]:

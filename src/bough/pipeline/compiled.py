@@ -15,6 +15,8 @@ from torch.utils._pytree import tree_map
 from bough.base import settings
 from bough.base.errors import CompileError
 from bough.base.version import __version__
+from bough.frontends.staging import Staged, stage
+from bough.frontends.staging.recursive import is_recursive
 from bough.frontends.torch_export import Imported, export
 from bough.pipeline.assemble import constant_bytes
 from bough.pipeline.explain import Explanation, explain
@@ -25,6 +27,7 @@ from bough.pipeline.watchers import default_watchers
 from bough.runtime import artefact
 from bough.runtime.cache import Cache
 from bough.runtime.executable import Executable
+from bough.runtime.structured import StructuredExecutable
 from bough.search.heuristic import Heuristic, Strategy
 from bough.targets import TARGETS, Target, host
 
@@ -44,7 +47,10 @@ class Recipe:
     dynamic: Mapping[str, Mapping[int, Any]] | None
     options: Options
 
-    def run(self, watchers: Iterable[Watcher] = ()) -> tuple[Imported, Generated]:
+    def run(self, watchers: Iterable[Watcher] = ()) -> tuple[Imported | Staged, Generated]:
+        if is_recursive(self.module):
+            staged = stage(self.module, self.args, self.kwargs)
+            return staged, run_passes(staged.recursion, self.options, watchers)
         imported = export(self.module, self.args, dynamic=self.dynamic, kwargs=self.kwargs)
         return imported, run_passes(imported.program, self.options, watchers)
 
@@ -68,6 +74,8 @@ class Compiled:
 
     def map(self, inputs: Sequence[Any]) -> list[Any]:
         """`[self(x) for x in inputs]`, bit for bit; where the module takes several arguments, each input is a tuple."""
+        if isinstance(self.executable, StructuredExecutable):
+            return self.executable.map(inputs)
         call = self.executable.call
         if len(self.executable.manifest.parameters) == 1:
             return [call(x) for x in inputs]
@@ -153,7 +161,8 @@ def compile(
     imported, generated = recipe.run(looking)
     constants = {n: own(a) for n, a in generated.assembled.sequence.constants.items()}
     manifest = make_manifest(imported, generated.assembled, options.target)
-    executable = Executable(manifest, generated.code, constants, threads=options.threads)
+    kind = Executable if manifest.visits is None else StructuredExecutable
+    executable = kind(manifest, generated.code, constants, threads=options.threads)
     if key is not None and constant_bytes(constants) <= LARGEST_CACHED:
         store.put(key, artefact.dumps(executable))
     return Compiled(executable, recipe)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from bough.base.clock import interleaved_medians
-from bough.codegen import compile_functions
+from bough.frontends.staging import Staged
 from bough.frontends.structure import map_leaves
 from bough.frontends.torch_export import Imported
 from bough.ir import loops
@@ -16,9 +16,10 @@ from bough.ir.kernel import Kernel
 from bough.ir.sequence import Group, Repeat, Run, Sequence, Step, nominal_sizes, phase
 from bough.pipeline.assemble import Scheduled, host_part
 from bough.pipeline.manifest import make_manifest
-from bough.pipeline.passes import Generated, Options
+from bough.pipeline.passes import Generated, Options, object_code
 from bough.runtime.executable import Executable
-from bough.runtime.team import team_text
+from bough.runtime.linearize import linearize
+from bough.runtime.structured import StructuredExecutable
 from bough.schedule.lower import lower_kernel
 from bough.search.cost import machine_of, nominal
 from bough.targets import Target
@@ -68,11 +69,16 @@ class Explanation:
 
 
 def explain(
-    imported: Imported, generated: Generated, options: Options, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    imported: Imported | Staged, generated: Generated, options: Options, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Explanation:
     """Rows for every kernel, measured on these arguments."""
     sequence, scheduled = generated.assembled.sequence, generated.assembled.scheduled
-    sizes = {**nominal_sizes(sequence.steps), **_sizes(sequence, _tensors((args, dict(kwargs))))}
+    if isinstance(imported, Staged):
+        linearized = linearize(imported.recursion.visits, [(*args, *kwargs.values())]).sizes
+        given = {d.name: linearized[g.name] for d, g in zip(sequence.dims, generated.assembled.given.dims, strict=True)}
+    else:
+        given = _sizes(sequence, _tensors((args, dict(kwargs))))
+    sizes = {**nominal_sizes(sequence.steps), **given}
     rows = [_row(scheduled[k.name], runs, sizes, sequence, options) for k, runs in _runs(sequence.steps, 1, sizes)]
     times = _measure(imported, generated, options, lambda f: f.call(*args, **kwargs), [r.kernel for r in rows])
     total = sum(times) or 1.0
@@ -160,7 +166,7 @@ def _bandwidth(target: Target, threads: int) -> float:
 
 
 def _measure(
-    imported: Imported, generated: Generated, options: Options, run: Callable[[Executable], object], names: list[str]
+    imported: Imported | Staged, generated: Generated, options: Options, run: Callable[[Executable], object], names: list[str]
 ) -> list[float]:
     """Seconds of each kernel: the function with every other kernel left out, timed on the same buffers."""
     assembled = generated.assembled
@@ -177,12 +183,13 @@ def _measure(
 
     probes = [loops.Function("probe_empty", function.scalars, function.params, ())]
     probes += [loops.Function(f"probe_{n}", function.scalars, function.params, only(name)) for n, name in enumerate(names)]
-    code = compile_functions(probes, options.target, team=team_text(options.target.triple.partition("-")[0]))
+    code = object_code(probes, assembled, options.target)
     manifest = make_manifest(imported, assembled, options.target)
+    kind = Executable if manifest.visits is None else StructuredExecutable
     calls: dict[str, Callable[[], object]] = {}
     for probe in probes:
         entry = replace(manifest, entry=f"bough_{probe.name}")
-        executable = Executable(entry, code, assembled.sequence.constants, threads=options.threads)
+        executable = kind(entry, code, assembled.sequence.constants, threads=options.threads)
         calls[probe.name] = partial(run, executable)
     medians = interleaved_medians(calls, rounds=30, budget=3.0)
     return [max(0.0, medians[f"probe_{n}"] - medians["probe_empty"]) for n in range(len(names))]

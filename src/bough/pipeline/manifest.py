@@ -5,27 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from bough.base.errors import InternalError
+from bough.frontends.staging import Listed as Collected
+from bough.frontends.staging import Staged
 from bough.frontends.structure import Slot, Structure
 from bough.frontends.torch_export import Imported
-from bough.ir.expr import Apply, Const, Expr, Extent, Var, substitute
+from bough.ir.expr import Apply, Const, Expr, Extent, Var, as_expr, as_extent, substitute
 from bough.ir.loops import For
+from bough.ir.sequence import Sequence
 from bough.pipeline.assemble import Assembled
-from bough.runtime.manifest import Buffer, Leaf, Manifest, Plain, Scalar, Tensor, Tree
+from bough.runtime.manifest import Buffer, Leaf, Listed, Manifest, Plain, Scalar, Tensor, Tree
 from bough.runtime.sizes import Size
 from bough.targets import Target
 
 
-def make_manifest(imported: Imported, assembled: Assembled, target: Target) -> Manifest:
+def make_manifest(imported: Imported | Staged, assembled: Assembled, target: Target) -> Manifest:
     """The manifest of the entry function."""
+    if isinstance(imported, Staged):
+        return _structured(imported, assembled, target)
     function = imported.program.functions[imported.program.entry]
     sequence = assembled.sequence
     results = [sequence.temporaries[r] for r in sequence.results]
     shapes = {r: v.type.shape for r, v in zip(sequence.results, function.results, strict=True)}
-    buffers: list[Buffer] = [Buffer("argument", n) for n in range(len(sequence.inputs))]
-    buffers += [Buffer("result", n) for n in range(len(results))]
-    buffers += [Buffer("constant", name) for name in sequence.constants]
     dims: dict[str, Expr] = {d.name: Var(f.name) for d, f in zip(sequence.dims, function.dims, strict=True)}
-    buffers += [Buffer("arena", name, size_of(substitute(at, dims))) for name, at in assembled.arena.offsets.items()]
     args, kwargs = imported.inputs if isinstance(imported.inputs, tuple) else ((), {})
     trees = [*args, *kwargs.values()]
     names = [_parameter_name(t, n, imported.names) for n, t in enumerate(args)] + [str(k) for k in kwargs]
@@ -35,10 +36,8 @@ def make_manifest(imported: Imported, assembled: Assembled, target: Target) -> M
             Tensor(name, p.type.dtype.name, _sizes(p.type.shape)) for name, p in zip(imported.names, function.params, strict=True)
         ),
         results=tuple(Tensor(r.name, r.dtype.name, _sizes(shapes[r.name])) for r in results),
-        constants=tuple(
-            Tensor(n, sequence.constant_types[n].name, tuple(int(e) for e in a.shape)) for n, a in sequence.constants.items()
-        ),
-        buffers=tuple(buffers),
+        constants=_constants(sequence),
+        buffers=_buffers(assembled, dims),
         parameters=tuple(names),
         inputs=tuple(_tree(t, "argument") for t in trees),
         outputs=_tree(imported.outputs, "result"),
@@ -46,6 +45,47 @@ def make_manifest(imported: Imported, assembled: Assembled, target: Target) -> M
         arena=size_of(substitute(assembled.arena.size, dims)),
         features=target.features,
         parallel=any(_is_parallel(s) for s in assembled.function.body),
+    )
+
+
+def _structured(staged: Staged, assembled: Assembled, target: Target) -> Manifest:
+    """The manifest of a recursive model: its arguments and sizes are those of the linearized structures."""
+    given, sequence = assembled.given, assembled.sequence
+    dims: dict[str, Expr] = {d.name: Var(g.name) for d, g in zip(sequence.dims, given.dims, strict=True)}
+    return Manifest(
+        entry=f"bough_{assembled.function.name}",
+        arguments=tuple(Tensor(i.name, i.dtype.name, _sizes(i.shape)) for i in given.inputs),
+        results=tuple(
+            Tensor(r, o.dtype.name, _sizes(tuple(as_extent(substitute(as_expr(e), dims)) for e in o.shape)))
+            for r in sequence.results
+            if (o := sequence.temporaries[r])
+        ),
+        constants=_constants(sequence),
+        buffers=_buffers(assembled, dims),
+        parameters=staged.names,
+        inputs=(),
+        outputs=_tree(staged.outputs, "result", len(staged.recursion.results[staged.recursion.visits.entry])),
+        scalars=tuple(Scalar(d.name, d.low, d.high) for d in given.dims),
+        arena=size_of(substitute(assembled.arena.size, dims)),
+        features=target.features,
+        parallel=any(_is_parallel(s) for s in assembled.function.body),
+        visits=staged.recursion.visits,
+    )
+
+
+def _constants(sequence: Sequence) -> tuple[Tensor, ...]:
+    types = sequence.constant_types
+    return tuple(Tensor(n, types[n].name, tuple(int(e) for e in a.shape)) for n, a in sequence.constants.items())
+
+
+def _buffers(assembled: Assembled, dims: dict[str, Expr]) -> tuple[Buffer, ...]:
+    """What each pointer of the entry points at; `dims` are the sizes by the manifest's names."""
+    sequence = assembled.sequence
+    return (
+        *(Buffer("argument", n) for n in range(len(sequence.inputs))),
+        *(Buffer("result", n) for n in range(len(sequence.results))),
+        *(Buffer("constant", name) for name in sequence.constants),
+        *(Buffer("arena", name, size_of(substitute(at, dims))) for name, at in assembled.arena.offsets.items()),
     )
 
 
@@ -72,16 +112,19 @@ def _first_slot(tree: Structure, depth: int = 0) -> tuple[Slot, int] | None:
     return next((found for p in parts if (found := _first_slot(p, depth + 1)) is not None), None)
 
 
-def _tree(structure: Structure, source: Any) -> Tree:
-    if isinstance(structure, Slot):
-        return Leaf(source, structure.index)
-    if isinstance(structure, tuple):
-        return tuple(_tree(p, source) for p in structure)
-    if isinstance(structure, list):
-        return [_tree(p, source) for p in structure]
-    if isinstance(structure, dict):
-        return {k: _tree(p, source) for k, p in structure.items()}
-    return Plain(structure)
+def _tree(structure: Structure, source: Any, lists: int = 0) -> Tree:
+    """`lists` is the result that list 0 of a recursive model is in."""
+    match structure:
+        case Slot(index):
+            return Leaf(source, index)
+        case Collected(number):
+            return Listed(number, lists + number)
+        case tuple() | list():
+            return type(structure)(_tree(p, source, lists) for p in structure)
+        case dict():
+            return {k: _tree(p, source, lists) for k, p in structure.items()}
+        case _:
+            return Plain(structure)
 
 
 def _sizes(shape: tuple[Extent, ...]) -> tuple[Size, ...]:

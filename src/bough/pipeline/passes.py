@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from bough.codegen import compile_functions
+from bough.codegen import compile_functions, emit_walk
 from bough.graph_passes.fuse import fuse
 from bough.graph_passes.lower_program import lower_function
 from bough.graph_passes.normalize import normalize
+from bough.ir.loops import Function
 from bough.ir.program import Program
 from bough.ir.recursion import Recursion
 from bough.ir.sequence import Sequence, map_kernels
@@ -72,8 +73,7 @@ def _fuse(sequence: Sequence, _: Options) -> Sequence:
 
 
 def _normalize(s: Sequence, _: Options) -> Sequence:
-    steps = map_kernels(s.steps, normalize)
-    return Sequence(s.name, s.inputs, s.results, s.temporaries, s.constants, s.constant_types, steps, s.dims)
+    return replace(s, steps=map_kernels(s.steps, normalize))
 
 
 def _schedule(sequence: Sequence, options: Options) -> Planned:
@@ -87,8 +87,15 @@ def _assemble(planned: Planned, _: Options) -> Assembled:
 
 
 def _generate(assembled: Assembled, options: Options) -> Generated:
-    team = team_text(options.target.triple.partition("-")[0])
-    return Generated(assembled, compile_functions([assembled.function], options.target, team=team))
+    return Generated(assembled, object_code([assembled.function], assembled, options.target))
+
+
+def object_code(functions: list[Function], assembled: Assembled, target: Target) -> bytes:
+    """One object of these functions on the arrays of an assembled one, with the thread team, and the native linearizer where
+    the arrays are those of structures."""
+    given = assembled.given
+    walk = emit_walk(given.visits, [i.name for i in given.inputs], [d.name for d in given.dims]) if given.visits else ""
+    return compile_functions(functions, target, team=team_text(target.triple.partition("-")[0]), walk=walk)
 
 
 IMPORT = Pass("import module", "PyTorch", "Program", lambda program, _: program)

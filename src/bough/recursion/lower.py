@@ -12,10 +12,10 @@
 from __future__ import annotations
 
 from bough.base.visits import Names, Stage, stages
-from bough.ir.expr import Const, Expr, Load, Var, add, apply, loads, maximum, minimum, select, sub
+from bough.ir.expr import Const, Expr, Load, Var, add, apply, as_expr, loads, maximum, minimum, select, sub, variables
 from bough.ir.kernel import Axis, Kernel, Operand, Store
 from bough.ir.recursion import Recursion, Returned
-from bough.ir.sequence import Define, Repeat, Run, Sequence, Step, kernels
+from bough.ir.sequence import Define, Repeat, Run, Sequence, Step, kernels, outer_scalars, phase
 from bough.recursion.arrays import Arrays
 from bough.recursion.cells import CellLowering, Setting
 from bough.recursion.initial import first_cell
@@ -59,6 +59,7 @@ class _Lowering:
             self.arrays.constant_types,
             steps,
             dimensions(self.recursion.visits),
+            self.recursion.visits,
         )
 
     def stage(self, stage: Stage) -> None:
@@ -70,19 +71,27 @@ class _Lowering:
         if not inside:
             for cell in base:
                 self.steps.extend(self.run_over(cell, everything(cell.member, self.variants[cell.member])))
-        for cell in (*base, *step) if inside else step:
-            self.steps.extend(cell.early(everything(cell.member, self.variants[cell.member])))
-        if not step:
-            return
         first = {} if inside else self.first_level(stage, step)
         for cell in first.values():
             self.once.extend(cell.once())
+        for cell in (*base, *step) if inside else step:
+            self.early(stage, cell, first.get(cell.member))
         if first:
             for cell in step:
-                start, levels = Names.start(*cell.member), Var(Names.levels(stage.number))
-                size = entry(start, minimum(levels, 2))
-                self.steps.extend(self.part(first.get(cell.member, cell), "first", Const(0), size))
-        self.steps.append(self.levels(stage, base if inside else [], step, 2 if first else 0 if inside else 1))
+                self.steps.extend(self.part(first.get(cell.member, cell), "first", Const(0), first_size(stage, cell)))
+        if step:
+            self.steps.append(self.levels(stage, base if inside else [], step, 2 if first else 0 if inside else 1))
+
+    def early(self, stage: Stage, cell: CellLowering, first: CellLowering | None) -> None:
+        """What is hoisted, over all activations; what a simpler cell for level 1 does not need, from level 2 on."""
+        variant = self.variants[cell.member]
+        whole = cell.hoisted if first is None else cell.hoisted_for(first.read())
+        self.steps.extend(cell.early(everything(cell.member, variant), whole))
+        if first is not None:
+            f, v = cell.member
+            begin = first_size(stage, cell)
+            defines, rest = between(cell.member, variant, f"{f}.{v}.rest", begin, sub(Var(Names.count(f, v)), begin))
+            self.steps.extend(needed([*defines, *cell.early(rest, cell.hoisted - whole)]))
 
     def cell(self, member: Member, stage: Stage, in_levels: bool) -> CellLowering:
         setting = Setting(in_levels, frozenset(stage.functions), self.needed, self.switches)
@@ -118,7 +127,7 @@ class _Lowering:
         """A variant's activations of one level."""
         f, v = cell.member
         defines, region = between(cell.member, self.variants[cell.member], f"{f}.{v}.{name}", begin, size)
-        return [*defines, *self.run_over(cell, region)]
+        return needed([*defines, *self.run_over(cell, region)])
 
     def run_over(self, cell: CellLowering, region: Region) -> list[Step]:
         """The variant over a region: at once, or one activation after the other."""
@@ -127,7 +136,7 @@ class _Lowering:
         variable = f"{cell.prefix}.activation"
         begin = add(region.begin, Var(variable))
         defines, alone = between(cell.member, self.variants[cell.member], variable, begin, Const(1))
-        return [Repeat(variable, region.size, (*defines, *cell.body(alone)))]
+        return [Repeat(variable, region.size, tuple(needed([*defines, *cell.body(alone)])))]
 
     def entry_results(self) -> list[str]:
         """The entry's state where it has one activation for each sample, in order; else the samples' rows of it."""
@@ -149,6 +158,11 @@ class _Lowering:
         return tuple(o for name, o in self.arrays.tables.items() if name in used)
 
 
+def first_size(stage: Stage, cell: CellLowering) -> Expr:
+    """How many activations a variant has at level 1."""
+    return entry(Names.start(*cell.member), minimum(Var(Names.levels(stage.number)), 2))
+
+
 def needed_results(recursion: Recursion) -> dict[str, set[int]]:
     """The results of each function that a cell or the caller reads."""
     entry_name = recursion.visits.entry
@@ -166,6 +180,25 @@ def take(source: Operand, rows: Operand, target: Operand) -> Kernel:
     first, *rest = (Var(a.name) for a in axes)
     value = Load(source.name, (entry(rows.name, first), *rest), source.dtype)
     return Kernel(f"take.{target.name}", axes, (source, rows), (target,), (Store(target.name, (first, *rest), value),))
+
+
+def needed(steps: list[Step]) -> list[Step]:
+    """The steps without definitions that nothing names."""
+    kept: list[Step] = []
+    names: set[str] = set()
+    for s in reversed(steps):
+        if not isinstance(s, Define) or s.name in names:
+            kept.append(s)
+            names |= named(s)
+    return kept[::-1]
+
+
+def named(step: Step) -> set[str]:
+    """The numbers of the host that a step names."""
+    match step:
+        case Define(): return variables(step.value)
+        case Repeat(): return variables(as_expr(step.count)).union(*(named(s) for s in step.body))
+        case _: return set().union(*(outer_scalars(k) for k in phase(step)))  # fmt: skip
 
 
 def loaded_by_host(steps: tuple[Step, ...]) -> set[str]:
