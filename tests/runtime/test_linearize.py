@@ -228,3 +228,14 @@ def test_calls_of_one_walk_are_made_element_by_element() -> None:
     visits = Visits((Visit("main", 0, (walk,)), Visit("f", 0, leaf), Visit("g", 0, leaf)), "main")
     found = linearize(visits, [([1000, 2000],)])
     assert found.arrays["f.0.place0"].tolist() == [0, 2] and found.arrays["g.0.place0"].tolist() == [1, 3]
+
+
+def test_a_walk_over_a_part_of_a_list() -> None:
+    """As Python's slices: the first `skip` and the last `leave` elements are left out, where there are as many."""
+    leaf = (Variant("leaf", payloads=(Payload((), "i64"),)),)
+    for skip, leave in ((0, 0), (1, 0), (0, 1), (1, 2), (4, 0), (2, 3)):
+        walk = Variant("main", each=(Each((Item(0),), skip, leave),), calls=(Call("f", (), 0),))
+        visits = from_plain(to_plain(Visits((Visit("main", 0, (walk,)), Visit("f", 0, leaf)), "main")))
+        values = [1000, 2000, 3000]
+        found = linearize(visits, [(values,)])
+        assert found.arrays["f.0.payload0"].tolist() == values[skip : max(len(values) - leave, 0)]

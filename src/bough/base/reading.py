@@ -85,9 +85,9 @@ def elements(value: Any, each: Each) -> Sequence[Any]:
     """The elements of a walk, in order."""
     found = read(value, each.path)
     if isinstance(found, dict):
-        return list(found.values())
+        found = list(found.values())
     if isinstance(found, (list, tuple)):
-        return found
+        return found[each.skip : max(len(found) - each.leave, 0)] if each.skip or each.leave else found
     raise InputError(
         f"{path_text(each.path)} is {describe(found)}",
         code="BGH-ST-001" if found is None else "BGH-ST-002",

@@ -78,10 +78,12 @@ Decision = Union[Ask, Fail, int]
 
 @dataclass(frozen=True, slots=True)
 class Each:
-    """A walk over all elements of the list, tuple or dictionary's values at `path`. Its elements over all activations of the
-    variant are numbered like those, and in order within one activation."""
+    """A walk over the elements of the list, tuple or dictionary's values at `path`, all but the first `skip` and the last
+    `leave`. Its elements over all activations of the variant are numbered like those, and in order within one activation."""
 
     path: Path
+    skip: int = 0
+    leave: int = 0
 
 
 @dataclass(frozen=True, slots=True)

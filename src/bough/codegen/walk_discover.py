@@ -195,11 +195,14 @@ class _Activation:
     def begin_walk(self, number: int, walk: WalkSlots) -> tuple[Value, Value]:
         """The list or tuple of a walk, and its length."""
         code = self.code
-        container = self.reader.read(self.slots.variant.each[number].path)
+        each = self.slots.variant.each[number]
+        container = self.reader.read(each.path)
         listed = code.call(self.reader.helpers.elements, self.frame, container)
         code.refuse(code.compare("==", listed, 0))
         length = code.python("PySequence_Size", listed)
         code.refuse(code.compare("<", length, 0))
+        if each.skip or each.leave:
+            length = code.larger(code.add(length, -(each.skip + each.leave)), word(0))
         code.add_to(self.frame, self.layout.elements + self.layout.walk(self.slots, number), length)
         return listed, length
 
@@ -222,13 +225,13 @@ class _Activation:
     def fill_walks(self, walks: list[tuple[Value, Value]]) -> None:
         code = self.code
         begin = word(self.slots.size)
-        for walk, (listed, length) in zip(self.slots.walks, walks, strict=True):
+        for walk, each, (listed, length) in zip(self.slots.walks, self.slots.variant.each, walks, strict=True):
             code.put(self.record, walk.count, length)
             code.put(self.record, walk.begin, begin)
             if walk.width:
                 block = code.at(self.record, begin)
                 with code.each(length) as n:
-                    self.element(walk, code.at(block, code.multiply(n, walk.width)), listed, n)
+                    self.element(walk, code.at(block, code.multiply(n, walk.width)), listed, code.add(n, each.skip))
             begin = code.add(begin, code.multiply(length, walk.width))
 
     def element(self, walk: WalkSlots, place: Value, listed: Value, number: Value) -> None:

@@ -21,7 +21,7 @@
 
 from __future__ import annotations
 
-from bough.base.visits import Ask, Call, Decision, Fail, Item, Path, Payload, Question, Variant
+from bough.base.visits import Ask, Call, Decision, Each, Fail, Item, Path, Payload, Question, Variant
 from bough.ir.dtypes import DTYPES
 from bough.ir.program import Program
 from bough.ir.program_text import print_program
@@ -69,7 +69,7 @@ def question_text(q: Question) -> str:
 
 def variant_lines(v: Variant) -> list[str]:
     """What a variant walks over, calls, reads and collects."""
-    lines = [f"walk {n}: {path_text(e.path)}" for n, e in enumerate(v.each)]
+    lines = [f"walk {n}: {path_text(e.path)}{_part(e)}" for n, e in enumerate(v.each)]
     lines += [f"call {n}: {_call_text(c)}" for n, c in enumerate(v.calls)]
     lines += [f"payload {n}: {_payload_text(p)}" for n, p in enumerate(v.payloads)]
     lines += [f"collect in list {c.list}: result {c.result} after {c.calls} calls" for c in v.collects]
@@ -79,6 +79,10 @@ def variant_lines(v: Variant) -> list[str]:
 def path_text(path: Path) -> str:
     """`.left[0]`; `it` for the object itself."""
     return "".join(f"[{s.key!r}]" if isinstance(s, Item) else f".{s.name}" for s in path) or "it"
+
+
+def _part(each: Each) -> str:
+    return f"[{each.skip}:{-each.leave or ''}]" if each.skip or each.leave else ""
 
 
 def _of_walk(each: int | None) -> str:

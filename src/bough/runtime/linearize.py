@@ -179,7 +179,8 @@ class _Walk:
         while above is not None:
             variant = self.variant(above)
             each, path = variant.calls[call].each, variant.calls[call].path
-            whole = path if each is None else (*variant.each[each].path, Item(element), *path)
+            walk = None if each is None else variant.each[each]
+            whole = path if walk is None else (*walk.path, Item(element + walk.skip), *path)
             steps.append(_step_text(above.above is None, whole))
             call, element, above = above.call, above.element, above.above
         way = "".join(steps[::-1] if len(steps) <= 8 else [*steps[:-5:-1], f" ... ({len(steps) - 8} calls) ... ", *steps[3::-1]])
