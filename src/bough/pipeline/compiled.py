@@ -24,6 +24,7 @@ from bough.pipeline.fingerprint import fingerprint
 from bough.pipeline.manifest import make_manifest
 from bough.pipeline.passes import Generated, Options, Watcher, run_passes
 from bough.pipeline.watchers import default_watchers
+from bough.recursion import Switches
 from bough.runtime import artefact
 from bough.runtime.cache import Cache
 from bough.runtime.executable import Executable
@@ -109,13 +110,16 @@ def compile(
     threads: int | None = None,
     precision: str = "float32",
     strategy: Strategy | None = None,
+    switches: Switches | None = None,
     watchers: Iterable[Watcher] = (),
     cache: bool = True,
 ) -> Compiled:
     """Compiles a module for arguments like `args`.
 
     `dynamic={"x": {0: "batch"}}` lets axis 0 of the argument `x` have any size. `target` is a name of `bough targets` or
-    "native"; it and `threads` default to the settings BOUGH_TARGET and BOUGH_THREADS. `strategy` chooses the schedules.
+    "native"; it and `threads` default to the settings BOUGH_TARGET and BOUGH_THREADS. `strategy` chooses the schedules,
+    `switches` what the lowering of recursion does. A module that recurses over objects is compiled for all structures of the
+    kinds that `args` show, whatever their shape.
     With `cache`, what was compiled before for the same module, sizes and machine comes from the user's cache folder;
     weights are part of the key.
     Raises `CompileError` for what cannot be compiled, naming the line of the module.
@@ -148,7 +152,7 @@ def compile(
             because="a function runs on 1 or more",
             advice="leave it out to use all cores",
         )
-    options = Options(find_target(target), threads or settings.read(settings.THREADS), strategy or Heuristic())
+    options = Options(find_target(target), threads or settings.read(settings.THREADS), strategy or Heuristic(), switches or Switches())
     recipe = Recipe(module, tree_map(_tensor, args), tree_map(_tensor, kwargs), dynamic, options)
     key = cache_key(recipe) if cache else None
     store = Cache()
@@ -183,7 +187,7 @@ def cache_key(recipe: Recipe) -> str | None:
     o = recipe.options
     extra = (
         __version__, torch.__version__, o.target.name, o.target.features, repr(o.target.memories), o.threads,
-        repr(o.strategy), recipe.dynamic, settings.cache_key(),
+        repr(o.strategy), repr(o.switches), recipe.dynamic, settings.cache_key(),
     )  # fmt: skip
     return fingerprint(recipe.module, (recipe.args, recipe.kwargs or {}), extra)
 
