@@ -10,9 +10,9 @@ import numpy as np
 
 from bough import ops
 from bough.base.visits import Ask, Attribute, Call, Collect, Each, Item, Payload, Question, Variant, Visit, Visits
-from bough.ir.dtypes import DTYPES, F32
+from bough.ir.dtypes import DTYPES, F32, I64
 from bough.ir.expr import Extent, Var
-from bough.ir.program import Assign, Dim, Function, TensorType, Value
+from bough.ir.program import Assign, Dim, Function, Loop, TensorType, Value
 from bough.ir.recursion import Cell, Read, Recursion, Returned, Source
 
 HIDDEN = 4
@@ -66,6 +66,17 @@ class Build:
         results = tuple(Value(f"v{len(self.body)}.{n}" if n else f"v{len(self.body)}", t) for n, t in enumerate(types))
         self.body.append(Assign(results, op, tuple(given), attributes))
         return results[0]
+
+    def loop(self, count: Extent, initial: Value, step: Callable[[Value, Value], Value], reverse: bool) -> tuple[Value, Value]:
+        """`state = step(position, state)` count times; the last state, and all of them."""
+        index, carried = Value(f"t{len(self.body)}", TensorType(I64, ())), Value(f"s{len(self.body)}", initial.type)
+        outer, self.body = self.body, [None] * 100  # names of the body's values start apart
+        updated = step(index, carried)
+        inner, self.body = self.body[100:], outer
+        final, stacked = Value(f"f{len(outer)}", initial.type), Value(f"a{len(outer)}", TensorType(F32, (count, *initial.type.shape)))
+        loop = Loop(index, count, (carried,), (initial,), (updated,), (final,), (updated,), (stacked,), inner, reverse)
+        self.body.append(loop)
+        return final, stacked
 
     def cell(self, *results: Value) -> Cell:
         dims = tuple(Dim(w, 0) for w in self.walks)
@@ -149,6 +160,23 @@ def attention() -> Recursion:
     return Recursion(visits, {("main", 0): classifier(), ("encode", 0): b.cell(h)}, {"main": (TensorType(F32, (3,)),), "encode": (STATE,)})
 
 
+def folding(reverse: bool) -> Recursion:
+    """Children are read one after the other by a recurrent cell; all of its states count."""
+    walk = Variant("node", (Each(CHILDREN),), (Call("encode", (), 0),), (Payload(WORD, "i64"),))
+    b = Build("node", ("A",))
+    A = Var("A")
+    hs = b.returned(0, 0, A, HIDDEN)
+    u = weight(HIDDEN, HIDDEN)
+
+    def step(position: Value, state: Value) -> Value:
+        return b("tanh", b("add", b("take_at", hs, position, axis=0), b("linear", state, u, None)))
+
+    last, every = b.loop(A, b.embed(0), step, reverse)
+    h = b("add", last, b("mul", b("reduce_sum", every, axes=(0,), keep=False), b.const(weight(HIDDEN))))
+    visits = Visits((MAIN, Visit("encode", 0, (walk,))), "main")
+    return Recursion(visits, {("main", 0): classifier(), ("encode", 0): b.cell(h)}, {"main": (TensorType(F32, (3,)),), "encode": (STATE,)})
+
+
 def two_kinds() -> Recursion:
     """Expressions and lists of arguments call each other; the entry has two variants, with and without a structure."""
     kind = (Attribute("word"),)
@@ -213,7 +241,7 @@ def chain() -> Recursion:
 
 
 MODELS: dict[str, Callable[[], Recursion]] = {
-    "tree_rnn": tree_rnn, "child_sum": child_sum, "attention": attention, "two_kinds": two_kinds, "chain": chain,
+    "tree_rnn": tree_rnn, "child_sum": child_sum, "forwards": lambda: folding(False), "backwards": lambda: folding(True), "attention": attention, "two_kinds": two_kinds, "chain": chain,
 }  # fmt: skip
 
 

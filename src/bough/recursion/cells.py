@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 
 from bough.base.visits import Names
 from bough.graph_passes.lower_program import copy_kernel, lower_function, operand
+from bough.graph_passes.normalize import drop_empty_reductions
 from bough.ir.expr import Expr, Extent, Load, Var, apply, as_expr, loads, variables
+from bough.ir.interpret_kernel import run_kernel
 from bough.ir.kernel import Kernel, Operand
 from bough.ir.recursion import Cell, Returned
-from bough.ir.sequence import Repeat, Run, Sequence, Step, expressions, map_kernels, map_loads, map_statement
+from bough.ir.sequence import Repeat, Run, Sequence, Step, expressions, map_kernels, map_loads, map_statement, outer_scalars
 from bough.recursion.arrays import Arrays
 from bough.recursion.batch import batch, separate, unbatched
 from bough.recursion.binding import Time, binding_times, kernels_of, reads, worth_hoisting, writes
@@ -30,6 +33,10 @@ class Setting:
     switches: Switches
 
 
+FOLDED = 1 << 16
+"""Elements of the largest array that is computed at compile time."""
+
+
 class CellLowering:
     """The steps of a variant's cell and the places of its arrays."""
 
@@ -42,7 +49,10 @@ class CellLowering:
         lowered = lower_function(cell.function)
         given = self.parameters()
         through = {p.name: operand(p) for p in cell.function.params if self.places[p.name].target is not None}
-        steps, rows = gathered(self.separated(lowered.steps), through)
+        steps = without_empty(lowered.steps)
+        if setting.switches.constant_propagation:
+            steps = folded(steps, lowered)
+        steps, rows = gathered(self.separated(steps), through)
         shared = {n: like.places[n] for n in like.hoisted} if like else {}
         self.steps = tuple(s for s in steps if not writes(s) & set(shared))
         given |= dict.fromkeys(shared, Time.EARLY)
@@ -147,9 +157,21 @@ class CellLowering:
             return []
         return [self.without_objects(s) for s in self.steps if self.time(s) == Time.ONCE]
 
-    def early(self, region: Region) -> list[Step]:
-        """What is computed before the levels, for the region."""
-        return self.batched([s for s in self.steps if writes(s) & self.hoisted], region)
+    def early(self, region: Region, arrays: set[str]) -> list[Step]:
+        """The hoisted steps that write these arrays, for the region."""
+        return self.batched([s for s in self.steps if writes(s) & arrays], region)
+
+    def hoisted_for(self, names: set[str]) -> set[str]:
+        """The hoisted arrays that are needed where these are read."""
+        found = names & self.hoisted
+        for s in reversed(self.steps):
+            if writes(s) & found:
+                found |= (reads(s) | writes(s)) & self.hoisted
+        return found
+
+    def read(self) -> set[str]:
+        """The arrays that what is not hoisted reads."""
+        return set().union(*(reads(s) for s in (*self.steps, *self.outputs)))
 
     def body(self, region: Region) -> list[Step]:
         """Everything else, and the results."""
@@ -230,6 +252,39 @@ def gathered(steps: tuple[Step, ...], params: Mapping[str, Operand]) -> tuple[tu
                 out.append(Run(copy_kernel(o, rows[name], f"gather.{name}", shape=o.shape)))
         out.append(map_kernels((s,), redirect)[0])
     return tuple(out), tuple(rows.values())
+
+
+def without_empty(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The steps without kernels and loops that do nothing, and without sums over nothing."""
+    out: list[Step] = []
+    for s in steps:
+        if isinstance(s, Run):
+            kernel = drop_empty_reductions(s.kernel)
+            if all(a.extent != 0 for a in kernel.free):
+                out.append(Run(kernel) if kernel is not s.kernel else s)
+        elif not isinstance(s, Repeat):
+            out.append(s)
+        elif s.count != 0:
+            out.append(replace(s, body=without_empty(s.body)))
+    return tuple(out)
+
+
+def folded(steps: tuple[Step, ...], lowered: Sequence) -> tuple[Step, ...]:
+    """The steps without kernels over small constants alone, whose results become constants."""
+    out: list[Step] = []
+    for s in steps:
+        if isinstance(s, Run) and _foldable(s.kernel, lowered):
+            for name, value in run_kernel(s.kernel, lowered.constants).items():
+                lowered.constants[name] = value
+                lowered.constant_types[name] = lowered.temporaries.pop(name).dtype
+        else:
+            out.append(s)
+    return tuple(out)
+
+
+def _foldable(kernel: Kernel, lowered: Sequence) -> bool:
+    known = all(i.name in lowered.constants for i in kernel.inputs) and not outer_scalars(kernel)
+    return known and sum(prod(e for e in o.shape if isinstance(e, int)) for o in kernel.outputs) <= FOLDED
 
 
 def together(copies: list[Kernel]) -> Kernel:
