@@ -124,13 +124,6 @@ def compile(
     weights are part of the key.
     Raises `CompileError` for what cannot be compiled, naming the line of the module.
     """
-    if precision not in PRECISIONS:
-        raise CompileError(
-            f"precision {precision!r} is not known",
-            code="BGH-OPT-001",
-            because="only some formats are made into code",
-            advice=f"use one of {', '.join(PRECISIONS)}",
-        )
     if not isinstance(args, tuple):
         raise CompileError(
             f"the example arguments are a {type(args).__name__}",
@@ -145,14 +138,7 @@ def compile(
             because="it cannot be called",
             advice="pass a torch.nn.Module or a function of tensors",
         )
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise CompileError(
-            f"threads={threads!r} is no number of threads",
-            code="BGH-OPT-006",
-            because="a function runs on 1 or more",
-            advice="leave it out to use all cores",
-        )
-    options = Options(find_target(target), threads or settings.read(settings.THREADS), strategy or Heuristic(), switches or Switches())
+    options = make_options(target, threads, precision, strategy, switches)
     recipe = Recipe(module, tree_map(_tensor, args), tree_map(_tensor, kwargs), dynamic, options)
     key = cache_key(recipe) if cache else None
     store = Cache()
@@ -170,6 +156,31 @@ def compile(
     if key is not None and constant_bytes(constants) <= LARGEST_CACHED:
         store.put(key, artefact.dumps(executable))
     return Compiled(executable, recipe)
+
+
+def make_options(
+    target: str | Target | None,
+    threads: int | None,
+    precision: str = "float32",
+    strategy: Strategy | None = None,
+    switches: Switches | None = None,
+) -> Options:
+    """Checks what a compilation was asked for; settings in place of what is None."""
+    if precision not in PRECISIONS:
+        raise CompileError(
+            f"precision {precision!r} is not known",
+            code="BGH-OPT-001",
+            because="only some formats are made into code",
+            advice=f"use one of {', '.join(PRECISIONS)}",
+        )
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise CompileError(
+            f"threads={threads!r} is no number of threads",
+            code="BGH-OPT-006",
+            because="a function runs on 1 or more",
+            advice="leave it out to use all cores",
+        )
+    return Options(find_target(target), threads or settings.read(settings.THREADS), strategy or Heuristic(), switches or Switches())
 
 
 def own(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
