@@ -39,13 +39,14 @@ FAMILIES = (aten_pointwise, aten_views, aten_reductions, aten_indexing, aten_res
 
 Missings = list[Missing]
 SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
+ITEMS = (torch.ops.aten.item.default, torch.ops.aten._local_scalar_dense.default)
 UNKNOWN = Absent("the result of an operator that is missing")
 """Stands for what cannot even be typed; what uses it is passed over in silence, for its cause is known."""
 
 
-def is_translatable(exported: ExportedProgram) -> bool:
+def is_translatable(outer: GraphModule) -> bool:
     """Whether every operator has a converter as it stands."""
-    for graph_module in exported.graph_module.modules():
+    for graph_module in outer.modules():
         if not isinstance(graph_module, GraphModule):
             continue
         updates = plain_updates(graph_module.graph)
@@ -70,6 +71,7 @@ class _Translation:
         self.b = Builder()
         self.missing: Missings = []
         self.shared: dict[Any, Value] = {}
+        self.reals: dict[sympy.Symbol, Value] = {}
 
     def run(self) -> tuple[Program, Missings]:
         graph = self.exported.graph
@@ -158,6 +160,8 @@ class _Translation:
         if any(a is UNKNOWN for a in self.leaves(args)):
             return self.stand_ins(node)
         if isinstance(meta, (torch.SymInt, torch.SymFloat)):
+            if node.target in ITEMS and isinstance(meta, torch.SymFloat) and isinstance(args[0], Value):
+                self.reals[meta.node.expr] = self.b.cast(self.b.reshape(args[0], ()), F64)
             return self.number(meta.node.expr, isinstance(meta, torch.SymInt))
         if isinstance(meta, torch.SymBool):
             return None
@@ -249,6 +253,8 @@ class _Translation:
         """Float arithmetic on sizes, in f64 as Python does it."""
         if e.is_number:
             return self.b.number(float(e), F64)
+        if e in self.reals:
+            return self.reals[e]
         if e.is_integer and self.is_extent(e):
             return self.b.operand(self.symbols.expression(e), F64)
         name = type(e).__name__.removeprefix("OpaqueUnaryFn_")

@@ -180,7 +180,9 @@ def make_options(
             because="a function runs on 1 or more",
             advice="leave it out to use all cores",
         )
-    return Options(find_target(target), threads or settings.read(settings.THREADS), strategy or Heuristic(), switches or Switches())
+    return Options(
+        find_target(target), threads or settings.read(settings.THREADS), strategy or Heuristic(), switches or Switches()
+    )
 
 
 def own(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
