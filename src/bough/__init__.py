@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bough.base.errors import BoughError, CompileError, InputError, InternalError
+from bough.base.structure import structure
 from bough.base.version import __version__
 
 if TYPE_CHECKING:
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     from bough.pipeline import Compiled, compile
     from bough.runtime.artefact import load
 
-__all__ = ["BoughError", "CompileError", "Compiled", "Dim", "InputError", "InternalError", "__version__", "compile", "load"]
+__all__ = [
+    "BoughError", "CompileError", "Compiled", "Dim", "InputError", "InternalError", "__version__", "compile", "load", "structure",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,8 @@ from torch.overrides import TorchFunctionMode
 from bough.base.source import Location
 
 _INTERNAL = tuple(f"{Path(p).resolve()}/" for p in (str(torch.__path__[0]), Path(__file__).parents[1]))
+_MODELS = f"{Path(__file__).parents[1].resolve() / 'bench' / 'zoo'}/"
+"""Networks that come with Bough are as the user's own."""
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 _KEY = "bough.location"
 
@@ -27,7 +29,7 @@ _KEY = "bough.location"
 @cache
 def is_internal(file: str) -> bool:
     """Whether a file belongs to torch or to Bough, or is text that either of them generated."""
-    return file.startswith(("<frozen", "<eval_with_key>", "<string>", "torch/", *_INTERNAL))
+    return file.startswith(("<frozen", "<eval_with_key>", "<string>", "torch/", *_INTERNAL)) and not file.startswith(_MODELS)
 
 
 class NoteLocations(TorchFunctionMode):

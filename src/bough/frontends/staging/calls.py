@@ -21,7 +21,7 @@ from bough.frontends.staging.rewrite import is_rewritten, rewrite
 from bough.frontends.staging.run import Bound, ContainerMethod
 from bough.frontends.staging.signals import here, refuse_source
 from bough.frontends.staging.symbols import (
-    SYMBOLIC, Arithmetic, Elements, Identity, Length, Number, Place, Position, Spread, Symbol, leaves,
+    SYMBOLIC, Arithmetic, Elements, Identity, Length, Number, Place, Position, Rows, Spread, Symbol,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def call(staging: Primitives, function: Any, args: tuple[Any, ...], kwargs: dict
         return _container_method(staging, function, args)
     if isinstance(function, types.MethodType) and isinstance(function.__func__, types.FunctionType):
         return call(staging, function.__func__, (function.__self__, *args), kwargs)
-    symbolic = any(_is_symbolic(staging, v) for v in leaves_of(staging, (args, kwargs)))
+    symbolic = _is_symbolic(staging, (args, kwargs))
     owner = getattr(function, "__self__", None)
     if isinstance(owner, (list, dict, set)) and isinstance(function, types.BuiltinMethodType):
         return _on_container(staging, owner, function, args, kwargs, symbolic)
@@ -79,7 +79,9 @@ def call(staging: Primitives, function: Any, args: tuple[Any, ...], kwargs: dict
         return _function(staging, function, args, kwargs)
     if isinstance(function, type):
         return _construct(staging, function, args, kwargs)
-    if _is_torch(function) or isinstance(getattr(function, "__self__", None), torch.Tensor):
+    if isinstance(owner, torch.Tensor) and function.__name__ == "new_tensor":
+        return _tensor(staging, *args, **{"dtype": owner.dtype, **kwargs})
+    if _is_torch(function) or isinstance(owner, torch.Tensor):
         return staging.run.torch_call(function, args, kwargs)
     owned = type(function).__call__ if hasattr(type(function), "__call__") else None  # noqa: B004
     if isinstance(owned, types.FunctionType):
@@ -95,12 +97,20 @@ def call(staging: Primitives, function: Any, args: tuple[Any, ...], kwargs: dict
 _HASHABLE = (types.BuiltinFunctionType, types.FunctionType, type, types.BuiltinMethodType)
 
 
-def leaves_of(staging: Primitives, tree: Any) -> Any:
-    return leaves(tree)
-
-
-def _is_symbolic(staging: Primitives, value: Any) -> bool:
-    return isinstance(value, (*SYMBOLIC, PerElement)) and not isinstance(value, PerElement)
+def _is_symbolic(staging: Primitives, tree: Any) -> bool:
+    """Whether there is anything among arguments that is not known while compiling, but for tensors."""
+    work = [tree]
+    while work:
+        value = work.pop()
+        if isinstance(value, SYMBOLIC) or id(value) in staging.gathered or id(value) in staging.run.world.lists:
+            return True
+        if isinstance(value, (list, tuple)):
+            work.extend(value)
+        elif isinstance(value, dict):
+            work.extend(value.values())
+        elif isinstance(value, slice):
+            work.extend((value.start, value.stop, value.step))
+    return False
 
 
 def _is_torch(function: Any) -> bool:
@@ -226,7 +236,10 @@ def _len(staging: Primitives, value: Any) -> Any:
     elements = staging.symbolic_elements(value)
     if elements is None:
         return len(value)
-    return Length(staging.run, Place(staging.run.record.eaches[elements.each].path))
+    each = staging.run.record.eaches[elements.each]
+    if each.skip or each.leave:
+        raise refuse_source("the length of a part of a list is asked for", "only that of the whole list can be")
+    return Length(staging.run, Place(each.path))
 
 
 def _has(staging: Primitives, value: Any, name: str) -> bool:
@@ -350,6 +363,8 @@ def _joined(function: Callable[..., Any]) -> Callable[..., Any]:
     """torch.stack and torch.cat over a list of unknown length."""
 
     def rule(staging: Primitives, tensors: Any, dim: int = 0, **kwargs: Any) -> Any:
+        if id(tensors) in staging.run.world.lists and function is torch.stack and dim == 0 and not kwargs:
+            return Rows(staging.run.world.lists[id(tensors)])
         stacked = _stacked(staging, tensors)
         if stacked is None:
             return staging.run.torch_call(function, (tensors,), {"dim": dim, **kwargs})

@@ -18,11 +18,12 @@ from bough.base.source import Location
 from bough.base.visits import Call, Collect, Each, Fail, Path
 from bough.frontends import locations
 from bough.frontends.staging import calls
+from bough.frontends.staging.per_element import PerElement
 from bough.frontends.staging.primitives import Primitives
 from bough.frontends.staging.run import NOTHING, Record, Run
 from bough.frontends.staging.signals import Pending, Refused, Restart, Signal, here, refuse_source
-from bough.frontends.staging.symbols import Arithmetic, Place, Symbol
-from bough.frontends.staging.templates import Template, flatten
+from bough.frontends.staging.symbols import Arithmetic, Place, Rows, Symbol
+from bough.frontends.staging.templates import Listed, Template, flatten
 from bough.frontends.staging.ways import Waiting, Way, Ways
 
 MOST_WAYS = 256
@@ -67,7 +68,9 @@ class World:
         self.functions: dict[Any, Function] = {}
         self.lists: dict[int, int] = {}
         self.held: list[Any] = []
-        self.overlays: list[tuple[Any, str, Any, bool]] = []
+        self.overlays: list[tuple[Any, str, Any]] = []
+        self.list_numbers: dict[Any, int] = {}
+        self.tried: set[tuple[Function, int]] = set()
         self.entry = self.function(("entry",), "entry", entry, ("entry",), None)
         self.args = args
         self.mode = FakeTensorMode(allow_non_fake_inputs=True)
@@ -137,7 +140,7 @@ class World:
         """The identity of an argument that is not the object."""
         if isinstance(value, (bool, int, float, str, bytes, type(None), torch.dtype, type)):
             return type(value).__name__, value
-        if isinstance(value, FakeTensor) or isinstance(value, Arithmetic) or calls._is_symbolic(staging, value):
+        if isinstance(value, (FakeTensor, Arithmetic, PerElement)):
             raise refuse_source(
                 f"`{function.__qualname__}` recurses with a computed value among its arguments",
                 "results go from children to parents only; nothing that is computed goes down",
@@ -147,21 +150,56 @@ class World:
             return ("tuple", *(self.fixed(staging, function, v) for v in value))
         self.held.append(value)
         if isinstance(value, list) and (id(value) in staging.created or id(value) in self.lists):
-            self.lists.setdefault(id(value), len(self.lists))
+            return "list", self.shared_list(staging, value)
         return "object", id(value)
 
     # -- effects ---------------------------------------------------------------------------------------------------------
 
+    def shared_list(self, staging: Primitives, value: list[Any]) -> int:
+        """The number of a list that functions of the recursion may append to. It is the same in all runs that make it."""
+        if id(value) not in self.lists:
+            if value or staging.run.function is not self.entry:
+                raise refuse_source(
+                    "a list goes down the recursion that is not empty, or is made within the recursion",
+                    "what is appended on the way is collected in one list for the whole call",
+                    "make an empty list where the recursion is started",
+                )
+            staging.shared.append(value)
+            self.enter_list(value, ("entry", len(staging.shared)))
+        return self.lists[id(value)]
+
+    def enter_list(self, value: list[Any], key: Any) -> None:
+        self.held.append(value)
+        self.lists[id(value)] = self.list_numbers.setdefault(key, len(self.list_numbers))
+
     def collect(self, staging: Primitives, owner: Any, name: str, args: tuple[Any, ...]) -> None:
         if not isinstance(owner, list) or name != "append" or staging.run.scope is not None:
             raise calls.mutation(f"a {type(owner).__name__} with `{name}`")
-        self.held.append(owner)
+        if id(owner) not in self.lists:
+            if owner:
+                raise calls.mutation("a list that is not empty")
+            self.enter_list(owner, ("outside", id(owner)))
         record = staging.run.record
-        record.collects.append(Collect(self.lists.setdefault(id(owner), len(self.lists)), -1, len(record.calls)))
+        record.collects.append(Collect(self.lists[id(owner)], -1, len(record.calls)))
         staging.run.collected.append(args[0])
 
     def overlay(self, staging: Primitives, owner: Any, name: str, value: Any) -> None:
-        raise calls.mutation(f"`{type(owner).__name__}.{name}`")
+        """`self.states = []` where the recursion starts: the list (or memo) is there while the model is staged."""
+        if not isinstance(value, (list, dict, set)) or value or staging.run.function is not self.entry:
+            raise calls.mutation(f"`{type(owner).__name__}.{name}`")
+        self.overlays.append((owner, name, vars(owner).get(name, NOTHING)))
+        object.__setattr__(owner, name, value)
+        if isinstance(value, list):
+            self.enter_list(value, ("attribute", id(owner), name))
+
+    def restore(self) -> None:
+        """Undoes what staging changed."""
+        for owner, name, value in reversed(self.overlays):
+            if value is NOTHING:
+                object.__delattr__(owner, name)
+            else:
+                object.__setattr__(owner, name, value)
+        self.overlays.clear()
 
     # -- runs ------------------------------------------------------------------------------------------------------------
 
@@ -181,6 +219,8 @@ class World:
         try:
             with self.mode:
                 result = function.invoke(staging, Symbol(run, Place(())))
+                if result is None and example is NOTHING and function.types:
+                    raise Refused("the model returns None for it", run.returned or function.location)
                 end = Way(self.finish(function, staging, result))
         except Pending as pending:
             end = Waiting(pending.call, pending.each)
@@ -214,7 +254,7 @@ class World:
         """What stands for a part of a result that is no tensor."""
         if isinstance(value, Arithmetic) and self.is_number(run, value):
             return torch.as_tensor(run.number(value))
-        if value is None or isinstance(value, (bool, int, float, str)):
+        if value is None or isinstance(value, (bool, int, float, str, Listed)):
             return value
         raise refuse_source(
             f"`{function.name}` returns {_described(value)}",
@@ -232,7 +272,14 @@ class World:
         return made
 
     def listed(self, staging: Primitives, result: Any) -> Any:
-        return result
+        """The result with the lists in it that are collected in."""
+        if id(result) in self.lists:
+            return Listed(self.lists[id(result)])
+        if isinstance(result, Rows):
+            return Listed(result.list, stacked=True)
+        if type(result) in (tuple, list):
+            return type(result)(self.listed(staging, r) for r in result)
+        return {k: self.listed(staging, r) for k, r in result.items()} if type(result) is dict else result
 
     def is_number(self, run: Run, value: Any) -> bool:
         from bough.frontends.staging.examples import kind_of
@@ -293,7 +340,7 @@ class World:
                 found = [(callee, o) for o in self.called(value, end.call, end.each) if self.meet(callee, o)]
                 if found:
                     stack += found
-                else:
+                elif not self.provide(function, value):
                     postponed.append(stack.pop())
             else:
                 stack.pop()
@@ -304,6 +351,23 @@ class World:
                         each = None if c.each is None else end.record.eaches[c.each]
                         stack += [(callee, o) for o in self.called(value, c, each) if self.meet(callee, o)]
         return postponed
+
+    def provide(self, function: Function, value: Any) -> bool:
+        """Learns the type of the result from an object whose lists are empty, so that it calls nothing. Whether it did."""
+        if function.template is not None or (function, id(value)) in self.tried:
+            return False
+        self.tried.add((function, id(value)))
+        run = Run(self, function, (), value)
+        run.provisional = True
+        staging = Primitives(run)
+        try:
+            with self.mode:
+                self.finish(function, staging, function.invoke(staging, Symbol(run, Place(()))))
+        except Restart:
+            raise
+        except (Signal, Exception):
+            return False
+        return True
 
     def prefix(self, function: Function, value: Any) -> list[bool]:
         return []

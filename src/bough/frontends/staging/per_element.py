@@ -249,6 +249,20 @@ def taken(function: Any, x: Any, key: Any) -> Any:
     raise refuse_source("an element of a list indexes another", "no rule says how this works on all elements at once")
 
 
+def indexed(x: Any, key: Any) -> Any:
+    """`x[key]`. Numbers of the structure among the indices stay tensors; torch itself would ask for their value."""
+    keys = key if isinstance(key, tuple) else (key,)
+    numbers = [isinstance(k, torch.Tensor) and k.dim() == 0 and not k.is_floating_point() and k.dtype != torch.bool for k in keys]
+    if not any(numbers):
+        return x[key]
+    if keys == (key,) and x.dim() == 2:
+        return functional.embedding(key, x)
+    rest = tuple(slice(None) if n else k for n, k in zip(numbers, keys, strict=True))
+    if any(not isinstance(k, slice) for k in rest):
+        raise refuse_source("a number of the structure stands among indices of other kinds", "no rule says what this means")
+    return torch.ops.aten.index.Tensor(x[rest], [k if n else None for n, k in zip(numbers, keys, strict=True)])
+
+
 def embedding(function: Any, indices: Any, weight: Any, *args: Any, **kwargs: Any) -> Any:
     return function(_plain(indices), _plain(weight), *args, **kwargs)
 
@@ -287,7 +301,7 @@ RULES: dict[str, Rule] = {
     "narrow": along(0), "flip": along(0, name="dims"), "unbind": along(0, 0), "cumsum": along(0),
     "view": shaped, "reshape": shaped, "flatten": flat, "transpose": axes, "permute": permuted, "t": transposed,
     "cat": joined, "concat": joined, "stack": joined, "linear": linear, "matmul": matmul, "rmatmul": matmul, "mv": matmul,
-    "mm": matmul, "bmm": matmul, "dot": matmul, "outer": outer, "bilinear": bilinear, "getitem": taken,
+    "mm": matmul, "bmm": matmul, "dot": matmul, "outer": outer, "bilinear": bilinear, "getitem": taken, "indexed": taken,
     "embedding": embedding, "layer_norm": normalized, "rms_norm": normalized,
     "gru_cell": rows, "lstm_cell": rows, "rnn_tanh_cell": rows, "rnn_relu_cell": rows,
 }  # fmt: skip

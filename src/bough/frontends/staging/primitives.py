@@ -13,9 +13,9 @@ from bough.base.errors import CompileError
 from bough.base.visits import Item
 from bough.frontends.staging import calls, walks
 from bough.frontends.staging.examples import positional_name
-from bough.frontends.staging.per_element import PerElement
+from bough.frontends.staging.per_element import PerElement, indexed
 from bough.frontends.staging.run import Bound, Run
-from bough.frontends.staging.signals import Refused, here, refuse_source
+from bough.frontends.staging.signals import Refused, Restart, here, refuse_source
 from bough.frontends.staging.symbols import (
     SYMBOLIC, Arithmetic, Elements, Identity, Length, Number, Place, Position, Spread, Symbol, leaves,
 )  # fmt: skip
@@ -36,6 +36,8 @@ class Primitives:
         """Lists that took one value per element of a walk."""
         self.memo: dict[tuple[int, Place], Any] = {}
         self.loops: list[walks.Loop] = []
+        self.shared: list[list[Any]] = []
+        """Lists of the run's own that functions of the recursion append to."""
         self.frames: list[calls.Frame] = []
 
     # -- expressions -----------------------------------------------------------------------------------------------------
@@ -55,13 +57,24 @@ class Primitives:
             return self.element(self.gathered[id(owner)][1], key)
         symbolic = any(isinstance(k, SYMBOLIC) for k in leaves(key))
         if isinstance(owner, (torch.Tensor, PerElement)):
-            if symbolic or any(isinstance(k, PerElement) for k in leaves(key)):
-                return self.run.torch_call(torch.Tensor.__getitem__, (owner, key), {})
+            return self.run.torch_call(indexed, (owner, key), {})
         elif isinstance(key, (Symbol, Identity)):
             return self.looked_up(owner, key)
         elif isinstance(key, (Number, Position)):
             raise self.run.computed_choice()
         return owner[key]
+
+    def ask_in_a_function(self) -> None:
+        """A question about an element of a list: the function that was called with the element becomes a visit."""
+        for frame in self.frames:
+            if frame.place is not None and frame.place.each is not None:
+                self.run.world.visits.add(frame.base)
+                raise Restart
+
+    def length_at_most(self, values: Elements, count: int) -> bool:
+        """Whether a list of unknown length has at most so many elements."""
+        each = self.run.record.eaches[values.each]
+        return self.run.ask(Place(each.path), "at_most", count + each.skip + each.leave, True)
 
     def looked_up(self, table: Any, key: Symbol | Identity) -> Any:
         """An entry of a table of constants, by what lies in the structure: one question per entry."""
@@ -196,10 +209,10 @@ class Primitives:
     def store_attribute(self, owner: Any, name: str, value: Any) -> None:
         if isinstance(owner, Symbol):
             self.run.store_attribute(owner, name, value)
-        if id(owner) not in self.created:
+        if id(owner) in self.created:
+            setattr(owner, name, value)
+        else:
             self.run.world.overlay(self, owner, name, value)
-            return
-        setattr(owner, name, value)
 
     def store_item(self, owner: Any, key: Any, value: Any) -> None:
         if isinstance(key, (Symbol, Identity)) and isinstance(owner, dict):
@@ -235,6 +248,8 @@ class Primitives:
     def known_elements(self, value: Symbol) -> list[Any] | None:
         """The elements of a container whose length the questions have settled."""
         place = value._place
+        if self.run.provisional and place.each is None and self.run.values(place) in ([[]], [()], [{}]):
+            return []
         if place.each is None:
             for question, answer in self.run.facts.answers:
                 fixed = question.test == "equals" and answer or question.test == "is_true" and not answer
@@ -248,6 +263,12 @@ class Primitives:
         return values  # type: ignore[no-any-return]
 
     def symbolic_elements(self, values: Any) -> Elements | None:
+        if id(values) in self.run.world.lists:
+            raise refuse_source(
+                "a list that functions of the recursion append to is used where it is made",
+                "what is in it is known when the recursion is over",
+                "return the list, or torch.stack of it",
+            )
         if isinstance(values, Symbol) and not isinstance(values, Length):
             return None if self.known_elements(values) is not None else self.elements(values)
         if isinstance(values, Elements):
@@ -274,20 +295,21 @@ class Primitives:
             return walks._inside(self.run, values.each, values.tree) if not isinstance(values.tree, tuple) else None
         if not isinstance(key, int):
             raise refuse_source("a list of unknown length is sliced", "no rule says what this means", "walk over all of it")
-        path = self.run.record.eaches[values.each].path
-        wanted = key + 1 if key >= 0 else -key
-        self.run.require(Place(path), "less", wanted, True, "") if False else None
-        if self.run.ask(Place(path), "less", wanted, True):
-            raise Refused(f"`{Place(path)}` has fewer than {wanted} elements", here())
+        each = self.run.record.eaches[values.each]
+        if self.length_at_most(values, key if key >= 0 else -key - 1):
+            raise Refused(f"`{Place(each.path)}` has no element {key}", here())
 
         def at(v: Any) -> Any:
             if isinstance(v, Place):
-                return self.run.at(Place((*path, Item(key), *v.path)))
+                number = key + each.skip if key >= 0 else key - each.leave
+                return self.run.at(Place((*each.path, Item(number), *v.path)))
             return v[key] if isinstance(v, torch.Tensor) else v
 
         return walks.rebuild(values.tree, at)
 
     def symbolic_item(self, owner: Symbol, key: Any) -> Any:
+        if isinstance(key, builtins.slice):
+            return self.part(owner, key)
         if isinstance(key, Position) and self.run.record.eaches[key.each].path == owner._place.path:
             return self.run.at(Place((), key.each))
         raise CompileError(
@@ -297,6 +319,22 @@ class Primitives:
             advice="store the chosen part in the object when the structure is built",
             location=here(),
         )
+
+    def part(self, owner: Symbol, key: builtins.slice) -> Any:
+        """`values[skip:-leave]`."""
+        known = self.known_elements(owner)
+        if known is not None:
+            return known[key]
+        skip, stop = key.start or 0, key.stop if key.stop is not None else 0
+        fixed = isinstance(skip, int) and isinstance(stop, int) and skip >= 0 >= stop and (key.stop is None or stop < 0)
+        if not fixed or key.step not in (None, 1) or owner._place.each is not None:
+            raise refuse_source(
+                f"a slice of `{owner!r}` has bounds that no rule covers",
+                "slices of lists of unknown length leave out a fixed number of elements at their ends",
+                "write [skip:], [:-leave] or [skip:-leave] with plain numbers",
+            )
+        each = self.run.each(owner._place.path, skip, -stop)
+        return Elements(self.run, each, Place((), each))
 
     def stacked(self, value: Any, each: int) -> Any:
         """A value of the generic element as one tensor for all elements."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,6 +70,8 @@ class Run:
         self.scope: int | None = None
         self.staging: Any = None
         self.lenient = False
+        self.provisional = False
+        """Whether lists that are empty in the example are taken for empty."""
         self.collected: list[Any] = []
         self.returned: Location | None = None
 
@@ -76,6 +79,7 @@ class Run:
 
     def ask(self, place: Place, test: Any, value: Any = None, length: bool = False) -> bool:
         if place.each is not None:
+            self.staging.ask_in_a_function()
             raise refuse_source(
                 f"a question about `{place}` of a list whose length is not known",
                 "the body of a loop over such a list is the same for all of its elements",
@@ -115,7 +119,7 @@ class Run:
 
     def truth(self, value: Symbol | Elements) -> bool:
         if isinstance(value, Elements):
-            return self.ask(Place(self.record.eaches[value.each].path), "is_true", length=True)
+            return not self.staging.length_at_most(value, 0)
         place = value._place
         if isinstance(value, Length):
             return self.ask(place, "is_true", length=True)
@@ -210,7 +214,7 @@ class Run:
         for cls in dict.fromkeys(type(v) for v in values):
             groups.setdefault(examples.class_attribute(cls, name), []).append(cls)
         if set(groups) <= {None}:
-            if isinstance(owner, Length) or (values and name in _CONTAINER_METHODS and not hasattr(values[0], "__dict__")):
+            if any(isinstance(getattr(type(v), name, None), types.MethodDescriptorType) for v in values):
                 return ContainerMethod(self, owner, name)
             return self.at(place.attribute(name))
         for found, classes in groups.items():
@@ -248,13 +252,13 @@ class Run:
             return Symbol(self, place)
         if place.each is None and (self._ever_none(place) or place.path in self.function.nullable) and self.is_none(place):
             return None
-        types = {examples.tensor_type(v) for v in tensors}
-        if len(types) > 1:
-            shown = " and ".join(f"{d}{list(s)}" for d, s in sorted(types)[:2])
+        found = {examples.tensor_type(v) for v in tensors}
+        if len(found) > 1:
+            shown = " and ".join(f"{d}{list(s)}" for d, s in sorted(found)[:2])
             raise refuse_source(
                 f"the tensors at `{place}` differ: {shown}", "activations are computed together, so they need one shape and type"
             )
-        ((dtype, shape),) = types
+        ((dtype, shape),) = found
         return self.payload(place, dtype, shape)
 
     def _exists(self, place: Place) -> bool:
@@ -304,8 +308,8 @@ class Run:
             return self.record.payloads[source.payload].each
         return self.record.calls[source.call].each
 
-    def each(self, path: Any) -> int:
-        wanted = Each(path)
+    def each(self, path: Any, skip: int = 0, leave: int = 0) -> int:
+        wanted = Each(path, skip, leave)
         if wanted not in self.record.eaches:
             if len(self.record.eaches) == len(SIZES):
                 raise refuse_source(f"more than {len(SIZES)} lists are walked over in one function", "there is a bound on them")
@@ -430,9 +434,6 @@ class ContainerMethod:
         self.run, self.owner, self.name = run, owner, name
 
 
-_CONTAINER_METHODS = frozenset(
-    n for c in (list, tuple, dict, str, int, float) for n in vars(c) if callable(getattr(c, n, None)) and not n.startswith("__")
-)
 _OPERATORS: dict[str, Callable[..., Any]] = {
     n: getattr(operator, n) for n in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "neg", "pos")
 } | {"abs": abs}  # fmt: skip

@@ -19,6 +19,7 @@ from bough.frontends.staging.run import Record
 from bough.frontends.staging.signals import Restart
 from bough.frontends.staging.symbols import Symbol
 from bough.frontends.staging.ways import Way
+from bough.frontends.staging.templates import Listed
 from bough.frontends.structure import Slot, Structure, map_leaves, static_leaf
 from bough.frontends.trace import _check_module, _parameter_names
 from bough.ir.program import TensorType
@@ -28,16 +29,9 @@ MOST_RESTARTS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """In the nesting of a result: a Python list of the tensors collected in list `list`."""
-
-    list: int
-
-
-@dataclass(frozen=True, slots=True)
 class Staged:
     """`recursion`'s entry takes the tuple of the arguments called `names`; `outputs` is the nesting of the result: slot i is
-    result i of the entry, `Listed(k)` the list of what is collected in list k."""
+    result i of the entry, `Listed(k)` what is collected in list k."""
 
     recursion: Recursion
     outputs: Structure
@@ -68,6 +62,8 @@ def stage(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None =
                 return _assemble(world, module, names)
         except Restart:
             continue
+        finally:
+            world.restore()
     raise CompileError("no end", code="BGH-REC-001")
 
 

@@ -28,7 +28,7 @@ class Place:
         return Place((*self.path, Item(key)), self.each)
 
     def __str__(self) -> str:
-        return ("element" if self.each is not None else "") + show_path(self.path)
+        return show_path(self.path) or "the object" if self.each is None else f"element{show_path(self.path)}"
 
 
 def show_path(path: Path) -> str:
@@ -195,7 +195,14 @@ class Identity:
     place: Place
 
 
-SYMBOLIC = (Arithmetic, Elements, Spread, Identity)
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """torch.stack of list number `list`, whose tensors are appended while the model recurses. It can only be returned."""
+
+    list: int
+
+
+SYMBOLIC = (Arithmetic, Elements, Spread, Identity, Rows)
 
 
 def leaves(tree: Any) -> Iterator[Any]:

@@ -25,6 +25,14 @@ class Template:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """In the nesting of a result: the tensors collected in list `list`, as a Python list or, `stacked`, as one tensor."""
+
+    list: int
+    stacked: bool = False
+
+
 def flatten(value: Any, leaf: Callable[[Any], Any]) -> tuple[Template, tuple[torch.Tensor, ...]]:
     """The nesting of a result and its tensors. `leaf` gives, for what is neither a nesting nor a tensor, a tensor or itself."""
     tensors: list[torch.Tensor] = []
