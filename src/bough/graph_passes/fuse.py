@@ -63,7 +63,7 @@ def _read_besides(steps: tuple[Step, ...], skipped: int) -> set[str]:
     assert isinstance(own, Repeat)
     written: set[str] = set()
     for k in kernels(own.body):
-        read.update(i.name for i in k.inputs if i.name not in written)
+        read.update(i.name for i in k.inputs if i.name not in written or i.name in k.apart)
         written.update(o.name for o in k.outputs)
     return read
 

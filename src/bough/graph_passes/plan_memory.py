@@ -87,7 +87,7 @@ def live_spans(sequence: Sequence) -> dict[str, tuple[int, int]]:
             for o in k.outputs:
                 first_touch.setdefault(o.name, "write")
                 written.add(o.name)
-        across = {n for n, how in first_touch.items() if how == "read"}
+        across = {n for n, how in first_touch.items() if how == "read"} | {n for k in kernels(s.body) for n in k.apart}
         outside = set(spans) & {n for n, (a, b) in spans.items() if a < clock}
         for name in first_touch:
             if name in across or name in outside or name in _escaping:

@@ -59,6 +59,8 @@ class Context:
     sizes: Dictionary[str, int]
     loop: str | None = None
     """The host loop around the kernel."""
+    defined: frozenset[str] = frozenset()
+    """Numbers that the host works out as it goes: no array has a size that depends on them."""
 
 
 class Strategy(Protocol):
@@ -170,6 +172,8 @@ def packable(kernel: Kernel, work: Work, shape: TileShape, context: Context) -> 
         constant = a.operand in context.constants
         reuse = work.points(tuple(x.name for x in kernel.free if x.name not in a.strides))
         if {v for i in a.index for v in variables(i)} - axes:
+            continue
+        if any(not context.defined.isdisjoint(variables(as_expr(kernel.axis(x).extent))) for x in a.strides):
             continue
         if not any(is_large(s) for s in a.strides.values()) if constant else along != 1 and reuse >= 8:
             found.add(n)
