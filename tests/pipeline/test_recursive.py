@@ -1,0 +1,119 @@
+"""Recursive modules through `bough.compile`: calls, many calls at once, files, explanations."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import bough
+from bough.recursion import Switches
+
+WORDS, HIDDEN = 50, 24
+
+
+class Node:
+    def __init__(self, word: int = 0, left: Node | None = None, right: Node | None = None) -> None:
+        self.word, self.left, self.right = word, left, right
+
+
+class TreeLSTM(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(WORDS, HIDDEN)
+        self.leaf = nn.Linear(HIDDEN, 3 * HIDDEN)
+        self.inner = nn.Linear(HIDDEN, 3 * HIDDEN, bias=False)
+        self.forget = nn.Linear(HIDDEN, HIDDEN)
+
+    def forward(self, node: Node) -> tuple[torch.Tensor, torch.Tensor]:
+        if node.left is None:
+            i, o, u = self.leaf(self.words(torch.tensor(node.word))).chunk(3)
+            c = torch.sigmoid(i) * torch.tanh(u)
+        else:
+            hl, cl = self(node.left)
+            hr, cr = self(node.right)
+            i, o, u = self.inner(hl + hr).chunk(3)
+            c = torch.sigmoid(i) * torch.tanh(u) + torch.sigmoid(self.forget(hl)) * cl + torch.sigmoid(self.forget(hr)) * cr
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+
+class Classifier(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = TreeLSTM()
+        self.out = nn.Linear(HIDDEN, 5)
+
+    def forward(self, tree: Node) -> dict[str, Any]:
+        h, _ = self.encoder(tree)
+        return {"scores": self.out(h), "state": h}
+
+
+def tree(leaves: int, draw: random.Random) -> Node:
+    if leaves == 1:
+        return Node(draw.randrange(WORDS))
+    left = draw.randint(1, leaves - 1)
+    return Node(0, tree(left, draw), tree(leaves - left, draw))
+
+
+@pytest.fixture(scope="module")
+def model() -> Classifier:
+    torch.manual_seed(0)
+    return Classifier().eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def trees() -> list[Node]:
+    draw = random.Random(0)
+    return [tree(n, draw) for n in (1, 2, 3, 7, 20, 33, 5, 1)]
+
+
+@pytest.fixture(scope="module")
+def compiled(model: Classifier, trees: list[Node]) -> bough.Compiled:
+    return bough.compile(model, (trees[3],), threads=2, cache=False)
+
+
+def test_calls_agree_with_eager(model: Classifier, compiled: bough.Compiled, trees: list[Node]) -> None:
+    for t in trees:
+        expected, given = model(t), compiled(t)
+        assert list(given) == ["scores", "state"]
+        for name, value in expected.items():
+            torch.testing.assert_close(given[name], value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_bits_depend_on_neither_batch_nor_threads(
+    model: Classifier, compiled: bough.Compiled, trees: list[Node], threads: int
+) -> None:
+    other = bough.compile(model, (trees[3],), threads=threads, cache=False)
+    for alone, together in zip([compiled(t) for t in trees], other.map(trees), strict=True):
+        assert all(torch.equal(alone[name], together[name]) for name in alone)
+
+
+def test_saved_and_loaded(compiled: bough.Compiled, trees: list[Node], tmp_path: Path) -> None:
+    compiled.save(tmp_path / "tree.bough")
+    loaded = bough.load(tmp_path / "tree.bough")
+    assert torch.equal(loaded(trees[4])["scores"], compiled(trees[4])["scores"])
+
+
+def test_from_the_cache(model: Classifier, compiled: bough.Compiled, trees: list[Node]) -> None:
+    for _ in range(2):
+        again = bough.compile(model, (trees[3],), threads=2)
+        assert torch.equal(again(trees[4])["scores"], compiled(trees[4])["scores"])
+
+
+def test_explained_by_line(compiled: bough.Compiled) -> None:
+    rows = compiled.explain().rows
+    assert any("self.inner(hl + hr)" in line for r in rows for line in r.lines)
+
+
+@pytest.mark.parametrize("switch", Switches.__dataclass_fields__)
+def test_every_switch_only_changes_the_speed(
+    model: Classifier, compiled: bough.Compiled, trees: list[Node], switch: str
+) -> None:
+    without = bough.compile(model, (trees[3],), switches=Switches(**{switch: False}), threads=2, cache=False)
+    for t in trees[:5]:
+        torch.testing.assert_close(without(t)["state"], compiled(t)["state"], rtol=1e-5, atol=1e-6)
