@@ -183,11 +183,11 @@ def library(of_torch: bool) -> Library:
 def _torch_library() -> Library:
     module = torch()
     return Library(
-        is_quick="type({x}) is Tensor and {x}.dtype is {d} and {x}.is_cpu and {x}.is_contiguous() and not {x}.is_neg()",
+        is_quick="type({x}) in TENSORS and {x}.dtype is {d} and {x}.is_cpu and {x}.is_contiguous() and not {x}.is_neg()",
         pointer="{x}.data_ptr()",
         create="empty({shape}, dtype={d}, device=cpu)",
         create_large="to_torch(large({shape}, {n}), {n})",
         dtype=torch_dtype,
-        names={"Tensor": module.Tensor, "empty": module.empty, "cpu": module.device("cpu"),
+        names={"TENSORS": frozenset((module.Tensor, module.nn.Parameter)), "empty": module.empty, "cpu": module.device("cpu"),
                "large": RESULTS.array, "to_torch": to_torch},
     )
