@@ -15,8 +15,7 @@ from torch.utils._pytree import tree_map
 from bough.base import settings
 from bough.base.errors import CompileError
 from bough.base.version import __version__
-from bough.frontends.staging import Staged, stage
-from bough.frontends.staging.recursive import is_recursive
+from bough.frontends.staging import Staged, is_recursive, stage
 from bough.frontends.torch_export import Imported, export
 from bough.pipeline.assemble import constant_bytes
 from bough.pipeline.explain import Explanation, explain
