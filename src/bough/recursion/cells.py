@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
@@ -272,8 +273,9 @@ def without_empty(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 def folded(steps: tuple[Step, ...], lowered: Sequence) -> tuple[Step, ...]:
     """The steps without kernels over small constants alone, whose results become constants."""
     out: list[Step] = []
+    written = Counter(name for s in steps for name in writes(s))
     for s in steps:
-        if isinstance(s, Run) and _foldable(s.kernel, lowered):
+        if isinstance(s, Run) and _foldable(s.kernel, lowered) and all(written[name] == 1 for name in writes(s)):
             for name, value in run_kernel(s.kernel, lowered.constants).items():
                 lowered.constants[name] = value
                 lowered.constant_types[name] = lowered.temporaries.pop(name).dtype
