@@ -177,6 +177,22 @@ def folding(reverse: bool) -> Recursion:
     return Recursion(visits, {("main", 0): classifier(), ("encode", 0): b.cell(h)}, {"main": (TensorType(F32, (3,)),), "encode": (STATE,)})
 
 
+def joined() -> Recursion:
+    """A payload, the left state, a constant and the right state as one vector."""
+    decision = Ask(Question(LEFT, "is_none"), 0, 1)
+    node = Variant("node", calls=(Call("encode", LEFT), Call("encode", RIGHT)), payloads=(Payload(WORD, "i64"),))
+    b = Build("leaf")
+    cells = {("main", 0): classifier(), ("encode", 0): b.cell(b("full", shape=(HIDDEN,), value=0.5, dtype=F32))}
+    b = Build("node")
+    rows = b.rows(b.returned(0, 0), b.embed(0), b.returned(1, 0), b.const(weight(3)))
+    h = b("linear", rows, weight(HIDDEN, 3 * HIDDEN + 3), weight(HIDDEN))
+    rows = b("reshape", b.rows(b("tanh", h), b.embed(0)), shape=(1, 2 * HIDDEN))
+    h = b("reshape", b("matmul", rows, b.const(weight(2 * HIDDEN, HIDDEN))), shape=(HIDDEN,))
+    cells["encode", 1] = b.cell(h)
+    visits = Visits((MAIN, Visit("encode", decision, (Variant("leaf"), node))), "main")
+    return Recursion(visits, cells, {"main": (TensorType(F32, (3,)),), "encode": (STATE,)})
+
+
 def two_kinds() -> Recursion:
     """Expressions and lists of arguments call each other; the entry has two variants, with and without a structure."""
     kind = (Attribute("word"),)
@@ -241,7 +257,7 @@ def chain() -> Recursion:
 
 
 MODELS: dict[str, Callable[[], Recursion]] = {
-    "tree_rnn": tree_rnn, "child_sum": child_sum, "forwards": lambda: folding(False), "backwards": lambda: folding(True), "attention": attention, "two_kinds": two_kinds, "chain": chain,
+    "joined": joined,    "tree_rnn": tree_rnn, "child_sum": child_sum, "forwards": lambda: folding(False), "backwards": lambda: folding(True), "attention": attention, "two_kinds": two_kinds, "chain": chain,
 }  # fmt: skip
 
 
@@ -290,7 +306,7 @@ def samples(model: str) -> list[tuple[Any, ...]]:
     rng = np.random.default_rng(11)
     sizes = (5, 1, 9, 2, 1)
     match model:
-        case "tree_rnn":
+        case "tree_rnn" | "joined":
             shared = binary(rng, 3)
             return [*((binary(rng, n),) for n in sizes), (Node(0, Node(0, shared, shared), shared),)]
         case "two_kinds":

@@ -47,8 +47,8 @@ class CellLowering:
         self.prefix = f"{member[0]}.{member[1]}" + (".first" if like else "")
         self.walks = Walks(*member, {name: e for e, name in enumerate(cell.sizes)})
         self.places: dict[str, Place] = {}
-        lowered = lower_function(cell.function)
         given = self.parameters()
+        lowered = lower_function(cell.function)
         through = {p.name: operand(p) for p in cell.function.params if self.places[p.name].target is not None}
         steps = without_empty(lowered.steps)
         if setting.switches.constant_propagation:

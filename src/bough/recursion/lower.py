@@ -21,6 +21,7 @@ from bough.recursion.cells import CellLowering, Setting
 from bough.recursion.initial import first_cell
 from bough.recursion.places import Region
 from bough.recursion.regions import Member, between, everything
+from bough.recursion.split_products import split_products
 from bough.recursion.switches import Switches
 from bough.recursion.tables import dimensions, entry, variants
 
@@ -33,7 +34,7 @@ def lower_recursion(recursion: Recursion, options: Switches = DEFAULTS) -> Seque
     Inputs are those arrays of `Names` that are needed, dims the sizes of `Names`. Results: for each result of the entry
     function an array [samples, ...], then for each collected list [its elements of all samples, ...].
     """
-    return _Lowering(recursion, options).run()
+    return _Lowering(split_products(recursion) if options.hoisting else recursion, options).run()
 
 
 class _Lowering:
