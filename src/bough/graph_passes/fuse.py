@@ -20,6 +20,10 @@ from bough.ir.sequence import Define, Repeat, Run, Sequence, Step, expressions, 
 from bough.schedule.access import affine_in
 
 
+FEW_ROWS = 3
+"""Rows whose sum a product may form for itself."""
+
+
 def fuse(sequence: Sequence) -> Sequence:
     """Absorbs producers into consumers wherever no work is repeated, and drops what is no longer read."""
     outside: Counter[str] = Counter(sequence.results)
@@ -350,7 +354,26 @@ def _worth(
     boxes = [a.extent for a in consumer.free]
     if outside and not _no_more(outside, boxes, producer):
         return False
-    return all(_no_more([i], [*boxes, *(consumer.axis(a).extent for a in axes)], producer) for i, axes in inside)
+    return all(
+        _no_more([i], [*boxes, *(consumer.axis(a).extent for a in axes)], producer)
+        or (_adds_gathered(producer) and _has_product(consumer, axes))
+        for i, axes in inside
+    )
+
+
+def _adds_gathered(producer: Kernel) -> bool:
+    """Adds a few rows from places that are looked up: where a product reads the sum, it costs next to nothing to form it in
+    registers for each tile, and no other kernel could have formed it."""
+    (store,) = producer.stores[:1]
+    if len(producer.body) != 1:
+        return False
+
+    def adds(e: Expr) -> int:
+        if isinstance(e, Load):
+            return 1 if any(loads(i) for i in e.index) else FEW_ROWS + 1
+        return sum(adds(a) for a in e.args) if isinstance(e, Apply) and e.function in ("add", "sub") else FEW_ROWS + 1
+
+    return adds(store.value) <= FEW_ROWS
 
 
 def _has_product(consumer: Kernel, axes: tuple[str, ...]) -> bool:

@@ -34,6 +34,14 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
+class Even:
+    """Tiles of the axis differ by one row at most, none above its size, and each number of rows has code of its own: where an
+    extent is known at run time only, and small, no tile is left with few rows."""
+
+    axis: str
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """`tiles` consecutive tiles of a free axis stay on one thread."""
 
@@ -96,9 +104,9 @@ class Serial:
     """The kernel runs on the calling thread: too little work to wake others."""
 
 
-Decision = Union[Vectorize, Tile, Block, Order, Unroll, Use, Pack, Serpentine, Stage, Serial]
+Decision = Union[Vectorize, Tile, Even, Block, Order, Unroll, Use, Pack, Serpentine, Stage, Serial]
 _KINDS: dict[str, type] = {
-    k.__name__.lower(): k for k in (Vectorize, Tile, Block, Order, Unroll, Use, Pack, Serpentine, Stage, Serial)
+    k.__name__.lower(): k for k in (Vectorize, Tile, Even, Block, Order, Unroll, Use, Pack, Serpentine, Stage, Serial)
 }  # fmt: skip
 
 
@@ -119,6 +127,9 @@ class Schedule:
     @property
     def serpentine(self) -> Serpentine | None:
         return next((d for d in self.decisions if isinstance(d, Serpentine)), None)
+
+    def even(self, axis: str) -> bool:
+        return any(isinstance(d, Even) and d.axis == axis for d in self.decisions)
 
     @property
     def staged(self) -> bool:

@@ -9,7 +9,6 @@ the case in which the vectors lie along a reduced axis.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from bough.ir import loops
 from bough.ir.dtypes import DType
@@ -17,7 +16,6 @@ from bough.ir.expr import (
     Apply,
     Const,
     Expr,
-    Extent,
     Load,
     Var,
     add,
@@ -30,14 +28,14 @@ from bough.ir.expr import (
     minimum,
     mod,
     mul,
-    rebuild,
     select,
     sub,
     substitute,
     variables,
 )
-from bough.ir.kernel import Axis, Kernel, Let, Reduce, Store
+from bough.ir.kernel import Kernel, Let, Reduce, Store
 from bough.schedule.decisions import Schedule
+from bough.schedule.places import Places, Point
 from bough.schedule.reductions import SUM_BLOCK, combine, unit_of
 
 ACCUMULATORS, STAGED, TOTAL = "acc", "staged", "total"
@@ -53,49 +51,8 @@ def lower_kernel(kernel: Kernel, schedule: Schedule) -> loops.For:
     return _Lowering(kernel, schedule).run()
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
-    """Where an axis stands: `start` of its tile (tile number times size) plus an `offset` smaller than `size`."""
-
-    tile: Expr
-    size: int
-    offset: Expr
-
-    @property
-    def value(self) -> Expr:
-        return add(mul(self.tile, self.size), self.offset)
-
-
-class _Lowering:
-    def __init__(self, kernel: Kernel, schedule: Schedule) -> None:
-        self.kernel, self.schedule = kernel, schedule
-        self.ragged: dict[Expr, str] = {}  # loaded extents, each under the name of a local
-        self.extents: dict[str, Extent] = {a.name: self.extent(a) for a in kernel.axes}
-        self.free = tuple(a.name for a in kernel.free)
-        self.reductions = kernel.reductions
-        self.vector = schedule.vector
-        self.across = self.vector is not None and self.vector.axis in kernel.reduced
-        self.lanes = self.vector.lanes if self.vector else 1
-        self.count = self.vector.count if self.vector else 1
-        self.row = next((a for a in self.free if schedule.rows(a) > 1), None)
-        self.shapes = {o.name: o.shape for o in (*kernel.inputs, *kernel.outputs)}
-        self.bounded = False
-        self.locals: dict[str, Expr] = {}  # pointwise locals, down to reductions and loads
-        for s in kernel.body:
-            if isinstance(s, Let) and not isinstance(s.value, Reduce):
-                self.locals[s.name] = substitute(s.value, self.locals)
-
-    def extent(self, axis: Axis) -> Extent:
-        if axis not in self.kernel.ragged:
-            return axis.extent
-        return Var(self.ragged.setdefault(as_expr(axis.extent), f"{axis.name}.extent"))
-
+class _Lowering(Places):
     # Tiles and chunks
-
-    def tile(self, axis: str) -> int:
-        if self.vector and axis == self.vector.axis:
-            return self.lanes * self.count
-        return self.schedule.rows(axis)
 
     def run(self) -> loops.For:
         order = self.schedule.order(self.free)
@@ -183,6 +140,8 @@ class _Lowering:
         if self.row is None:
             return self.register_tile(1, Const(0))
         size, extent = self.schedule.rows(self.row), as_expr(self.extents[self.row])
+        if self.even:
+            return self.even_rows(self.row, size, extent)
         first = mul(Var(f"{self.row}.tile"), size)
         whole = self.register_tile(size, Const(0))
         if isinstance(extent, Const) and int(extent.value) % size == 0:
@@ -203,23 +162,44 @@ class _Lowering:
             part //= 2
         return (loops.If(apply("ge", left, Const(size)), whole, tuple(parts)),)
 
+    def even_rows(self, row: str, size: int, extent: Expr) -> Stmts:
+        """The register tile with as many rows as there are. A staged epilogue follows once, for them all."""
+        tile, tiles, first, left = Var(f"{row}.tile"), Var(f"{row}.tiles"), Var(f"{row}.first"), Var(f"{row}.rows")
+        share = sub(floordiv(mul(add(tile, 1), extent), tiles), first)
+        lets = (
+            loops.Let(tiles.name, ceildiv(extent, size)),
+            loops.Let(first.name, floordiv(mul(tile, extent), tiles)),
+            loops.Let(left.name, share),
+        )
+        shared = self.schedule.staged and bool(self.reductions) and not self.across
+        build = self.sums if shared else self.register_tile
+
+        def versions(low: int, high: int) -> Stmts:
+            if low == high:
+                return build(low, Const(0))
+            middle = (low + high) // 2
+            return (loops.If(apply("le", left, Const(middle)), versions(low, middle), versions(middle + 1, high)),)
+
+        if not shared:
+            return (*lets, *versions(1, size))
+        return (*lets, *self.stages(size), *versions(1, size), *self.staged_epilogue(left, Const(0)))
+
     # Inside a tile
 
-    def point(self, row: Expr, vector: Expr, reduced: Mapping[str, Expr]) -> dict[str, _Point]:
-        """The point of all axes at row `row` and position `vector` of the tile."""
-        at: dict[str, _Point] = {}
-        for axis in self.free:
-            offset: Expr = Const(0)
-            if axis == self.row:
-                offset = row
-            elif self.vector and axis == self.vector.axis:
-                offset = vector
-            at[axis] = _Point(Var(f"{axis}.tile"), self.tile(axis), offset)
-        for axis, value in reduced.items():
-            at[axis] = _Point(Const(0), 1, value)
-        return at
-
     def register_tile(self, rows: int, base: Expr) -> Stmts:
+        body = self.accumulators(rows, base)
+        if self.across:
+            return (*body, self.unrolled("r", rows, self.scalar_epilogue(base)))
+        if self.schedule.staged and self.reductions:
+            return (*self.stages(rows), *body, *self.put_aside(rows), *self.staged_epilogue(Const(rows), base))
+        epilogue = self.each(rows, lambda r, v, lane: self.epilogue(r, v, lane, base, ACCUMULATORS), bounded=True)
+        return (*body, epilogue)
+
+    def sums(self, rows: int, base: Expr) -> Stmts:
+        return (*self.accumulators(rows, base), *self.put_aside(rows))
+
+    def accumulators(self, rows: int, base: Expr) -> Stmts:
+        """The reductions of a tile, in registers."""
         width = self.lanes
         here = self.point(base, Const(0), {})
         body: list[loops.Stmt] = [loops.Let(name, self.at(extent, here)) for extent, name in self.ragged.items()]
@@ -237,20 +217,15 @@ class _Lowering:
             body.extend(self.reduce_loops(group, rows, base))
             if self.across:
                 body.extend(self.combine_lanes(group, rows))
-        if self.across:
-            body.append(self.unrolled("r", rows, self.scalar_epilogue(base)))
-        elif self.schedule.staged and self.reductions:
-            body.extend(self.staged_epilogue(rows, base))
-        else:
-            body.append(self.each(rows, lambda r, v, lane: self.epilogue(r, v, lane, base, ACCUMULATORS), bounded=True))
         return tuple(body)
 
     def unrolled(self, name: str, extent: int, body: Stmts) -> loops.Stmt:
         return loops.For(name, Const(0), Const(extent), body, "unroll")
 
     def each(
-        self, rows: int, body: Callable[[Expr, Expr, Expr], Stmts], *, bounded: bool = False, kind: loops.LoopKind = "unroll"
-    ) -> loops.Stmt:
+        self, rows: int | Expr, body: Callable[[Expr, Expr, Expr], Stmts], *, bounded: bool = False,
+        kind: loops.LoopKind = "unroll",
+    ) -> loops.Stmt:  # fmt: skip
         """Unrolled loops over rows and vectors around one vector loop. `bounded` keeps lanes inside the vector's axis."""
         inner = body(Var("r"), Var("v"), Var("lane"))
         if self.vector is None:
@@ -258,7 +233,7 @@ class _Lowering:
         else:
             nest = (loops.For("lane", Const(0), self.lane_stop(bounded), inner, "vector", lanes=self.lanes),)
         by_vector = loops.For("v", Const(0), Const(self.count), nest, kind)
-        return loops.For("r", Const(0), Const(rows), (by_vector,), kind)
+        return loops.For("r", Const(0), as_expr(rows), (by_vector,), kind)
 
     def lane_stop(self, bounded: bool) -> Expr:
         assert self.vector is not None
@@ -286,7 +261,7 @@ class _Lowering:
                 out.append([(name, reduce)])
         return out
 
-    def element(self, reduce: Reduce, where: Mapping[str, _Point], at: tuple[Expr, Expr, Expr]) -> Expr:
+    def element(self, reduce: Reduce, where: Mapping[str, Point], at: tuple[Expr, Expr, Expr]) -> Expr:
         """The reduced expression at a point; what earlier reductions gave is read from their accumulators at `at`."""
         body = substitute(reduce.body, self.locals)
         r, v, lane = at
@@ -520,28 +495,36 @@ class _Lowering:
             self.point(add(base, Var("r")), Const(0), {}), lambda name, t: Load(f"{STAGED}.{name}", (Var("r"), Const(0)), t)
         )
 
-    def staged_epilogue(self, rows: int, base: Expr) -> Stmts:
+    def stages(self, rows: int) -> Stmts:
+        shape = (rows, self.count, self.lanes)
+        return tuple(
+            loops.Alloc(loops.Buffer(f"{STAGED}.{name}", reduce.body.dtype, shape, "scratch", 64))
+            for name, reduce in self.reductions
+        )
+
+    def put_aside(self, rows: int) -> Stmts:
+        """The accumulators to scratch memory."""
         out: list[loops.Stmt] = []
         for name, reduce in self.reductions:
             dtype = reduce.body.dtype
-            shape = (rows, self.count, self.lanes)
-            out.append(loops.Alloc(loops.Buffer(f"{STAGED}.{name}", dtype, shape, "scratch", 64)))
 
             def move(r: Expr, v: Expr, lane: Expr, name: str = name, dtype: DType = dtype) -> Stmts:
                 at = (r, v, lane)
                 return (loops.Store(f"{STAGED}.{name}", at, Load(f"{ACCUMULATORS}.{name}", at, dtype)),)
 
             out.append(self.each(rows, move))
-        out.append(
-            self.each(rows, lambda r, v, lane: self.epilogue(r, v, lane, base, STAGED), bounded=True, kind="serial")
-        )
         return tuple(out)
+
+    def staged_epilogue(self, rows: Expr, base: Expr) -> Stmts:
+        return (
+            self.each(rows, lambda r, v, lane: self.epilogue(r, v, lane, base, STAGED), bounded=True, kind="serial"),
+        )
 
     def epilogue(self, r: Expr, v: Expr, lane: Expr, base: Expr, source: str) -> Stmts:
         where = self.point(add(base, r), add(mul(v, self.lanes), lane), {})
         return self.statements(where, lambda name, t: Load(f"{source}.{name}", (r, v, lane), t))
 
-    def statements(self, where: dict[str, _Point], result: Callable[[str, DType], Expr]) -> Stmts:
+    def statements(self, where: dict[str, Point], result: Callable[[str, DType], Expr]) -> Stmts:
         """The body of the kernel behind its reductions, at one point."""
         values: dict[str, Expr] = {name: result(name, r.body.dtype) for name, r in self.reductions}
         out: list[loops.Stmt] = []
@@ -552,32 +535,6 @@ class _Lowering:
                 address = self.address(s.target, tuple(self.at(i, where, values) for i in s.index))
                 out.append(loops.Store(s.target, (address,), self.at(s.value, where, values)))
         return tuple(out)
-
-    # Expressions at a point
-
-    def at(self, e: Expr, where: Mapping[str, _Point], values: Mapping[str, Expr] | None = None) -> Expr:
-        """The expression with axes at their point, locals of reductions by their accumulators, loads by flat addresses."""
-        if isinstance(e, Var):
-            if e.name in where:
-                return where[e.name].value
-            return values.get(e.name, e) if values else e
-        if isinstance(e, Apply) and e.function in ("floordiv", "mod") and isinstance(e.args[0], Var):
-            point = where.get(e.args[0].name)
-            if point is not None and point.size > 1 and e.args[1] == Const(point.size):
-                return point.tile if e.function == "floordiv" else point.offset
-        kids = children(e)
-        new = rebuild(e, tuple(self.at(k, where, values) for k in kids)) if kids else e
-        if isinstance(new, Load):
-            return Load(new.source, (self.address(new.source, new.index),), new.dtype)
-        return new
-
-    def address(self, operand: str, index: tuple[Expr, ...]) -> Expr:
-        """The row-major address of an element."""
-        flat: Expr = Const(0)
-        for size, i in zip(self.shapes[operand], index):
-            flat = add(mul(flat, size), i)
-        return flat
-
 
 def _padded(index: Expr, axis: str, width: int) -> bool:
     """Whether the axis occurs only as `axis // width` and `axis % width`: the operand has whole tiles."""

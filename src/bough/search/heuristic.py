@@ -13,6 +13,7 @@ from bough.mapping import Mapping, enumerate_mappings
 from bough.schedule.decisions import (
     Block,
     Decision,
+    Even,
     Order,
     Pack,
     Schedule,
@@ -91,7 +92,7 @@ class Heuristic:
         for shape in shapes(kernel, work, machine, context):
             packed = packable(kernel, work, shape, context)
             tile = self.cost(kernel, work, shape, packed, machine)
-            tiles, copies = tile_count(kernel, work, shape, machine.lanes), copy_cycles(kernel, work, packed, context)
+            tiles, copies = tile_count(kernel, work, shape, machine.lanes, context), copy_cycles(kernel, work, packed, context)
             cost = tile * tiles + copies
             shared = context.threads * tile * ceil(tiles / context.threads) + copies  # threads without a tile are idle
             price = cost if cost < PHASE_CYCLES else shared
@@ -127,10 +128,15 @@ def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> li
                 continue
             for row in rows:
                 for r in ROWS if row else (1,):
-                    if row is not None and (r == 1 or r > work.extents[row]):
+                    if row is not None and (r == 1 or (r > work.extents[row] and not _unknown(kernel, row, context))):
                         continue
                     out.append(TileShape(v, count, row, r))
     return out
+
+
+def _unknown(kernel: Kernel, axis: str, context: Context) -> bool:
+    """Whether the extent is worked out by the host as it goes: small and different each time."""
+    return not context.defined.isdisjoint(variables(as_expr(kernel.axis(axis).extent)))
 
 
 def _contiguous_free(kernel: Kernel, work: Work, context: Context) -> bool:
@@ -190,14 +196,17 @@ def copy_cycles(kernel: Kernel, work: Work, packed: frozenset[int], context: Con
     return total
 
 
-def tile_count(kernel: Kernel, work: Work, shape: TileShape, lanes: int) -> float:
-    """Tiles of the whole kernel; a rest of rows counts with what it costs."""
+def tile_count(kernel: Kernel, work: Work, shape: TileShape, lanes: int, context: Context) -> float:
+    """Tiles of the whole kernel; a rest of rows counts with what it costs. Even tiles count by their rows."""
     total = 1.0
     for a in kernel.free:
         e = work.extents[a.name]
         if a.name == shape.vector:
             total *= ceil(e / (lanes * shape.count))
         elif a.name == shape.row:
+            if _unknown(kernel, a.name, context):
+                total *= e / shape.rows
+                continue
             whole, rest = divmod(e, shape.rows)
             total *= whole + (0.15 + 0.85 * rest / shape.rows if rest else 0.0)
         else:
@@ -220,6 +229,8 @@ def decide(
         out.append(Vectorize(shape.vector, machine.lanes, shape.count))
     if shape.row:
         out.append(Tile(shape.row, shape.rows))
+        if _unknown(kernel, shape.row, context):
+            out.append(Even(shape.row))
     mappings = vector_mappings(kernel, context.target)
     used = {name: instruction_for(name, mappings, work, shape, packed) for name, _ in kernel.reductions}
     out += [Use(name, instruction) for name, instruction in used.items() if instruction]

@@ -1,0 +1,96 @@
+"""Where the elements of a register tile stand: axes at a point, operands by flat addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, as_expr, children, mul, rebuild, substitute
+from bough.ir.kernel import Axis, Kernel, Let, Reduce
+from bough.schedule.decisions import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Where an axis stands: `start` of its tile (tile number times size) plus an `offset` smaller than `size`."""
+
+    tile: Expr
+    size: int
+    offset: Expr
+
+    @property
+    def value(self) -> Expr:
+        return add(mul(self.tile, self.size), self.offset)
+
+
+class Places:
+    """The axes of a kernel under a schedule, and expressions at a point of a register tile."""
+
+    def __init__(self, kernel: Kernel, schedule: Schedule) -> None:
+        self.kernel, self.schedule = kernel, schedule
+        self.ragged: dict[Expr, str] = {}  # loaded extents, each under the name of a local
+        self.extents: dict[str, Extent] = {a.name: self.extent(a) for a in kernel.axes}
+        self.free = tuple(a.name for a in kernel.free)
+        self.reductions = kernel.reductions
+        self.vector = schedule.vector
+        self.across = self.vector is not None and self.vector.axis in kernel.reduced
+        self.lanes = self.vector.lanes if self.vector else 1
+        self.count = self.vector.count if self.vector else 1
+        self.row = next((a for a in self.free if schedule.rows(a) > 1), None)
+        self.even = self.row is not None and schedule.even(self.row)
+        self.shapes = {o.name: o.shape for o in (*kernel.inputs, *kernel.outputs)}
+        self.bounded = False
+        self.locals: dict[str, Expr] = {}  # pointwise locals, down to reductions and loads
+        for s in kernel.body:
+            if isinstance(s, Let) and not isinstance(s.value, Reduce):
+                self.locals[s.name] = substitute(s.value, self.locals)
+
+    def extent(self, axis: Axis) -> Extent:
+        if axis not in self.kernel.ragged:
+            return axis.extent
+        return Var(self.ragged.setdefault(as_expr(axis.extent), f"{axis.name}.extent"))
+
+    def tile(self, axis: str) -> int:
+        if self.vector and axis == self.vector.axis:
+            return self.lanes * self.count
+        return self.schedule.rows(axis)
+
+    def point(self, row: Expr, vector: Expr, reduced: Mapping[str, Expr]) -> dict[str, Point]:
+        """The point of all axes at row `row` and position `vector` of the tile."""
+        at: dict[str, Point] = {}
+        for axis in self.free:
+            offset: Expr = Const(0)
+            if axis == self.row:
+                offset = row
+                if self.even:
+                    at[axis] = Point(Var(f"{axis}.first"), 1, offset)
+                    continue
+            elif self.vector and axis == self.vector.axis:
+                offset = vector
+            at[axis] = Point(Var(f"{axis}.tile"), self.tile(axis), offset)
+        for axis, value in reduced.items():
+            at[axis] = Point(Const(0), 1, value)
+        return at
+
+    def at(self, e: Expr, where: Mapping[str, Point], values: Mapping[str, Expr] | None = None) -> Expr:
+        """The expression with axes at their point, locals of reductions by their accumulators, loads by flat addresses."""
+        if isinstance(e, Var):
+            if e.name in where:
+                return where[e.name].value
+            return values.get(e.name, e) if values else e
+        if isinstance(e, Apply) and e.function in ("floordiv", "mod") and isinstance(e.args[0], Var):
+            point = where.get(e.args[0].name)
+            if point is not None and point.size > 1 and e.args[1] == Const(point.size):
+                return point.tile if e.function == "floordiv" else point.offset
+        kids = children(e)
+        new = rebuild(e, tuple(self.at(k, where, values) for k in kids)) if kids else e
+        if isinstance(new, Load):
+            return Load(new.source, (self.address(new.source, new.index),), new.dtype)
+        return new
+
+    def address(self, operand: str, index: tuple[Expr, ...]) -> Expr:
+        """The row-major address of an element."""
+        flat: Expr = Const(0)
+        for size, i in zip(self.shapes[operand], index):
+            flat = add(mul(flat, size), i)
+        return flat
