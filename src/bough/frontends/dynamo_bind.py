@@ -9,6 +9,7 @@ from typing import Any
 
 import sympy  # type: ignore[import-untyped]
 import torch
+from torch._export.verifier import TrainingIRVerifier
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, InputKind, InputSpec, OutputKind, OutputSpec, TensorArgument
 from torch.fx import Graph, Node
@@ -70,7 +71,7 @@ class _Binding:
         for n, node in enumerate(self.given):
             if node.users and n in weights:
                 self.constant(node, captured.names[n], weights[n].detach())
-            elif node.users and isinstance(node.meta["val"], torch.Tensor):
+            elif node.users and isinstance(node.meta.get("val"), torch.Tensor):
                 self.argument(n, captured.names[n], node.meta["val"])
         for node in captured.graph_module.graph.find_nodes(op="get_attr"):
             value = getattr(captured.graph_module, str(node.target))
@@ -107,7 +108,7 @@ class _Binding:
                 found.update(_axes(node.meta["val"]))
         needed = {s for node in self.captured.graph_module.graph.nodes for s in _symbols(node.meta.get("val"))}
         for n, node in enumerate(self.given):
-            value = node.meta["val"]
+            value = node.meta.get("val")
             if _axes(value).keys() & (needed - found.keys()):
                 if isinstance(value, torch.SymInt):
                     with self.captured.fakes.mode:
@@ -120,7 +121,7 @@ class _Binding:
 
     def copy_nodes(self) -> None:
         for node in self.given:
-            value = node.meta["val"]
+            value = node.meta.get("val")
             if isinstance(value, torch.SymInt):  # translating takes numbers from what torch knows about a node
                 self.copies[node] = self.graph.call_function(operator.add, (0, 0))
                 self.copies[node].meta["val"] = value
@@ -132,7 +133,7 @@ class _Binding:
         outputs = [OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(node.name), None) for node in results]
         exported = ExportedProgram(
             self.captured.graph_module, self.graph, ExportGraphSignature(self.inputs, outputs), {}, {}, [],
-            constants=dict(self.constants),
+            constants=dict(self.constants), verifiers=[TrainingIRVerifier],
         )  # fmt: skip
         env = self.captured.fakes.mode.shape_env
         names = {symbol: str(symbol) for symbol in self.sizes}

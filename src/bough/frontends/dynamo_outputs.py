@@ -1,4 +1,4 @@
-"""What a graph gives besides computed values: its inputs, views of them, sizes; and the inputs that it writes to."""
+"""What a graph gives besides computed values: its inputs, views of them, sizes; and which memory it writes to."""
 
 from __future__ import annotations
 
@@ -16,62 +16,55 @@ from bough.frontends.updates import writes
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """`computed` are the nodes whose values the compiled function gives. `written` numbers the inputs that the graph updates;
-    their last values follow the computed ones.
+    """`computed` are the nodes whose values the compiled function gives.
 
     `finish(*inputs, *computed)` gives the graph's own outputs: it takes the inputs with the numbers `needed`, and makes views
     and numbers again. None where the outputs are the computed values.
     """
 
     computed: tuple[Node, ...]
-    written: tuple[int, ...]
     needed: tuple[int, ...]
     finish: GraphModule | None
 
 
 def classify(graph_module: GraphModule) -> Outputs:
     """Sorts the outputs of a graph of ATen operators. Tensors that share memory in eager mode share it afterwards too: all but
-    one are views of that one.
-
-    Raises CompileError where the graph changes the sizes of an input in place.
-    """
+    one are views of that one."""
     graph = graph_module.graph
-    inputs = graph.find_nodes(op="placeholder")
-    of_input = {storage: n for n, node in enumerate(inputs) for storage in _storages(node)}
+    of_input = {storage for node in graph.find_nodes(op="placeholder") for storage in storages(node)}
     outputs: tuple[Any, ...] = graph.output_node().args[0]  # type: ignore[assignment]
-    computed: dict[Node, None] = {}
     sharing: dict[int, set[Node]] = defaultdict(set)
     for node in _nodes(outputs):
-        for storage in _storages(node):
+        for storage in storages(node):
             sharing[storage].add(node)
+    computed: dict[Node, None] = {}
     for node in _nodes(outputs):
-        for storage in _storages(node):
+        for storage in storages(node):
             if storage not in of_input:
                 computed[_origin(graph, storage) if len(sharing[storage]) > 1 else node] = None
-    written = sorted({of_input[s] for node in graph.nodes for s in _written(node) if s in of_input})
     if tuple(computed) == outputs:
-        return Outputs(tuple(computed), tuple(written), (), None)
-    needed, finish = _finish(graph_module, outputs, tuple(computed))
-    return Outputs(tuple(computed), tuple(written), needed, finish)
+        return Outputs(outputs, (), None)
+    return Outputs(tuple(computed), *_finish(graph_module, outputs, tuple(computed)))
 
 
 def _nodes(outputs: Any) -> list[Node]:
     return [o for o in outputs if isinstance(o, Node)]
 
 
-def _storages(node: Any) -> list[int]:
+def storages(node: Any) -> list[int]:
+    """The memory of a node's value, by number."""
     value = node.meta.get("val") if isinstance(node, Node) else None
     return [value.untyped_storage()._cdata] if isinstance(value, torch.Tensor) else []
 
 
 def _origin(graph: Graph, storage: int) -> Node:
     """The node that made a memory."""
-    origin: Node = next(node for node in graph.nodes if storage in _storages(node))
+    origin: Node = next(node for node in graph.nodes if storage in storages(node))
     return origin
 
 
-def _written(node: Node) -> list[int]:
-    """The memories of the arguments that a node writes to."""
+def written(node: Node) -> list[int]:
+    """The memory of the arguments that a node writes to. Raises CompileError for one that changes the shape of an argument."""
     if not isinstance(node.target, torch._ops.OpOverload) or not writes(node) or node.target is torch.ops.aten.detach_.default:
         return []
     if torch.Tag.inplace_view in node.target.tags:
@@ -85,7 +78,7 @@ def _written(node: Node) -> list[int]:
     found: list[int] = []
     for argument, value in zip(node.target._schema.arguments, node.args, strict=False):
         if argument.alias_info is not None and argument.alias_info.is_write:
-            found += [s for v in (value if isinstance(value, (list, tuple)) else [value]) for s in _storages(v)]
+            found += [s for v in (value if isinstance(value, (list, tuple)) else [value]) for s in storages(v)]
     return found
 
 
@@ -102,7 +95,7 @@ def _finish(
     for node in graph_module.graph.nodes:
         if node not in wanted or node in copies:
             continue
-        copies[node] = copies[node.args[0]] if _written(node) else graph.node_copy(node, copies.__getitem__)
+        copies[node] = copies[node.args[0]] if written(node) else graph.node_copy(node, copies.__getitem__)
     graph.output(tuple(copies[o] if isinstance(o, Node) else o for o in outputs))
     return needed, GraphModule(graph_module, graph)
 
@@ -117,5 +110,5 @@ def _ancestors(outputs: tuple[Any, ...], known: set[Node]) -> set[Node]:
             continue
         found.add(node)
         if node not in known:
-            todo += [node.args[0]] if _written(node) and isinstance(node.args[0], Node) else node.all_input_nodes
+            todo += [node.args[0]] if written(node) and isinstance(node.args[0], Node) else node.all_input_nodes
     return found

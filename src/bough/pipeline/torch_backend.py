@@ -16,7 +16,7 @@ from bough.frontends.dynamo import Captured, capture
 from bough.frontends.dynamo_bind import bind
 from bough.pipeline.compiled import make_options
 from bough.pipeline.passes import Options
-from bough.pipeline.torch_call import Call, write_call
+from bough.pipeline.torch_call import Call, Resorts, write_call
 from bough.pipeline.torch_program import compile_program
 
 FROZEN_COMPILATIONS = 2
@@ -50,7 +50,7 @@ def bough(
     passing = make_options(chosen.target, chosen.threads, chosen.precision)
     try:
         _check_gradients(examples)
-        return _Graph(capture(graph_module, examples), passing, chosen.freeze).start(examples)
+        return _Graph(capture(graph_module, examples), graph_module.forward, passing, chosen.freeze).start(examples)
     except BoughError as error:
         if not chosen.fallback:
             raise
@@ -84,8 +84,9 @@ def _check_gradients(examples: Sequence[Any]) -> None:
 class _Graph:
     """One graph, and the function that it is compiled to now: weights that change make another one."""
 
-    def __init__(self, captured: Captured, options: Options, freeze: bool) -> None:
+    def __init__(self, captured: Captured, eager: Call, options: Options, freeze: bool) -> None:
         self.captured = captured
+        self.resorts = Resorts(self.recompile, eager)
         self.options = options
         self.left = FROZEN_COMPILATIONS if freeze else 0
         self.lock = threading.Lock()
@@ -98,9 +99,11 @@ class _Graph:
         """For weights as they are among these inputs."""
         frozen = {n: inputs[n] for n in self.captured.weights} if self.left > 0 else {}
         self.left -= 1
+        if not self.captured.outputs.computed and not self.captured.written:
+            return write_call(self.captured, (), None, inputs, {}, self.resorts)
         bound = bind(self.captured, frozen)
         executable = compile_program(bound.imported, self.options)
-        return write_call(self.captured, bound.arguments, executable.call, inputs, frozen, self.recompile)
+        return write_call(self.captured, bound.arguments, executable, inputs, frozen, self.resorts)
 
     def recompile(self, *inputs: Any) -> Any:
         """Called in place of a function whose weights have changed."""
