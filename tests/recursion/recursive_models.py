@@ -193,6 +193,22 @@ def joined() -> Recursion:
     return Recursion(visits, cells, {"main": (TensorType(F32, (3,)),), "encode": (STATE,)})
 
 
+def shared_product() -> Recursion:
+    """Both children go through one product, also on the way to a list that the cell's own extra result is collected in."""
+    decision = Ask(Question(LEFT, "is_none"), 0, 1)
+    node = Variant("node", calls=(Call("encode", LEFT), Call("encode", RIGHT)), collects=(Collect(0, 1, 1),))
+    leaf = Variant("leaf", payloads=(Payload(WORD, "i64"),))
+    b = Build("leaf")
+    cells = {("main", 0): classifier(), ("encode", 0): b.cell(b.embed(0))}
+    b = Build("node")
+    w, bias = weight(HIDDEN, HIDDEN), weight(HIDDEN)
+    left, right = (b("linear", b.returned(n, 0), w, bias) for n in range(2))
+    h = b("tanh", b("mul", left, b("sigmoid", right)))
+    cells["encode", 1] = b.cell(h, b("exp", left))
+    visits = Visits((MAIN, Visit("encode", decision, (leaf, node))), "main")
+    return Recursion(visits, cells, {"main": (TensorType(F32, (3,)),), "encode": (STATE,)})
+
+
 def two_kinds() -> Recursion:
     """Expressions and lists of arguments call each other; the entry has two variants, with and without a structure."""
     kind = (Attribute("word"),)
@@ -257,7 +273,7 @@ def chain() -> Recursion:
 
 
 MODELS: dict[str, Callable[[], Recursion]] = {
-    "joined": joined,    "tree_rnn": tree_rnn, "child_sum": child_sum, "forwards": lambda: folding(False), "backwards": lambda: folding(True), "attention": attention, "two_kinds": two_kinds, "chain": chain,
+    "joined": joined, "shared_product": shared_product,    "tree_rnn": tree_rnn, "child_sum": child_sum, "forwards": lambda: folding(False), "backwards": lambda: folding(True), "attention": attention, "two_kinds": two_kinds, "chain": chain,
 }  # fmt: skip
 
 
@@ -306,7 +322,7 @@ def samples(model: str) -> list[tuple[Any, ...]]:
     rng = np.random.default_rng(11)
     sizes = (5, 1, 9, 2, 1)
     match model:
-        case "tree_rnn" | "joined":
+        case "tree_rnn" | "joined" | "shared_product":
             shared = binary(rng, 3)
             return [*((binary(rng, n),) for n in sizes), (Node(0, Node(0, shared, shared), shared),)]
         case "two_kinds":

@@ -20,6 +20,7 @@ from bough.recursion.arrays import Arrays
 from bough.recursion.cells import CellLowering, Setting
 from bough.recursion.initial import first_cell
 from bough.recursion.places import Region
+from bough.recursion.refactor import refactor
 from bough.recursion.regions import Member, between, everything
 from bough.recursion.split_products import split_products
 from bough.recursion.switches import Switches
@@ -34,7 +35,11 @@ def lower_recursion(recursion: Recursion, options: Switches = DEFAULTS) -> Seque
     Inputs are those arrays of `Names` that are needed, dims the sizes of `Names`. Results: for each result of the entry
     function an array [samples, ...], then for each collected list [its elements of all samples, ...].
     """
-    return _Lowering(split_products(recursion) if options.hoisting else recursion, options).run()
+    if options.refactoring:
+        recursion = refactor(recursion)
+    if options.hoisting:
+        recursion = split_products(recursion)
+    return _Lowering(recursion, options).run()
 
 
 class _Lowering:

@@ -20,3 +20,5 @@ class Switches:
     """Results that are the same for all activations of a variant are known to their callers as constants."""
     dense_scratch: bool = True
     """Arrays that live within a level have a place for each activation of the widest level; else one for every activation."""
+    refactoring: bool = True
+    """Products that callers make of each result are made by the callee, once for each object; else for each edge."""
