@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
@@ -13,14 +15,21 @@ from bough.bench.tree_peers_batched import BATCHED
 from bough.bench.tree_peers_dgl import open_dgl
 from bough.bench.tree_problem import NoForm, TreeProblem, tree_session
 from bough.pipeline import compile as compile_module
+from bough.recursion import Switches
 
 
-def open_compiled(problem: TreeProblem, threads: int, _: Path) -> Session:
+def open_compiled(problem: TreeProblem, threads: int, _: Path, switches: Switches | None = None) -> Session:
     """Bough: `compiled(x)` for calls of one structure, `compiled.map(xs)` for others. Walking the structures is part of it."""
-    compiled = compile_module(problem.module, problem.calls[0][:1], threads=threads, cache=False)
+    compiled = compile_module(problem.module, problem.calls[0][:1], threads=threads, cache=False, switches=switches)
     if len(problem.calls[0]) == 1:
         return tree_session(problem, lambda structures: [compiled(*structures)])
     return tree_session(problem, compiled.map)
+
+
+def without(switch: str) -> Peer[TreeProblem]:
+    """Bough with one switch of the lowering of recursion off."""
+    switches = replace(Switches(), **{switch: False})
+    return Peer(f"no-{switch.replace('_', '-')}", (), "", functools.partial(open_compiled, switches=switches))
 
 
 def open_eager(problem: TreeProblem, threads: int) -> Session:
@@ -63,3 +72,4 @@ TREE_PEERS: dict[str, Peer[TreeProblem]] = {
         Peer("dgl", ("dgl",), "pip install dgl", open_dgl),
     )
 }
+ABLATIONS: dict[str, Peer[TreeProblem]] = {peer.name: peer for peer in (without(switch.name) for switch in fields(Switches))}
