@@ -13,7 +13,7 @@ from math import ceil, lcm
 from bough.ir.expr import Const, Extent, substitute
 from bough.ir.kernel import Kernel
 from bough.schedule.access import LARGE, Access, address, load_accesses, store_accesses
-from bough.schedule.decisions import Block, Decision, Schedule, Serial, Serpentine
+from bough.schedule.decisions import Block, Decision, Even, Schedule, Serial, Serpentine
 from bough.search.cost import machine_of, nominal
 from bough.search.heuristic import CHUNK_CYCLES, Context
 
@@ -155,7 +155,8 @@ def _blocked(kernels: list[Planned], axes: list[str], context: Context) -> list[
 
 def _with_blocks(planned: Planned, row: str, rows: int, context: Context) -> Schedule:
     kernel, old = planned.kernel, planned.schedule
-    decisions: list[Decision] = [d for d in old.decisions if not isinstance(d, (Block, Serial, Serpentine))]
+    # Even tiles begin at other rows than the blocks, which must be the same in all kernels.
+    decisions: list[Decision] = [d for d in old.decisions if not isinstance(d, (Block, Even, Serial, Serpentine))]
     for a in kernel.free:
         tile = old.rows(a.name)
         if old.vector and a.name == old.vector.axis:
