@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import platform
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -13,6 +15,8 @@ import pytest
 
 from bough.runtime import Buffer, Executable, Leaf, Manifest, Scalar, Tensor, team_text
 from bough.runtime.team import Provider
+
+sys.path.append(str(Path(__file__).parent))  # for random_visits
 
 Build = Callable[..., bytes]
 HOST = "aarch64-unknown-linux-gnu" if platform.machine().lower() in ("aarch64", "arm64") else "x86_64-unknown-linux-gnu"

@@ -87,7 +87,8 @@ def elements(value: Any, each: Each) -> Sequence[Any]:
     if isinstance(found, dict):
         found = list(found.values())
     if isinstance(found, (list, tuple)):
-        return found[each.skip : max(len(found) - each.leave, 0)] if each.skip or each.leave else found
+        part = found[each.skip : max(len(found) - each.leave, 0)] if each.skip or each.leave else found
+        return part if type(part) in (list, tuple) else list(part)  # a class of the user's may have an order of its own
     raise InputError(
         f"{path_text(each.path)} is {describe(found)}",
         code="BGH-ST-001" if found is None else "BGH-ST-002",

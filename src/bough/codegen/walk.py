@@ -12,7 +12,6 @@ from llvmlite import ir
 from bough.base.visits import Visits
 from bough.codegen.walk_arrange import emit_arrange
 from bough.codegen.walk_discover import emit_discover
-from bough.codegen.walk_read import make_helpers
 from bough.codegen.walk_words import Words
 from bough.runtime.walker_layout import VARIANT_BITS, Layout
 
@@ -25,7 +24,7 @@ def emit_walk(visits: Visits, arrays: Sequence[str], sizes: Sequence[str]) -> st
     if len(layout.variants) >= 1 << VARIANT_BITS:
         return ""
     module = ir.Module("bough_walk", context=ir.Context())
-    discover = emit_discover(module, layout, make_helpers(module, layout))
+    discover = emit_discover(module, layout)
     arrange = emit_arrange(module, layout, arrays, sizes)
     walk = Words(module, "bough_walk", ("frame",), internal=False)
     walk.check(walk.call(discover, walk.frame))

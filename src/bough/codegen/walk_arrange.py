@@ -11,7 +11,7 @@ from typing import Any
 
 from bough.base.visits import Names
 from bough.codegen.llvm_types import DOUBLE, FLOAT, INT8, INT16, INT32, INT64
-from bough.codegen.walk_read import code_kind
+from bough.codegen.walk_read import kind_of
 from bough.codegen.walk_words import Value, Words, word
 from bough.runtime.arrays import NUMPY
 from bough.runtime.walker_layout import (
@@ -273,7 +273,7 @@ class _Arrangement:
                     self.write_payload(slots, p, row, code.get(element, walk.payload(p)), columns)
                 for p, payload in enumerate(slots.variant.payloads):
                     if payload.path is None and payload.each == e and Names.payload(f, v, p) in self.wanted:
-                        self.write_number(Names.payload(f, v, p), payload.dtype, row, n)
+                        self.write_position(Names.payload(f, v, p), payload.dtype, row, n)
 
     def write_target(self, name: str, row: Value, position: Value) -> None:
         code = self.code
@@ -300,9 +300,14 @@ class _Arrangement:
         self.code.python("Py_IncRef", held)
         self.code.python("PyList_SetItem", column, row, held)
 
+    def write_position(self, name: str, dtype: str, row: Value, position: Value) -> None:
+        b = self.code.builder
+        held = b.bitcast(b.sitofp(position, DOUBLE), INT64) if kind_of(dtype) == "f" else position
+        self.write_number(name, dtype, row, held)
+
     def write_number(self, name: str, dtype: str, row: Value, held: Value) -> None:
         b, stored = self.code.builder, _STORED[dtype]
-        value = b.bitcast(held, DOUBLE) if code_kind(dtype) == "f" else held
+        value = b.bitcast(held, DOUBLE) if kind_of(dtype) == "f" else held
         if dtype == "f32":
             value = b.fptrunc(value, stored)
         elif stored not in (DOUBLE, INT64):

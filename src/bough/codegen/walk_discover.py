@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from bough.base.visits import Ask, Decision, Fail, Visit, call_order
-from bough.codegen.walk_read import Helpers, Reader, keep
+from bough.codegen.walk_library import Library
+from bough.codegen.walk_read import Reader
 from bough.codegen.walk_words import Value, Words, word
 from bough.runtime.walker_layout import (
     HEADER,
@@ -21,24 +22,24 @@ from bough.runtime.walker_layout import (
     VariantSlots,
     WalkSlots,
     Word,
-    holds_objects,
     questions,
 )  # fmt: skip
 
 
-def emit_discover(module: Any, layout: Layout, helpers: Helpers) -> Words:
-    """`discover(frame)`: fills the log. Returns a `Status`; then nothing of the current sample is held any more."""
-    visits = [_emit_visit(module, layout, helpers, f) for f in layout.visits.functions]
+def emit_discover(module: Any, layout: Layout) -> Words:
+    """`discover(frame)`: fills the log. Returns a `Status`; then nothing of the last sample is held any more."""
+    library = Library(module, layout)
+    visits = [_emit_visit(module, library, f) for f in layout.visits.functions]
     finishes = [_emit_finish(module, layout, v) for v in layout.variants]
-    run = _emit_run(module, layout, visits, finishes)
-    return _emit_samples(module, layout, run)
+    run = _emit_run(module, library, [*visits, *(f for f in finishes if f is not None)])
+    return _emit_samples(module, library, run)
 
 
-def _emit_samples(module: Any, layout: Layout, run: Words) -> Words:
-    code = Words(module, "bough_walk_discover", ("frame",))
+def _emit_samples(module: Any, library: Library, run: Words) -> Words:
+    code, layout = Words(module, "bough_walk_discover", ("frame",)), library.layout
     frame = code.frame
-    for n in range(layout.counts, layout.starts):
-        code.put(frame, n, 0)
+    with code.each(layout.starts - layout.counts) as n:
+        code.put(code.at(frame, layout.counts), n, 0)
     for w in (Word.LOG_USED, Word.STACK_USED, Word.REFERENCES_USED):
         code.put(frame, w, 0)
     samples, roots = code.get(frame, Word.SAMPLE_COUNT), code.get(frame, Word.ROOTS)
@@ -49,12 +50,11 @@ def _emit_samples(module: Any, layout: Layout, run: Words) -> Words:
     with code.each(samples) as sample:
         code.add_to(frame, Word.EPOCH, 1)
         code.put(frame, Word.SEEN, 0)
-        arguments = code.python("PyList_GetItem", code.get(frame, Word.SAMPLES), sample)
-        code.put(roots, sample, arguments)
-        _push(code, layout.functions[layout.visits.entry], code.at(roots, sample))
+        code.put(roots, sample, code.python("PyList_GetItem", code.get(frame, Word.SAMPLES), sample))
+        code.call(library.push, frame, layout.functions[layout.visits.entry], code.at(roots, sample))
         status = code.call(run, frame)
         with code.when(code.compare("!=", status, Status.DONE)):
-            _forgive(code, layout)
+            _forgive(code, library)
         references = code.get(frame, Word.REFERENCES)
         with code.each(code.get(frame, Word.REFERENCES_USED)) as n:
             code.python("Py_DecRef", code.get(references, n))
@@ -67,45 +67,33 @@ def _emit_samples(module: Any, layout: Layout, run: Words) -> Words:
     return code
 
 
-def _forgive(code: Words, layout: Layout) -> None:
+def _forgive(code: Words, library: Library) -> None:
     """Clears an ordinary error, which the reference will meet again; an interruption of the program stays."""
     with code.when(code.compare("!=", code.python("PyErr_Occurred"), 0)):
-        ordinary = code.python("PyErr_ExceptionMatches", code.get(code.frame, layout.object(Exception)))
-        with code.when(code.builder.icmp_signed("!=", ordinary, ordinary.type(0))):
+        ordinary = code.python("PyErr_ExceptionMatches", library.constant(code, Exception))
+        with code.when(code.compare("!=", ordinary, 0)):
             code.python("PyErr_Clear")
 
 
-def _emit_run(module: Any, layout: Layout, visits: list[Words], finishes: list[Words | None]) -> Words:
+def _emit_run(module: Any, library: Library, functions: list[Words]) -> Words:
     """`run(frame)`: works off the stack."""
-    code = Words(module, "bough_walk_run", ("frame",))
+    code, layout = Words(module, "bough_walk_run", ("frame",)), library.layout
     frame = code.frame
-    finishing = [f for f in finishes if f is not None]
     with code.loop() as (stop, _):
         used = code.get(frame, Word.STACK_USED)
         stop(code.compare("==", used, 0))
         code.put(frame, Word.STACK_USED, code.subtract(used, 2))
         top = code.at(code.get(frame, Word.STACK), code.subtract(used, 2))
         tag, place = code.get(top), code.get(top, 1)
-        with code.cases(tag, len(visits) + len(finishing) + layout.lists) as cases:
-            for case, function in zip(cases, (*visits, *finishing)):
+        with code.cases(tag, len(functions) + layout.lists) as cases:
+            for case, function in zip(cases, functions):
                 with case:
                     code.check(code.call(function, frame, place))
-            for number, case in enumerate(cases[len(visits) + len(finishing) :]):
+            for number, case in enumerate(cases[len(functions) :]):
                 with case:
-                    _collect(code, layout, number, place)
+                    code.call(library.collect, frame, number, place)
     code.end(word(Status.DONE))
     return code
-
-
-def _collect(code: Words, layout: Layout, number: int, place: Value) -> None:
-    code.put(place, 0, code.add_to(code.frame, layout.lengths + number, 1))
-
-
-def _push(code: Words, tag: int, place: Value) -> None:
-    used = code.add_to(code.frame, Word.STACK_USED, 2)
-    top = code.at(code.get(code.frame, Word.STACK), used)
-    code.put(top, 0, tag)
-    code.put(top, 1, place)
 
 
 def finish_tag(layout: Layout, variant: VariantSlots) -> int:
@@ -116,52 +104,53 @@ def collect_tag(layout: Layout, number: int) -> int:
     return len(layout.functions) + sum(v.step for v in layout.variants) + number
 
 
-def _emit_visit(module: Any, layout: Layout, helpers: Helpers, visit: Visit) -> Words:
+def _emit_visit(module: Any, library: Library, visit: Visit) -> Words:
     """`visit(frame, slot)`: makes the activation at the object in the word at `slot`, or finds it; the word becomes its
     position in the log."""
+    layout = library.layout
     number = layout.functions[visit.name]
     code = Words(module, f"bough_walk_visit_{number}", ("frame", "slot"))
     frame, slot = code.arguments
     obj = code.get(slot)
-    position = code.call(helpers.find, frame, obj, word(number))
+    position = code.call(library.find, frame, obj, number)
     with code.when(code.compare(">=", position, 0)):
         # Still open: it waits for its own result.
         code.refuse(code.compare("<", code.get(code.at(code.get(frame, Word.LOG), position), LEVEL), 0))
         code.put(slot, 0, position)
         code.builder.ret(word(Status.DONE))
     code.leave(code.compare("==", position, -2), Status.FULL)
-    _need(code, Word.REFERENCES_SIZE, Word.REFERENCES_USED, word(_reads(layout, visit)))
-    _emit_decision(Reader(code, layout, helpers, obj), visit.decision, layout.variants_of(visit.name), slot)
+    code.check(code.call(library.room, frame, 0, 0, _reads(visit)))
+    _Decided(code, library, slot, layout.variants_of(visit.name)).emit(Reader(code, library, obj), visit.decision)
     code.end(word(Status.DONE))
     return code
 
 
-def _reads(layout: Layout, visit: Visit) -> int:
+def _reads(visit: Visit) -> int:
     """At most so many references does an activation take, besides those of its elements."""
     paths = [q.path for q in questions(visit.decision)]
     for v in visit.variants:
         paths += [c.path for c in v.calls] + [e.path for e in v.each] + [p.path or () for p in v.payloads]
-    return sum(len(path) + 2 for path in paths)
+    return sum(len(path) + 4 for path in paths)
 
 
-def _need(code: Words, size: Word, used: Word, more: Value) -> None:
-    """Leaves the function where so much memory is not left."""
-    frame = code.frame
-    code.leave(code.compare(">", code.add(code.get(frame, used), more), code.get(frame, size)), Status.FULL)
+class _Decided:
+    """The code of a decision, with an activation at each of its ends."""
 
+    def __init__(self, code: Words, library: Library, slot: Value, variants: tuple[VariantSlots, ...]) -> None:
+        self.code, self.library, self.slot, self.variants = code, library, slot, variants
 
-def _emit_decision(reader: Reader, decision: Decision, variants: tuple[VariantSlots, ...], slot: Value) -> None:
-    match decision:
-        case Ask(question, yes, no):
-            with reader.code.builder.if_else(reader.answer(question)) as (then, otherwise):
-                with then:
-                    _emit_decision(reader.below(), yes, variants, slot)
-                with otherwise:
-                    _emit_decision(reader.below(), no, variants, slot)
-        case Fail():
-            reader.code.builder.ret(word(Status.REFUSED))
-        case int(number):
-            _Activation(reader, variants[number], slot).emit()
+    def emit(self, reader: Reader, decision: Decision) -> None:
+        match decision:
+            case Ask(question, yes, no):
+                with self.code.builder.if_else(reader.answer(question)) as (then, otherwise):
+                    with then:
+                        self.emit(reader.below(), yes)
+                    with otherwise:
+                        self.emit(reader.below(), no)
+            case Fail():
+                self.code.builder.ret(word(Status.REFUSED))
+            case int(number):
+                _Activation(reader, self.variants[number], self.slot).emit()
 
 
 class _Activation:
@@ -169,11 +158,12 @@ class _Activation:
 
     def __init__(self, reader: Reader, slots: VariantSlots, slot: Value) -> None:
         self.reader, self.slots, self.slot = reader, slots, slot
-        self.code, self.layout, self.frame = reader.code, reader.layout, reader.code.frame
+        self.code, self.library, self.frame = reader.code, reader.library, reader.code.frame
+        self.layout = reader.library.layout
 
     def emit(self) -> None:
         code, frame, slots = self.code, self.frame, self.slots
-        walks = [self.begin_walk(e, w) for e, w in enumerate(slots.walks)]
+        walks = [self.begin_walk(e) for e in range(len(slots.walks))]
         size = self.make_room(walks)
         position = code.add_to(frame, Word.LOG_USED, size)
         self.record = code.at(code.get(frame, Word.LOG), position)
@@ -182,27 +172,25 @@ class _Activation:
         code.put(self.slot, 0, position)
         code.add_to(frame, self.layout.counts + slots.number, 1)
         for n, at in slots.payloads.items():
-            code.put(self.record, at, self.payload(self.reader, n))
+            self.store(self.reader, n, code.at(self.record, at))
         for n, at in slots.calls.items():
             code.put(self.record, at, self.reader.read(slots.variant.calls[n].path))
         self.fill_walks(walks)
         for n, collect in enumerate(slots.variant.collects):
             if collect.calls == 0:
-                _collect(code, self.layout, collect.list, code.at(self.record, slots.places[n]))
-        self.push()
+                code.call(self.library.collect, frame, collect.list, code.at(self.record, slots.places[n]))
+        self.push_all()
         code.builder.ret(word(Status.DONE))
 
-    def begin_walk(self, number: int, walk: WalkSlots) -> tuple[Value, Value]:
+    def begin_walk(self, number: int) -> tuple[Value, Value]:
         """The list or tuple of a walk, and its length."""
         code = self.code
         each = self.slots.variant.each[number]
         container = self.reader.read(each.path)
-        listed = code.call(self.reader.helpers.elements, self.frame, container)
+        listed = code.call(self.library.elements, self.frame, container, each.skip, each.leave)
         code.refuse(code.compare("==", listed, 0))
         length = code.python("PySequence_Size", listed)
         code.refuse(code.compare("<", length, 0))
-        if each.skip or each.leave:
-            length = code.larger(code.add(length, -(each.skip + each.leave)), word(0))
         code.add_to(self.frame, self.layout.elements + self.layout.walk(self.slots, number), length)
         return listed, length
 
@@ -216,76 +204,56 @@ class _Activation:
             size = code.add(size, code.multiply(length, walk.width))
             references = code.add(references, code.multiply(length, 1 + sum(map(len, paths))))
             pushed = code.add(pushed, code.multiply(length, 2 * len(walk.calls)))
-        _need(code, Word.LOG_SIZE, Word.LOG_USED, size)
-        _need(code, Word.STACK_SIZE, Word.STACK_USED, pushed)
-        if walks:
-            _need(code, Word.REFERENCES_SIZE, Word.REFERENCES_USED, references)
+        code.check(code.call(self.library.room, self.frame, size, pushed, references))
         return size
 
     def fill_walks(self, walks: list[tuple[Value, Value]]) -> None:
         code = self.code
         begin = word(self.slots.size)
-        for walk, each, (listed, length) in zip(self.slots.walks, self.slots.variant.each, walks, strict=True):
+        for walk, (listed, length) in zip(self.slots.walks, walks, strict=True):
             code.put(self.record, walk.count, length)
             code.put(self.record, walk.begin, begin)
             if walk.width:
                 block = code.at(self.record, begin)
                 with code.each(length) as n:
-                    self.element(walk, code.at(block, code.multiply(n, walk.width)), listed, code.add(n, each.skip))
+                    self.element(walk, code.at(block, code.multiply(n, walk.width)), listed, n)
             begin = code.add(begin, code.multiply(length, walk.width))
 
     def element(self, walk: WalkSlots, place: Value, listed: Value, number: Value) -> None:
         code, variant = self.code, self.slots.variant
-        item = keep(code, code.python("PySequence_GetItem", listed, number))
-        reader = Reader(code, self.layout, self.reader.helpers, item)
+        item = self.library.keep(code, code.python("PySequence_GetItem", listed, number), Status.REFUSED)
+        reader = Reader(code, self.library, item)
         for n in walk.payloads:
-            code.put(place, walk.payload(n), self.payload(reader, n))
+            self.store(reader, n, code.at(place, walk.payload(n)))
         for n in walk.calls:
             code.put(place, walk.call(n), reader.read(variant.calls[n].path))
 
-    def payload(self, reader: Reader, number: int) -> Value:
-        """What the log holds of a payload: a number, or an object that is kept for its column."""
-        code, payload = self.code, self.slots.variant.payloads[number]
-        found = reader.read(payload.path or ())
-        row = self.layout.payloads[self.slots.number, number]
-        if holds_objects(payload):
-            self.keep_object(found)
-            return found
-        result = code.variable(found)
-        is_object = code.compare("!=", code.get(self.frame, self.layout.modes + row), 0)
-        with code.builder.if_else(is_object) as (as_object, as_number):
-            with as_object:
-                self.keep_object(found)
-            with as_number:
-                code.write(result, reader.number(found, payload, Status.UNFIT + row))
-        return code.read(result)
+    def store(self, reader: Reader, number: int, address: Value) -> None:
+        reader.store(self.slots.variant.payloads[number], self.layout.payloads[self.slots.number, number], address)
 
-    def keep_object(self, found: Value) -> None:
-        failed = self.code.python("PyList_Append", self.code.get(self.frame, Word.KEPT), found)
-        self.code.refuse(self.code.builder.icmp_signed("<", failed, failed.type(0)))
-
-    def push(self) -> None:
+    def push_all(self) -> None:
         """What is to be done first goes on the stack last."""
-        code, slots = self.code, self.slots
+        slots = self.slots
         if slots.step:
-            _push(code, finish_tag(self.layout, slots), self.record)
-        groups = call_order(slots.variant)
+            self.push(finish_tag(self.layout, slots), self.record)
         made = len(slots.variant.calls)
-        for group in reversed(groups):
+        for group in reversed(call_order(slots.variant)):
             self.push_collects(made)
             made -= len(group)
             each = slots.variant.calls[group[0]].each
             if each is None:
                 for n in reversed(group):
-                    _push(code, self.function(n), code.at(self.record, slots.calls[n]))
+                    self.push(self.function(n), self.code.at(self.record, slots.calls[n]))
             else:
                 self.push_elements(slots.walks[each], group)
+
+    def push(self, tag: int, address: Value) -> None:
+        self.code.call(self.library.push, self.frame, tag, address)
 
     def push_collects(self, made: int) -> None:
         for n, collect in reversed(list(enumerate(self.slots.variant.collects))):
             if collect.calls == made:
-                place = self.code.at(self.record, self.slots.places[n])
-                _push(self.code, collect_tag(self.layout, collect.list), place)
+                self.push(collect_tag(self.layout, collect.list), self.code.at(self.record, self.slots.places[n]))
 
     def push_elements(self, walk: WalkSlots, group: tuple[int, ...]) -> None:
         code = self.code
@@ -293,7 +261,7 @@ class _Activation:
         with code.each(code.get(self.record, walk.count), down=True) as n:
             element = code.at(block, code.multiply(n, walk.width))
             for call in reversed(group):
-                _push(code, self.function(call), code.at(element, walk.call(call)))
+                self.push(self.function(call), code.at(element, walk.call(call)))
 
     def function(self, call: int) -> int:
         return self.layout.functions[self.slots.variant.calls[call].function]

@@ -40,6 +40,7 @@ class Words:
         self.frame = self.arguments[0]
         entry = self.function.append_basic_block("entry")
         self.entry = ir.IRBuilder(entry)
+        self._exits: dict[int, Any] = {}
         self.builder = ir.IRBuilder(self.function.append_basic_block("start"))
 
     def end(self, result: Value) -> None:
@@ -114,8 +115,20 @@ class Words:
 
     def leave(self, bit: Value, status: int | Value) -> None:
         """Returns `status` where the bit is set."""
-        with self.builder.if_then(bit, likely=False):
-            self.builder.ret(word(status))
+        if isinstance(status, int):
+            after = self.builder.append_basic_block("stay")
+            self.builder.cbranch(bit, self._exit(status), after)
+            self.builder.position_at_end(after)
+            return
+        with self.builder.if_then(bit):
+            self.builder.ret(status)
+
+    def _exit(self, status: int) -> Any:
+        """The one block that returns this status."""
+        if status not in self._exits:
+            self._exits[status] = self.function.append_basic_block("exit")
+            ir.IRBuilder(self._exits[status]).ret(word(status))
+        return self._exits[status]
 
     def refuse(self, bit: Value) -> None:
         self.leave(bit, Status.REFUSED)
@@ -177,13 +190,14 @@ class Words:
         return self.builder.call(function.function, [word(a) for a in arguments])
 
     def python(self, name: str, *arguments: Any) -> Any:
-        """Calls a function of Python's C interface; a result of type int comes as i32."""
+        """Calls a function of Python's C interface."""
         values = [word(a) if isinstance(a, int) else a for a in arguments]
         declared = self.module.globals.get(name)
         if declared is None:
             kind = ir.FunctionType(_RESULTS.get(name, INT64), [v.type for v in values])
             declared = ir.Function(self.module, kind, name)
-        return self.builder.call(declared, values)
+        result = self.builder.call(declared, values)
+        return self.builder.sext(result, INT64) if result.type == INT32 else result
 
     def type_of(self, obj: Value) -> Value:
         """The type of a Python object; the runtime has checked that it stands there."""

@@ -29,6 +29,7 @@ Samples = list[tuple[Any, ...]]
 _GROWTH = 4
 _WORDS = 1 << 12
 _BLOCK = 1 << 16
+_SAMPLES = 8
 
 
 class Linearizer:
@@ -129,7 +130,6 @@ class Flat:
         self.kept: list[Any] = []
         self.columns: list[list[Any] | None] = [None] * len(modes)
         self.held: list[Any] = []
-        self._room = 0
         self._size = _WORDS
         self._memory: list[Any] = []
         self._area: Any = None
@@ -141,6 +141,7 @@ class Flat:
         self.set_modes(modes)
         self._allocate()
         self._allocate_block(_BLOCK)
+        self._make_room(_SAMPLES)
 
     def take(self, samples: Samples) -> None:
         """Gets ready for a walk over the samples, which must live until it ends."""
@@ -203,7 +204,8 @@ class Flat:
 
     def _make_room(self, samples: int) -> None:
         """For the roots, and the ends of the lists."""
-        self._room = room = 2 * samples
+        self._room: int = 2 * samples
+        room = self._room
         self._area = np.zeros((room + 1) * (1 + self._layout.lists), np.int64)
         self._words[Word.ROOTS] = address(self._area)
         self._words[Word.SPANS] = address(self._area) + 8 * (room + 1)

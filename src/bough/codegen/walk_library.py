@@ -1,0 +1,249 @@
+"""The functions that every native walk is made of: references, types, numbers, the hash table, the stack.
+
+Every new reference goes on the pile of the frame, which lets go of all of them after each sample. So nothing else needs to know
+who owns what, and leaving in the middle is safe.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bough.codegen.llvm_types import BIT, DOUBLE, INT64
+from bough.codegen.walk_words import Value, Words, word
+from bough.runtime.walker_layout import TYPE_CACHE, Layout, Status, Word
+
+_LARGEST_EXACT = 1 << 53
+
+
+class Library:
+    """One function of each kind; a function that nothing calls is left out of the object.
+
+    attribute(frame, object, name), item(frame, object, key)    a reference on the pile, or 0; name and key are words of the frame
+    elements(frame, container, skip, leave)                     a list or tuple whose items are its own, or 0
+    is_instance(frame, type, question)                          1, 0, or -1
+    is_true(frame, object), has_attribute(frame, object, name)  1, 0, or -1
+    find(frame, object, function)                               a position in the log, -1 for a new one, -2 for no room
+    push(frame, tag, address), collect(frame, list, address)
+    room(frame, log, stack, references)                         a status: whether there is so much room
+    integer(frame, object, address, row, low, high), real(frame, object, address, row), truth(frame, object, address, row),
+    thing(frame, object)                                        a status: stores a payload, or keeps it as an object
+    """
+
+    def __init__(self, module: Any, layout: Layout) -> None:
+        self.module, self.layout = module, layout
+        self.attribute = self._read("attribute", "PyObject_GetAttr")
+        self.item = self._read("item", "PyObject_GetItem")
+        self.elements = self._elements()
+        self.is_instance = self._is_instance()
+        self.is_true = self._is_true()
+        self.has_attribute = self._has_attribute()
+        self.find = self._find()
+        self.push = self._push()
+        self.collect = self._collect()
+        self.room = self._room()
+        self.thing = self._thing()
+        self.integer = self._integer()
+        self.real = self._real()
+        self.truth = self._truth()
+
+    def _function(self, name: str, *parameters: str) -> Words:
+        code = Words(self.module, f"bough_walk_{name}", ("frame", *parameters))
+        code.function.attributes.add("noinline")
+        return code
+
+    def constant(self, code: Words, value: Any) -> Value:
+        """A Python object that the frame knows."""
+        return code.get(code.frame, self.layout.object(value))
+
+    def keep(self, code: Words, found: Value, failed: int) -> Value:
+        """Puts a new reference on the pile; returns `failed` from the function where there is none."""
+        code.leave(code.compare("==", found, 0), failed)
+        code.put(code.get(code.frame, Word.REFERENCES), code.add_to(code.frame, Word.REFERENCES_USED, 1), found)
+        return found
+
+    # -------------------------------------------------------------------------------------------------------------- objects
+
+    def _read(self, name: str, function: str) -> Words:
+        code = self._function(name, "object", "key")
+        _, obj, key = code.arguments
+        code.end(self.keep(code, code.python(function, obj, code.get(code.frame, key)), 0))
+        return code
+
+    def _elements(self) -> Words:
+        code = self._function("elements", "container", "skip", "leave")
+        b = code.builder
+        _, container, skip, leave = code.arguments
+        types: dict[type, Value] = {t: self.constant(code, t) for t in (list, tuple, dict)}
+        whole = code.compare("==", b.or_(skip, leave), 0)
+
+        def is_exact(found: Value) -> Value:
+            kind = code.type_of(found)
+            return b.or_(code.compare("==", kind, types[list]), code.compare("==", kind, types[tuple]))
+
+        def is_a(found: Value, of: type) -> Value:
+            return b.trunc(code.python("PyType_IsSubtype", code.type_of(found), types[of]), BIT)
+
+        code.leave(b.and_(whole, is_exact(container)), container)
+        found = code.variable(container)
+        with code.when(is_a(container, dict)):
+            code.write(found, self.keep(code, code.python("PyMapping_Values", container), 0))
+        listed = code.read(found)
+        code.leave(b.not_(b.or_(is_a(listed, list), is_a(listed, tuple))), 0)
+        with code.when(b.not_(whole)):
+            end = code.larger(code.subtract(code.python("PySequence_Size", listed), leave), word(0))
+            code.write(found, self.keep(code, code.python("PySequence_GetSlice", listed, skip, end), 0))
+        part = code.read(found)
+        code.leave(is_exact(part), part)
+        # A class of the user's may have an order of its own.
+        code.end(self.keep(code, code.python("PySequence_List", part), 0))
+        return code
+
+    def _is_instance(self) -> Words:
+        """`question` is the address of its dictionary, which works out and keeps the answer for types it has not seen; behind
+        it stand those met last."""
+        code = self._function("is_instance", "type", "question")
+        b = code.builder
+        _, kind, question = code.arguments
+        mixed = b.xor(b.lshr(kind, word(4)), b.lshr(kind, word(9)))
+        pair = code.at(code.at(question, 1), b.shl(b.and_(mixed, word(TYPE_CACHE - 1)), word(1)))
+        code.leave(code.compare("==", code.get(pair), kind), code.get(pair, 1))
+        found = code.python("PyObject_GetItem", code.get(question), kind)
+        code.leave(code.compare("==", found, 0), -1)
+        answer = b.zext(code.compare("==", found, self.constant(code, True)), INT64)
+        code.python("Py_DecRef", found)
+        code.put(pair, 0, kind)
+        code.put(pair, 1, answer)
+        code.end(answer)
+        return code
+
+    def _is_true(self) -> Words:
+        code = self._function("is_true", "object")
+        obj = code.arguments[1]
+        code.leave(code.compare("==", obj, self.constant(code, True)), 1)
+        code.leave(code.compare("==", obj, self.constant(code, False)), 0)
+        code.end(code.python("PyObject_IsTrue", obj))
+        return code
+
+    def _has_attribute(self) -> Words:
+        code = self._function("has_attribute", "object", "name")
+        _, obj, name = code.arguments
+        attribute = code.python("PyObject_GetAttr", obj, code.get(code.frame, name))
+        with code.when(code.compare("==", attribute, 0)):
+            matches = code.python("PyErr_ExceptionMatches", self.constant(code, AttributeError))
+            code.leave(code.compare("==", matches, 0), -1)
+            code.python("PyErr_Clear")
+            code.builder.ret(word(0))
+        self.keep(code, attribute, -1)
+        code.end(word(1))
+        return code
+
+    # --------------------------------------------------------------------------------------------------------------- memory
+
+    def _find(self) -> Words:
+        """The table: linear probing; entries of other samples count as free. A new activation will be at the log's end."""
+        code = self._function("find", "object", "function")
+        b = code.builder
+        frame, obj, function = code.arguments
+        table, size = code.get(frame, Word.TABLE), code.get(frame, Word.TABLE_SIZE)
+        epoch = code.multiply(code.get(frame, Word.EPOCH), len(self.layout.functions))
+        stamp = code.add(epoch, function)
+        mixed = code.multiply(b.xor(b.lshr(obj, word(4)), b.shl(function, word(40))), 0x9E3779B97F4A7C15 - (1 << 64))
+        start = b.lshr(mixed, word(24))
+        mask = code.subtract(size, 1)
+        with code.loop() as (_, step):
+            entry = code.at(table, b.shl(b.and_(code.add(start, step), mask), word(2)))
+            seen = code.get(entry, 1)
+            with code.when(code.compare("<", seen, epoch)):
+                code.leave(code.compare(">=", b.shl(code.get(frame, Word.SEEN), word(1)), size), -2)
+                code.add_to(frame, Word.SEEN, 1)
+                for n, value in enumerate((obj, stamp, code.get(frame, Word.LOG_USED))):
+                    code.put(entry, n, value)
+                b.ret(word(-1))
+            same = b.and_(code.compare("==", seen, stamp), code.compare("==", code.get(entry), obj))
+            code.leave(same, code.get(entry, 2))
+        code.end(word(-1))
+        return code
+
+    def _push(self) -> Words:
+        code = self._function("push", "tag", "address")
+        frame, tag, address = code.arguments
+        top = code.at(code.get(frame, Word.STACK), code.add_to(frame, Word.STACK_USED, 2))
+        code.put(top, 0, tag)
+        code.put(top, 1, address)
+        code.end(word(Status.DONE))
+        return code
+
+    def _collect(self) -> Words:
+        code = self._function("collect", "list", "address")
+        frame, number, address = code.arguments
+        code.put(address, 0, code.add_to(frame, code.add(number, self.layout.lengths), 1))
+        code.end(word(Status.DONE))
+        return code
+
+    def _room(self) -> Words:
+        code = self._function("room", "log", "stack", "references")
+        frame, *more = code.arguments
+        memories = (
+            (Word.LOG_SIZE, Word.LOG_USED), (Word.STACK_SIZE, Word.STACK_USED), (Word.REFERENCES_SIZE, Word.REFERENCES_USED),
+        )  # fmt: skip
+        for (size, used), needed in zip(memories, more, strict=True):
+            code.leave(code.compare(">", code.add(code.get(frame, used), needed), code.get(frame, size)), Status.FULL)
+        code.end(word(Status.DONE))
+        return code
+
+    # ------------------------------------------------------------------------------------------------------------- payloads
+
+    def _thing(self) -> Words:
+        code = self._function("thing", "object")
+        failed = code.python("PyList_Append", code.get(code.frame, Word.KEPT), code.arguments[1])
+        code.refuse(code.compare("<", failed, 0))
+        code.end(word(Status.DONE))
+        return code
+
+    def _number(self, name: str, *parameters: str) -> tuple[Words, Value, Value, Value]:
+        """Begins a function that stores a number, unless this payload holds objects; the status for those that turn up."""
+        code = self._function(name, "object", "address", "row", *parameters)
+        frame, obj, address, row = code.arguments[:4]
+        with code.when(code.compare("!=", code.get(frame, code.add(row, self.layout.modes)), 0)):
+            code.put(address, 0, obj)
+            code.builder.ret(code.call(self.thing, frame, obj))
+        return code, obj, address, code.add(row, Status.UNFIT)
+
+    def _whole(self, code: Words, obj: Value) -> Value:
+        """The value of a Python int."""
+        value = code.python("PyLong_AsLongLong", obj)
+        with code.when(code.compare("==", value, -1)):
+            code.refuse(code.compare("!=", code.python("PyErr_Occurred"), 0))
+        return value
+
+    def _integer(self) -> Words:
+        code, obj, address, unfit = self._number("integer", "low", "high")
+        low, high = code.arguments[4:]
+        code.leave(code.compare("!=", code.type_of(obj), self.constant(code, int)), unfit)
+        value = self._whole(code, obj)
+        code.refuse(code.builder.or_(code.compare("<", value, low), code.compare(">", value, high)))
+        code.put(address, 0, value)
+        code.end(word(Status.DONE))
+        return code
+
+    def _real(self) -> Words:
+        code, obj, address, unfit = self._number("real")
+        b = code.builder
+        with code.when(code.compare("==", code.type_of(obj), self.constant(code, float))):
+            code.put(address, 0, b.bitcast(code.python("PyFloat_AsDouble", obj), INT64))
+            b.ret(word(Status.DONE))
+        code.leave(code.compare("!=", code.type_of(obj), self.constant(code, int)), unfit)
+        value = self._whole(code, obj)
+        code.refuse(b.or_(code.compare(">", value, _LARGEST_EXACT), code.compare("<", value, -_LARGEST_EXACT)))
+        code.put(address, 0, b.bitcast(b.sitofp(value, DOUBLE), INT64))
+        code.end(word(Status.DONE))
+        return code
+
+    def _truth(self) -> Words:
+        code, obj, address, unfit = self._number("truth")
+        true = code.compare("==", obj, self.constant(code, True))
+        false = code.compare("==", obj, self.constant(code, False))
+        code.leave(code.builder.not_(code.builder.or_(true, false)), unfit)
+        code.put(address, 0, code.builder.zext(true, INT64))
+        code.end(word(Status.DONE))
+        return code
