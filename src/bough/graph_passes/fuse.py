@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bough.graph_passes.lower_program import loaded
+from bough.graph_passes.split_sums import is_concatenation, split_sums
 from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, as_expr, children, loads, substitute, variables
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
 from bough.ir.sequence import Define, Repeat, Run, Sequence, Step, expressions, kernels, map_loads, map_statement, outer_scalars
 from bough.schedule.access import affine_in
-
 
 FEW_ROWS = 3
 """Rows whose sum a product may form for itself."""
@@ -350,7 +350,7 @@ def _worth(
             isinstance(s.value, Load) and all(affine_in(i, mine, indirect=True) is not None for i in s.value.index)
             for s in producer.stores
         )
-        return pure or not any(_has_product(consumer, axes) for _, axes in inside)
+        return pure or is_concatenation(producer) or not any(_has_product(consumer, axes) for _, axes in inside)
     boxes = [a.extent for a in consumer.free]
     if outside and not _no_more(outside, boxes, producer):
         return False
@@ -468,6 +468,7 @@ def _merge(
         position = positions.get(load.source)
         return load if position is None else values[load.source, _instance(position, load)]
 
+    joined = bool(inside) and is_concatenation(producer)
     body.extend(map_statement(s, lambda e: map_loads(e, change)) for s in consumer.body)
     operands = {**producer.operands, **consumer.operands}
     consumer = replace(consumer, apart=tuple(dict.fromkeys((*producer.apart, *consumer.apart))))
@@ -475,7 +476,8 @@ def _merge(
     merged = _rebuilt(consumer, tuple(axes), tuple(body), operands)
     location = producer.location if producer.reductions and producer.location else consumer.location or producer.location
     origins = tuple(dict.fromkeys((*producer.origins, *consumer.origins)))
-    return replace(merged, name=name, location=location, origins=origins)
+    merged = replace(merged, name=name, location=location, origins=origins)
+    return split_sums(merged) if joined else merged
 
 
 def _join_reduced(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, as_expr, loads, mul, variables
+from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, as_expr, children, loads, mul, variables
 from bough.ir.kernel import Kernel, Let, Reduce, Store
 from bough.ir.sequence import expressions
 
@@ -81,6 +81,8 @@ def affine_in(e: Expr, axes: set[str], indirect: bool = False) -> dict[str, int]
     if isinstance(e, Load):
         return dict.fromkeys(variables(e) & axes, LARGE) if indirect else None
     if isinstance(e, Apply):
+        if indirect and e.function not in ("add", "sub", "mul") and not _outside_loads(e) & axes:
+            return dict.fromkeys(variables(e) & axes, LARGE)
         parts = [affine_in(a, axes, indirect) for a in e.args]
         if any(p is None for p in parts):
             return None
@@ -102,6 +104,12 @@ def affine_in(e: Expr, axes: set[str], indirect: bool = False) -> dict[str, int]
             case _:
                 return None
     return None
+
+
+def _outside_loads(e: Expr) -> set[str]:
+    if isinstance(e, Load):
+        return set()
+    return {e.name} if isinstance(e, Var) else {n for k in children(e) for n in _outside_loads(k)}
 
 
 def _sum(a: dict[str, int], b: dict[str, int], sign: int) -> dict[str, int]:

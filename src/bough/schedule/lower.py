@@ -247,14 +247,13 @@ class _Lowering(Places):
         return minimum(Const(self.lanes), sub(extent, start))
 
     def groups(self) -> list[list[tuple[str, Reduce]]]:
-        """Reductions over the same box run in one loop nest, unless one needs the result of another."""
+        """Reductions over the same axes run in one loop nest, unless one needs the result of another."""
         out: list[list[tuple[str, Reduce]]] = []
         for name, reduce in self.reductions:
-            box = [self.extents[a] for a in reduce.axes]
             needed = variables(substitute(reduce.body, self.locals))
             last = max((n for n, group in enumerate(out) if any(other in needed for other, _ in group)), default=-1)
             for group in out[last + 1 :]:
-                if [self.extents[a] for a in group[0][1].axes] == box:
+                if group[0][1].axes == reduce.axes:
                     group.append((name, reduce))
                     break
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
@@ -120,7 +121,7 @@ def tile_cycles(kernel: Kernel, work: Work, shape: TileShape, packed: frozenset[
     lanes = m.lanes if shape.vector else 1
     reduced = kernel.reduced
     across = shape.vector in reduced if shape.vector else False
-    cycles, accumulators = 0.0, 0
+    cycles, nests = 0.0, Counter[tuple[str, ...]]()
     for name, reduce in kernel.reductions:
         steps = work.points(reduce.axes)
         if across and shape.vector in reduce.axes:
@@ -131,7 +132,7 @@ def tile_cycles(kernel: Kernel, work: Work, shape: TileShape, packed: frozenset[
         fused = reduce.op == "sum" and isinstance(reduce.body, Apply) and reduce.body.function == "mul"
         arithmetic = operations if fused else operations + 1.0
         vectors = shape.rows * shape.count
-        accumulators += vectors
+        nests[reduce.axes] += vectors
         load = sum(load_cycles(a, n in packed, shape, lanes) for n, a in mine)
         busy = max(arithmetic * vectors / m.fma_issue, load / m.load_issue)
         latency = m.fma_latency / max(1, _chains(kernel, reduce, vectors))
@@ -139,7 +140,7 @@ def tile_cycles(kernel: Kernel, work: Work, shape: TileShape, packed: frozenset[
         cycles += steps * max(busy + 0.1 * load, latency, streamed / m.stream)
         if across:
             cycles += 20.0 * shape.rows
-    live = accumulators + (shape.count + 1 if kernel.reductions else 0)
+    live = max(nests.values(), default=0) + (shape.count + 1 if kernel.reductions else 0)
     if live > m.registers:
         return float("inf")
     return cycles + epilogue_cycles(kernel, work, shape, 1 if across else lanes)
@@ -156,7 +157,7 @@ def _streamed(kernel: Kernel, access: Access, packed: bool, shape: TileShape, la
 
 def _chains(kernel: Kernel, reduce: Reduce, vectors: int) -> int:
     """Independent chains of additions in one loop nest."""
-    return vectors * sum(len(r.axes) == len(reduce.axes) for _, r in kernel.reductions)
+    return vectors * sum(r.axes == reduce.axes for _, r in kernel.reductions)
 
 
 def load_cycles(access: Access, packed: bool, shape: TileShape, lanes: int) -> float:
