@@ -146,7 +146,7 @@ def compile(
             return Compiled(artefact.loads(found, threads=options.threads, verified=True), recipe)
         except CompileError as error:
             log.warning("a cache entry does not load and is made anew: %s", error)
-    looking = (*watchers, *default_watchers(options.target))
+    looking = (*watchers, *default_watchers(options.target, (*recipe.args, *(recipe.kwargs or {}).values())))
     imported, generated = recipe.run(looking)
     constants = {n: own(a) for n, a in generated.assembled.sequence.constants.items()}
     manifest = make_manifest(imported, generated.assembled, options.target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,14 @@ from bough.base.errors import InternalError
 from bough.ir.evaluate import extent_value
 from bough.ir.interpret_loops import run_loops
 from bough.ir.interpret_program import run_program
+from bough.ir.interpret_recursion import interpret_recursion
 from bough.ir.interpret_sequence import run_sequence
 from bough.ir.kernel import Kernel
 from bough.ir.program import Program
+from bough.ir.recursion import Recursion
 from bough.ir.sequence import Repeat, Sequence, Step, nominal_sizes, phase
 from bough.pipeline.assemble import Assembled
+from bough.runtime.linearize import linearize
 from bough.search.cost import nominal
 
 Array = np.ndarray[Any, Any]
@@ -26,37 +30,52 @@ WORK = 1 << 21
 """Points of loops above which the Loops interpreter, which goes scalar by scalar, is not run."""
 
 
+@dataclass(frozen=True, slots=True)
 class Judge:
-    """Holds the results of a program on random inputs."""
+    """What a program gives for some inputs: `expected` are its results, `inputs` and `sizes` have its names."""
 
-    def __init__(self, program: Program) -> None:
+    inputs: Mapping[str, Array]
+    sizes: Mapping[str, int]
+    expected: tuple[Array, ...]
+
+    @staticmethod
+    def of_program(program: Program) -> Judge:
+        """On random inputs."""
         function = program.functions[program.entry]
-        self.sizes = {d.name: max(d.low, min(SMALL, d.high or SMALL)) for d in function.dims}
+        sizes = {d.name: max(d.low, min(SMALL, d.high or SMALL)) for d in function.dims}
         rng = np.random.default_rng(0)
-        self.inputs: list[Array] = []
+        inputs: dict[str, Array] = {}
         for p in function.params:
-            shape = [extent_value(e, self.sizes) for e in p.type.shape]
+            shape = [extent_value(e, sizes) for e in p.type.shape]
             kind = p.type.dtype
             if kind.is_float and kind.name != "bf16":
-                self.inputs.append(rng.standard_normal(shape).astype(kind.numpy))
+                inputs[p.name] = rng.standard_normal(shape).astype(kind.numpy)
             else:
-                self.inputs.append(rng.integers(0, 2, shape).astype(kind.numpy))
-        self.expected = run_program(program, self.inputs, ops.evaluate)
+                inputs[p.name] = rng.integers(0, 2, shape).astype(kind.numpy)
+        return Judge(inputs, sizes, tuple(run_program(program, list(inputs.values()), ops.evaluate)))
+
+    @staticmethod
+    def of_recursion(recursion: Recursion, args: tuple[Any, ...]) -> Judge:
+        """On the structures of a call."""
+        linearized = linearize(recursion.visits, [args])
+        return Judge(linearized.arrays, linearized.sizes, tuple(interpret_recursion(recursion, args, ops.evaluate)))
 
     def sequence(self, sequence: Sequence, step: str) -> None:
-        self.compare(run_sequence(sequence, self.inputs, self.sizes), step)
+        """Compares with the interpreter of kernels."""
+        sizes = {d.name: self.sizes[d.name] for d in sequence.dims}
+        self.compare(run_sequence(sequence, [self.inputs[i.name] for i in sequence.inputs], sizes), step)
 
     def loops(self, assembled: Assembled, instructions: Mapping[str, Kernel], step: str) -> None:
-        """Compares where the whole function has few enough points."""
-        sequence = assembled.sequence
-        sizes = {d.name: size for d, size in zip(sequence.dims, self.sizes.values(), strict=True)}
-        arrays: dict[str, Array] = {o.name: a for o, a in zip(sequence.inputs, self.inputs, strict=True)}
+        """Compares with the interpreter of loops where the whole function has few enough points."""
+        given, sequence = assembled.given, assembled.sequence
+        sizes = {d.name: self.sizes[g.name] for d, g in zip(sequence.dims, given.dims, strict=True)}
+        arrays = {o.name: self.inputs[g.name] for o, g in zip(sequence.inputs, given.inputs, strict=True)}
         arrays.update(sequence.constants)
         buffers: dict[str, Array] = {}
         for b in assembled.function.params:
             count = extent_value(b.shape[0], sizes)
-            given = arrays.get(b.name)
-            buffers[b.name] = np.zeros(count, b.dtype.numpy) if given is None else given.reshape(-1).copy()
+            array = arrays.get(b.name)
+            buffers[b.name] = np.zeros(count, b.dtype.numpy) if array is None else array.reshape(-1).copy()
         if points(sequence, sizes) > WORK:
             return
         run_loops(assembled.function, buffers, sizes, instructions, shuffle=0)

@@ -11,9 +11,12 @@ from bough.ir.kernel_text import print_kernel
 from bough.ir.loops_text import print_loops
 from bough.ir.program import Program
 from bough.ir.program_text import print_program
+from bough.ir.recursion import Recursion
+from bough.ir.recursion_text import print_recursion
 from bough.ir.sequence import Sequence, kernels
 from bough.ir.verify_loops import verify_loops
 from bough.ir.verify_program import verify_program
+from bough.ir.verify_recursion import verify_recursion
 from bough.ir.verify_sequence import verify_sequence
 from bough.pipeline.assemble import Assembled
 from bough.pipeline.judge import Judge
@@ -21,11 +24,11 @@ from bough.pipeline.passes import Pass, Planned, Watcher
 from bough.targets import Target
 
 
-def default_watchers(target: Target) -> tuple[Watcher, ...]:
-    """Those that the settings ask for."""
+def default_watchers(target: Target, args: tuple[Any, ...] = ()) -> tuple[Watcher, ...]:
+    """Those that the settings ask for. `args` are the example arguments of a recursive model."""
     out: list[Watcher] = []
     if depth := settings.read(settings.CHECK):
-        out.append(Verify(depth, target))
+        out.append(Verify(depth, target, args))
     if (folder := settings.read(settings.DUMP)) is not None:
         out.append(Dump(folder))
     return tuple(out)
@@ -45,18 +48,21 @@ class Verify:
     """Raises InternalError where a pass broke a promise of its level.
 
     `depth` 1 checks what comes in and what goes to the code generator, 2 the result of every pass, 3 also runs the
-    interpreter of every level on small random inputs and compares.
+    interpreter of every level on small random inputs (a recursion on `args`) and compares.
     """
 
-    def __init__(self, depth: int, target: Target) -> None:
-        self.depth = depth
+    def __init__(self, depth: int, target: Target, args: tuple[Any, ...] = ()) -> None:
+        self.depth, self.args = depth, args
         self.instructions = {i.name: i.kernel for i in target.instructions}
         self.judge: Judge | None = None
 
     def after(self, step: Pass, value: Any, seconds: float) -> None:
         if isinstance(value, Program):
             verify_program(value, ops.infer)
-            self.judge = Judge(value) if self.depth >= 3 else None
+            self.judge = Judge.of_program(value) if self.depth >= 3 else None
+        elif isinstance(value, Recursion):
+            verify_recursion(value, ops.infer)
+            self.judge = Judge.of_recursion(value, self.args) if self.depth >= 3 else None
         elif isinstance(value, Assembled):
             verify_loops(value.function, self.instructions)
             if self.judge:
@@ -88,6 +94,8 @@ def text_of(value: Any) -> str:
     """The text of whatever a pass gives; empty for machine code."""
     if isinstance(value, Program):
         return print_program(value)
+    if isinstance(value, Recursion):
+        return print_recursion(value)
     if isinstance(value, Sequence):
         return "\n\n".join(print_kernel(k) for k in kernels(value.steps)) + "\n"
     if isinstance(value, Planned):
