@@ -119,7 +119,7 @@ def function(r: Random, name: str, names: list[str]) -> Visit:
         return Ask(question(r), decide(inner, depth - 1), decide(inner, depth - 1))
 
     bare = Question(ATTRIBUTES["left"], "is_none")
-    return Visit(name, Ask(bare, decide(False, 2), decide(True, 2)), tuple(variants))
+    return Visit(name, Ask(bare, decide(False, 1), decide(True, 1)), tuple(variants))
 
 
 def question(r: Random) -> Question:

@@ -43,11 +43,66 @@ def emit_arrange(module: Any, layout: Layout, arrays: Sequence[str], sizes: Sequ
     return code
 
 
+class _Sums:
+    """Functions over arrays of words.
+
+    sum_up(frame, array, count): turns [0, a, b, ...] of count + 1 elements into running sums. copy(frame, source, target, count).
+    largest_step(frame, array, count): the largest difference of neighbours among count + 1 elements, at least 0.
+    largest_jump(frame, array, index, count): the same of array[index[n]].
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+        self.sum_up = self._sum_up()
+        self.copy = self._copy()
+        self.largest_step = self._largest("largest_step")
+        self.largest_jump = self._largest("largest_jump", "index")
+
+    def _function(self, name: str, *parameters: str) -> Words:
+        code = Words(self.module, f"bough_walk_{name}", ("frame", *parameters))
+        code.function.attributes.add("noinline")
+        return code
+
+    def _sum_up(self) -> Words:
+        code = self._function("sum_up", "array", "count")
+        _, array, count = code.arguments
+        total = code.variable(0)
+        with code.each(count) as n:
+            after = code.add(n, 1)
+            code.write(total, code.add(code.read(total), code.get(array, after)))
+            code.put(array, after, code.read(total))
+        code.end(word(Status.DONE))
+        return code
+
+    def _copy(self) -> Words:
+        code = self._function("copy", "source", "target", "count")
+        _, source, target, count = code.arguments
+        with code.each(count) as n:
+            code.put(target, n, code.get(source, n))
+        code.end(word(Status.DONE))
+        return code
+
+    def _largest(self, name: str, *index: str) -> Words:
+        code = self._function(name, "array", *index, "count")
+        array, count = code.arguments[1], code.arguments[-1]
+
+        def value(n: Value) -> Value:
+            return code.get(array, code.get(code.arguments[2], n) if index else n)
+
+        largest = code.variable(0)
+        with code.each(count) as n:
+            step = code.subtract(value(code.add(n, 1)), value(n))
+            code.write(largest, code.larger(code.read(largest), step))
+        code.end(code.read(largest))
+        return code
+
+
 class _Arrangement:
     """`addresses` and `sizes` are values by the names of `Names`."""
 
     def __init__(self, code: Words, layout: Layout, wanted: frozenset[str]) -> None:
         self.code, self.layout, self.frame, self.wanted = code, layout, code.frame, wanted
+        self.sums = _Sums(code.module)
         self.addresses: dict[str, Value] = {}
         self.sizes: dict[str, Value] = {}
         self.position = word(0)
@@ -61,7 +116,7 @@ class _Arrangement:
         self.number()
         for slots in self.layout.variants:
             for e in range(len(slots.walks)):
-                self.sum_up(self.first[slots.number, e], self.sizes[Names.count(slots.name, slots.index)])
+                self.code.call(self.sums.sum_up, self.frame, self.first[slots.number, e], self.count(slots))
         self.measure()
         self.write_arrays()
         self.write_roots()
@@ -101,8 +156,11 @@ class _Arrangement:
     def lay_out(self) -> None:
         """Addresses of all arrays. Leaves the function where the block is too small for them."""
         code, layout = self.code, self.layout
-        starts = [self.take(code.add(self.levels(v), 1), 8) for v in layout.variants]
-        cursors = [self.take(self.levels(v), 8) for v in layout.variants]
+        levels = [self.levels(v) for v in layout.variants]
+        starts = [self.take(code.add(n, 1), 8, 8) for n in levels]
+        self.begin_of_levels, self.end_of_starts = code.get(self.frame, Word.BLOCK), self.position
+        cursors = [self.take(n, 8, 8) for n in levels]
+        self.take(word(0), 1)
         for slots, start in zip(layout.variants, starts, strict=True):
             f, v = slots.name, slots.index
             self.addresses[Names.start(f, v)] = start
@@ -131,12 +189,12 @@ class _Arrangement:
         if name in self.wanted:
             self.addresses[name] = self.take(count, width)
 
-    def take(self, count: Value, width: int) -> Value:
+    def take(self, count: Value, width: int, alignment: int = _ALIGNMENT) -> Value:
         """The address of so many elements of `width` bytes."""
         code = self.code
         address = code.add(code.get(self.frame, Word.BLOCK), self.position)
-        end = code.add(self.position, code.add(code.multiply(count, width), _ALIGNMENT - 1))
-        self.position = code.builder.and_(end, word(-_ALIGNMENT))
+        end = code.add(self.position, code.add(code.multiply(count, width), alignment - 1))
+        self.position = code.builder.and_(end, word(-alignment))
         return address
 
     # --------------------------------------------------------------------------------------------------------------- passes
@@ -160,29 +218,18 @@ class _Arrangement:
     def count_levels(self) -> None:
         """The starts of the levels of each variant, and the cursors at them."""
         code, layout = self.code, self.layout
-        for slots in layout.variants:
-            with code.each(code.add(self.levels(slots), 1)) as level:
-                code.put(self.start(slots), level, 0)
+        with code.each(code.builder.lshr(self.end_of_starts, word(3))) as n:
+            code.put(self.begin_of_levels, n, 0)
         with self.records() as (record, header):
             start = code.get(code.at(self.frame, self.variant_of(header)), layout.starts)
             code.add_to(start, code.add(code.get(record, LEVEL), 1), 1)
         for slots in layout.variants:
-            self.sum_up(self.start(slots), self.levels(slots))
-            cursor = code.get(self.frame, layout.cursors + slots.number)
-            with code.each(self.levels(slots)) as level:
-                code.put(cursor, level, code.get(self.start(slots), level))
+            start, levels = self.start(slots), self.levels(slots)
+            code.call(self.sums.sum_up, self.frame, start, levels)
+            code.call(self.sums.copy, self.frame, start, code.get(self.frame, layout.cursors + slots.number), levels)
 
     def start(self, slots: VariantSlots) -> Value:
         return self.addresses[Names.start(slots.name, slots.index)]
-
-    def sum_up(self, array: Value, count: Value) -> None:
-        """Turns [0, a, b, ...] of count + 1 elements into running sums."""
-        code = self.code
-        total = code.variable(0)
-        with code.each(count) as n:
-            next_ = code.add(n, 1)
-            code.write(total, code.add(code.read(total), code.get(array, next_)))
-            code.put(array, next_, code.read(total))
 
     def number(self) -> None:
         """The rank of each activation in its variant; the lengths of its walks behind it in `first`."""
@@ -202,27 +249,14 @@ class _Arrangement:
 
     def measure(self) -> None:
         """The sizes of the widest levels and of the longest walks."""
-        code = self.code
+        code, frame, sums = self.code, self.frame, self.sums
         for slots in self.layout.variants:
-            f, v, levels = slots.name, slots.index, self.levels(slots)
-            self.sizes[Names.widest(f, v)] = self.largest_step(levels, lambda n, s=slots: code.get(self.start(s), n))
+            f, v, start, levels = slots.name, slots.index, self.start(slots), self.levels(slots)
+            self.sizes[Names.widest(f, v)] = code.call(sums.largest_step, frame, start, levels)
             for e in range(len(slots.walks)):
                 first = self.first[slots.number, e]
-
-                def at_level(n: Value, s: VariantSlots = slots, a: Value = first) -> Value:
-                    return code.get(a, code.get(self.start(s), n))
-
-                self.sizes[Names.widest_elements(f, v, e)] = self.largest_step(levels, at_level)
-                self.sizes[Names.longest(f, v, e)] = self.largest_step(self.count(slots), lambda n, a=first: code.get(a, n))
-
-    def largest_step(self, count: Value, value: Any) -> Value:
-        """The largest of value(n + 1) - value(n); at least 0."""
-        code = self.code
-        largest = code.variable(0)
-        with code.each(count) as n:
-            step = code.subtract(value(code.add(n, 1)), value(n))
-            code.write(largest, code.larger(code.read(largest), step))
-        return code.read(largest)
+                self.sizes[Names.widest_elements(f, v, e)] = code.call(sums.largest_jump, frame, first, start, levels)
+                self.sizes[Names.longest(f, v, e)] = code.call(sums.largest_step, frame, first, self.count(slots))
 
     def write_arrays(self) -> None:
         code, layout = self.code, self.layout
