@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from against_eager import assert_eager, leaves
 from torch import nn
 
+import bough
+
 STRICT = {"threads": 1, "fallback": False}
 
 
@@ -98,6 +100,16 @@ def test_recurrent_layers_are_one_graph_where_dynamo_may_trace_them(kind: type[n
         x = torch.randn(batch, 4, 6)
         assert_eager(fast(x), module, (x,))
     assert graphs() == 2
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_encoder_layers_which_torch_runs_as_one_operator(norm_first: bool) -> None:
+    layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, norm_first=norm_first, activation="gelu").eval()
+    padding = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    x = torch.randn(2, 5, 16)
+    for mask in ({}, {"src_key_padding_mask": padding}, {"src_mask": torch.randn(5, 5) > 1}):
+        torch.testing.assert_close(compiled(layer)(x, **mask), layer(x, **mask))
+        torch.testing.assert_close(bough.compile(layer, (x,), kwargs=mask, threads=1)(x, **mask), layer(x, **mask))
 
 
 def test_inference_mode() -> None:
@@ -354,8 +366,6 @@ def test_options_are_checked(options: dict[str, Any], match: str) -> None:
 
 
 def test_results_are_those_of_bough_compile() -> None:
-    import bough
-
     module, x = Block().eval(), torch.randn(2, 5, 16)
     assert torch.equal(compiled(module)(x), bough.compile(module, (x,), threads=1)(x))
 

@@ -15,8 +15,7 @@ from torch._subclasses.functional_tensor import FunctionalTensorMode, dispatch_f
 from torch.fx import Graph, GraphModule, Interpreter, Node
 
 from bough.base.errors import CompileError
-from bough.frontends import locations
-from bough.frontends.converters import CONVERTERS, overload_name
+from bough.frontends import decompositions, locations
 from bough.frontends.recurrent_capture import KeepRecurrentLayers
 from bough.frontends.symbolic_pooling import PoolSymbolicSizes
 from bough.frontends.updates import writes
@@ -61,10 +60,8 @@ def functional(graph_module: GraphModule, fakes: Fakes) -> GraphModule:
 
     An input among the outputs stands for its last value.
     """
-    rules = {**torch._decomp.decomposition_table, **torch.export.default_decompositions()}
-    rules = {overload: rule for overload, rule in rules.items() if overload_name(overload) not in CONVERTERS}
     run = dispatch_functionalize(Interpreter(graph_module).run, FunctionalTensorMode(pre_dispatch=True, export=True))
-    return _trace(run, fakes, rules)
+    return _trace(run, fakes, decompositions.rules())
 
 
 def remove_unused(graph: Graph) -> None:

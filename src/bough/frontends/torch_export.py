@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch.export import ExportedProgram
 
 from bough.base.source import Location
-from bough.frontends.converters import CONVERTERS, overload_name
+from bough.frontends.decompositions import rules
 from bough.frontends.dimensions import DynamicSpec
 from bough.frontends.dropout import remove_dropout
 from bough.frontends.errors import missing_operators_error
@@ -80,8 +79,6 @@ def _translate(traced: Trace) -> tuple[Program, Missings]:
 
 def _decompose(exported: ExportedProgram) -> ExportedProgram:
     """Everything into what has a converter, as far as torch knows how; updates in place become values."""
-    table = {**torch._decomp.decomposition_table, **torch.export.default_decompositions()}
-    table = {overload: rule for overload, rule in table.items() if overload_name(overload) not in CONVERTERS}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return exported.run_decompositions(table)  # type: ignore[no-any-return]
+        return exported.run_decompositions(rules())  # type: ignore[no-any-return]
