@@ -54,7 +54,9 @@ def call(staging: Primitives, function: Any, args: tuple[Any, ...], kwargs: dict
         return call(staging, function.function, (function.owner, *args), kwargs)
     if isinstance(function, ContainerMethod):
         return _container_method(staging, function, args)
-    if isinstance(function, types.MethodType) and isinstance(function.__func__, types.FunctionType):
+    if isinstance(function, types.MethodType) and (
+        isinstance(function.__func__, types.FunctionType) or hasattr(function.__func__, "cache_info")
+    ):
         return call(staging, function.__func__, (function.__self__, *args), kwargs)
     symbolic = _is_symbolic(staging, (args, kwargs))
     owner = getattr(function, "__self__", None)
@@ -102,7 +104,7 @@ def _is_symbolic(staging: Primitives, tree: Any) -> bool:
     work = [tree]
     while work:
         value = work.pop()
-        if isinstance(value, SYMBOLIC) or id(value) in staging.gathered or id(value) in staging.run.world.lists:
+        if isinstance(value, SYMBOLIC) or id(value) in staging.gathered or id(value) in staging.run.world.filled:
             return True
         if isinstance(value, (list, tuple)):
             work.extend(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import types
 from collections.abc import Callable
@@ -12,20 +13,24 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from bough.base.errors import BoughError, CompileError, InputError
+from bough.base.errors import BoughError, CompileError, InternalError
 from bough.base.reading import elements, read
 from bough.base.source import Location
 from bough.base.visits import Call, Collect, Each, Fail, Path
 from bough.frontends import locations
 from bough.frontends.staging import calls
+from bough.frontends.staging.examples import kind_of, number_type, values_at
 from bough.frontends.staging.per_element import PerElement
 from bough.frontends.staging.primitives import Primitives
+from bough.frontends.staging.rewrite import rewrite
 from bough.frontends.staging.run import NOTHING, Record, Run
 from bough.frontends.staging.signals import Pending, Refused, Restart, Signal, here, refuse_source
 from bough.frontends.staging.symbols import Arithmetic, Place, Rows, Symbol
 from bough.frontends.staging.templates import Listed, Template, flatten
+from bough.frontends.staging.transform import STAGING
 from bough.frontends.staging.ways import Waiting, Way, Ways
 
+Where = tuple[Each | None, Path]
 MOST_WAYS = 256
 MOST_VERSIONS = 64
 MOST_OBJECTS = 5000
@@ -43,7 +48,10 @@ class Function:
     objects: list[Any] = field(default_factory=list)
     seen: dict[int, Any] = field(default_factory=dict)
     ways: Ways = field(default_factory=Ways)
-    nullable: set[Path] = field(default_factory=set)
+    optional: set[Where] = field(default_factory=set)
+    """Where tensors were found in some objects, and None in others."""
+    real: set[Where] = field(default_factory=set)
+    """Where floats were found in some objects."""
     template: Template | None = None
     types: tuple[torch.Tensor, ...] = ()
     settled: Location | None = None
@@ -52,10 +60,11 @@ class Function:
 
 @dataclass
 class Learned:
-    """What survives a restart: the functions that are visited, and the places where None was found late."""
+    """What survives a restart: the functions that are visited, and what was found out late about places, by function."""
 
     visits: set[Any] = field(default_factory=set)
-    nullable: dict[str, set[Path]] = field(default_factory=dict)
+    optional: dict[str, set[Where]] = field(default_factory=dict)
+    real: dict[str, set[Where]] = field(default_factory=dict)
 
 
 class World:
@@ -69,6 +78,8 @@ class World:
         self.lists: dict[int, int] = {}
         self.held: list[Any] = []
         self.overlays: list[tuple[Any, str, Any]] = []
+        self.filled: set[int] = set()
+        """The ids of lists and memos that functions of the recursion fill."""
         self.list_numbers: dict[Any, int] = {}
         self.tried: set[tuple[Function, int]] = set()
         self.entry = self.function(("entry",), "entry", entry, ("entry",), None)
@@ -92,7 +103,8 @@ class World:
             name = name if name.isidentifier() else "function"
             name = next(n for i in itertools.count(1) if (n := name if i == 1 else f"{name}{i}") not in taken)
             made = Function(name, invoke, base, location)
-            made.nullable = self.learned.nullable.setdefault(name, set())
+            made.optional = self.learned.optional.setdefault(name, set())
+            made.real = self.learned.real.setdefault(name, set())
             self.functions[key] = made
         return self.functions[key]
 
@@ -111,30 +123,32 @@ class World:
 
     def visit(self, staging: Primitives, function: types.FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call of a function of the recursion: one argument is the object, the others are part of the function's name."""
-        values = [*args, *kwargs.values()]
-        nodes = [n for n, v in enumerate(values) if isinstance(v, Symbol)]
+        bound = inspect.signature(function).bind(*args, **kwargs)
+        bound.apply_defaults()
+        nodes = [n for n, v in bound.arguments.items() if isinstance(v, Symbol)]
         if len(nodes) != 1:
             raise refuse_source(
                 f"`{function.__qualname__}` recurses with {len(nodes)} parts of the structure among its arguments",
                 "an activation of a recursive function belongs to one object",
                 "put them into one object, such as a tuple that is built with the structure",
             )
-        node = values[nodes[0]]
-        fixed = [("object",) if n == nodes[0] else self.fixed(staging, function, v) for n, v in enumerate(values)]
-        closure = tuple(self.fixed(staging, function, c.cell_contents) for c in _cells(function, staging))
+        (node,) = nodes
+        place = bound.arguments[node]._place
+        fixed = [(n, self.fixed(staging, function, v)) for n, v in bound.arguments.items() if n != node]
+        closure = tuple(self.fixed(staging, function, v) for v in _captured(function))
         base = self.base(function, args)
-        key = (base, len(args), tuple(kwargs), tuple(fixed), closure)
 
         def invoke(inner: Primitives, root: Any) -> Any:
-            given = [root if n == nodes[0] else v for n, v in enumerate(values)]
             inner.frames.append(calls.Frame(base, root._place))
-            made = calls.rewrite(function, inner)
+            made = rewrite(function, inner)
             assert made is not None
-            return made(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
+            given = inspect.BoundArguments(bound.signature, {**bound.arguments, node: root})  # type: ignore[arg-type]
+            return made(*given.args, **given.kwargs)
 
         code = function.__code__
-        place = Location(code.co_filename, code.co_firstlineno, code.co_name)
-        return staging.run.visit(self.function(key, function.__name__, invoke, base, place), node._place)
+        line = Location(code.co_filename, code.co_firstlineno, code.co_name)
+        callee = self.function((base, node, *fixed, closure), function.__name__, invoke, base, line)
+        return staging.run.visit(callee, place)
 
     def fixed(self, staging: Primitives, function: types.FunctionType, value: Any) -> Any:
         """The identity of an argument that is not the object."""
@@ -151,6 +165,9 @@ class World:
         self.held.append(value)
         if isinstance(value, list) and (id(value) in staging.created or id(value) in self.lists):
             return "list", self.shared_list(staging, value)
+        if isinstance(value, (dict, set)) and not value:
+            self.filled.add(id(value))
+            return ("memo",)
         return "object", id(value)
 
     # -- effects ---------------------------------------------------------------------------------------------------------
@@ -170,6 +187,7 @@ class World:
 
     def enter_list(self, value: list[Any], key: Any) -> None:
         self.held.append(value)
+        self.filled.add(id(value))
         self.lists[id(value)] = self.list_numbers.setdefault(key, len(self.list_numbers))
 
     def collect(self, staging: Primitives, owner: Any, name: str, args: tuple[Any, ...]) -> None:
@@ -191,6 +209,9 @@ class World:
         object.__setattr__(owner, name, value)
         if isinstance(value, list):
             self.enter_list(value, ("attribute", id(owner), name))
+        else:
+            self.held.append(value)
+            self.filled.add(id(value))
 
     def restore(self) -> None:
         """Undoes what staging changed."""
@@ -275,6 +296,13 @@ class World:
         """The result with the lists in it that are collected in."""
         if id(result) in self.lists:
             return Listed(self.lists[id(result)])
+        if id(result) in self.filled:
+            raise refuse_source(
+                f"`{staging.run.function.name}` returns a {type(result).__name__} that functions of the recursion fill",
+                "entries by object are not kept",
+                "append the results to a list and return that",
+                staging.run.returned,
+            )
         if isinstance(result, Rows):
             return Listed(result.list, stacked=True)
         if type(result) in (tuple, list):
@@ -282,8 +310,6 @@ class World:
         return {k: self.listed(staging, r) for k, r in result.items()} if type(result) is dict else result
 
     def is_number(self, run: Run, value: Any) -> bool:
-        from bough.frontends.staging.examples import kind_of
-
         return not isinstance(value, Symbol) or any(kind_of(v) == "number" for v in run.values(value._place))
 
     def compare(self, function: Function, template: Template, tensors: tuple[torch.Tensor, ...], run: Run) -> None:
@@ -331,7 +357,9 @@ class World:
             function, value = stack[-1]
             end = function.ways.of(value)
             if end is None:
-                self.run(function, self.prefix(function, value), value)
+                self.run(function, [], value)
+                if function.ways.of(value) is None:
+                    raise InternalError(f"{function.name} asks other questions when it is run again")
             elif isinstance(end, Waiting):
                 callee = next(f for f in self.functions.values() if f.name == end.call.function)
                 if callee.template is not None:
@@ -369,9 +397,6 @@ class World:
             return False
         return True
 
-    def prefix(self, function: Function, value: Any) -> list[bool]:
-        return []
-
     def meet(self, function: Function, value: Any) -> bool:
         """Whether the object is new to the function."""
         if id(value) in function.seen or len(function.objects) >= MOST_OBJECTS:
@@ -385,17 +410,21 @@ class World:
         return [read(o, call.path) for o in ([value] if each is None else elements(value, each))]
 
     def check_payloads(self, function: Function, record: Record, value: Any) -> None:
-        """None where a tensor was read becomes a question of its own."""
+        """Starts again where an object has None or a float at a place that was taken for a tensor or an integer."""
         for p in record.payloads:
-            if p.path is None or p.each is not None:
+            if p.path is None:
                 continue
-            try:
-                found = read(value, p.path)
-            except InputError:
-                continue
-            if found is None:
-                function.nullable.add(p.path)
-                raise Restart
+            each = None if p.each is None else record.eaches[p.each]
+            for found in values_at([value], each, p.path):
+                if found is None and each is None:
+                    self.learn(function.optional, (each, p.path))
+                if kind_of(found) == "number" and p.dtype in ("i64", "bool") and number_type([found]) == "f32":
+                    self.learn(function.real, (each, p.path))
+
+    def learn(self, places: set[Where], place: Where) -> None:
+        if place not in places:
+            places.add(place)
+            raise Restart
 
     def blind(self) -> bool:
         """Tries the ways that no example took. Whether there was anything to do."""
@@ -421,11 +450,17 @@ class World:
         return done
 
 
-def _cells(function: types.FunctionType, staging: Primitives) -> list[Any]:
-    from bough.frontends.staging.transform import STAGING
-
-    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    return [c for n, c in cells if n != STAGING and not isinstance(c.cell_contents, types.FunctionType)]
+def _captured(function: types.FunctionType) -> list[Any]:
+    """What a function takes from the functions around it, other functions left out."""
+    found = []
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            value = cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+        if name != STAGING and not isinstance(value, types.FunctionType):
+            found.append(value)
+    return found
 
 
 def _described(value: Any) -> str:

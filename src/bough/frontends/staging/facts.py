@@ -28,7 +28,7 @@ class Facts:
                 return answer
         about = [(q, a) for q, a in self.answers if q.path == question.path]
         if question.length:
-            return _number(question, [(q, a) for q, a in about if q.length], True)
+            return _number(question, [(q, a) for q, a in about if q.length or q.test == "is_true"], True)
         not_none = any(_needs_something(q, a) for q, a in about) or self._read_below(question)
         none = any(q.test == "is_none" and a for q, a in about)
         if question.test == "is_none":
@@ -38,6 +38,9 @@ class Facts:
         if question.test == "is_instance":
             return self._instance(question, about)
         plain = [(q, a) for q, a in about if not q.length]
+        lengths = [(q, a) for q, a in about if q.length]
+        if question.test == "is_true" and lengths:
+            return _number(question, lengths + plain, True)
         if isinstance(question.value, str):
             return False if any(a and q.test == "equals" and q.value != question.value for q, a in plain) else None
         return _number(question, plain, False)
@@ -74,15 +77,14 @@ def _needs_something(question: Question, answer: bool) -> bool:
 
 def _may_share(a: type, b: type) -> bool:
     """Whether an object can be of both classes, as far as the classes that exist tell."""
-    return issubclass(a, b) or issubclass(b, a) or bool(set(_subclasses(a)) & set(_subclasses(b)))
+    return issubclass(a, b) or issubclass(b, a) or bool(set(subclasses(a)) & set(subclasses(b)))
 
 
-def _subclasses(cls: type) -> list[type]:
-    found, work = [cls], [cls]
-    while work:
-        for sub in type.__subclasses__(work.pop()):
-            found.append(sub)
-            work.append(sub)
+def subclasses(cls: type) -> list[type]:
+    """The class and those below it, as far as they exist; every class comes before its own subclasses."""
+    found: list[type] = [cls]
+    for known in found:
+        found += [c for c in type.__subclasses__(known) if c not in found]
     return found
 
 

@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional
 
 from bough.frontends.staging.signals import refuse_source
+from bough.frontends.staging.symbols import Arithmetic
 
 if TYPE_CHECKING:
     from bough.frontends.staging.run import Run
@@ -92,10 +93,13 @@ PerElement.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 def per_element_call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The function on one element's tensors, as the function on all elements' tensors."""
-    found = [v for v in _values((args, kwargs)) if isinstance(v, PerElement)]
+    values = _values((args, kwargs))
+    found = [v for v in values if isinstance(v, PerElement)]
     if not found:
         return function(*args, **kwargs)
     run, each = found[0].run, found[0].each
+    if any(isinstance(v, Arithmetic) for v in values):
+        return run.torch_call(function, args, kwargs)
     if any(v.each != each for v in found):
         raise refuse_source("elements of different lists meet", "lists may have different lengths", "walk over one at a time")
     name = getattr(function, "__name__", str(function))

@@ -263,9 +263,9 @@ class Primitives:
         return values  # type: ignore[no-any-return]
 
     def symbolic_elements(self, values: Any) -> Elements | None:
-        if id(values) in self.run.world.lists:
+        if id(values) in self.run.world.filled:
             raise refuse_source(
-                "a list that functions of the recursion append to is used where it is made",
+                f"a {type(values).__name__} that functions of the recursion fill is used while it is filled",
                 "what is in it is known when the recursion is over",
                 "return the list, or torch.stack of it",
             )

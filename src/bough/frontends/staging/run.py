@@ -17,7 +17,7 @@ from bough.base.source import Location
 from bough.base.visits import Ask, Attribute, Call, Collect, Each, Payload, Question
 from bough.frontends.promotion import TO_TORCH
 from bough.frontends.staging import examples
-from bough.frontends.staging.facts import Facts
+from bough.frontends.staging.facts import Facts, subclasses
 from bough.frontends.staging.per_element import PerElement, per_element_call
 from bough.frontends.staging.signals import Pending, Refused, here, refuse_source
 from bough.frontends.staging.symbols import (
@@ -123,9 +123,7 @@ class Run:
         place = value._place
         if isinstance(value, Length):
             return self.ask(place, "is_true", length=True)
-        values = [v for v in self.values(place) if v is not None]
-        if values and all(isinstance(v, (list, tuple, dict)) for v in values) and not self._ever_none(place):
-            return self.ask(place, "is_true", length=True)
+        values = [v for v in self.values_of_all(place) if v is not None]
         for name in ("__bool__", "__len__"):
             if values and any(examples.class_attribute(type(v), name) is not None for v in values):
                 return not self.is_none(place) and bool(self.staging.call(self.attribute(value, name)) != 0)
@@ -203,35 +201,48 @@ class Run:
         except InputError:
             return False
 
-    def _ever_none(self, place: Place) -> bool:
+    def values_of_all(self, place: Place) -> list[Any]:
+        """Example values at a place in the order in which the objects were met."""
         each = None if place.each is None else self.record.eaches[place.each]
-        return any(v is None for v in examples.values_at(self.function.objects, each, place.path))
+        return list(examples.values_at(self.function.objects, each, place.path))
+
+    def _ever_none(self, place: Place) -> bool:
+        return any(v is None for v in self.values_of_all(place))
 
     def attribute(self, owner: Symbol, name: str) -> Any:
         place = owner._place
         values = [v for v in self.values(place) if v is not None]
-        groups: dict[Any, list[type]] = {}
-        for cls in dict.fromkeys(type(v) for v in values):
-            groups.setdefault(examples.class_attribute(cls, name), []).append(cls)
-        if set(groups) <= {None}:
-            if any(isinstance(getattr(type(v), name, None), types.MethodDescriptorType) for v in values):
-                return ContainerMethod(self, owner, name)
+        if any(isinstance(getattr(type(v), name, None), types.MethodDescriptorType) for v in values):
+            return ContainerMethod(self, owner, name)
+        known = self.values_of_all(place)
+        classes = [c for c in dict.fromkeys(map(type, (*known, *values))) if c is not type(None)]
+        if place.each is not None or not any(examples.class_attribute(c, name) for c in classes):
+            methods = {found for c in classes if isinstance(found := examples.class_attribute(c, name), types.FunctionType)}
+            if len(methods) == 1:
+                return Bound(methods.pop(), owner)
             return self.at(place.attribute(name))
-        for found, classes in groups.items():
-            if not self.is_instance(place, classes) if place.each is None else len(groups) > 1:
-                continue
-            if found is None:
-                return self.at(place.attribute(name))
-            if isinstance(found, (property,)):
-                return self.staging.call(found.fget, owner)
-            if isinstance(found, staticmethod):
-                return found.__func__
-            if isinstance(found, classmethod):
-                return Bound(found.__func__, classes[0])
-            if not hasattr(found, "__code__"):
-                return self.staging.call(found.func, owner)
-            return Bound(found, owner)
-        raise Refused(f"`{place}` is of a class that no example object has", here(), unseen=True)
+        return self.member(owner, name, classes)
+
+    def member(self, owner: Symbol, name: str, classes: Sequence[type]) -> Any:
+        """A property or method, of the class that the object is found to have."""
+        cls = next((c for c in classes if self.is_instance(owner._place, [c])), None)
+        if cls is None:
+            raise Refused(f"`{owner._place}` is of a class that no example object has", here(), unseen=True)
+        found = examples.class_attribute(cls, name)
+        for below in reversed(subclasses(cls)[1:]):
+            other = examples.class_attribute(below, name)
+            if other is not found and self.is_instance(owner._place, [below]):
+                found = other
+                break
+        if found is None:
+            return self.at(owner._place.attribute(name))
+        if isinstance(found, property):
+            return self.staging.call(found.fget, owner)
+        if isinstance(found, staticmethod):
+            return found.__func__
+        if isinstance(found, classmethod):
+            return Bound(found.__func__, cls)
+        return Bound(found, owner) if isinstance(found, types.FunctionType) else self.staging.call(found.func, owner)
 
     def item(self, owner: Any, key: Any) -> Any:
         if isinstance(owner, Elements):
@@ -250,8 +261,12 @@ class Run:
             if not values and self.example is not NOTHING and not self._exists(place):
                 raise refuse_source(f"the example has no `{place}`", "reading it there fails", "give objects that have it")
             return Symbol(self, place)
-        if place.each is None and (self._ever_none(place) or place.path in self.function.nullable) and self.is_none(place):
-            return None
+        if place.each is None:
+            where = (None, place.path)
+            if self._ever_none(place):
+                self.world.learn(self.function.optional, where)
+            if where in self.function.optional and self.is_none(place):
+                return None
         found = {examples.tensor_type(v) for v in tensors}
         if len(found) > 1:
             shown = " and ".join(f"{d}{list(s)}" for d, s in sorted(found)[:2])
@@ -358,8 +373,9 @@ class Run:
         if any(examples.kind_of(v) != "number" for v in values):
             shown = next(type(v).__name__ for v in values if examples.kind_of(v) != "number")
             raise refuse_source(f"`{place}`, a {shown}, is used in arithmetic", "only numbers and tensors can be computed with")
-        others = [v for v in examples.values_at(self.function.objects, each, place.path) if examples.kind_of(v) == "number"]
-        dtype = examples.number_type([*values, *others])
+        dtype = "f32" if (each, place.path) in self.function.real else examples.number_type(values)
+        if dtype == "f32":
+            self.world.learn(self.function.real, (each, place.path))
         return self.payload(place, "f64" if wide and dtype == "f32" else dtype)
 
     def arithmetic(self, name: str, *operands: Any) -> Any:

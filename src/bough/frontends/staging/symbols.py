@@ -176,9 +176,22 @@ class Elements:
         raise self.run.misused(self, "is iterated by a library function")
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """In the tree of `Elements`: the number of the element in its walk."""
+class Position(Arithmetic):
+    """The number of the generic element in its walk."""
+
+    __slots__ = ("_run", "each")
+
+    def __init__(self, run: Run, each: int) -> None:
+        self._run, self.each = run, each
+
+    def _refused(self, *_: object) -> Any:
+        raise self._run.misused(self, "decides what happens to an element of a list")
+
+    __bool__ = __index__ = __int__ = __float__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _refused
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return "<position>"
 
 
 @dataclass(frozen=True, slots=True)
