@@ -117,8 +117,8 @@ def _tree(structure: Structure, source: Any, lists: int = 0) -> Tree:
     match structure:
         case Slot(index):
             return Leaf(source, index)
-        case Collected(number):
-            return Listed(number, lists + number)
+        case Collected(number, stacked):
+            return Listed(number, lists + number, stacked)
         case tuple() | list():
             return type(structure)(_tree(p, source, lists) for p in structure)
         case dict():

@@ -37,10 +37,12 @@ class Plain:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An output of a function of structures: what one call collected in list number `list`, as a list of rows of a result."""
+    """An output of a function of structures: what one call collected in list number `list`, which are rows of a result; as a
+    Python list or, `stacked`, as one array."""
 
     list: int
     result: int
+    stacked: bool = False
 
 
 Tree = Union[Leaf, Plain, Listed, tuple["Tree", ...], list["Tree"], dict[Any, "Tree"]]
@@ -278,8 +280,8 @@ def _tree_to_data(tree: Tree) -> Any:
             return {source: key}
         case Plain(value):
             return {"plain": value}
-        case Listed(number, result):
-            return {"listed": [number, result]}
+        case Listed(number, result, stacked):
+            return {"listed": [number, result, stacked]}
         case tuple():
             return {"tuple": [_tree_to_data(part) for part in tree]}
         case list():
@@ -297,7 +299,7 @@ def _tree_from_data(data: Any, depth: int = 0) -> Tree:
         return Leaf(kind, value)
     if kind == "plain" and (value is None or type(value) in (bool, int, float, str)):
         return Plain(value)
-    if kind == "listed" and type(value) is list and [type(v) for v in value] == [int, int]:
+    if kind == "listed" and type(value) is list and [type(v) for v in value] == [int, int, bool]:
         return Listed(*value)
     if kind == "tuple":
         return tuple(parts())

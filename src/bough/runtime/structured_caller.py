@@ -81,9 +81,10 @@ class _Outputs:
     def __init__(self, out: Source, manifest: Manifest) -> None:
         self.out, self.manifest = out, manifest
         found = list(_listed(manifest.outputs))
-        self.listed = sorted({o.result for o in found})
+        self.listed = sorted({o.result for o in found if not o.stacked})
         self.lists = sorted({o.list for o in found})
-        self.plain = sorted({int(leaf.key) for leaf in leaves(manifest.outputs) if leaf.source == "result"} - set(self.listed))
+        plain = {int(leaf.key) for leaf in leaves(manifest.outputs) if leaf.source == "result"}
+        self.plain = sorted(plain - {o.result for o in found})
 
     def single(self) -> frozenset[int]:
         """Results of which a single call is the only row."""
@@ -102,8 +103,10 @@ class _Outputs:
                 return f"{prefix}{int(key)}"
             case Leaf(_, key):
                 return f"constant({self.out.constant(key)})"
-            case Listed(number, result):
-                return f"list(l{result})" if whole else f"list(l{result}[b{number}:t{number}])"
+            case Listed(number, result, stacked):
+                rows = f"y{result}" if stacked else f"l{result}"
+                part = rows if whole else f"{rows}[b{number}:t{number}]"
+                return part if stacked else f"list({part})"
             case Plain(value):
                 return self.out.constant(value)
             case tuple():
