@@ -225,7 +225,7 @@ class Cached(Model):
     def forward(self, t: Tree) -> Tensor:
         return self.encode(t)
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019
+    @functools.cache  # noqa: B019
     def encode(self, t: Tree) -> Tensor:
         if t.left is None:
             return self.embedding.weight[t.word]

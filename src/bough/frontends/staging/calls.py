@@ -21,7 +21,17 @@ from bough.frontends.staging.rewrite import is_rewritten, rewrite
 from bough.frontends.staging.run import Bound, ContainerMethod
 from bough.frontends.staging.signals import here, refuse_source
 from bough.frontends.staging.symbols import (
-    SYMBOLIC, Arithmetic, Elements, Identity, Length, Number, Place, Position, Rows, Spread, Symbol,
+    SYMBOLIC,
+    Arithmetic,
+    Elements,
+    Identity,
+    Length,
+    Number,
+    Place,
+    Position,
+    Rows,
+    Spread,
+    Symbol,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -137,7 +147,7 @@ def _construct(staging: Primitives, cls: type, args: tuple[Any, ...], kwargs: di
     init = cls.__init__  # type: ignore[misc]
     if not isinstance(init, types.FunctionType) or init.__code__.co_filename.startswith("<"):
         return staging.fresh(cls(*args, **kwargs))
-    made = staging.fresh(cls.__new__(cls))
+    made: Any = staging.fresh(object.__new__(cls))
     call(staging, init, (made, *args), kwargs)
     return made
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from bough.base.errors import CompileError
 from bough.frontends import torch_export
 from bough.frontends.staging.discover import Function, World
 from bough.frontends.staging.primitives import Primitives
@@ -18,7 +17,7 @@ from bough.frontends.staging.symbols import Place, Symbol
 from bough.frontends.staging.templates import flatten
 from bough.ir.program import Assign, Dim, Loop, Node, Value
 from bough.ir.program import Function as Straight
-from bough.ir.recursion import Cell
+from bough.ir.recursion import Cell, Read, Source
 
 Arrays = dict[tuple[int, tuple[int, ...], str], np.ndarray[Any, Any]]
 
@@ -63,8 +62,8 @@ def export_cell(world: World, model: Any, function: Function, record: Record, na
     return Cell(made, tuple(sources[n] for n in kept), tuple(f"each{e}" for e in range(len(record.eaches))))
 
 
-def _each_of(record: Record, source: Any) -> int | None:
-    return record.payloads[source.payload].each if hasattr(source, "payload") else record.calls[source.call].each
+def _each_of(record: Record, source: Source) -> int | None:
+    return record.payloads[source.payload].each if isinstance(source, Read) else record.calls[source.call].each
 
 
 def _used(function: Straight) -> set[Value]:
@@ -78,6 +77,3 @@ def _used(function: Straight) -> set[Value]:
             found.update((*node.initial, *node.updated, *node.collected))
             work += node.body
     return found
-
-
-__all__ = ["CompileError", "export_cell"]

@@ -100,7 +100,7 @@ def _functions(value: Any, owner: Any) -> list[Called]:
         return _functions(value.forward, value)
     value = getattr(value, "__wrapped__", value)
     if isinstance(value, types.MethodType):
-        return _functions(value.__func__, value.__self__)[:1] and [(value.__func__, value.__self__)]
+        return [(f, value.__self__) for f, _ in _functions(value.__func__, None)]
     if isinstance(value, types.FunctionType) and not is_internal(value.__code__.co_filename):
         return [(value, owner if isinstance(owner, nn.Module) and _is_method(value) else None)]
     return []

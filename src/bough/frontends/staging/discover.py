@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from bough.base.errors import BoughError, CompileError, InternalError
@@ -24,7 +23,7 @@ from bough.frontends.staging.per_element import PerElement
 from bough.frontends.staging.primitives import Primitives
 from bough.frontends.staging.rewrite import rewrite
 from bough.frontends.staging.run import NOTHING, Record, Run
-from bough.frontends.staging.signals import Pending, Refused, Restart, Signal, here, refuse_source
+from bough.frontends.staging.signals import Pending, Refused, Restart, Signal, refuse_source
 from bough.frontends.staging.symbols import Arithmetic, Place, Rows, Symbol
 from bough.frontends.staging.templates import Listed, Template, flatten
 from bough.frontends.staging.transform import STAGING
@@ -52,6 +51,7 @@ class Function:
     """Where tensors were found in some objects, and None in others."""
     real: set[Where] = field(default_factory=set)
     """Where floats were found in some objects."""
+    candidates: dict[Any, list[type]] = field(default_factory=dict)
     template: Template | None = None
     types: tuple[torch.Tensor, ...] = ()
     settled: Location | None = None
@@ -142,7 +142,7 @@ class World:
             inner.frames.append(calls.Frame(base, root._place))
             made = rewrite(function, inner)
             assert made is not None
-            given = inspect.BoundArguments(bound.signature, {**bound.arguments, node: root})  # type: ignore[arg-type]
+            given = inspect.BoundArguments(bound.signature, {**bound.arguments, node: root})
             return made(*given.args, **given.kwargs)
 
         code = function.__code__
@@ -230,6 +230,7 @@ class World:
             "each way is compiled by itself",
             "ask fewer questions in one function; recurse instead of looping over linked objects",
             location,
+            "BGH-REC-005",
         )
 
     def run(self, function: Function, answers: list[bool], example: Any) -> None:
@@ -325,6 +326,7 @@ class World:
                 "the results of all objects are kept in one array",
                 "return the same shapes, types and nesting on every way",
                 run.returned or function.location,
+                "BGH-REC-004",
             )
 
     # -- the search ------------------------------------------------------------------------------------------------------
@@ -345,6 +347,7 @@ class World:
                         "every way through it calls itself again, so no object has a result",
                         "return something for the objects that have no further ones (no base case was found)",
                         end.call.location or place,
+                        "BGH-REC-003",
                     )
 
     def follow(self, work: list[tuple[Function, Any]]) -> list[tuple[Function, Any]]:
@@ -487,6 +490,3 @@ def explain(error: Exception) -> CompileError:
         advice="run the module on the example arguments in eager mode",
         location=place,
     )
-
-
-__all__ = ["Function", "Learned", "World", "here", "nn"]

@@ -84,7 +84,8 @@ def subclasses(cls: type) -> list[type]:
     """The class and those below it, as far as they exist; every class comes before its own subclasses."""
     found: list[type] = [cls]
     for known in found:
-        found += [c for c in type.__subclasses__(known) if c not in found]
+        below: list[type] = type.__subclasses__(known)
+        found += [c for c in below if c not in found]
     return found
 
 
@@ -116,7 +117,8 @@ def _number(question: Question, about: Sequence[Answer], whole: bool) -> bool | 
         known = low if low == high else known
     value = question.value if question.test != "is_true" else 0
     if known is not None:
-        return {"equals": known == value, "less": known < value, "at_most": known <= value}.get(question.test, known != 0)
+        answers = {"equals": known == value, "less": known < value, "at_most": known <= value}
+        return bool(answers.get(question.test, known != 0))
     below = value < low or (value == low and low_open)
     above = value > high or (value == high and high_open)
     if question.test in ("equals", "is_true"):

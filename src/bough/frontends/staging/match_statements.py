@@ -36,6 +36,7 @@ class _Case:
         return None if not parts else ast.copy_location(_both([copy.deepcopy(p) for p in parts]), pattern)
 
     def parts(self, pattern: ast.pattern, value: ast.expr) -> list[ast.expr]:
+        tests: list[ast.expr]
         match pattern:
             case ast.MatchValue(value=wanted):
                 return [ast.Compare(value, [ast.Eq()], [wanted])]
@@ -45,8 +46,8 @@ class _Case:
                 bound = [] if name is None else [_bind(name, value)]
                 return (self.parts(inner, value) if inner is not None else []) + bound
             case ast.MatchOr(patterns=patterns):
-                tests = [self.test(p, value) for p in patterns]
-                return [ast.BoolOp(ast.Or(), [t for t in tests if t is not None])] if all(tests) else []
+                choices = [self.test(p, value) for p in patterns]
+                return [ast.BoolOp(ast.Or(), [t for t in choices if t is not None])] if all(choices) else []
             case ast.MatchClass():
                 return self.of_class(pattern, value)
             case ast.MatchSequence(patterns=patterns) if not any(isinstance(p, ast.MatchStar) for p in patterns):

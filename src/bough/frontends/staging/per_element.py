@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
+from bough.frontends.staging.folds import Carried
 from bough.frontends.staging.signals import refuse_source
 from bough.frontends.staging.symbols import Arithmetic
 
@@ -98,6 +99,8 @@ def per_element_call(function: Callable[..., Any], args: tuple[Any, ...], kwargs
     if not found:
         return function(*args, **kwargs)
     run, each = found[0].run, found[0].each
+    if any(isinstance(v, Carried) for v in values):
+        return Carried.__torch_function__(function, (), args, kwargs)
     if any(isinstance(v, Arithmetic) for v in values):
         return run.torch_call(function, args, kwargs)
     if any(v.each != each for v in found):
@@ -295,7 +298,8 @@ log1p log2 log10 sqrt rsqrt square reciprocal sin cos tan asin acos atan sinh co
 celu leaky_relu softplus hardtanh hardsigmoid hardswish mish logsigmoid tanhshrink softsign erf clamp clip minimum maximum where
 lerp addcmul addcdiv eq ne lt le gt ge invert and or xor logical_not logical_and logical_or sign floor ceil round detach clone
 float double half bfloat16 long int bool to type_as contiguous zeros_like ones_like rand_like full_like dropout radd rmul
-rtruediv rpow rfloordiv rmod reciprocal multiply subtract divide absolute negative nan_to_num isnan isinf requires_grad_""".split()
+rtruediv rpow rfloordiv rmod reciprocal multiply subtract divide absolute negative nan_to_num isnan isinf requires_grad_
+""".split()
 _REDUCTIONS = "sum mean prod amax amin logsumexp std var norm all any argmax argmin softmax log_softmax cumsum normalize".split()
 
 RULES: dict[str, Rule] = {

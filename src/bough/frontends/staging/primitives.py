@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-from bough.base.errors import CompileError
 from bough.base.visits import Item
 from bough.frontends.staging import calls, walks
-from bough.frontends.staging.examples import positional_name
+from bough.frontends.staging.examples import kind_of, positional_name
+from bough.frontends.staging.facts import subclasses
 from bough.frontends.staging.per_element import PerElement, indexed
-from bough.frontends.staging.run import Bound, Run
+from bough.frontends.staging.run import Run
 from bough.frontends.staging.signals import Refused, Restart, here, refuse_source
 from bough.frontends.staging.symbols import (
-    SYMBOLIC, Arithmetic, Elements, Identity, Length, Number, Place, Position, Spread, Symbol, leaves,
+    Arithmetic,
+    Elements,
+    Identity,
+    Length,
+    Number,
+    Place,
+    Position,
+    Spread,
+    Symbol,
 )  # fmt: skip
+from bough.frontends.staging.templates import rebuild
 
 LONGEST_TABLE = 64
 """A table of constants that is indexed by what lies in a structure becomes one question per entry."""
@@ -55,7 +64,6 @@ class Primitives:
             return self.run.item(owner, key)
         if id(owner) in self.gathered:
             return self.element(self.gathered[id(owner)][1], key)
-        symbolic = any(isinstance(k, SYMBOLIC) for k in leaves(key))
         if isinstance(owner, (torch.Tensor, PerElement)):
             return self.run.torch_call(indexed, (owner, key), {})
         elif isinstance(key, (Symbol, Identity)):
@@ -141,7 +149,7 @@ class Primitives:
         return a is b
 
     def is_exactly(self, place: Place, cls: type) -> bool:
-        below = type.__subclasses__(cls)
+        below = subclasses(cls)[1:]
         return self.run.is_instance(place, [cls]) and not (below and self.run.is_instance(place, below))
 
     def contains(self, container: Any, value: Any) -> bool:
@@ -150,7 +158,7 @@ class Primitives:
                 return self.run.ask(container._place, "has_key", value)
             raise refuse_source(f"`in` asks about `{container!r}`", "only keys of dictionaries can be asked for")
         if isinstance(value, (Symbol, Identity)):
-            if isinstance(value, Identity) or isinstance(container, (dict, set)) and self.is_object(value):
+            if isinstance(value, Identity) or (isinstance(container, (dict, set)) and self.is_object(value)):
                 place = value.place if isinstance(value, Identity) else value._place
                 return (id(container), place) in self.memo
             return any(bool(value == v) for v in container)
@@ -160,8 +168,6 @@ class Primitives:
         return any(isinstance(v, dict) for v in self.run.values(value._place))
 
     def is_object(self, value: Symbol) -> bool:
-        from bough.frontends.staging.examples import kind_of
-
         return any(kind_of(v) == "object" for v in self.run.values(value._place))
 
     def fresh(self, value: Any) -> Any:
@@ -252,9 +258,10 @@ class Primitives:
             return []
         if place.each is None:
             for question, answer in self.run.facts.answers:
-                fixed = question.test == "equals" and answer or question.test == "is_true" and not answer
+                fixed = (question.test == "equals" and answer) or (question.test == "is_true" and not answer)
                 if question.path == place.path and question.length and fixed:
-                    return [self.run.item(value, i) for i in range(int(question.value or 0))]
+                    count = question.value if isinstance(question.value, int) else 0
+                    return [self.run.item(value, i) for i in range(count)]
         return None
 
     def known(self, values: Any) -> Iterable[Any]:
@@ -305,19 +312,18 @@ class Primitives:
                 return self.run.at(Place((*each.path, Item(number), *v.path)))
             return v[key] if isinstance(v, torch.Tensor) else v
 
-        return walks.rebuild(values.tree, at)
+        return rebuild(values.tree, at)
 
     def symbolic_item(self, owner: Symbol, key: Any) -> Any:
         if isinstance(key, builtins.slice):
             return self.part(owner, key)
         if isinstance(key, Position) and self.run.record.eaches[key.each].path == owner._place.path:
             return self.run.at(Place((), key.each))
-        raise CompileError(
+        raise refuse_source(
             f"a part of the structure is chosen by a computed value: `{owner!r}[...]`",
+            "which objects are visited is decided before any arithmetic",
+            "store the chosen part in the object when the structure is built",
             code="BGH-REC-002",
-            because="which objects are visited is decided before any arithmetic",
-            advice="store the chosen part in the object when the structure is built",
-            location=here(),
         )
 
     def part(self, owner: Symbol, key: builtins.slice) -> Any:
@@ -349,6 +355,3 @@ class Primitives:
 
     def number_elements(self, value: Number, each: int) -> Any:
         return Number(self.run, self.stacked(value, each))
-
-
-__all__ = ["Bound", "Primitives"]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import operator
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
 from bough.base.errors import CompileError, InputError
@@ -21,7 +20,14 @@ from bough.frontends.staging.facts import Facts, subclasses
 from bough.frontends.staging.per_element import PerElement, per_element_call
 from bough.frontends.staging.signals import Pending, Refused, here, refuse_source
 from bough.frontends.staging.symbols import (
-    Arithmetic, Elements, Identity, Length, Number, Place, Position, Symbol, leaves,
+    Arithmetic,
+    Elements,
+    Length,
+    Number,
+    Place,
+    Position,
+    Symbol,
+    leaves,
 )  # fmt: skip
 from bough.frontends.staging.templates import Template
 from bough.ir.dtypes import DTYPES
@@ -164,7 +170,9 @@ class Run:
 
     @staticmethod
     def negated(value: Any) -> Any:
-        return ~value if isinstance(value, (torch.Tensor, PerElement)) else not value
+        if isinstance(value, PerElement):
+            return per_element_call(torch.logical_not, (value,), {})
+        return torch.logical_not(value) if isinstance(value, torch.Tensor) else not value
 
     # -- reading ---------------------------------------------------------------------------------------------------------
 
@@ -178,12 +186,26 @@ class Run:
         others = self.function.objects
         fitting = [o for o in others if self._fits(o)]
         found = list(examples.values_at(fitting, each, place.path)) or list(examples.values_at(others, each, place.path))
-        found = [v for v in found if self._may_be(place, v)]
-        if not found and place.path and isinstance(place.path[-1], Attribute):
-            owners = {type(v) for v in self.values(Place(place.path[:-1], place.each))}
-            found = examples.declared(owners, place.path[-1].name, self.world.known)
-            found = [v for v in found if self._may_be(place, v)]
-        return found
+        return [v for v in found if self._may_be(place, v)] or self.stand_ins(place)
+
+    def stand_ins(self, place: Place) -> list[Any]:
+        """For a place where no example object has anything: other objects of the class that it was found to have, what such
+        objects have there, and what their annotations say."""
+        if place.each is not None:
+            return []
+        classes = [
+            self.world.classes[n] for q, a in self.facts.answers if a and q.path == place.path and q.test == "is_instance"
+            for n in (q.value if isinstance(q.value, tuple) else ())
+        ]  # fmt: skip
+        found = [v for c, v in self.world.known.items() if any(issubclass(c, wanted) for wanted in classes)]
+        if found or not place.path:
+            return found
+        *above, step = place.path
+        owners = self.values(Place(tuple(above)))
+        found = list(examples.values_at(owners, None, (step,)))
+        if not found and isinstance(step, Attribute):
+            found = examples.declared(dict.fromkeys(map(type, owners)), step.name, self.world.known)
+        return [v for v in found if self._may_be(place, v)]
 
     def _fits(self, value: Any) -> bool:
         try:
@@ -214,14 +236,23 @@ class Run:
         values = [v for v in self.values(place) if v is not None]
         if any(isinstance(getattr(type(v), name, None), types.MethodDescriptorType) for v in values):
             return ContainerMethod(self, owner, name)
-        known = self.values_of_all(place)
-        classes = [c for c in dict.fromkeys(map(type, (*known, *values))) if c is not type(None)]
+        classes = self.candidates(place, name, values)
         if place.each is not None or not any(examples.class_attribute(c, name) for c in classes):
             methods = {found for c in classes if isinstance(found := examples.class_attribute(c, name), types.FunctionType)}
             if len(methods) == 1:
                 return Bound(methods.pop(), owner)
             return self.at(place.attribute(name))
         return self.member(owner, name, classes)
+
+    def candidates(self, place: Place, name: str, values: list[Any]) -> list[type]:
+        """The classes that an object at a place may have, those met there first; later ones always stand behind earlier ones."""
+        found: list[type] = self.function.candidates.setdefault((place, name), [])
+        met = [v for v in (*self.values_of_all(place), *values) if v is not None]
+        for value in met:
+            self.world.known.setdefault(type(value), value)
+        others = [c for c in self.world.known if examples.class_attribute(c, name) is not None]
+        found += [c for c in dict.fromkeys((*map(type, met), *others)) if c not in found]
+        return found
 
     def member(self, owner: Symbol, name: str, classes: Sequence[type]) -> Any:
         """A property or method, of the class that the object is found to have."""
@@ -247,7 +278,7 @@ class Run:
     def item(self, owner: Any, key: Any) -> Any:
         if isinstance(owner, Elements):
             return self.staging.element(owner, key)
-        if isinstance(key, (Position, Elements)) or isinstance(key, slice) or isinstance(key, (Symbol, Number)):
+        if isinstance(key, (Position, Elements, slice, Symbol, Number)):
             return self.staging.symbolic_item(owner, key)
         if not isinstance(key, (int, str)):
             raise refuse_source(f"`{owner!r}` is indexed by a {type(key).__name__}", "indices are numbers and strings")
@@ -456,5 +487,3 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
 _COMPARISONS: dict[str, Callable[..., Any]] = {
     "equals": torch.eq, "less": torch.lt, "at_most": torch.le, "more": torch.gt, "at_least": torch.ge,
 }  # fmt: skip
-
-__all__ = ["NOTHING", "Bound", "ContainerMethod", "Iterator", "Record", "Run", "Identity", "np"]

@@ -42,6 +42,8 @@ def here() -> Location | None:
     return None
 
 
-def refuse_source(what: str, because: str, advice: str = "", location: Location | None = None) -> CompileError:
+def refuse_source(
+    what: str, because: str, advice: str = "", location: Location | None = None, code: str = "BGH-REC-001"
+) -> CompileError:
     """For recursion that cannot be linearized, at the line that is running."""
-    return CompileError(what, code="BGH-REC-001", because=because, advice=advice, location=location or here())
+    return CompileError(what, code=code, because=because, advice=advice, location=location or here())

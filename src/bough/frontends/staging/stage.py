@@ -13,13 +13,13 @@ from bough.base.errors import CompileError
 from bough.base.visits import Variant, Visit, Visits
 from bough.frontends.promotion import FROM_TORCH
 from bough.frontends.staging.cells import Arrays, export_cell
-from bough.frontends.staging.discover import Function, Learned, World
+from bough.frontends.staging.discover import Learned, World
 from bough.frontends.staging.primitives import Primitives
 from bough.frontends.staging.run import Record
 from bough.frontends.staging.signals import Restart
 from bough.frontends.staging.symbols import Symbol
-from bough.frontends.staging.ways import Way
 from bough.frontends.staging.templates import Listed
+from bough.frontends.staging.ways import Way
 from bough.frontends.structure import Slot, Structure, map_leaves, static_leaf
 from bough.frontends.trace import _check_module, _parameter_names
 from bough.ir.program import TensorType
@@ -110,7 +110,5 @@ def _outputs(world: World) -> Structure:
     def leaf(value: Any, path: str) -> Any:
         return value if isinstance(value, (Slot, Listed)) else static_leaf(value, path)
 
-    return map_leaves(template.tree, "result", leaf)
-
-
-__all__ = ["Function", "Listed", "Staged", "stage"]
+    outputs: Structure = map_leaves(template.tree, "result", leaf)
+    return outputs

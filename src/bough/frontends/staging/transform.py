@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from bough.frontends.staging.match_statements import match_to_ifs
 
+Placed = TypeVar("Placed", bound=ast.AST)
 STAGING = "__staging__"
 """The name under which rewritten code finds the staging functions."""
 
@@ -33,14 +34,14 @@ class Transformer(ast.NodeTransformer):
 
     # -- definitions -----------------------------------------------------------------------------------------------------
 
-    def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
+    def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.FunctionDef:
         """The outermost definition; its defaults are those of the function object."""
         a = node.args
         a.defaults = [ast.Constant(None) for _ in a.defaults]
         a.kw_defaults = [None if d is None else ast.Constant(None) for d in a.kw_defaults]
         return self.visit_FunctionDef(node) if isinstance(node, ast.FunctionDef) else self.visit_AsyncFunctionDef(node)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
         self.generic_visit(node)
         node.returns = None
         for a in ast.walk(node.args):
@@ -48,7 +49,7 @@ class Transformer(ast.NodeTransformer):
                 a.annotation = None
         return node
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.FunctionDef:
         body: list[ast.stmt] = [self.unsupported("async", node)]
         return ast.copy_location(ast.FunctionDef(node.name, node.args, body, []), node)
 
@@ -133,7 +134,7 @@ class Transformer(ast.NodeTransformer):
             body = self.visit(inner)
         else:
             body = self.visit(element)
-        conditions = [self.of_element(node, first.target, self.visit(c)) for c in first.ifs]
+        conditions: list[ast.expr] = [self.of_element(node, first.target, self.visit(c)) for c in first.ifs]
         made = [ast.Constant(kind), self.visit(first.iter), self.of_element(node, first.target, body)]
         return self.staged(
             "comprehend", node, [*made, ast.Tuple(conditions, ast.Load()), ast.Constant(bool(rest))]
@@ -167,7 +168,9 @@ class Transformer(ast.NodeTransformer):
         return made + [s for t in node.targets for s in self.assign(node, t, ast.Name(name, ast.Load()))]
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
-        return ast.copy_location(ast.Pass(), node) if node.value is None else self.assign(node, node.target, self.visit(node.value))
+        if node.value is None:
+            return ast.copy_location(ast.Pass(), node)
+        return self.assign(node, node.target, self.visit(node.value))
 
     def assign(self, node: ast.AST, target: ast.expr, value: ast.expr) -> list[ast.stmt]:
         """`target = value` for an unvisited target and a visited value."""
@@ -315,13 +318,16 @@ def pattern_of(target: ast.expr) -> Any:
     return "*" if isinstance(target, ast.Starred) else None
 
 
+_SCOPES = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
+
+
 def _assigned(body: Sequence[ast.AST]) -> set[str]:
     """The local names that statements assign, those of nested functions and comprehensions left out."""
     found: set[str] = set()
     work = list(body)
     while work:
         node = work.pop()
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)):
+        if isinstance(node, _SCOPES):
             continue
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             found.add(node.id)
@@ -329,7 +335,7 @@ def _assigned(body: Sequence[ast.AST]) -> set[str]:
     return found
 
 
-def _placed(node: Any, origin: ast.AST) -> Any:
+def _placed(node: Placed, origin: ast.AST) -> Placed:
     """The node at its origin's line, where it has none of its own."""
     ast.copy_location(node, origin)
     return node

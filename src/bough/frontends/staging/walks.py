@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from bough.frontends.staging.folds import Carried
 from bough.frontends.staging.per_element import PerElement
 from bough.frontends.staging.signals import refuse_source
 from bough.frontends.staging.symbols import Elements, Number, Place, Position, Symbol
@@ -33,6 +34,8 @@ def _inside(run: Run, each: int, value: Any) -> Any:
         return PerElement(run, each, value)
     if isinstance(value, Place):
         return run.at(value)
+    if isinstance(value, Number):
+        return Number(run, PerElement(run, each, value.tensor))
     return value
 
 
@@ -135,6 +138,8 @@ def _of_element(value: Any) -> bool:
 class Gone:
     """The value that a name has after the last element: there may be no last element."""
 
+    _name: str
+
     def __init__(self, name: str) -> None:
         object.__setattr__(self, "_name", name)
 
@@ -151,81 +156,3 @@ class Gone:
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         next(a for a in args if isinstance(a, Gone))._used()
-
-
-_FOLDS: dict[Any, str] = {
-    torch.add: "add", torch.Tensor.add: "add", torch.Tensor.__add__: "add", torch.Tensor.__radd__: "add",
-    torch.Tensor.add_: "add", torch.mul: "mul", torch.Tensor.mul: "mul", torch.Tensor.__mul__: "mul",
-    torch.Tensor.__rmul__: "mul", torch.maximum: "maximum", torch.Tensor.maximum: "maximum", torch.max: "maximum",
-    torch.Tensor.max: "maximum", torch.minimum: "minimum", torch.Tensor.minimum: "minimum", torch.min: "minimum",
-    torch.Tensor.min: "minimum", torch.Tensor.__sub__: "sub", torch.sub: "sub", torch.Tensor.sub: "sub",
-}  # fmt: skip
-
-
-class Carried:
-    """A value that the body of a loop adds to: `total + x`, `total * x`, `torch.maximum(total, x)`, one of them again and again."""
-
-    def __init__(self, loop: Loop, name: str, function: str | None = None, terms: tuple[Any, ...] = ()) -> None:
-        self.loop, self.name, self.function, self.terms = loop, name, function, terms
-
-    def step(self, function: str, other: Any) -> Any:
-        if isinstance(other, Carried) or self.function not in (None, function):
-            return self._refused()
-        return Carried(self.loop, self.name, function, (*self.terms, other))
-
-    def __add__(self, other: Any) -> Any:
-        return self.step("add", other)
-
-    def __mul__(self, other: Any) -> Any:
-        return self.step("mul", other)
-
-    def __sub__(self, other: Any) -> Any:
-        return self.step("sub", other)
-
-    __radd__, __rmul__ = __add__, __mul__
-
-    @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        own = next((a for a in args if isinstance(a, Carried)), None)
-        others = [a for a in args if a is not own]
-        if own is None or kwargs or len(others) != 1 or func not in _FOLDS:
-            raise refuse_carried(own.name if own else "a value")
-        return own.step(_FOLDS[func], others[0])
-
-    def _refused(self, *_: Any, **__: Any) -> Any:
-        raise refuse_carried(self.name)
-
-    __getattr__ = __rsub__ = __truediv__ = __matmul__ = __rmatmul__ = __getitem__ = __bool__ = __iter__ = __call__ = _refused
-    __neg__ = __pow__ = __lt__ = __gt__ = __eq__ = __ne__ = _refused  # type: ignore[assignment]
-    __hash__ = object.__hash__
-
-    def folded(self, first: Any) -> Any:
-        """The value after the loop."""
-        run, elements = self.loop.run, self.loop.elements
-        assert elements is not None and self.function is not None
-        total = first
-        for term in self.terms:
-            made = run.staging.stacked(term, elements.each)
-            total = _fold(run, self.function, total, made)
-        return total
-
-
-def _fold(run: Run, function: str, total: Any, stacked: torch.Tensor) -> Any:
-    match function:
-        case "add":
-            return total + stacked.sum(0)
-        case "sub":
-            return total - stacked.sum(0)
-        case "mul":
-            return total * stacked.prod(0)
-        case "maximum":
-            return torch.maximum(total, stacked.amax(0))
-    return torch.minimum(total, stacked.amin(0))
-
-
-def refuse_carried(name: str) -> Exception:
-    return refuse_source(
-        f"`{name}` goes from one element of a list to the next through more than a sum, product, maximum or minimum",
-        "the number of elements is not known, so each step must be the same simple one",
-        "recurse over a linked list, or combine torch.stack of the results",
-    )
