@@ -250,7 +250,8 @@ def decide(
             out.append(Serpentine(context.loop, segment))
     for _, reduce in kernel.reductions:
         last = reduce.axes[-1]
-        steps = 2 if shape.rows * shape.count >= 8 else 4
+        together = sum(r.axes == reduce.axes for _, r in kernel.reductions)
+        steps = 2 if shape.rows * shape.count * together >= 8 else 4
         if not across and work.extents[last] >= 4 * steps and not any(isinstance(d, Unroll) and d.axis == last for d in out):
             out.append(Unroll(last, steps))
     if kernel.reductions and shape.rows * shape.count > 2 and _long_epilogue(kernel, work, shape, machine):
