@@ -57,6 +57,18 @@ def test_slices_stop_at_the_end() -> None:
     check(lambda x: (x[:3], x[-3:], x[2:]), torch.randn(6, 4), dynamic=BATCH, also=rows(1, 2, 3, 9))
 
 
+def test_slices_counted_from_the_back_by_another_size() -> None:
+    def f(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return x[-y.shape[0] :], x[: -y.shape[0]].sum(0), x[-y.shape[0]]
+
+    dims = {"x": {0: Dim("n", 8, 64)}, "y": {0: Dim("m", 1, 7)}}
+    check(f, torch.randn(9, 2), torch.randn(3, 2), dynamic=dims, also=[(torch.randn(8, 2), torch.randn(7, 2))])
+
+
+def test_floats_from_sizes_beside_integers() -> None:
+    check(lambda x: x.long() * x.shape[0] ** 0.5, torch.randn(6, 4), dynamic=BATCH, also=rows(2, 9))
+
+
 def test_position_table_and_triangle() -> None:
     def f(x: torch.Tensor) -> torch.Tensor:
         t = torch.arange(x.shape[0])

@@ -104,12 +104,11 @@ def test_recurrent_layers_are_one_graph_where_dynamo_may_trace_them(kind: type[n
 
 @pytest.mark.parametrize("norm_first", [False, True])
 def test_encoder_layers_which_torch_runs_as_one_operator(norm_first: bool) -> None:
-    layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, norm_first=norm_first, activation="gelu").eval()
-    padding = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
-    x = torch.randn(2, 5, 16)
-    for mask in ({}, {"src_key_padding_mask": padding}, {"src_mask": torch.randn(5, 5) > 1}):
-        torch.testing.assert_close(compiled(layer)(x, **mask), layer(x, **mask))
-        torch.testing.assert_close(bough.compile(layer, (x,), kwargs=mask, threads=1)(x, **mask), layer(x, **mask))
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=norm_first, activation="gelu").eval()
+    masks = {"src_key_padding_mask": torch.tensor([[False] * 3, [False, True, True]])} if norm_first else {}
+    x = torch.randn(2, 3, 8)
+    torch.testing.assert_close(compiled(layer)(x, **masks), layer(x, **masks))
+    torch.testing.assert_close(bough.compile(layer, (x,), kwargs=masks, threads=1)(x, **masks), layer(x, **masks))
 
 
 def test_inference_mode() -> None:
@@ -185,6 +184,17 @@ def test_numbers_as_arguments() -> None:
 
 def test_negative_numbers_as_arguments() -> None:
     check(lambda x, n: x * n, *((torch.randn(3), n) for n in (4, -3, -8, 5)), dynamic=True)
+
+
+def test_slices_counted_from_the_back_by_a_symbolic_number() -> None:
+    def f(x: torch.Tensor, n: int) -> tuple[torch.Tensor, ...]:
+        return x[-n:].sum(0), x[:-n] * 2, x[-n] + 1
+
+    check(f, *((torch.randn(a, 4), n) for a, n in ((5, 3), (6, 2), (9, 4), (9, 7))))
+
+
+def test_floats_beside_integer_tensors() -> None:
+    check(lambda x, f: (x * f, x + f, x > f), *((torch.arange(4), f) for f in (2.5, 1.5, 0.25)), dynamic=True)
 
 
 def test_numbers_that_are_only_returned() -> None:
@@ -317,6 +327,42 @@ def test_weights_that_change_cost_a_bounded_number_of_compilations(monkeypatch: 
         fast(torch.randn(2, 4))
         module.weight.add_(1)
     assert len(made) == 3
+
+
+class KeyValueCache(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("keys", torch.zeros(2, 8, 4))
+        self.project = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        self.keys.index_copy_(1, at, self.project(x))
+        return F.scaled_dot_product_attention(x, self.keys, self.keys, attn_mask=(torch.arange(8) <= at)[None, None])
+
+
+def test_decoding_with_a_cache_in_a_buffer() -> None:
+    module = KeyValueCache()
+    other, fast = copy.deepcopy(module), compiled(module)
+    for step in range(4):
+        x, at = torch.randn(2, 1, 4), torch.tensor([step])
+        torch.testing.assert_close(fast(x, at), other(x, at))
+        torch.testing.assert_close(module.keys, other.keys)
+    assert graphs() == 1
+
+
+def test_views_and_updates_inside_a_graph() -> None:
+    def f(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        y = x.clone()
+        y[1:3, ::2] += 1
+        y.t()[0] = 5
+        y.view(-1)[3] = 9
+        return y.unsqueeze_(0).squeeze_(0).transpose_(0, 1), torch.add(x, 1, out=torch.empty(4, 4))
+
+    check(f, (torch.randn(4, 4),))
+
+
+def test_transformations_of_functions() -> None:
+    check(lambda x, y: torch.func.vmap(lambda row: row @ y)(x), (torch.randn(3, 4), torch.randn(4, 5)))
 
 
 class Svd(nn.Module):

@@ -8,6 +8,7 @@ from typing import Any
 
 from bough.frontends.builder import Builder, Operand, Unsupported
 from bough.frontends.converters import axis_of, converts
+from bough.frontends.symbols import evaluate
 from bough.ir import expr
 from bough.ir.dtypes import BOOL, I64, DType
 from bough.ir.expr import Extent, as_expr, as_extent
@@ -76,7 +77,12 @@ def _broadcast_tensors(b: Builder, tensors: Sequence[Value]) -> list[Value]:
     return [t if t.type.shape == s else b.emit("expand", t, shape=s) for t, s in zip(tensors, shapes, strict=True)]
 
 
-def _position(value: Extent | None, size: Extent, default: Extent) -> Extent:
+def _from_front(b: Builder, value: Extent, size: Extent) -> Extent:
+    """A position that may be counted from the back. Torch has fixed whether a symbolic one is, so the example tells."""
+    return as_extent(expr.add(as_expr(size), as_expr(value))) if evaluate(value, b.sizes) < 0 else value
+
+
+def _position(b: Builder, value: Extent | None, size: Extent, default: Extent) -> Extent:
     """A slice bound counted from the front and clamped to the axis."""
     if value is None:
         return default
@@ -85,8 +91,8 @@ def _position(value: Extent | None, size: Extent, default: Extent) -> Extent:
             return min(max(value + size if value < 0 else value, 0), size)
         if value == 0 or value >= 1 << 62:
             return 0 if value == 0 else size
-        if value < 0:
-            return as_extent(expr.maximum(expr.add(size, value), 0))
+    if evaluate(value, b.sizes) < 0:
+        return as_extent(expr.maximum(as_expr(_from_front(b, value, size)), 0))
     return value if value == size else as_extent(expr.minimum(as_expr(value), as_expr(size)))
 
 
@@ -96,8 +102,8 @@ def _slice(
 ) -> Value:
     axis = axis_of(axis, x.type.rank)
     size, extent = x.type.shape[axis], b.expected[0].shape[axis]
-    first = _position(start, size, 0)
-    stop = _position(end, size, size)
+    first = _position(b, start, size, 0)
+    stop = _position(b, end, size, size)
     if step == 1:
         stop = as_extent(expr.add(as_expr(first), as_expr(extent)))
     elif first == stop:
@@ -114,8 +120,7 @@ def _narrow(b: Builder, x: Value, axis: int, start: Extent, length: Extent) -> V
 def _select(b: Builder, x: Value, axis: int, index: Extent) -> Value:
     axis = axis_of(axis, x.type.rank)
     size = x.type.shape[axis]
-    if isinstance(index, int) and index < 0:
-        index = as_extent(expr.add(as_expr(size), index))
+    index = _from_front(b, index, size)
     stop = as_extent(expr.add(as_expr(index), 1))
     return b.reshape(b.slice(x, axis, index, stop), (*x.type.shape[:axis], *x.type.shape[axis + 1 :]))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Union
 
 import numpy as np
@@ -25,13 +25,14 @@ class Unsupported(Exception):
 
 
 class Builder:
-    """Appends nodes to the innermost open body.
+    """Appends nodes to the innermost open body. `sizes` are those of the example.
 
     Set per operator of the imported program: the `location` and the name (`hint`) of the values made for it, and the
     types that its results must have (`expected`).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: Mapping[str, int] | None = None) -> None:
+        self.sizes = sizes or {}
         self.constants: dict[Value, np.ndarray[Any, Any]] = {}
         self.bodies: list[list[Node]] = [[]]
         self.location: Location | None = None

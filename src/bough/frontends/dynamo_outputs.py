@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,10 @@ class Outputs:
 
 def classify(graph_module: GraphModule) -> Outputs:
     """Sorts the outputs of a graph of ATen operators. Tensors that share memory in eager mode share it afterwards too: all but
-    one are views of that one."""
+    one are views of that one.
+
+    Raises CompileError where the graph changes the shape of an input.
+    """
     graph = graph_module.graph
     of_input = {storage for node in graph.find_nodes(op="placeholder") for storage in storages(node)}
     outputs: tuple[Any, ...] = graph.output_node().args[0]  # type: ignore[assignment]
@@ -37,6 +41,7 @@ def classify(graph_module: GraphModule) -> Outputs:
     for node in _nodes(outputs):
         for storage in storages(node):
             sharing[storage].add(node)
+    _check_shapes(graph, of_input, sharing)
     computed: dict[Node, None] = {}
     for node in _nodes(outputs):
         for storage in storages(node):
@@ -64,22 +69,29 @@ def _origin(graph: Graph, storage: int) -> Node:
 
 
 def written(node: Node) -> list[int]:
-    """The memory of the arguments that a node writes to. Raises CompileError for one that changes the shape of an argument."""
+    """The memory of the arguments that a node writes to, or gives another shape."""
     if not isinstance(node.target, torch._ops.OpOverload) or not writes(node) or node.target is torch.ops.aten.detach_.default:
         return []
-    if torch.Tag.inplace_view in node.target.tags:
-        raise CompileError(
-            f"{node.target} changes the shape of a tensor in place",
-            code="BGH-MUT-002",
-            because="a tensor has one shape in a compiled function",
-            advice="use the operator that gives a new tensor",
-            location=locations.of_node(node),
-        )
     found: list[int] = []
     for argument, value in zip(node.target._schema.arguments, node.args, strict=False):
         if argument.alias_info is not None and argument.alias_info.is_write:
             found += [s for v in (value if isinstance(value, (list, tuple)) else [value]) for s in storages(v)]
     return found
+
+
+def _check_shapes(graph: Graph, of_input: set[int], sharing: Mapping[int, set[Node]]) -> None:
+    """An operator such as `unsqueeze_` must not change a tensor that the caller has, or one of two outputs."""
+    for node in graph.nodes:
+        if torch.Tag.inplace_view not in getattr(node.target, "tags", ()):
+            continue
+        if any(s in of_input or len(sharing.get(s, ())) > 1 for s in written(node)):
+            raise CompileError(
+                f"{node.target} changes the shape of an input or of one of several outputs that share memory",
+                code="BGH-MUT-002",
+                because="a tensor has one shape in a compiled function",
+                advice="use the operator that gives a new tensor",
+                location=locations.of_node(node),
+            )
 
 
 def _finish(

@@ -46,13 +46,19 @@ def fake_inputs(examples: Sequence[Any]) -> Fakes:
 
 
 def to_aten(graph_module: GraphModule, fakes: Fakes) -> GraphModule:
-    """The ATen operators that a graph calls, before torch takes any of them apart; updates in place stay as they are."""
+    """The ATen operators that a graph calls, as far as possible before torch takes any of them apart; updates in place stay as
+    they are."""
 
     def run(*inputs: Any) -> Any:
         with KeepRecurrentLayers(), PoolSymbolicSizes():
             return _Run(graph_module).run(*inputs)
 
-    return _trace(run, fakes, {})
+    return _trace(run, fakes, {}, pre_dispatch=not _transforms(graph_module))
+
+
+def _transforms(graph_module: GraphModule) -> bool:
+    """Whether a graph uses torch.func, whose wrapped tensors are only plain again below the dispatcher."""
+    return any(getattr(n.target, "__module__", "") == "torch._functorch.predispatch" for n in graph_module.graph.nodes)
 
 
 def functional(graph_module: GraphModule, fakes: Fakes) -> GraphModule:
@@ -75,8 +81,8 @@ def remove_unused(graph: Graph) -> None:
     graph.eliminate_dead_code(is_needed)
 
 
-def _trace(run: Callable[..., Any], fakes: Fakes, rules: dict[Any, Any]) -> GraphModule:
-    trace = torch.fx.experimental.proxy_tensor.make_fx(run, rules, pre_dispatch=True)
+def _trace(run: Callable[..., Any], fakes: Fakes, rules: dict[Any, Any], pre_dispatch: bool = True) -> GraphModule:
+    trace = torch.fx.experimental.proxy_tensor.make_fx(run, rules, pre_dispatch=pre_dispatch)
     modes: tuple[AbstractContextManager[Any], ...] = (locations.keep_notes(), torch.no_grad(), fakes.mode)
     with ExitStack() as active:
         for mode in modes:

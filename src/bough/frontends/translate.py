@@ -68,10 +68,11 @@ class _Translation:
         self.trace = trace
         self.exported = exported
         self.symbols = trace.symbols
-        self.b = Builder()
+        self.b = Builder(trace.sizes)
         self.missing: Missings = []
         self.shared: dict[Any, Value] = {}
         self.reals: dict[sympy.Symbol, Value] = {}
+        self.floats: set[Value] = set()
 
     def run(self) -> tuple[Program, Missings]:
         graph = self.exported.graph
@@ -162,7 +163,9 @@ class _Translation:
         if isinstance(meta, (torch.SymInt, torch.SymFloat)):
             if node.target in ITEMS and isinstance(meta, torch.SymFloat) and isinstance(args[0], Value):
                 self.reals[meta.node.expr] = self.b.cast(self.b.reshape(args[0], ()), F64)
-            return self.number(meta.node.expr, isinstance(meta, torch.SymInt))
+            number = self.number(meta.node.expr, isinstance(meta, torch.SymInt))
+            self.floats.update([number] if isinstance(number, Value) else [])
+            return number
         if isinstance(meta, torch.SymBool):
             return None
         if node.target is operator.getitem:
@@ -179,7 +182,7 @@ class _Translation:
         fakes = list(meta) if isinstance(meta, (list, tuple)) else [] if meta is None else [meta]
         self.b.expected = tuple(self.type_of(f) for f in fakes if f is not None)
         before = len(self.b.bodies[-1])
-        result = CONVERTERS[name](self.b, *args, **kwargs)
+        result = CONVERTERS[name](self.b, *self.beside_integers(args), **kwargs)
         if updates and isinstance(result, Value):  # the tensor keeps its type
             result = self.b.cast(result, self.b.expected[0].dtype)
         made = {id(v) for n in self.b.bodies[-1][before:] for v in (n.results if hasattr(n, "results") else n.final)}
@@ -190,6 +193,13 @@ class _Translation:
                 if id(value) in made:
                     value.type = expected
         return result
+
+    def beside_integers(self, args: list[Any]) -> list[Any]:
+        """The arguments of an operator; where no tensor has a float type, Python's floats count as torch's default type."""
+        if any(isinstance(a, Value) and a.type.dtype.is_float and a not in self.floats for a in args):
+            return args
+        default = FROM_TORCH[torch.get_default_dtype()]
+        return [self.b.cast(a, default) if isinstance(a, Value) and a in self.floats else a for a in args]
 
     def agree(self, name: str, value: Value, expected: TensorType) -> None:
         """The operator table and torch must have the same idea of the result."""

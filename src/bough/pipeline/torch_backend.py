@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule
 
-from bough.base.errors import BoughError, CompileError
+from bough.base.errors import BoughError, CompileError, InternalError
 from bough.frontends.dynamo import Captured, capture
 from bough.frontends.dynamo_bind import bind
 from bough.pipeline.compiled import make_options
@@ -51,10 +51,11 @@ def bough(
     try:
         _check_gradients(examples)
         return _Graph(capture(graph_module, examples), graph_module.forward, passing, chosen.freeze).start(examples)
-    except BoughError as error:
+    except Exception as error:
         if not chosen.fallback:
             raise
-        warnings.warn(f'torch.compile(backend="bough") runs a graph in eager mode: {error}', stacklevel=2)
+        reason = error if isinstance(error, BoughError) else InternalError(f"{type(error).__name__}: {error}")
+        warnings.warn(f'torch.compile(backend="bough") runs a graph in eager mode: {reason}', stacklevel=2)
         return graph_module.forward
 
 
