@@ -19,7 +19,8 @@ from bough.runtime.linearize import linearize
 
 ALL = Switches()
 SETTINGS = {"all": ALL, "none": Switches(**{f.name: False for f in fields(Switches)})} | {
-    f"without {f.name}": replace(ALL, **{f.name: False}) for f in fields(Switches)
+    f"{'without' if getattr(ALL, f.name) else 'with'} {f.name}": replace(ALL, **{f.name: not getattr(ALL, f.name)})
+    for f in fields(Switches)
 }
 
 
