@@ -38,7 +38,7 @@ from bough.schedule.decisions import Schedule
 from bough.schedule.places import Places, Point
 from bough.schedule.reductions import SUM_BLOCK, combine, unit_of
 
-ACCUMULATORS, STAGED, TOTAL = "acc", "staged", "total"
+ACCUMULATORS, STAGED, TOTAL, LATE = "acc", "staged", "total", "late"
 Stmts = tuple[loops.Stmt, ...]
 
 
@@ -189,11 +189,11 @@ class _Lowering(Places):
     def register_tile(self, rows: int, base: Expr) -> Stmts:
         body = self.accumulators(rows, base)
         if self.across:
-            return (*body, self.unrolled("r", rows, self.scalar_epilogue(base)))
+            late = self.late_sums(Var("r"), Const(0), base, None)
+            return (*body, self.unrolled("r", rows, (*late, *self.scalar_epilogue(base))))
         if self.schedule.staged and self.reductions:
             return (*self.stages(rows), *body, *self.put_aside(rows), *self.staged_epilogue(Const(rows), base))
-        epilogue = self.each(rows, lambda r, v, lane: self.epilogue(r, v, lane, base, ACCUMULATORS), bounded=True)
-        return (*body, epilogue)
+        return (*body, self.epilogues(rows, base, ACCUMULATORS, "unroll"))
 
     def sums(self, rows: int, base: Expr) -> Stmts:
         return (*self.accumulators(rows, base), *self.put_aside(rows))
@@ -202,7 +202,7 @@ class _Lowering(Places):
         """The reductions of a tile, in registers."""
         width = self.lanes
         here = self.point(base, Const(0), {})
-        body: list[loops.Stmt] = [loops.Let(name, self.at(extent, here)) for extent, name in self.ragged.items()]
+        body: list[loops.Stmt] = [] if self.late else [*self.ragged_extents(here)]
         place = "register" if self.vector else "scratch"
         for name, reduce in self.reductions:
             shape = (rows, self.count, width)
@@ -223,16 +223,18 @@ class _Lowering(Places):
         return loops.For(name, Const(0), Const(extent), body, "unroll")
 
     def each(
-        self, rows: int | Expr, body: Callable[[Expr, Expr, Expr], Stmts], *, bounded: bool = False,
-        kind: loops.LoopKind = "unroll",
+        self, rows: int | Expr, body: Callable[[Expr, Expr, Expr], Stmts],
+        before: Callable[[Expr, Expr], Stmts] = lambda r, v: (), *,
+        bounded: bool = False, kind: loops.LoopKind = "unroll",
     ) -> loops.Stmt:  # fmt: skip
-        """Unrolled loops over rows and vectors around one vector loop. `bounded` keeps lanes inside the vector's axis."""
+        """Unrolled loops over rows and vectors around one vector loop, and what comes `before` that. `bounded` keeps lanes inside
+        the vector's axis."""
         inner = body(Var("r"), Var("v"), Var("lane"))
         if self.vector is None:
             nest: Stmts = (loops.Let("lane", Const(0)), *inner)
         else:
             nest = (loops.For("lane", Const(0), self.lane_stop(bounded), inner, "vector", lanes=self.lanes),)
-        by_vector = loops.For("v", Const(0), Const(self.count), nest, kind)
+        by_vector = loops.For("v", Const(0), Const(self.count), (*before(Var("r"), Var("v")), *nest), kind)
         return loops.For("r", Const(0), as_expr(rows), (by_vector,), kind)
 
     def lane_stop(self, bounded: bool) -> Expr:
@@ -491,7 +493,7 @@ class _Lowering(Places):
 
     def scalar_epilogue(self, base: Expr) -> Stmts:
         return self.statements(
-            self.point(add(base, Var("r")), Const(0), {}), lambda name, t: Load(f"{STAGED}.{name}", (Var("r"), Const(0)), t)
+            self.point(add(base, Var("r")), Const(0), {}), self.results(Var("r"), Const(0), Const(0), None)
         )
 
     def stages(self, rows: int) -> Stmts:
@@ -515,17 +517,61 @@ class _Lowering(Places):
         return tuple(out)
 
     def staged_epilogue(self, rows: Expr, base: Expr) -> Stmts:
-        return (
-            self.each(rows, lambda r, v, lane: self.epilogue(r, v, lane, base, STAGED), bounded=True, kind="serial"),
-        )
+        return (self.epilogues(rows, base, STAGED, "serial"),)
+
+    def epilogues(self, rows: int | Expr, base: Expr, source: str, kind: loops.LoopKind) -> loops.Stmt:
+        """Everything behind the reductions in registers, for all rows and vectors of a tile."""
+
+        def body(r: Expr, v: Expr, lane: Expr) -> Stmts:
+            return self.epilogue(r, v, lane, base, source)
+
+        def before(r: Expr, v: Expr) -> Stmts:
+            return self.late_sums(r, v, base, source)
+
+        return self.each(rows, body, before, bounded=True, kind=kind)
+
+    def ragged_extents(self, here: Mapping[str, Point]) -> Stmts:
+        return tuple(loops.Let(name, self.at(extent, here)) for extent, name in self.ragged.items())
+
+    def late_sums(self, r: Expr, v: Expr, base: Expr, source: str | None) -> Stmts:
+        """The ragged reductions at row `r` and vector `v`; with `source` None, of the row alone."""
+        if not self.late:
+            return ()
+        out: list[loops.Stmt] = [*self.ragged_extents(self.point(add(base, r), Const(0), {}))]
+        vectors = self.vector is not None and source is not None
+        lane: Expr = Var("lane") if vectors else Const(0)
+
+        def each_lane(s: loops.Stmt) -> loops.Stmt:
+            return loops.For("lane", Const(0), self.lane_stop(True), (s,), "vector", lanes=self.lanes) if vectors else s
+
+        for name, reduce in self.late:
+            dtype = reduce.body.dtype
+            total = f"{LATE}.{name}"
+            width, place = (self.lanes, "register") if vectors else (1, "scratch")
+            out.append(loops.Alloc(loops.Buffer(total, dtype, (width,), place, 64)))
+            out.append(each_lane(loops.Store(total, (lane,), unit_of(reduce.op, dtype))))
+            where = self.point(add(base, r), add(mul(v, self.lanes), lane), {a: Var(a) for a in reduce.axes})
+            value = self.at(substitute(reduce.body, self.locals), where, self.results(r, v, lane, source))
+            body = each_lane(loops.Store(total, (lane,), combine(reduce.op, Load(total, (lane,), dtype), value)))
+            for axis in reversed(reduce.axes):
+                body = loops.For(axis, Const(0), as_expr(self.extents[axis]), (body,))
+            out.append(body)
+        return tuple(out)
+
+    def results(self, r: Expr, v: Expr, lane: Expr, source: str | None) -> dict[str, Expr]:
+        """Where the results of the reductions are; those of the late ones, too."""
+        found: dict[str, Expr] = {}
+        for name, reduce in self.reductions:
+            place = (r, Const(0)) if source is None else (r, v, lane)
+            found[name] = Load(f"{source or STAGED}.{name}", place, reduce.body.dtype)
+        return found | {name: Load(f"{LATE}.{name}", (lane,), reduce.body.dtype) for name, reduce in self.late}
 
     def epilogue(self, r: Expr, v: Expr, lane: Expr, base: Expr, source: str) -> Stmts:
         where = self.point(add(base, r), add(mul(v, self.lanes), lane), {})
-        return self.statements(where, lambda name, t: Load(f"{source}.{name}", (r, v, lane), t))
+        return self.statements(where, self.results(r, v, lane, source))
 
-    def statements(self, where: dict[str, Point], result: Callable[[str, DType], Expr]) -> Stmts:
+    def statements(self, where: dict[str, Point], values: dict[str, Expr]) -> Stmts:
         """The body of the kernel behind its reductions, at one point."""
-        values: dict[str, Expr] = {name: result(name, r.body.dtype) for name, r in self.reductions}
         out: list[loops.Stmt] = []
         for s in self.kernel.body:
             if isinstance(s, Let) and not isinstance(s.value, Reduce):

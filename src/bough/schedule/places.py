@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, as_expr, children, mul, rebuild, substitute
+from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, as_expr, children, mul, rebuild, substitute, variables
 from bough.ir.kernel import Axis, Kernel, Let, Reduce
 from bough.schedule.decisions import Schedule
 
@@ -23,6 +23,22 @@ class Point:
         return add(mul(self.tile, self.size), self.offset)
 
 
+def late_reductions(kernel: Kernel) -> tuple[tuple[str, Reduce], ...]:
+    """Ragged reductions beside others that do not need them: they run in the epilogue, row by row, while the others have
+    tiles of many rows."""
+    ragged = {a.name for a in kernel.ragged}
+    late = tuple((name, r) for name, r in kernel.reductions if not ragged.isdisjoint(r.axes))
+    needed = {name for name, _ in late}
+    for s in kernel.body:
+        if isinstance(s, Let):
+            value = s.value.body if isinstance(s.value, Reduce) else s.value
+            if needed & variables(value):
+                if isinstance(s.value, Reduce):
+                    return ()
+                needed.add(s.name)
+    return late if len(late) < len(kernel.reductions) else ()
+
+
 class Places:
     """The axes of a kernel under a schedule, and expressions at a point of a register tile."""
 
@@ -31,7 +47,8 @@ class Places:
         self.ragged: dict[Expr, str] = {}  # loaded extents, each under the name of a local
         self.extents: dict[str, Extent] = {a.name: self.extent(a) for a in kernel.axes}
         self.free = tuple(a.name for a in kernel.free)
-        self.reductions = kernel.reductions
+        self.late = late_reductions(kernel)
+        self.reductions = tuple(r for r in kernel.reductions if r not in self.late)
         self.vector = schedule.vector
         self.across = self.vector is not None and self.vector.axis in kernel.reduced
         self.lanes = self.vector.lanes if self.vector else 1

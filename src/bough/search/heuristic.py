@@ -25,6 +25,7 @@ from bough.schedule.decisions import (
     Use,
     Vectorize,
 )
+from bough.schedule.places import late_reductions
 from bough.search.chunks import choose_blocks, tile_counts
 from bough.search.cost import (
     FUNCTION_CYCLES,
@@ -111,6 +112,7 @@ def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> li
     """
     uneven = {v for a in kernel.ragged for v in variables(as_expr(a.extent))}
     free = [a.name for a in kernel.free if a.name not in uneven]
+    rows_of = [a.name for a in kernel.free] if late_reductions(kernel) else free
     scalar = TileShape(None, 1, None, 1)
     if machine.lanes == 1:
         return [scalar]
@@ -122,7 +124,7 @@ def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> li
         return tiles
     out = [scalar]
     for v in free:
-        rows = [None, *(a for a in free if a != v)] if kernel.reductions else [None]
+        rows = [None, *(a for a in rows_of if a != v)] if kernel.reductions else [None]
         for count in COUNTS:
             if count > 1 and (count - 1) * machine.lanes >= work.extents[v]:
                 continue
