@@ -14,6 +14,7 @@ from bough.codegen.llvm_types import DOUBLE, FLOAT, INT8, INT16, INT32, INT64
 from bough.codegen.walk_read import kind_of
 from bough.codegen.walk_words import Value, Words, word
 from bough.runtime.arrays import NUMPY
+from bough.runtime.walker_columns import holds_objects
 from bough.runtime.walker_layout import (
     HEADER,
     LEVEL,
@@ -23,7 +24,6 @@ from bough.runtime.walker_layout import (
     Status,
     VariantSlots,
     Word,
-    holds_objects,
 )
 
 _STORED = {"f64": DOUBLE, "f32": FLOAT, "i64": INT64, "i32": INT32, "i16": INT16, "i8": INT8, "u8": INT8, "bool": INT8}

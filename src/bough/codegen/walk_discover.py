@@ -13,6 +13,7 @@ from bough.base.visits import Ask, Decision, Fail, Visit, call_order
 from bough.codegen.walk_library import Library
 from bough.codegen.walk_read import Reader
 from bough.codegen.walk_words import Value, Words, word
+from bough.runtime.walker_columns import questions
 from bough.runtime.walker_layout import (
     HEADER,
     LEVEL,
@@ -22,7 +23,6 @@ from bough.runtime.walker_layout import (
     VariantSlots,
     WalkSlots,
     Word,
-    questions,
 )  # fmt: skip
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from bough.base.visits import Attribute, Path, Payload, Question
 from bough.codegen.walk_library import Library
 from bough.codegen.walk_words import Value, Words
-from bough.runtime.walker_layout import Status, holds_objects
+from bough.runtime.walker_columns import holds_objects
+from bough.runtime.walker_layout import Status
 
 _LESS, _AT_MOST, _EQUAL = 0, 1, 2  # Py_LT, Py_LE, Py_EQ
 _RANGES = {"u8": (0, 255), **{f"i{n}": (-(1 << n - 1), (1 << n - 1) - 1) for n in (8, 16, 32, 64)}}

@@ -22,7 +22,8 @@ from bough.runtime.arrays import address, allocate
 from bough.runtime.linearize import Linearized, linearize
 from bough.runtime.linearizer_columns import stack
 from bough.runtime.loader import LoadedObject
-from bough.runtime.walker_layout import Layout, Status, Word, holds_objects
+from bough.runtime.walker_columns import holds_objects
+from bough.runtime.walker_layout import Layout, Status, Word
 
 Walk = Callable[[int], int]
 Samples = list[tuple[Any, ...]]

@@ -13,20 +13,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from bough.base.visits import (
-    Ask,
-    Attribute,
-    Call,
-    Decision,
-    Fail,
-    Path,
-    Payload,
-    Question,
-    Stage,
-    Variant,
-    Visits,
-    stages,
-)  # fmt: skip
+from bough.base.visits import Attribute, Call, Path, Payload, Question, Stage, Variant, Visits, stages
+from bough.runtime.forest import FlatNode
+from bough.runtime.walker_columns import Column, flat_functions, questions
 
 
 class Word(IntEnum):
@@ -71,6 +60,10 @@ class Word(IntEnum):
     """Where the addresses of the arrays go."""
     SIZES = 23
     """Where the sizes go."""
+    FOREST = 24
+    """The forest whose columns the frame has; 0: none yet, -1: nodes of forests are read like any objects."""
+    FOREST_MET = 25
+    """Another forest that the walk has come to."""
 
 
 class Status(IntEnum):
@@ -82,6 +75,8 @@ class Status(IntEnum):
     FULL = 2
     """The walk needs more memory of its own."""
     BLOCK_FULL = 3
+    FOREST = 4
+    """The walk has come to a forest whose columns it does not have."""
     UNFIT = 16
 
 
@@ -90,10 +85,12 @@ HEADER, LEVEL, STATE, FIXED = 0, 1, 2, 3
 VARIANT_BITS = 16
 TYPE_CACHE = 8
 """Entries of the cache of a question for types: pairs of a type and the answer."""
-NUMBERS = frozenset({"f64", "f32", "i64", "i32", "i16", "i8", "u8", "bool"})
-"""Element types of which the walk reads plain numbers by itself."""
+NUMBER, OBJECT, ROW = 0, 1, 2
+"""Modes of payloads: the log holds a number, the address of an object, or a row of a forest's column."""
 
-KNOWN: tuple[Any, ...] = (None, True, False, int, float, list, tuple, dict, BaseException, Exception, AttributeError)
+KNOWN: tuple[Any, ...] = (
+    None, True, False, int, float, list, tuple, dict, Exception, AttributeError, FlatNode, "forest", "index",
+)  # fmt: skip
 """Python objects that every walk refers to, in the order of their words."""
 
 
@@ -149,6 +146,10 @@ class Layout:
     """Python objects by a key of their kind and value, with their word."""
     questions: dict[tuple[str, ...], int] = field(init=False)
     """Classes asked for, with the word of their dictionary of types; the cache follows."""
+    flat: tuple[str, ...] = field(init=False)
+    """Functions that take objects of forests by their numbers."""
+    columns: dict[Column, int] = field(init=False)
+    """Columns of forests that they read, with the word of their address."""
     lists: int = field(init=False)
     size: int = field(init=False)
 
@@ -170,7 +171,10 @@ class Layout:
             if question.test == "is_instance" and isinstance(question.value, tuple) and question.value not in self.questions:
                 self.questions[question.value] = position
                 position += 1 + 2 * TYPE_CACHE
-        self.modes = position
+        flat = flat_functions(self.visits)
+        self.flat = tuple(flat)
+        self.columns = {c: position + n for n, c in enumerate(sorted(set().union(*flat.values())))}
+        self.modes = position + len(self.columns)
         self.counts = self.modes + len(self.payloads)
         self.elements = self.counts + len(self.variants)
         self.levels = self.elements + sum(len(v.walks) for v in self.variants)
@@ -180,7 +184,7 @@ class Layout:
         self.size = self.cursors + len(self.variants)
 
     modes: int = field(init=False)
-    """Of each payload: whether it holds objects, not numbers."""
+    """Of each payload its mode."""
     counts: int = field(init=False)
     """Counters from here up to `starts` are cleared by every walk: activations of each variant, ..."""
     elements: int = field(init=False)
@@ -230,23 +234,6 @@ class Layout:
                 yield from _steps(call.path)
             for payload in v.variant.payloads:
                 yield from _steps(payload.path or ())
-
-
-def questions(decision: Decision) -> Iterator[Question]:
-    """All questions of a decision."""
-    pending: list[Decision] = [decision]
-    while pending:
-        match pending.pop():
-            case Ask(question, yes, no):
-                yield question
-                pending += (no, yes)
-            case Fail() | int():
-                continue
-
-
-def holds_objects(payload: Payload) -> bool:
-    """Whether a payload can be no plain number."""
-    return bool(payload.shape) or payload.dtype not in NUMBERS
 
 
 def _steps(path: Path) -> Iterator[tuple[type, Any]]:
