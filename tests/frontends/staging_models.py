@@ -451,6 +451,61 @@ class ElementCells(Model):
         return sum(halves, x)
 
 
+@on(lambda: bushes()[::-1])
+class WeightsByPosition(Model):
+    """Each of the first children has weights of its own, the others share those of the third."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = nn.ModuleList([nn.Linear(H, H) for _ in range(3)])
+
+    def forward(self, n: Slotted) -> Tensor:
+        total = self.one.bias * n.value
+        for i, c in enumerate(n.children):
+            total = total + self.at[min(i, 2)](self(c))
+        return torch.tanh(total)
+
+
+@on(lambda: bushes()[::-1])
+class CellOverChildren(Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(H, H)
+
+    def forward(self, n: Slotted) -> Tensor:
+        h = torch.tanh(self.one.bias * n.value)
+        for c in n.children:
+            h = self.cell(self(c), h)
+        return h
+
+
+@on(lambda: bushes()[::-1])
+class SomeChildren(Model):
+    def forward(self, n: Slotted) -> Tensor:
+        hs = [self(c) for c in n.children if c.value > 0]
+        for c in reversed(n.children):
+            if not c.children:
+                hs.append(self.one.bias * c.value)
+                break
+        return torch.tanh(self.one(torch.stack(hs).sum(0)) if hs else self.one.bias)
+
+
+@dataclass
+class Call:
+    name: int
+    args: list[Any] = field(default_factory=list)
+    kinds: list[int] = field(default_factory=list)
+
+
+@on(lambda: [Call(1, [Call(2), Call(3, [Call(4)], [1])], [0, 1]), Call(5)])
+class TwoLists(Model):
+    def forward(self, n: Call) -> Tensor:
+        total = self.embedding.weight[n.name]
+        for arg, kind in zip(n.args, n.kinds):
+            total = total + self(arg) * self.embedding.weight[kind]
+        return torch.tanh(total)
+
+
 # -- several kinds of nodes ------------------------------------------------------------------------------------------------
 
 

@@ -48,7 +48,7 @@ class Recipe:
     options: Options
 
     def run(self, watchers: Iterable[Watcher] = ()) -> tuple[Imported | Staged, Generated]:
-        if is_recursive(self.module):
+        if is_recursive(self.module, self.args, self.kwargs):
             staged = stage(self.module, self.args, self.kwargs)
             return staged, run_passes(staged.recursion, self.options, watchers)
         imported = export(self.module, self.args, dynamic=self.dynamic, kwargs=self.kwargs)

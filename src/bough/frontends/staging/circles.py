@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import ast
 import types
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
 from bough.frontends.locations import is_internal
 from bough.frontends.staging.rewrite import definition_of
+from bough.frontends.staging.symbols import leaves
 
 Called = tuple[types.FunctionType, Any]
 """A function and, where it is a method, the object it belongs to."""
 
 
-def is_recursive(module: Any) -> bool:
-    """Whether a function of the user's that the module's forward needs calls itself, or one that calls it."""
+def is_recursive(module: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> bool:
+    """Whether the module is one to stage: a function of the user's that its forward needs calls itself or one that calls it,
+    or there are objects of the user's classes among the arguments, whose methods may."""
+    return any(map(_is_object, leaves((args, dict(kwargs or {}))))) or _has_circle(module)
+
+
+def _is_object(value: Any) -> bool:
+    plain = value is None or isinstance(value, (bool, int, float, str, torch.Tensor, np.ndarray, np.generic))
+    return not plain and type(value).__module__ != "builtins"
+
+
+def _has_circle(module: Any) -> bool:
     start = _functions(module, None)
     done: set[tuple[types.CodeType, int]] = set()
     active: set[tuple[types.CodeType, int]] = set()

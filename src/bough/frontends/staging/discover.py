@@ -20,7 +20,7 @@ from bough.frontends import locations
 from bough.frontends.staging import calls
 from bough.frontends.staging.examples import kind_of, number_type, values_at
 from bough.frontends.staging.per_element import PerElement
-from bough.frontends.staging.primitives import Primitives
+from bough.frontends.staging.primitives import LONGEST_UNROLLED, Primitives
 from bough.frontends.staging.rewrite import rewrite
 from bough.frontends.staging.run import NOTHING, Record, Run
 from bough.frontends.staging.signals import Pending, Refused, Restart, Signal, refuse_source
@@ -65,6 +65,8 @@ class Learned:
     visits: set[Any] = field(default_factory=set)
     optional: dict[str, set[Where]] = field(default_factory=dict)
     real: dict[str, set[Where]] = field(default_factory=dict)
+    unrolled: dict[str, CompileError] = field(default_factory=dict)
+    """Functions whose lists are told apart by their lengths, because of an error when they were not."""
 
 
 class World:
@@ -248,14 +250,31 @@ class World:
             end = Waiting(pending.call, pending.each)
         except Refused as refused:
             end = Fail(refused.what, refused.location)
+        except CompileError as error:
+            self.unroll(run, error)
+            raise
         except (Signal, BoughError):
             raise
         except Exception as error:
+            if example is not NOTHING or function.name not in self.learned.unrolled:
+                self.unroll(run, explain(error))
             if example is NOTHING:
                 end = Fail(f"the model fails on it: {error}", locations.of_exception(error))
             else:
                 raise explain(error) from error
         function.ways.enter(run.trail, end)
+
+    def unroll(self, run: Run, error: CompileError) -> None:
+        """Tries the function again with its lists unrolled, if it walks over any and those of the example are short."""
+        known, name = self.learned.unrolled, run.function.name
+        if name in known:
+            raise known[name]
+        walks = [each for each in run.record.eaches if not each.skip and not each.leave]
+        lengths = [len(v) for w in walks for v in values_at(run.function.objects, None, w.path) if isinstance(v, (list, tuple))]
+        if not lengths or max(lengths) > LONGEST_UNROLLED:
+            return
+        known[name] = error
+        raise Restart
 
     def finish(self, function: Function, staging: Primitives, result: Any) -> Record:
         run, record = staging.run, staging.run.record
@@ -338,7 +357,7 @@ class World:
             postponed = self.follow(postponed)
             if len(postponed) == before and not self.blind():
                 break
-        for function in self.functions.values():
+        for function in reversed(self.functions.values()):
             for _, end, place in function.ways.ends():
                 if isinstance(end, Waiting):
                     callee = next(f for f in self.functions.values() if f.name == end.call.function)

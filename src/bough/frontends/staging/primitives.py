@@ -29,6 +29,7 @@ from bough.frontends.staging.symbols import (
 )  # fmt: skip
 from bough.frontends.staging.templates import rebuild
 
+LONGEST_UNROLLED = 8
 LONGEST_TABLE = 64
 """A table of constants that is indexed by what lies in a structure becomes one question per entry."""
 
@@ -256,6 +257,8 @@ class Primitives:
         place = value._place
         if self.run.provisional and place.each is None and self.run.values(place) in ([[]], [()], [{}]):
             return []
+        if place.each is None and self.run.function.name in self.run.world.learned.unrolled and not self.is_mapping(value):
+            return self.unrolled(value)
         if place.each is None:
             for question, answer in self.run.facts.answers:
                 fixed = (question.test == "equals" and answer) or (question.test == "is_true" and not answer)
@@ -263,6 +266,17 @@ class Primitives:
                     count = question.value if isinstance(question.value, int) else 0
                     return [self.run.item(value, i) for i in range(count)]
         return None
+
+    def unrolled(self, value: Symbol) -> list[Any]:
+        """The elements, after asking for the length: as many as in the example at most."""
+        run, place = self.run, value._place
+        longest = max((len(v) for v in run.values_of_all(place) if isinstance(v, (list, tuple))), default=0)
+        if longest > LONGEST_UNROLLED:
+            raise run.world.learned.unrolled[run.function.name]
+        for length in range(longest + 1):
+            if run.ask(place, "equals", length, True):
+                return [run.item(value, i) for i in range(length)]
+        raise Refused(f"`{place}` has more than {longest} elements, which is the most that the example has", here(), unseen=True)
 
     def known(self, values: Any) -> Iterable[Any]:
         if isinstance(values, Symbol):

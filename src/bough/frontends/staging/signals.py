@@ -9,6 +9,13 @@ from bough.base.source import Location
 from bough.base.visits import Call, Each
 from bough.frontends.locations import is_internal
 
+_STARTS = {
+    ("bough.frontends.staging.discover", "run"),
+    ("bough.frontends.staging.discover", "provide"),
+    ("bough.frontends.staging.cells", "way"),
+}
+"""The functions that start runs."""
+
 
 class Signal(BaseException):
     """Base of all."""
@@ -33,9 +40,9 @@ class Restart(Signal):
 
 
 def here() -> Location | None:
-    """The innermost line of user code that is running."""
+    """The innermost line of user code that is running, of the code that is staged."""
     frame = sys._getframe(1)
-    while frame is not None:
+    while frame is not None and (frame.f_globals.get("__name__"), frame.f_code.co_name) not in _STARTS:
         if not is_internal(frame.f_code.co_filename):
             return Location(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
         frame = frame.f_back  # type: ignore[assignment]

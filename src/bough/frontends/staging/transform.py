@@ -289,6 +289,9 @@ class Transformer(ast.NodeTransformer):
 
     def staged(self, what: str, node: ast.AST, args: Sequence[ast.expr], keywords: Iterable[ast.keyword] = ()) -> ast.Call:
         function = ast.Attribute(ast.Name(STAGING, ast.Load()), what, ast.Load())
+        # On one line: Python counts the call of a method to the last line of what stands before its parentheses.
+        function.lineno = function.end_lineno = getattr(node, "lineno", 1)
+        function.col_offset = function.end_col_offset = getattr(node, "col_offset", 0)
         return _placed(ast.Call(function, list(args), list(keywords)), node)
 
     def unsupported(self, what: str, node: ast.AST) -> ast.stmt:
