@@ -72,7 +72,7 @@ def bench(
 def _show(figures: dict[str, Any]) -> None:
     peers = list(dict.fromkeys(peer for row in figures["rows"] for peer in row["peers_ms"]))
     columns = [column for peer in peers for column in (f"{peer} ms", f"/ {NAME}")]
-    heads = ("case", f"{NAME} ms", *columns, f"best / {NAME}", "of limit", "error", "compile s")
+    heads = ("case", f"{NAME} ms", *columns, f"best / {NAME}", "of limit", "error", "compile s", "peak MB")
     rows = [_cells(row, peers, figures["missing"]) for row in figures["rows"]]
     output.show_table(heads, rows, f"{figures['suite']}, {figures['threads']} threads")
     print()
@@ -98,7 +98,9 @@ def _cells(row: dict[str, Any], peers: Sequence[str], missing: Collection[str]) 
         cells += [lacking if time is None else f"{time:.3f}", ratio(time)]
     limit = "" if mine is None else f"{100 * row['limit_ms'] / mine:.0f} %"
     error = "" if row["max_error"] is None else f"{row['max_error']:.1e}"
-    return [*cells, ratio(best), limit, error, "" if row["compile_s"] is None else f"{row['compile_s']:.2f}"]
+    seconds = "" if row["compile_s"] is None else f"{row['compile_s']:.2f}"
+    peak = row["peak_mb"].get(NAME)
+    return [*cells, ratio(best), limit, error, seconds, "" if peak is None else f"{peak:.1f}"]
 
 
 def _remarks(figures: dict[str, Any]) -> Iterator[str]:
