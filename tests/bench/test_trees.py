@@ -13,7 +13,7 @@ import bough
 from bough.bench.problem import Choice
 from bough.bench.suites import SUITES, trees
 from bough.bench.tree_peers import ABLATIONS, TREE_PEERS, open_compiled
-from bough.bench.tree_peers_batched import BATCHED
+from bough.bench.tree_peers_dgl import FORMS
 from bough.bench.tree_peers_levels import graphs, pairs
 from bough.bench.tree_problem import TreeProblem, Workload, leaves
 from bough.bench.tree_work import count, mean_work
@@ -44,7 +44,7 @@ def test_peers_agree_with_float64(name: str, data: str, batch: int) -> None:
     assert [len(call) for call in problem.calls] == ([1, 1, 1] if batch == 1 else [2, 1])
     with torch.inference_mode():
         for peer in ("torch", "batched", "dgl"):
-            if TREE_PEERS[peer].versions is None or (peer == "batched" and type(problem.module) not in BATCHED):
+            if peer == "dgl" and (TREE_PEERS[peer].versions is None or type(problem.module) not in FORMS):
                 continue
             session = TREE_PEERS[peer].open(problem, 1, Path())
             assert session.times == len(problem.calls)

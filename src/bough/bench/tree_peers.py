@@ -13,7 +13,7 @@ from bough.base.clock import Stopwatch
 from bough.bench.peers import TRIALS, Peer, Session
 from bough.bench.tree_peers_batched import BATCHED
 from bough.bench.tree_peers_dgl import open_dgl
-from bough.bench.tree_problem import NoForm, TreeProblem, tree_session
+from bough.bench.tree_problem import TreeProblem, tree_session
 from bough.pipeline import compile as compile_module
 from bough.recursion import Switches
 
@@ -37,8 +37,6 @@ def open_eager(problem: TreeProblem, threads: int) -> Session:
 
 
 def open_batched(problem: TreeProblem, threads: int) -> Session:
-    if type(problem.module) not in BATCHED:
-        raise NoForm("this model is not batched by hand")
     return tree_session(problem, BATCHED[type(problem.module)](problem.module), threads)
 
 

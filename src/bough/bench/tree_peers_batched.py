@@ -13,9 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bough.bench.tree_peers_expressions import expressions
 from bough.bench.tree_peers_levels import Levels, graphs, pairs
 from bough.bench.zoo.chains import ListGRU, ListLSTM
 from bough.bench.zoo.dag_rnn import DagRNN
+from bough.bench.zoo.expressions import ExpressionEncoder
 from bough.bench.zoo.matrix_vector import MVRNN
 from bough.bench.zoo.recursive_networks import RNTN, TreeFC, TreeRNN
 from bough.bench.zoo.tree_gru import SimpleTreeGRU, TreeGRU
@@ -351,5 +353,6 @@ BATCHED: dict[type[nn.Module], Callable[[Any], Batched]] = {
     DagRNN: dagrnn,
     ListLSTM: lstm,
     ListGRU: gru,
+    ExpressionEncoder: lambda model: expressions(model, Packed),
 }
-"""The batched form of each model of the zoo that has one."""
+"""The batched form of each model of the zoo."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bough.bench.peers import Session
 from bough.bench.tree_peers_levels import Levels, graphs, pairs
-from bough.bench.tree_problem import NoForm, TreeProblem, tree_session
+from bough.bench.tree_problem import TreeProblem, tree_session
 from bough.bench.zoo.recursive_networks import TreeFC
 from bough.bench.zoo.tree_gru import SimpleTreeGRU, TreeGRU
 from bough.bench.zoo.tree_lstm import ChildSumTreeLSTM, TreeLSTM
@@ -94,11 +94,11 @@ FORMS: dict[type[nn.Module], Callable[[Any], Form]] = {
 
 
 def open_dgl(problem: TreeProblem, threads: int, _: Path) -> Session:
-    """Raises NoForm for a model that is not written for DGL."""
+    """Raises LookupError for a model that is not written for DGL."""
     import dgl
 
     if type(problem.module) not in FORMS:
-        raise NoForm("this model is not written for DGL")
+        raise LookupError("this model is not written for DGL")
     cut, leaf, reduce = FORMS[type(problem.module)](problem.module)
 
     def send(edges: Any) -> States:

@@ -106,10 +106,6 @@ def remembering(module: nn.Module, method: str) -> nn.Module:
     return module
 
 
-class NoForm(Exception):
-    """A model that nobody has written for some library."""
-
-
 def tree_session(problem: TreeProblem, run: Run, threads: int | None = None) -> Session:
     """One call after the other over all structures, on so many threads of PyTorch if told."""
 
