@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from bough.base.errors import CompileError
 from bough.graph_passes.lower_program import loaded
 from bough.ir.dtypes import DType
 from bough.ir.expr import Const, Expr, Extent, Load, Var, apply, as_expr, as_extent, children, maximum, rebuild, select, variables
@@ -105,6 +106,14 @@ class _Batch:
             return Point(self.walks, region, next(n for n in ("n", "node", "activation", "n0") if n not in taken))
         along = store.index[place.dimension]
         candidates = [a.name for a in self.kernel.free if self.walks.along(a.extent) == place.walk]
+        if not candidates:
+            raise CompileError(
+                "this use of a list whose length is not known is not compiled",
+                code="BGH-REC-006",
+                because="the elements of its result cannot be told from those of the list",
+                advice="write it over the whole list, as a sum, a product or a function of each element",
+                location=self.kernel.location,
+            )
         axis = along.name if isinstance(along, Var) and along.name in candidates else candidates[0]
         return Point(self.walks, region, axis, place.walk)
 
