@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from bough.graph_passes.effects import Effects
 from bough.graph_passes.lower_program import loaded
 from bough.graph_passes.split_sums import is_concatenation, split_sums
 from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, as_expr, children, loads, substitute, variables
@@ -137,42 +138,20 @@ def _absorb_one(block: list[Kernel], at: int, live: set[str]) -> list[Kernel] | 
 
 def _dependents(block: list[Kernel], position: int, at: int) -> set[int] | None:
     """Kernels between the two that stay behind the producer; None where the consumer stays behind one of them."""
-    before = _Effects.of(block[position])
-    behind, found = _Effects(set(), set()), set[int]()
+    before = Effects.of(block[position])
+    behind, found = Effects(set(), set()), set[int]()
     for n in range(position + 1, at):
-        effects = _Effects.of(block[n])
+        effects = Effects.of(block[n])
         if effects.after(before) or effects.after(behind):
             found.add(n)
             behind.add(effects)
-    return None if _Effects.of(block[at]).after(behind) else found
+    return None if Effects.of(block[at]).after(behind) else found
 
 
 def _rewritten(producer: Kernel, after: list[Kernel]) -> bool:
     """Whether kernels behind the producer write what it reads."""
-    reads = _Effects.of(producer).reads
+    reads = Effects.of(producer).reads
     return any(o.name in reads for k in after for o in k.outputs)
-
-
-@dataclass(slots=True)
-class _Effects:
-    """What kernels read, apart from what is promised to be `apart`, and what they write."""
-
-    reads: set[str]
-    writes: set[str]
-
-    @staticmethod
-    def of(kernel: Kernel) -> _Effects:
-        return _Effects({i.name for i in kernel.inputs if i.name not in kernel.apart}, {o.name for o in kernel.outputs})
-
-    def add(self, other: _Effects) -> None:
-        self.reads |= other.reads
-        self.writes |= other.writes
-
-    def after(self, other: _Effects) -> bool:
-        """Whether it must run after the other, which stands before it."""
-        return not (
-            self.reads.isdisjoint(other.writes) and self.writes.isdisjoint(other.reads) and self.writes.isdisjoint(other.writes)
-        )
 
 
 def _states(block: list[Kernel]) -> set[str]:

@@ -97,7 +97,7 @@ class Kernel:
     apart: tuple[str, ...] = ()
     """Inputs of which no element that this kernel reads is written by it, nor by another kernel of the same straight run of
     kernels (the steps of a loop's body): a state whose rows of earlier levels are read where rows of this level are written.
-    A promise of who makes the kernel."""
+    Nor do two kernels of the run write one element of it. A promise of who makes the kernel."""
 
     @property
     def operands(self) -> dict[str, Operand]:

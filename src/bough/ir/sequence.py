@@ -37,6 +37,13 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """Phases that need nothing of each other, as one: each thread has its share of every one of them."""
+
+    parts: tuple[Run | Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Repeat:
     """The steps of `body`, in order, for `variable` = 0 .. count-1. Kernels name `variable` as a scalar."""
 
@@ -58,7 +65,7 @@ class Define:
     location: Location | None = field(default=None, compare=False)
 
 
-Step = Union[Run, Group, Repeat, Define]
+Step = Union[Run, Group, Beside, Repeat, Define]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +93,9 @@ def map_kernels(steps: tuple[Step, ...], change: Callable[[Kernel], Kernel]) -> 
                 out.append(Run(change(kernel)))
             case Group(members):
                 out.append(Group(tuple(map(change, members))))
+            case Beside(parts):
+                out.append(Beside(tuple(Group(tuple(map(change, phase(p)))) if isinstance(p, Group) else Run(change(p.kernel))
+                                        for p in parts)))
             case Repeat():
                 out.append(replace(s, body=map_kernels(s.body, change)))
             case Define():
@@ -112,11 +122,12 @@ def nominal_sizes(steps: tuple[Step, ...]) -> dict[str, int]:
     return found
 
 
-def phase(step: Run | Group | Define) -> tuple[Kernel, ...]:
+def phase(step: Run | Group | Beside | Define) -> tuple[Kernel, ...]:
     """The kernels of one parallel phase; none of a definition."""
     match step:
         case Run(kernel): return (kernel,)
         case Group(members): return members
+        case Beside(parts): return tuple(k for p in parts for k in phase(p))
         case Define(): return ()  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from bough.ir.kernel import Kernel, Operand
 from bough.ir.kernel_text import KernelReader, print_kernel, print_operand
 from bough.ir.program import Dim
 from bough.ir.program_text import print_dims, read_dims
-from bough.ir.sequence import Define, Group, Repeat, Run, Sequence, Step
+from bough.ir.sequence import Beside, Define, Group, Repeat, Run, Sequence, Step
 from bough.ir.text import Scope, print_expr, print_extent, print_location, print_name
 
 Array = np.ndarray[Any, Any]
@@ -56,6 +56,9 @@ def _print_steps(steps: tuple[Step, ...], indent: str, lines: list[str]) -> None
         elif isinstance(step, Group):
             lines.append(f"{indent}group")
             lines.extend(print_kernel(k, indent + "  ").rstrip("\n") for k in step.kernels)
+        elif isinstance(step, Beside):
+            lines.append(f"{indent}beside")
+            _print_steps(step.parts, indent + "  ", lines)
         elif isinstance(step, Define):
             head = f"{indent}define {print_name(step.name)} = {print_expr(step.value)} nominal {step.nominal}"
             lines.append(print_location(step.location, head))
@@ -114,7 +117,12 @@ class SequenceReader(KernelReader):
         indent = self.line.indent
         if self.keyword("define"):
             return self.define(inputs)
-        if self.keyword("group"):
+        if self.accept("beside"):
+            self.end_line()
+            parts: list[Step] = []
+            self.block(indent, lambda: parts.append(self.step(inputs)))
+            return Beside(tuple(p for p in parts if isinstance(p, (Run, Group))))
+        if self.accept("group"):
             self.end_line()
             members: list[Kernel] = []
             self.block(indent, lambda: members.append(self.kernel()))

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from bough.base.errors import InternalError
+from bough.graph_passes.effects import Effects, depths
 from bough.graph_passes.normalize import normalize
 from bough.graph_passes.plan_memory import ALIGNMENT, ArenaPlan, plan_memory
 from bough.ir import loops
 from bough.ir.dtypes import DType
-from bough.ir.expr import Const, Expr, Extent, Load, as_expr, mul
+from bough.ir.expr import Const, Expr, Extent, Load, Var, add, apply, as_expr, floordiv, mul, sub, variables
 from bough.ir.kernel import Kernel, Operand
-from bough.ir.sequence import Define, Group, Repeat, Run, Sequence, Step, kernels, map_loads, nominal_sizes, phase
+from bough.ir.sequence import Beside, Define, Group, Repeat, Run, Sequence, Step, kernels, map_loads, nominal_sizes, phase
 from bough.pipeline.separate_names import separate
 from bough.schedule.access import address
 from bough.schedule.decisions import Schedule
@@ -97,19 +98,41 @@ def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -
 
     def group(run: list[Kernel]) -> list[Step]:
         """Phases of a straight run of kernels; those that share rows share one."""
-        out: list[Step] = []
+        out: list[Run | Group] = []
         for members in group_rows([Planned(k, scheduled[k.name].schedule) for k in run], context):
             for m in members:
                 scheduled[m.kernel.name] = replace(scheduled[m.kernel.name], schedule=m.schedule)
             names = tuple(m.kernel for m in members)
             out.append(Run(names[0]) if len(names) == 1 else Group(names))
-        return out
+        return side_by_side(out, scheduled, context)
 
     steps = walk(sequence.steps, None)
     used = {o.name for k in kernels(steps) for o in (*k.inputs, *k.outputs)}
     constants = {n: a for n, a in constants.items() if n in used}
     result = replace(sequence, temporaries=temporaries, constants=constants, constant_types=types, steps=steps)
     return result, scheduled
+
+
+def side_by_side(steps: list[Run | Group], scheduled: dict[str, Scheduled], context: Context) -> list[Step]:
+    """Phases of a level that need nothing of each other as one: where each has little work, waiting is what costs."""
+
+    def small(s: Run | Group) -> bool:
+        extents = {v for k in phase(s) for a in k.axes for v in variables(as_expr(a.extent))}
+        parallel = not any(scheduled[k.name].schedule.serial or scheduled[k.name].schedule.serpentine for k in phase(s))
+        return parallel and not context.defined.isdisjoint(extents)
+
+    if sum(map(small, steps)) < 2:
+        return list(steps)
+    levels: dict[int, list[Run | Group]] = {}
+    states = frozenset(n for s in steps for k in phase(s) for n in k.apart)
+    for s, depth in zip(steps, depths((Effects.all(phase(s)) for s in steps), states)):
+        levels.setdefault(depth, []).append(s)
+    out: list[Step] = []
+    for depth in sorted(levels):
+        together = [s for s in levels[depth] if small(s)]
+        out += [s for s in levels[depth] if not small(s)]
+        out += [Beside(tuple(together))] if len(together) > 1 else together
+    return out
 
 
 def assemble(sequence: Sequence, scheduled: dict[str, Scheduled]) -> Assembled:
@@ -135,11 +158,11 @@ def assemble(sequence: Sequence, scheduled: dict[str, Scheduled]) -> Assembled:
     buffers += [flat(sequence.temporaries[n], ALIGNMENT) for n in arena.offsets]
 
     scalars = tuple(d.name for d in sequence.dims)
-    body = host_part(sequence, lambda s: (one_phase([bodies[k.name] for k in phase(s)]),))
+    body = host_part(sequence, lambda s: (phase_loop(s, bodies),))
     return Assembled(loops.Function(sequence.name, scalars, tuple(buffers), body), given, sequence, scheduled, arena)
 
 
-def host_part(sequence: Sequence, emit: Callable[[Run | Group], tuple[loops.Stmt, ...]]) -> tuple[loops.Stmt, ...]:
+def host_part(sequence: Sequence, emit: Callable[[Run | Group | Beside], tuple[loops.Stmt, ...]]) -> tuple[loops.Stmt, ...]:
     """The loops and definitions of the host around what `emit` makes of the phases; loops without a phase are left out."""
     shapes = {i.name: i.shape for i in sequence.inputs}
 
@@ -160,6 +183,32 @@ def host_part(sequence: Sequence, emit: Callable[[Run | Group], tuple[loops.Stmt
         return tuple(out)
 
     return walk(sequence.steps)
+
+
+def phase_loop(step: Run | Group | Beside, bodies: Mapping[str, loops.For]) -> loops.For:
+    """The loop over the chunks of a phase."""
+    if not isinstance(step, Beside):
+        return one_phase([bodies[k.name] for k in phase(step)])
+    first, *rest = (phase_loop(p, bodies) for p in step.parts)
+    for n, part in enumerate(rest, 2):
+        first = interleaved(first, part, n)
+    return first
+
+
+def interleaved(a: loops.For, b: loops.For, number: int) -> loops.For:
+    """The chunks of both loops, evenly between each other: threads that start with equal shares of all have equal shares of
+    each."""
+    here, before = Var(f"chunk#{number}"), Var(f"before#{number}")
+    both = add(a.stop, b.stop)
+    lets = (
+        loops.Let(before.name, floordiv(mul(here, a.stop), both)),
+        loops.If(
+            apply("lt", before, floordiv(mul(add(here, 1), a.stop), both)),
+            (loops.Let(a.var, before), *a.body),
+            (loops.Let(b.var, sub(here, before)), *b.body),
+        ),
+    )
+    return loops.For(here.name, Const(0), both, lets, "parallel", location=a.location)
 
 
 def one_phase(parts: list[loops.For]) -> loops.For:

@@ -13,7 +13,7 @@ from bough.frontends.structure import map_leaves
 from bough.frontends.torch_export import Imported
 from bough.ir import loops
 from bough.ir.kernel import Kernel
-from bough.ir.sequence import Group, Repeat, Run, Sequence, Step, nominal_sizes, phase
+from bough.ir.sequence import Beside, Group, Repeat, Run, Sequence, Step, nominal_sizes, phase
 from bough.pipeline.assemble import Scheduled, host_part
 from bough.pipeline.manifest import make_manifest
 from bough.pipeline.passes import Generated, Options, object_code
@@ -173,7 +173,7 @@ def _measure(
     function = assembled.function
 
     def only(name: str) -> tuple[loops.Stmt, ...]:
-        def emit(s: Run | Group) -> tuple[loops.Stmt, ...]:
+        def emit(s: Run | Group | Beside) -> tuple[loops.Stmt, ...]:
             return tuple(
                 lower_kernel(assembled.scheduled[name].kernel, assembled.scheduled[name].schedule)
                 for k in phase(s) if k.name == name

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from bough.ir import loops
 from bough.ir.expr import Expr, Extent, Load, Var, as_expr, as_extent, substitute
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Store
-from bough.ir.sequence import Define, Group, Repeat, Run, Sequence, Step, map_loads, map_statement, phase
+from bough.ir.sequence import Beside, Define, Group, Repeat, Run, Sequence, Step, map_loads, map_statement, phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,11 @@ class Renaming:
         if isinstance(s, Define):
             value = as_expr(self.extent(s.value))
             return replace(s, name=self.scalars.get(s.name, s.name), value=value)
+        return self.phase(s)
+
+    def phase(self, s: Run | Group | Beside) -> Run | Group | Beside:
+        if isinstance(s, Beside):
+            return Beside(tuple(p for p in map(self.phase, s.parts) if not isinstance(p, Beside)))
         renamed = tuple(map(self.kernel, phase(s)))
         return Run(renamed[0]) if isinstance(s, Run) else Group(renamed)
 

@@ -86,6 +86,11 @@ class Heuristic:
 
     cost: CostModel = tile_cycles
 
+    def __repr__(self) -> str:
+        """The same in every process for the cost models that ship, so that it can be part of a cache's key."""
+        shipped = self.cost is tile_cycles
+        return f"Heuristic(cost={tile_cycles.__qualname__ if shipped else repr(self.cost)})"
+
     def choose(self, kernel: Kernel, context: Context) -> Schedule:
         machine = machine_of(context.target)
         work = work_of(kernel, context.sizes)
