@@ -310,7 +310,7 @@ def test_payloads_of_two_shapes() -> None:
         def forward(self, n: Any) -> Tensor:
             return n.x.sum() if n.rest is None else n.x.sum() + self(n.rest)
 
-    with pytest.raises(CompileError, match="differ|shape"):
+    with pytest.raises(CompileError, match=r"differ|shape"):
         stage(Model().eval(), (Leaf(torch.ones(3), Leaf(torch.ones(4), Leaf(torch.ones(3)))),))
 
 

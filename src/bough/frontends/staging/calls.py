@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from bough.base.errors import CompileError
-from bough.base.visits import Attribute, Path
+from bough.base.visits import Attribute
 from bough.frontends.staging.per_element import PerElement
 from bough.frontends.staging.rewrite import is_rewritten, rewrite
 from bough.frontends.staging.run import Bound, ContainerMethod
@@ -74,7 +74,7 @@ def call(staging: Primitives, function: Any, args: tuple[Any, ...], kwargs: dict
         return _on_container(staging, owner, function, args, kwargs, symbolic)
     if isinstance(function, types.FunctionType) and is_rewritten(function) and not symbolic:
         return rewrite(function, staging)(*args, **kwargs)  # type: ignore[misc]
-    if not symbolic:
+    if not symbolic and not (args and isinstance(args[0], (torch.Tensor, PerElement)) and _takes_arrays(function)):
         return function(*args, **kwargs)
     special = SPECIAL.get(function) if isinstance(function, _HASHABLE) else None
     if special is not None:
@@ -123,6 +123,11 @@ def _is_symbolic(staging: Primitives, tree: Any) -> bool:
         elif isinstance(value, slice):
             work.extend((value.start, value.stop, value.step))
     return False
+
+
+def _takes_arrays(function: Any) -> bool:
+    """Whether a function makes tensors of arrays, which are tensors already where they come from the structure."""
+    return any(function is f for f in (torch.from_numpy, torch.as_tensor, torch.tensor))
 
 
 def _is_torch(function: Any) -> bool:
@@ -243,6 +248,8 @@ def _isinstance(staging: Primitives, value: Any, classes: Any) -> bool:
 
 def _len(staging: Primitives, value: Any) -> Any:
     if isinstance(value, Symbol):
+        if staging.defines(value, "__len__"):
+            return staging.call(staging.run.attribute(value, "__len__"))
         known = staging.known_elements(value)
         return len(known) if known is not None else Length(staging.run, value._place)
     elements = staging.symbolic_elements(value)
@@ -293,6 +300,7 @@ def _zip(staging: Primitives, *values: Any) -> Any:
         if not isinstance(elements.tree, tuple):
             raise refuse_source("`zip(*...)` of values that are no tuples", "there is nothing to take apart")
         return tuple(Elements(staging.run, elements.each, t) for t in elements.tree)
+    values = tuple(staging.opened(v) for v in values)
     sides = [staging.symbolic_elements(v) for v in values]
     if any(s is None for s in sides):
         if all(s is None for s in sides):
@@ -303,6 +311,7 @@ def _zip(staging: Primitives, *values: Any) -> Any:
 
 
 def _enumerate(staging: Primitives, values: Any, start: int = 0) -> Any:
+    values = staging.opened(values)
     elements = staging.symbolic_elements(values)
     if elements is None:
         return enumerate(staging.known(values), start)
@@ -312,11 +321,13 @@ def _enumerate(staging: Primitives, values: Any, start: int = 0) -> Any:
 
 
 def _list(staging: Primitives, values: Any = ()) -> Any:
+    values = staging.opened(values)
     elements = staging.symbolic_elements(values)
     return elements if elements is not None else staging.fresh(list(staging.known(values)))
 
 
 def _tuple(staging: Primitives, values: Any = ()) -> Any:
+    values = staging.opened(values)
     elements = staging.symbolic_elements(values)
     return elements if elements is not None else tuple(staging.known(values))
 
@@ -357,6 +368,11 @@ def _holds_numbers(staging: Primitives, values: Any) -> bool:
 
 def _extreme(name: str) -> Callable[..., Any]:
     def rule(staging: Primitives, *values: Any, **kwargs: Any) -> Any:
+        elements = staging.symbolic_elements(values[0]) if len(values) == 1 else None
+        if elements is not None and "default" in kwargs:
+            default = kwargs.pop("default")
+            if staging.length_at_most(elements, 0):
+                return default
         if len(values) == 1 and not kwargs:
             stacked = _stacked(staging, values[0])
             if stacked is not None and stacked.dim() == 1:
@@ -376,7 +392,7 @@ def _joined(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def rule(staging: Primitives, tensors: Any, dim: int = 0, **kwargs: Any) -> Any:
         if id(tensors) in staging.run.world.lists and function is torch.stack and dim == 0 and not kwargs:
-            return Rows(staging.run.world.lists[id(tensors)])
+            return Rows(staging.run, staging.run.world.lists[id(tensors)])
         stacked = _stacked(staging, tensors)
         if stacked is None:
             return staging.run.torch_call(function, (tensors,), {"dim": dim, **kwargs})
@@ -393,7 +409,11 @@ def _joined(function: Callable[..., Any]) -> Callable[..., Any]:
 def _tensor(staging: Primitives, data: Any, dtype: torch.dtype | None = None, **_: Any) -> Any:
     """torch.tensor and its kin: a number becomes a tensor of rank 0, a list of them one of rank 1, and so on."""
     run = staging.run
-    if isinstance(data, Arithmetic):
+    if isinstance(data, (torch.Tensor, PerElement)):
+        made: Any = data
+    elif isinstance(data, Symbol) and (known := staging.listed_numbers(data)) is not None:
+        return _tensor(staging, known, dtype)
+    elif isinstance(data, Arithmetic) and not (isinstance(data, Symbol) and staging.is_container(data)):
         value = run.number(data)
         made = value if isinstance(value, (torch.Tensor, PerElement)) else torch.as_tensor(value)
     elif (stacked := _stacked(staging, data) if staging.symbolic_elements(data) is not None else None) is not None:
@@ -474,14 +494,13 @@ def _print(staging: Primitives, *_: Any, **__: Any) -> None:
     raise refuse_source("a part of the structure is printed", "compiled code prints nothing", "leave the line out")
 
 
-Path_ = Path
 SPECIAL: dict[Any, Callable[..., Any]] = {
     isinstance: _isinstance, len: _len, hasattr: _has, getattr: _get, range: _range, zip: _zip, enumerate: _enumerate,
     list: _list, tuple: _tuple, sum: _sum, max: _extreme("max"), min: _extreme("min"), all: _all, any: _any, map: _map,
     id: _identity, type: _type, reversed: _reversed, bool: _bool, iter: _as_is, print: _print, int: _converted(torch.int64),
     float: _converted(torch.float32), torch.stack: _joined(torch.stack), torch.cat: _joined(torch.cat),
     torch.concat: _joined(torch.cat), torch.vstack: _joined(torch.stack), torch.tensor: _tensor, torch.as_tensor: _tensor,
-    torch.from_numpy: _as_is, torch.LongTensor: _typed(torch.int64), torch.FloatTensor: _typed(torch.float32),
+    torch.from_numpy: _tensor, torch.LongTensor: _typed(torch.int64), torch.FloatTensor: _typed(torch.float32),
     torch.IntTensor: _typed(torch.int32), np.asarray: _as_is, np.array: _as_is, abs: lambda staging, v: abs(v),
     **{getattr(math, n): _of_math(n) for n in ("exp", "log", "sqrt", "tanh", "sin", "cos", "log2", "log1p")},
 }  # fmt: skip

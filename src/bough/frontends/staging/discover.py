@@ -137,7 +137,7 @@ class World:
         (node,) = nodes
         place = bound.arguments[node]._place
         fixed = [(n, self.fixed(staging, function, v)) for n, v in bound.arguments.items() if n != node]
-        closure = tuple(self.fixed(staging, function, v) for v in _captured(function))
+        closure = tuple(self.fixed(staging, function, v) for v in captured(function))
         base = self.base(function, args)
 
         def invoke(inner: Primitives, root: Any) -> Any:
@@ -159,12 +159,14 @@ class World:
         if isinstance(value, (FakeTensor, Arithmetic, PerElement)):
             raise refuse_source(
                 f"`{function.__qualname__}` recurses with a computed value among its arguments",
-                "results go from children to parents only; nothing that is computed goes down",
-                "compute it in the function from the object, or keep it in the object",
+                "results go from children to parents only; no tensor goes down",
+                "compute it in the function from the object, or keep it in the object or the module",
             )
         if isinstance(value, tuple):
             return ("tuple", *(self.fixed(staging, function, v) for v in value))
         self.held.append(value)
+        if isinstance(value, types.FunctionType):
+            return "function", value.__code__, tuple(self.fixed(staging, function, v) for v in captured(value))
         if isinstance(value, list) and (id(value) in staging.created or id(value) in self.lists):
             return "list", self.shared_list(staging, value)
         if isinstance(value, (dict, set)) and not value:
@@ -295,6 +297,8 @@ class World:
         """What stands for a part of a result that is no tensor."""
         if isinstance(value, Arithmetic) and self.is_number(run, value):
             return torch.as_tensor(run.number(value))
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and function is not self.entry:
+            return torch.tensor(value)  # another way may compute it
         if value is None or isinstance(value, (bool, int, float, str, Listed)):
             return value
         raise refuse_source(
@@ -472,7 +476,7 @@ class World:
         return done
 
 
-def _captured(function: types.FunctionType) -> list[Any]:
+def captured(function: types.FunctionType) -> list[Any]:
     """What a function takes from the functions around it, other functions left out."""
     found = []
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):

@@ -27,7 +27,7 @@ def kind_of(value: Any) -> Kind:
         return "none"
     if isinstance(value, (torch.Tensor, np.ndarray)):
         return "tensor"
-    if isinstance(value, (bool, int, float, np.generic)) and not isinstance(value, enum.Enum):
+    if isinstance(value, (bool, int, float, np.generic)):
         return "number"
     return "word" if isinstance(value, (str, bytes, enum.Enum)) else "object"
 

@@ -256,6 +256,15 @@ def taken(function: Any, x: Any, key: Any) -> Any:
     raise refuse_source("an element of a list indexes another", "no rule says how this works on all elements at once")
 
 
+def summed(function: Any, equation: Any, *operands: Any) -> Any:
+    """torch.einsum with the letter Z for the elements."""
+    if not isinstance(equation, str) or "->" not in equation or "." in equation:
+        raise refuse_source("torch.einsum of an element of a list", "its equation has no `->`", "write out the result's axes")
+    inputs, output = equation.split("->")
+    parts = ["Z" + p.strip() if isinstance(o, PerElement) else p for p, o in zip(inputs.split(","), operands, strict=True)]
+    return function(f"{','.join(parts)}->Z{output.strip()}", *map(_plain, operands))
+
+
 def indexed(x: Any, key: Any) -> Any:
     """`x[key]`. Numbers of the structure among the indices stay tensors; torch itself would ask for their value."""
     keys = key if isinstance(key, tuple) else (key,)
@@ -310,6 +319,6 @@ RULES: dict[str, Rule] = {
     "view": shaped, "reshape": shaped, "flatten": flat, "transpose": axes, "permute": permuted, "t": transposed,
     "cat": joined, "concat": joined, "stack": joined, "linear": linear, "matmul": matmul, "rmatmul": matmul, "mv": matmul,
     "mm": matmul, "bmm": matmul, "dot": matmul, "outer": outer, "bilinear": bilinear, "getitem": taken, "indexed": taken,
-    "embedding": embedding, "layer_norm": normalized, "rms_norm": normalized,
+    "embedding": embedding, "einsum": summed, "layer_norm": normalized, "rms_norm": normalized,
     "gru_cell": rows, "lstm_cell": rows, "rnn_tanh_cell": rows, "rnn_relu_cell": rows,
 }  # fmt: skip

@@ -11,7 +11,7 @@ from torch import nn
 
 from bough.base.visits import Item
 from bough.frontends.staging import calls, walks
-from bough.frontends.staging.examples import kind_of, positional_name
+from bough.frontends.staging.examples import class_attribute, kind_of, positional_name
 from bough.frontends.staging.facts import subclasses
 from bough.frontends.staging.per_element import PerElement, indexed
 from bough.frontends.staging.run import Run
@@ -61,6 +61,8 @@ class Primitives:
         return getattr(owner, name)
 
     def item(self, owner: Any, key: Any) -> Any:
+        if isinstance(owner, Symbol) and self.defines(owner, "__getitem__"):
+            return self.call(self.run.attribute(owner, "__getitem__"), key)
         if isinstance(owner, (Symbol, Elements)):
             return self.run.item(owner, key)
         if id(owner) in self.gathered:
@@ -126,6 +128,7 @@ class Primitives:
         return tuple(self.shape(self.run.item(value, i), p) for i, p in enumerate(pattern))
 
     def spread(self, value: Any) -> Any:
+        value = self.opened(value)
         if isinstance(value, Symbol):
             known = self.known_elements(value)
             return known if known is not None else [Spread(self.elements(value))]
@@ -155,6 +158,8 @@ class Primitives:
 
     def contains(self, container: Any, value: Any) -> bool:
         if isinstance(container, Symbol):
+            if self.defines(container, "__contains__"):
+                return bool(self.call(self.run.attribute(container, "__contains__"), value))
             if isinstance(value, (str, int)) and self.is_mapping(container):
                 return self.run.ask(container._place, "has_key", value)
             raise refuse_source(f"`in` asks about `{container!r}`", "only keys of dictionaries can be asked for")
@@ -164,6 +169,22 @@ class Primitives:
                 return (id(container), place) in self.memo
             return any(bool(value == v) for v in container)
         return value in container
+
+    def defines(self, value: Symbol, name: str) -> bool:
+        """Whether a class of objects met at a place has a special method of the user's."""
+        return any(class_attribute(type(v), name) is not None for v in self.run.values_of_all(value._place))
+
+    def opened(self, values: Any) -> Any:
+        """What a user's `__iter__` gives."""
+        if isinstance(values, Symbol) and self.defines(values, "__iter__"):
+            return self.call(self.run.attribute(values, "__iter__"))
+        return values
+
+    def is_container(self, value: Symbol) -> bool:
+        return any(isinstance(v, (list, tuple, dict)) for v in self.run.values(value._place))
+
+    def listed_numbers(self, value: Symbol) -> list[Any] | None:
+        return self.known_elements(value) if self.is_container(value) else None
 
     def is_mapping(self, value: Symbol) -> bool:
         return any(isinstance(v, dict) for v in self.run.values(value._place))
@@ -184,6 +205,7 @@ class Primitives:
         self, kind: str, values: Any, body: Callable[[Any], Any], conditions: Sequence[Callable[[Any], Any]], flat: bool
     ) -> Any:
         """A comprehension; `flat`: the body gives a list of elements."""
+        values = self.opened(values)
         elements = self.symbolic_elements(values)
         if elements is None:
             chosen = (v for v in self.known(values) if all(c(v) for c in conditions))
@@ -210,6 +232,7 @@ class Primitives:
     # -- statements ------------------------------------------------------------------------------------------------------
 
     def loop(self, values: Any, pattern: Any) -> walks.Loop:
+        values = self.opened(values)
         elements = self.symbolic_elements(values)
         return walks.Loop(self.run, self.known(values) if elements is None else None, pattern, elements)
 
@@ -285,11 +308,7 @@ class Primitives:
 
     def symbolic_elements(self, values: Any) -> Elements | None:
         if id(values) in self.run.world.filled:
-            raise refuse_source(
-                f"a {type(values).__name__} that functions of the recursion fill is used while it is filled",
-                "what is in it is known when the recursion is over",
-                "return the list, or torch.stack of it",
-            )
+            raise self.run.filled()
         if isinstance(values, Symbol) and not isinstance(values, Length):
             return None if self.known_elements(values) is not None else self.elements(values)
         if isinstance(values, Elements):
@@ -303,6 +322,7 @@ class Primitives:
             return self.gathered[id(values)][1]
         place = values._place
         if place.each is not None:
+            self.ask_in_a_function()
             raise refuse_source(
                 f"a list in each element of a list is walked over: `{values!r}`",
                 "a function walks over its own object's lists only",

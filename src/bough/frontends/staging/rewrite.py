@@ -71,10 +71,11 @@ def _compile(code: types.CodeType) -> types.CodeType | None:
         definition = ast.copy_location(ast.FunctionDef("rewritten", definition.args, body, []), definition)
     definition.decorator_list, definition.returns = [], None
     scope = code.co_qualname.rpartition("<locals>.")[2].split(".")
-    new: list[ast.stmt] = [Transformer(scope[-2] if len(scope) > 1 else "").function(definition)]
+    new = [Transformer(scope[-2] if len(scope) > 1 else "").function(definition)]
+    new[0].name = "rewritten"  # not its own name, which means something else inside: the function that users call
     names = dict.fromkeys((STAGING, *code.co_freevars))
     parameters = ast.arguments([], [ast.arg(n) for n in names], None, [], [], None, [])
-    factory = ast.copy_location(ast.FunctionDef("factory", parameters, new, []), definition)
+    factory = ast.copy_location(ast.FunctionDef("factory", parameters, [*new], []), definition)
     module = ast.fix_missing_locations(ast.Module([factory], []))
     flags = code.co_flags & __future__.annotations.compiler_flag
     compiled = compile(module, code.co_filename, "exec", flags, dont_inherit=True)

@@ -35,7 +35,7 @@ from bough.ir.recursion import Read, Returned, Source
 
 NOTHING = object()
 """In place of an example object: there is none on this way."""
-MOST_QUESTIONS = 200
+MOST_QUESTIONS = 64
 SIZES = (5, 7, 11, 13, 17, 19, 23, 29)
 """Stand-ins for the number of elements of walks: no two are equal, so that mixing them up shows."""
 
@@ -446,6 +446,13 @@ class Run:
             f"`{value!r}`, which stands for a part of the structure, {how}",
             "its value is not known when the model is compiled",
             "leave that to Python code outside of the model",
+        )
+
+    def filled(self) -> CompileError:
+        return refuse_source(
+            "a list or dictionary that functions of the recursion fill is used where the recursion was started",
+            "what is in it is known when the recursion is over",
+            "return the list, or torch.stack of it, and go on from there outside of the model",
         )
 
     def computed_choice(self) -> CompileError:
