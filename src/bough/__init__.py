@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from bough.ir.program import Dim
     from bough.pipeline import Compiled, compile
     from bough.runtime.artefact import load
+    from bough.runtime.forest import Forest, Lists
 
 __all__ = [
-    "BoughError", "CompileError", "Compiled", "Dim", "InputError", "InternalError", "__version__", "compile", "load", "structure",
+    "BoughError", "CompileError", "Compiled", "Dim", "Forest", "InputError", "InternalError", "Lists", "__version__", "compile",
+    "load", "structure",
 ]  # fmt: skip
 
 
@@ -28,6 +30,10 @@ def __getattr__(name: str) -> Any:
         from bough.ir.program import Dim
 
         return Dim
+    if name in ("Forest", "Lists"):
+        from bough.runtime import forest
+
+        return getattr(forest, name)
     if name == "load":
         from bough.runtime.artefact import load
 

@@ -10,14 +10,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from bough.base.visits import Names
-from bough.codegen.llvm_types import DOUBLE, FLOAT, INT8, INT16, INT32, INT64
-from bough.codegen.walk_read import kind_of
+from bough.codegen.llvm_types import DOUBLE, INT64
+from bough.codegen.walk_read import STORED, kind_of
 from bough.codegen.walk_words import Value, Words, word
 from bough.runtime.arrays import NUMPY
 from bough.runtime.walker_columns import holds_objects
 from bough.runtime.walker_layout import (
     HEADER,
     LEVEL,
+    OBJECT,
     STATE,
     VARIANT_BITS,
     Layout,
@@ -26,7 +27,6 @@ from bough.runtime.walker_layout import (
     Word,
 )
 
-_STORED = {"f64": DOUBLE, "f32": FLOAT, "i64": INT64, "i32": INT32, "i16": INT16, "i8": INT8, "u8": INT8, "bool": INT8}
 _ALIGNMENT = 64
 
 
@@ -173,7 +173,8 @@ class _Arrangement:
             for c in range(len(slots.variant.collects)):
                 self.claim(Names.place(f, v, c), self.count(slots), 8)
             for p, payload in enumerate(slots.variant.payloads):
-                width = 0 if holds_objects(payload) else NUMPY[payload.dtype].itemsize
+                # Rows of forests are numbered here, and read where they are known to be wanted.
+                width = 8 if holds_objects(payload) else NUMPY[payload.dtype].itemsize
                 self.claim(Names.payload(f, v, p), self.rows(slots, payload.each), width)
         self.addresses[Names.roots] = code.get(self.frame, Word.ROOTS)
         stride = code.add(self.sizes[Names.samples], 1)
@@ -274,11 +275,11 @@ class _Arrangement:
         return Names.payload(slots.name, slots.index, key[1])
 
     def object_column(self, row: int, key: tuple[int, int]) -> Value:
-        """A new Python list for a payload that holds objects, owned by the list of columns; 0 for one of numbers."""
+        """A new Python list for a payload that holds objects, owned by the list of columns; 0 for others."""
         code, slots = self.code, self.layout.variants[key[0]]
         payload = slots.variant.payloads[key[1]]
         column = code.variable(0)
-        with code.when(code.compare("!=", code.get(self.frame, self.layout.modes + row), 0)):
+        with code.when(code.compare("==", code.get(self.frame, self.layout.modes + row), OBJECT)):
             made = code.python("PyList_New", self.rows(slots, payload.each))
             code.refuse(code.compare("==", made, 0))
             code.python("PyList_SetItem", code.get(self.frame, Word.COLUMNS), word(row), made)
@@ -321,18 +322,15 @@ class _Arrangement:
             return
         payload = slots.variant.payloads[number]
         column = columns[self.layout.payloads[slots.number, number]]
-        if holds_objects(payload):
-            self.write_object(column, row, held)
-            return
-        with code.builder.if_else(code.compare("!=", column, 0)) as (as_object, as_number):
+        with code.builder.if_else(code.compare("!=", column, 0)) as (as_object, other):
             with as_object:
-                self.write_object(column, row, held)
-            with as_number:
-                self.write_number(name, payload.dtype, row, held)
-
-    def write_object(self, column: Value, row: Value, held: Value) -> None:
-        self.code.python("Py_IncRef", held)
-        self.code.python("PyList_SetItem", column, row, held)
+                code.python("Py_IncRef", held)
+                code.python("PyList_SetItem", column, row, held)
+            with other:
+                if holds_objects(payload):
+                    code.put(self.addresses[name], row, held)
+                else:
+                    self.write_number(name, payload.dtype, row, held)
 
     def write_position(self, name: str, dtype: str, row: Value, position: Value) -> None:
         b = self.code.builder
@@ -340,7 +338,7 @@ class _Arrangement:
         self.write_number(name, dtype, row, held)
 
     def write_number(self, name: str, dtype: str, row: Value, held: Value) -> None:
-        b, stored = self.code.builder, _STORED[dtype]
+        b, stored = self.code.builder, STORED[dtype]
         value = b.bitcast(held, DOUBLE) if kind_of(dtype) == "f" else held
         if dtype == "f32":
             value = b.fptrunc(value, stored)

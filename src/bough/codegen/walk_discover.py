@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from bough.base.visits import Ask, Decision, Fail, Visit, call_order
+from bough.codegen.walk_flat import FlatReader
 from bough.codegen.walk_library import Library
 from bough.codegen.walk_read import Reader
 from bough.codegen.walk_words import Value, Words, word
+from bough.runtime.forest import FlatNode
 from bough.runtime.walker_columns import questions
 from bough.runtime.walker_layout import (
     HEADER,
@@ -25,13 +27,16 @@ from bough.runtime.walker_layout import (
     Word,
 )  # fmt: skip
 
+AnyReader = Reader | FlatReader
+
 
 def emit_discover(module: Any, layout: Layout) -> Words:
     """`discover(frame)`: fills the log. Returns a `Status`; then nothing of the last sample is held any more."""
     library = Library(module, layout)
-    visits = [_emit_visit(module, library, f) for f in layout.visits.functions]
+    flat = {name: _emit_flat_visit(module, library, layout.visits.function(name)) for name in layout.flat}
+    visits = [_emit_visit(module, library, f, flat.get(f.name)) for f in layout.visits.functions]
     finishes = [_emit_finish(module, layout, v) for v in layout.variants]
-    run = _emit_run(module, library, [*visits, *(f for f in finishes if f is not None)])
+    run = _emit_run(module, library, [*visits, *flat.values(), *(f for f in finishes if f is not None)])
     return _emit_samples(module, library, run)
 
 
@@ -96,22 +101,37 @@ def _emit_run(module: Any, library: Library, functions: list[Words]) -> Words:
     return code
 
 
-def finish_tag(layout: Layout, variant: VariantSlots) -> int:
-    return len(layout.functions) + sum(v.step for v in layout.variants[: variant.number])
-
-
-def collect_tag(layout: Layout, number: int) -> int:
-    return len(layout.functions) + sum(v.step for v in layout.variants) + number
-
-
-def _emit_visit(module: Any, library: Library, visit: Visit) -> Words:
+def _emit_visit(module: Any, library: Library, visit: Visit, flat: Words | None) -> Words:
     """`visit(frame, slot)`: makes the activation at the object in the word at `slot`, or finds it; the word becomes its
-    position in the log."""
-    layout = library.layout
-    number = layout.functions[visit.name]
-    code = Words(module, f"bough_walk_visit_{number}", ("frame", "slot"))
+    position in the log. `flat` does so at the number of an object of a forest."""
+    code = Words(module, f"bough_walk_visit_{library.layout.functions[visit.name]}", ("frame", "slot"))
     frame, slot = code.arguments
     obj = code.get(slot)
+    if flat is not None:
+        reads_columns = code.compare(">=", code.get(frame, Word.FOREST), 0)
+        is_node = code.compare("==", code.type_of(obj), library.constant(code, FlatNode))
+        with code.when(code.builder.and_(reads_columns, is_node)):
+            code.check(code.call(library.enter, frame, obj, slot))
+            code.builder.ret(code.call(flat, frame, slot))
+    _activate(code, library, visit, slot, obj, Reader(code, library, obj))
+    return code
+
+
+def _emit_flat_visit(module: Any, library: Library, visit: Visit) -> Words:
+    code = Words(module, f"bough_walk_flat_{library.layout.functions[visit.name]}", ("frame", "slot"))
+    slot = code.arguments[1]
+    number = code.get(slot)
+    # No Python object has an odd address; None is the same object in columns and elsewhere.
+    odd = code.add(code.builder.shl(number, word(4)), 1)
+    key = code.builder.select(code.compare("<", number, 0), library.constant(code, None), odd)
+    _activate(code, library, visit, slot, key, FlatReader(code, library, number))
+    return code
+
+
+def _activate(code: Words, library: Library, visit: Visit, slot: Value, obj: Value, reader: AnyReader) -> None:
+    """The rest of a visit; `obj` tells objects apart."""
+    frame, layout = code.frame, library.layout
+    number = layout.functions[visit.name]
     position = code.call(library.find, frame, obj, number)
     with code.when(code.compare(">=", position, 0)):
         # Still open: it waits for its own result.
@@ -120,9 +140,8 @@ def _emit_visit(module: Any, library: Library, visit: Visit) -> Words:
         code.builder.ret(word(Status.DONE))
     code.leave(code.compare("==", position, -2), Status.FULL)
     code.check(code.call(library.room, frame, 0, 0, _reads(visit)))
-    _Decided(code, library, slot, layout.variants_of(visit.name)).emit(Reader(code, library, obj), visit.decision)
+    _Decided(code, library, slot, layout.variants_of(visit.name)).emit(reader, visit.decision)
     code.end(word(Status.DONE))
-    return code
 
 
 def _reads(visit: Visit) -> int:
@@ -139,7 +158,7 @@ class _Decided:
     def __init__(self, code: Words, library: Library, slot: Value, variants: tuple[VariantSlots, ...]) -> None:
         self.code, self.library, self.slot, self.variants = code, library, slot, variants
 
-    def emit(self, reader: Reader, decision: Decision) -> None:
+    def emit(self, reader: AnyReader, decision: Decision) -> None:
         match decision:
             case Ask(question, yes, no):
                 with self.code.builder.if_else(reader.answer(question)) as (then, otherwise):
@@ -156,7 +175,7 @@ class _Decided:
 class _Activation:
     """The code that writes the record of one variant's activation, and puts what it calls on the stack."""
 
-    def __init__(self, reader: Reader, slots: VariantSlots, slot: Value) -> None:
+    def __init__(self, reader: AnyReader, slots: VariantSlots, slot: Value) -> None:
         self.reader, self.slots, self.slot = reader, slots, slot
         self.code, self.library, self.frame = reader.code, reader.library, reader.code.frame
         self.layout = reader.library.layout
@@ -183,15 +202,9 @@ class _Activation:
         code.builder.ret(word(Status.DONE))
 
     def begin_walk(self, number: int) -> tuple[Value, Value]:
-        """The list or tuple of a walk, and its length."""
-        code = self.code
-        each = self.slots.variant.each[number]
-        container = self.reader.read(each.path)
-        listed = code.call(self.library.elements, self.frame, container, each.skip, each.leave)
-        code.refuse(code.compare("==", listed, 0))
-        length = code.python("PySequence_Size", listed)
-        code.refuse(code.compare("<", length, 0))
-        code.add_to(self.frame, self.layout.elements + self.layout.walk(self.slots, number), length)
+        """What is walked over, and its length."""
+        listed, length = self.reader.walk(self.slots.variant.each[number])
+        self.code.add_to(self.frame, self.layout.elements + self.layout.walk(self.slots, number), length)
         return listed, length
 
     def make_room(self, walks: list[tuple[Value, Value]]) -> Value:
@@ -210,32 +223,30 @@ class _Activation:
     def fill_walks(self, walks: list[tuple[Value, Value]]) -> None:
         code = self.code
         begin = word(self.slots.size)
-        for walk, (listed, length) in zip(self.slots.walks, walks, strict=True):
+        for each, walk, (listed, length) in zip(self.slots.variant.each, self.slots.walks, walks, strict=True):
             code.put(self.record, walk.count, length)
             code.put(self.record, walk.begin, begin)
             if walk.width:
                 block = code.at(self.record, begin)
                 with code.each(length) as n:
-                    self.element(walk, code.at(block, code.multiply(n, walk.width)), listed, n)
+                    self.element(walk, code.at(block, code.multiply(n, walk.width)), self.reader.item(each, listed, n))
             begin = code.add(begin, code.multiply(length, walk.width))
 
-    def element(self, walk: WalkSlots, place: Value, listed: Value, number: Value) -> None:
+    def element(self, walk: WalkSlots, place: Value, reader: AnyReader) -> None:
         code, variant = self.code, self.slots.variant
-        item = self.library.keep(code, code.python("PySequence_GetItem", listed, number), Status.REFUSED)
-        reader = Reader(code, self.library, item)
         for n in walk.payloads:
             self.store(reader, n, code.at(place, walk.payload(n)))
         for n in walk.calls:
             code.put(place, walk.call(n), reader.read(variant.calls[n].path))
 
-    def store(self, reader: Reader, number: int, address: Value) -> None:
+    def store(self, reader: AnyReader, number: int, address: Value) -> None:
         reader.store(self.slots.variant.payloads[number], self.layout.payloads[self.slots.number, number], address)
 
     def push_all(self) -> None:
         """What is to be done first goes on the stack last."""
         slots = self.slots
         if slots.step:
-            self.push(finish_tag(self.layout, slots), self.record)
+            self.push(self.layout.finish_tag(slots), self.record)
         made = len(slots.variant.calls)
         for group in reversed(call_order(slots.variant)):
             self.push_collects(made)
@@ -253,7 +264,7 @@ class _Activation:
     def push_collects(self, made: int) -> None:
         for n, collect in reversed(list(enumerate(self.slots.variant.collects))):
             if collect.calls == made:
-                self.push(collect_tag(self.layout, collect.list), self.code.at(self.record, self.slots.places[n]))
+                self.push(self.layout.collect_tag(collect.list), self.code.at(self.record, self.slots.places[n]))
 
     def push_elements(self, walk: WalkSlots, group: tuple[int, ...]) -> None:
         code = self.code
@@ -264,7 +275,7 @@ class _Activation:
                 self.push(self.function(call), code.at(element, walk.call(call)))
 
     def function(self, call: int) -> int:
-        return self.layout.functions[self.slots.variant.calls[call].function]
+        return self.reader.tag(self.slots.variant.calls[call].function)
 
 
 def _emit_finish(module: Any, layout: Layout, slots: VariantSlots) -> Words | None:

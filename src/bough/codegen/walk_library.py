@@ -10,7 +10,7 @@ from typing import Any
 
 from bough.codegen.llvm_types import BIT, DOUBLE, INT64
 from bough.codegen.walk_words import Value, Words, word
-from bough.runtime.walker_layout import TYPE_CACHE, Layout, Status, Word
+from bough.runtime.walker_layout import OBJECT, TYPE_CACHE, Layout, Status, Word
 
 _LARGEST_EXACT = 1 << 53
 
@@ -26,7 +26,8 @@ class Library:
     push(frame, tag, address), collect(frame, list, address)
     room(frame, log, stack, references)                         a status: whether there is so much room
     integer(frame, object, address, row, low, high), real(frame, object, address, row), truth(frame, object, address, row),
-    thing(frame, object)                                        a status: stores a payload, or keeps it as an object
+    thing(frame, object, row)                                   a status: stores a payload, or keeps it as an object
+    enter(frame, object, address)                               a status: the number of an object of the frame's forest
     """
 
     def __init__(self, module: Any, layout: Layout) -> None:
@@ -42,6 +43,7 @@ class Library:
         self.collect = self._collect()
         self.room = self._room()
         self.thing = self._thing()
+        self.enter = self._enter()
         self.integer = self._integer()
         self.real = self._real()
         self.truth = self._truth()
@@ -191,11 +193,27 @@ class Library:
         code.end(word(Status.DONE))
         return code
 
+    def _enter(self) -> Words:
+        code = self._function("enter", "object", "address")
+        frame, obj, address = code.arguments
+        forest = code.call(self.attribute, frame, obj, self.layout.object("forest"))
+        code.refuse(code.compare("==", forest, 0))
+        with code.when(code.compare("!=", forest, code.get(frame, Word.FOREST))):
+            code.put(frame, Word.FOREST_MET, forest)
+            code.builder.ret(word(Status.FOREST))
+        number = code.call(self.attribute, frame, obj, self.layout.object("index"))
+        code.refuse(code.compare("==", number, 0))
+        code.put(address, 0, code.python("PyLong_AsLongLong", number))
+        code.end(word(Status.DONE))
+        return code
+
     # ------------------------------------------------------------------------------------------------------------- payloads
 
     def _thing(self) -> Words:
-        code = self._function("thing", "object")
-        failed = code.python("PyList_Append", code.get(code.frame, Word.KEPT), code.arguments[1])
+        code = self._function("thing", "object", "row")
+        _, obj, row = code.arguments
+        code.refuse(code.compare("!=", code.get(code.frame, code.add(row, self.layout.modes)), OBJECT))
+        failed = code.python("PyList_Append", code.get(code.frame, Word.KEPT), obj)
         code.refuse(code.compare("<", failed, 0))
         code.end(word(Status.DONE))
         return code
@@ -206,7 +224,7 @@ class Library:
         frame, obj, address, row = code.arguments[:4]
         with code.when(code.compare("!=", code.get(frame, code.add(row, self.layout.modes)), 0)):
             code.put(address, 0, obj)
-            code.builder.ret(code.call(self.thing, frame, obj))
+            code.builder.ret(code.call(self.thing, frame, obj, row))
         return code, obj, address, code.add(row, Status.UNFIT)
 
     def _whole(self, code: Words, obj: Value) -> Value:

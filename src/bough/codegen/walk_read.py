@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from bough.base.visits import Attribute, Path, Payload, Question
+from bough.base.visits import Attribute, Each, Path, Payload, Question
+from bough.codegen.llvm_types import DOUBLE, FLOAT, INT8, INT16, INT32, INT64
 from bough.codegen.walk_library import Library
 from bough.codegen.walk_words import Value, Words
 from bough.runtime.walker_columns import holds_objects
 from bough.runtime.walker_layout import Status
 
 _LESS, _AT_MOST, _EQUAL = 0, 1, 2  # Py_LT, Py_LE, Py_EQ
+STORED = {"f64": DOUBLE, "f32": FLOAT, "i64": INT64, "i32": INT32, "i16": INT16, "i8": INT8, "u8": INT8, "bool": INT8}
+"""How plain numbers lie in arrays."""
 _RANGES = {"u8": (0, 255), **{f"i{n}": (-(1 << n - 1), (1 << n - 1) - 1) for n in (8, 16, 32, 64)}}
 
 
@@ -41,6 +44,24 @@ class Reader:
             self.code.refuse(self.code.compare("==", found, 0))
             self.known[path] = found
         return self.known[path]
+
+    def tag(self, function: str) -> int:
+        """What the stack calls a function at what this reads."""
+        return self.library.layout.functions[function]
+
+    def walk(self, each: Each) -> tuple[Value, Value]:
+        """The list or tuple of a walk, and its length."""
+        code = self.code
+        listed = code.call(self.library.elements, code.frame, self.read(each.path), each.skip, each.leave)
+        code.refuse(code.compare("==", listed, 0))
+        length = code.python("PySequence_Size", listed)
+        code.refuse(code.compare("<", length, 0))
+        return listed, length
+
+    def item(self, each: Each, listed: Value, number: Value) -> Reader:
+        """A reader of an element of a walk."""
+        found = self.code.python("PySequence_GetItem", listed, number)
+        return Reader(self.code, self.library, self.library.keep(self.code, found, Status.REFUSED))
 
     def answer(self, question: Question) -> Value:
         """A bit. Leaves the function where the question has no answer."""
@@ -81,7 +102,7 @@ class Reader:
         found = self.read(payload.path or ())
         if holds_objects(payload):
             code.put(address, 0, found)
-            code.check(code.call(library.thing, code.frame, found))
+            code.check(code.call(library.thing, code.frame, found, row))
             return
         match kind_of(payload.dtype):
             case "b":

@@ -64,6 +64,11 @@ class Words:
         self.put(base, index, self.add(before, value))
         return before
 
+    def load(self, base: Value, index: Value, kind: Any) -> Value:
+        """Element `index` of an array of any type."""
+        array = self.builder.inttoptr(base, POINTER)
+        return self.builder.load(self.builder.gep(array, [index], source_etype=kind), typ=kind)
+
     def store(self, base: Value, index: Value, value: Value) -> None:
         """A value of any type as element `index` of an array of its type."""
         array = self.builder.inttoptr(base, POINTER)

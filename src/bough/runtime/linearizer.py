@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from bough.base.errors import InternalError
-from bough.base.visits import Names, Payload, Visits
-from bough.runtime.arrays import address, allocate
+from bough.base.visits import Attribute, Names, Payload, Visits
+from bough.runtime.arrays import Array, address, allocate
+from bough.runtime.forest import Forest
 from bough.runtime.linearize import Linearized, linearize
-from bough.runtime.linearizer_columns import stack
+from bough.runtime.linearizer_columns import Stacked, stack, take
 from bough.runtime.loader import LoadedObject
-from bough.runtime.walker_columns import holds_objects
-from bough.runtime.walker_layout import Layout, Status, Word
+from bough.runtime.walker_columns import holds_objects, read_column
+from bough.runtime.walker_layout import NUMBER, OBJECT, ROW, Layout, Status, Word
 
 Walk = Callable[[int], int]
 Samples = list[tuple[Any, ...]]
@@ -52,7 +53,7 @@ class Linearizer:
         for (variant, number), row in self.layout.payloads.items():
             slots = self.layout.variants[variant]
             payload = slots.variant.payloads[number]
-            self._modes[row] = int(holds_objects(payload))
+            self._modes[row] = OBJECT if holds_objects(payload) else NUMBER
             name = Names.payload(slots.name, slots.index, number)
             if name in self.arrays:
                 self._columns.append((row, self.arrays.index(name), payload))
@@ -75,34 +76,51 @@ class Linearizer:
             return self._refer(flat, samples)
         flat.take(samples)
         status = self._walk(flat.frame)
+        if status and not self._again(self._walk, flat, status):
+            return self._refer(flat, samples)
+        if (flat.kept or flat.forest is not None) and not self._stack(flat):
+            self._refer(flat, samples)
+
+    def _again(self, walk: Walk, flat: Flat, status: int) -> bool:
+        """Mends what a walk has ended with and repeats it until it is done. False where it cannot be mended."""
+        entered = False
         while status:
-            if status == Status.FULL:
-                flat.grow()
-            elif status == Status.BLOCK_FULL:
+            flat.kept.clear()
+            if status == Status.BLOCK_FULL:
                 flat.grow_block()
                 status = self._arrange(flat.frame)
                 continue
+            if status == Status.FULL:
+                flat.grow()
+            elif status == Status.FOREST:
+                flat.enter(self._modes, first=not entered)
+                entered = True
+            elif status == Status.REFUSED and flat.forest is not None:
+                flat.leave(self._modes, plainly=entered)
             elif status >= Status.UNFIT:
-                self._modes[status - Status.UNFIT] = 1
+                self._modes[status - Status.UNFIT] = OBJECT
                 flat.set_modes(self._modes)
             else:
-                return self._refer(flat, samples)
-            flat.kept.clear()
-            status = self._walk(flat.frame)
-        if flat.kept and not self._stack(flat):
-            self._refer(flat, samples)
+                return False
+            status = walk(flat.frame)
+        flat.expect_forests()
+        return True
 
     def _stack(self, flat: Flat) -> bool:
-        """Arrays for the payloads that came as objects. False where they do not fit."""
+        """Arrays for the payloads that came as objects or as rows of a forest. False where they do not fit."""
         flat.held.clear()
         for row, position, payload in self._columns:
             values = flat.columns[row]
-            if values is None:
+            stacked: Stacked | None
+            if values is not None:
+                flat.columns[row] = None
+                stacked = stack(values, payload)
+                if stacked is None:
+                    return False
+            elif row in flat.rows:
+                stacked = take(flat.rows[row], flat.indices(row, position))
+            else:
                 continue
-            flat.columns[row] = None
-            stacked = stack(values, payload)
-            if stacked is None:
-                return False
             flat.set_pointer(position, stacked.pointer)
             flat.held.append(stacked.owner)
         flat.kept.clear()
@@ -131,6 +149,10 @@ class Flat:
         self.kept: list[Any] = []
         self.columns: list[list[Any] | None] = [None] * len(modes)
         self.held: list[Any] = []
+        self.forest: Forest | None = None
+        self.rows: dict[int, Array] = {}
+        """Columns of the forest that are payloads, by the payload's number; the walk numbers their rows."""
+        self._forest_columns: list[Array] = []
         self._size = _WORDS
         self._memory: list[Any] = []
         self._area: Any = None
@@ -161,6 +183,49 @@ class Flat:
     def set_modes(self, modes: Sequence[int]) -> None:
         for row, mode in enumerate(modes):
             self._words[self._layout.modes + row] = mode
+
+    def enter(self, modes: Sequence[int], first: bool) -> None:
+        """Takes over the columns of the forest that the walk has met. Where they do not fit the walk, or where it is not the
+        `first` forest of this walk, objects of forests are read like any others."""
+        layout, words = self._layout, self._words
+        forest: Any = ctypes.cast(int(words[Word.FOREST_MET]), ctypes.py_object).value
+        self.leave(modes, plainly=True)
+        found = {column: read_column(forest, column) for column in layout.columns}
+        rows = _rows(layout, forest)
+        if not first or rows is None or any(c is None for c in found.values()):
+            return
+        for column, position in layout.columns.items():
+            array = found[column]
+            if array is not None:
+                self._forest_columns.append(array)
+                words[position] = address(array)
+        self.forest, self.rows = forest, rows
+        words[Word.FOREST] = id(forest)
+        for row in rows:
+            words[layout.modes + row] = ROW
+
+    def expect_forests(self) -> None:
+        """The next walk may meet a forest that fits."""
+        if self.forest is None:
+            self._words[Word.FOREST] = 0
+
+    def leave(self, modes: Sequence[int], plainly: bool = False) -> None:
+        """Forgets the forest; `plainly`: until this walk is done, objects of forests are read like any others."""
+        self.forest, self.rows = None, {}
+        self._forest_columns.clear()
+        self._words[Word.FOREST] = -1 if plainly else 0
+        self.set_modes(modes)
+
+    def indices(self, row: int, position: int) -> Array:
+        """The rows of the forest's column that payload number `row` consists of."""
+        layout = self._layout
+        variant, number = next(key for key, n in layout.payloads.items() if n == row)
+        slots = layout.variants[variant]
+        each = slots.variant.payloads[number].each
+        at = layout.counts + variant if each is None else layout.elements + layout.walk(slots, each)
+        count = int(self._words[at])
+        memory: Any = (ctypes.c_int64 * count).from_address(self.pointers[position])
+        return np.ndarray(count, np.int64, memory)
 
     def set_pointer(self, position: int, pointer: int) -> None:
         self.pointers[position] = pointer
@@ -210,6 +275,22 @@ class Flat:
         self._area = np.zeros((room + 1) * (1 + self._layout.lists), np.int64)
         self._words[Word.ROOTS] = address(self._area)
         self._words[Word.SPANS] = address(self._area) + 8 * (room + 1)
+
+
+def _rows(layout: Layout, forest: Forest) -> dict[int, Array] | None:
+    """The forest's columns for the payloads that are rows, by the payload's number; None where one does not fit."""
+    found: dict[int, Array] = {}
+    for (variant, number), row in layout.payloads.items():
+        slots = layout.variants[variant]
+        payload = slots.variant.payloads[number]
+        if slots.name not in layout.flat or not holds_objects(payload):
+            continue
+        step = (payload.path or ())[0]
+        column = read_column(forest, (step.name, "row", payload.dtype)) if isinstance(step, Attribute) else None
+        if column is None or column.shape[1:] != payload.shape:
+            return None
+        found[row] = column
+    return found
 
 
 class _Learned(dict[type, bool]):

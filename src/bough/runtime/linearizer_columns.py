@@ -10,7 +10,7 @@ import numpy as np
 from bough.base.errors import InputError
 from bough.base.reading import payload as read_payload
 from bough.base.visits import Payload
-from bough.runtime.arrays import NUMPY, address, torch, torch_dtype
+from bough.runtime.arrays import NUMPY, Array, address, torch, torch_dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,12 @@ def stack(values: list[Any], payload: Payload) -> Stacked | None:
     if values and module is not None and type(values[0]) is module.Tensor:
         return _stack_tensors(values, payload, module) or _stack_any(values, payload)
     return _stack_any(values, payload)
+
+
+def take(column: Array, rows: Array) -> Stacked:
+    """Some rows of a column."""
+    taken = np.take(column, rows, axis=0)
+    return Stacked(address(taken), taken)
 
 
 def _stack_arrays(values: list[Any], payload: Payload) -> Stacked | None:

@@ -198,6 +198,18 @@ class Layout:
     cursors: int = field(init=False)
     """... and of the next one to be numbered."""
 
+    def flat_tag(self, function: str) -> int:
+        """What the stack calls a function at an object of a forest."""
+        return len(self.functions) + self.flat.index(function)
+
+    def finish_tag(self, variant: VariantSlots) -> int:
+        """What the stack calls the end of an activation."""
+        return len(self.functions) + len(self.flat) + sum(v.step for v in self.variants[: variant.number])
+
+    def collect_tag(self, number: int) -> int:
+        """What the stack calls an addition to a list."""
+        return len(self.functions) + len(self.flat) + sum(v.step for v in self.variants) + number
+
     def walk(self, variant: VariantSlots, each: int) -> int:
         """The number of a walk among all."""
         return sum(len(v.walks) for v in self.variants[: variant.number]) + each
