@@ -1,158 +1,28 @@
-"""Trains two small networks on scikit-learn's handwritten digits, compiles both, and holds them against PyTorch.
+"""What `make demo` runs: networks trained on the spot, compiled, and held against PyTorch. With `--quick` it measures less.
 
-A GRU reads the rows of an image as a sequence; a convolutional network sees the image whole. Both are compiled once,
-for every batch size. The program fails if one prediction on the held-back images differs from PyTorch's. With `--quick` it
-measures less.
+Fails if one prediction on held-back data differs from PyTorch's.
 """
 
 from __future__ import annotations
 
-import copy
-import os
 import sys
-import time
-from collections.abc import Callable
-from statistics import median
+from pathlib import Path
 
-import torch
-from rich.console import Console
-from rich.table import Table
-from sklearn.datasets import load_digits
-from torch import Tensor, nn
-from torch.nn import functional as F
+import digits
+import syntax_trees
+from comparing import make_console, warn_if_busy
 
-import bough
-
-BATCHES = (1, 8, 64, 360)
-TEST_IMAGES = 360
+PICTURE = Path("demo-syntax-trees.png")
 
 
-class RowReader(nn.Module):
-    """A GRU over the eight rows of an image, and a linear classifier on its last state."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gru = nn.GRU(input_size=8, hidden_size=64, batch_first=True)
-        self.classify = nn.Linear(64, 10)
-
-    def forward(self, images: Tensor) -> Tensor:
-        states, _ = self.gru(images)
-        return self.classify(states[:, -1])
-
-
-class ImageReader(nn.Module):
-    """Two convolutions with pooling, and a linear classifier."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(1, 16, 3, padding=1)
-        self.second = nn.Conv2d(16, 32, 3, padding=1)
-        self.classify = nn.Linear(32 * 2 * 2, 10)
-
-    def forward(self, images: Tensor) -> Tensor:
-        x = images.unsqueeze(1)
-        x = F.max_pool2d(F.relu(self.first(x)), 2)
-        x = F.max_pool2d(F.relu(self.second(x)), 2)
-        return self.classify(x.flatten(1))
-
-
-def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Images in 0..1 and labels: for training, then held back."""
-    data = load_digits()
-    images = torch.tensor(data.images, dtype=torch.float32) / 16
-    labels = torch.tensor(data.target)
-    order = torch.randperm(len(images))
-    images, labels = images[order], labels[order]
-    return images[:-TEST_IMAGES], labels[:-TEST_IMAGES], images[-TEST_IMAGES:], labels[-TEST_IMAGES:]
-
-
-def train(module: nn.Module, images: Tensor, labels: Tensor, epochs: int) -> nn.Module:
-    """On one thread, which is the quickest for networks of this size."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    optimizer = torch.optim.Adam(module.parameters(), lr=4e-3)
-    for _ in range(epochs):
-        for batch in torch.randperm(len(images)).split(64):
-            optimizer.zero_grad()
-            F.cross_entropy(module(images[batch]), labels[batch]).backward()
-            optimizer.step()
-    torch.set_num_threads(threads)
-    return module.eval()
-
-
-def latencies(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
-    """Median milliseconds of each call, taken in turns so that a disturbance of the machine meets them all.
-
-    A turn is a burst of calls after a pause, because threads of the other library may spin for a while after its calls.
-    """
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    start = time.perf_counter()
-    while min(map(len, times.values())) < 9 or time.perf_counter() - start < seconds:
-        for name, call in calls.items():
-            time.sleep(0.02)
-            call()
-            burst = time.perf_counter()
-            while time.perf_counter() - burst < 0.005:
-                begin = time.perf_counter()
-                call()
-                times[name].append(1e3 * (time.perf_counter() - begin))
-    return {name: median(taken) for name, taken in times.items()}
-
-
-def table(name: str, *figures: str) -> Table:
-    made = Table(name, box=None, pad_edge=False)
-    for column in figures:
-        made.add_column(column, justify="right")
-    return made
-
-
-def largest(a: Tensor, b: Tensor) -> float:
-    return float((a.double() - b.double()).abs().max())
-
-
-@torch.no_grad()
-def main(seconds: float) -> int:
-    """`seconds` is how long each row of the latency table is measured."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
-    torch.manual_seed(7)
-    images, labels, test_images, test_labels = digits()
-    answers = table("network", "accuracy", "different predictions", "Bough's error", "PyTorch's error")
-    times = table("network", "batch", "PyTorch, ms", "Bough, ms", "times as fast")
-    different = 0
-    for module, epochs in ((RowReader(), 12), (ImageReader(), 8)):
-        name = type(module).__name__
-        begin = time.perf_counter()
-        with torch.enable_grad():
-            train(module, images, labels, epochs)
-        trained = time.perf_counter()
-        compiled = bough.compile(module, (test_images,), dynamic={"images": {0: "batch"}})
-        built = time.perf_counter()
-        console.print(f"{name}: trained in {trained - begin:.1f} s, compiled in {built - trained:.2f} s")
-
-        eager, mine = module(test_images), compiled(test_images)
-        exact = copy.deepcopy(module).double()(test_images.double())
-        wrong = int((eager.argmax(1) != mine.argmax(1)).sum())
-        different += wrong
-        accuracy = float((mine.argmax(1) == test_labels).float().mean())
-        answers.add_row(
-            name, f"{accuracy:.1%}", f"{wrong} of {TEST_IMAGES}", f"{largest(mine, exact):.1e}",
-            f"{largest(eager, exact):.1e}",
-        )  # fmt: skip
-        for batch in BATCHES:
-            x = test_images[:batch].contiguous()
-            taken = latencies({"eager": lambda: module(x), "bough": lambda: compiled(x)}, seconds)  # noqa: B023
-            times.add_row(
-                name, str(batch), f"{taken['eager']:.3f}", f"{taken['bough']:.3f}",
-                f"{taken['eager'] / taken['bough']:.1f}",
-            )  # fmt: skip
+def main(quick: bool) -> int:
+    console = make_console()
+    console.rule("Handwritten digits: static networks, any batch size", align="left")
+    different = digits.run(console, seconds=0.05 if quick else 1.0)
     console.print()
-    console.print("On the held-back images (errors: the largest, against the same network in float64)")
-    console.print(answers)
-    console.print()
-    console.print(f"Latency of a call, {torch.get_num_threads()} threads, medians of calls taken in turns")
-    console.print(times)
-    if (load := os.getloadavg()[0]) > torch.get_num_threads() / 2:
-        console.print(f"The machine is busy (load {load:.1f}), which slows PyTorch's threads down most: measure on a quiet one.")
+    console.rule("Syntax trees: plain recursion, any tree", align="left")
+    different += syntax_trees.run(console, PICTURE, quick)
+    warn_if_busy(console)
     if different:
         console.print(f"\n{different} predictions differ from PyTorch's: this is a bug in Bough")
         return 1
@@ -161,4 +31,4 @@ def main(seconds: float) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(0.05 if "--quick" in sys.argv[1:] else 1.0))
+    sys.exit(main("--quick" in sys.argv[1:]))
