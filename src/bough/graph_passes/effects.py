@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bough.ir.kernel import Kernel
+from bough.ir.expr import Expr, Extent, Var, as_expr, loads, substitute, variables
+from bough.ir.kernel import Kernel, Store
+from bough.ir.sequence import Repeat, Step, expressions, phase
 
 
 @dataclass(slots=True)
@@ -46,3 +48,47 @@ def depths(effects: Iterable[Effects], states: frozenset[str]) -> list[int]:
     for e in effects:
         seen.append((e, 1 + max((depth for before, depth in seen if e.after(before, states)), default=-1)))
     return [depth for _, depth in seen]
+
+
+def exposed(steps: tuple[Step, ...]) -> set[str]:
+    """What the steps read that a kernel earlier in the same steps has not written, those elements or the whole operand."""
+    found: set[str] = set()
+    _expose(steps, set(), found)
+    return found
+
+
+def _expose(steps: tuple[Step, ...], written: set[Written], found: set[str]) -> None:
+    for s in steps:
+        if isinstance(s, Repeat):
+            _expose(s.body, set(written), found)  # it may run no time: what it writes counts inside only
+            continue
+        for k in phase(s):
+            for load in {load for s in k.body for e in expressions(s) for load in loads(e)}:
+                known = {(load.source, None), (load.source, _region(k, load.index))}
+                if load.source in k.apart or written.isdisjoint(known):
+                    found.add(load.source)
+            found.update(load.source for a in k.ragged for load in loads(as_expr(a.extent)))
+            written.update((s.target, None if whole(k, s) else _region(k, s.index)) for s in k.stores)
+
+
+def whole(kernel: Kernel, store: Store) -> bool:
+    """Whether every element of the operand is stored."""
+    extents = {a.name: a.extent for a in kernel.axes}
+    shape = kernel.operands[store.target].shape
+    return all(e == 1 or (isinstance(i, Var) and extents.get(i.name) == e) for i, e in zip(store.index, shape, strict=True))
+
+
+Region = tuple[tuple[Expr, tuple[Extent, ...]], ...]
+Written = tuple[str, Region | None]
+"""An operand, and what is written of it; None: all."""
+
+
+def _region(kernel: Kernel, index: tuple[Expr, ...]) -> Region:
+    """Which elements an index names over all points of a kernel: equal where these are the same; axes go by number."""
+    extents = {a.name: a.extent for a in kernel.axes}
+    found = []
+    for i in index:
+        names = sorted(variables(i) & extents.keys())
+        numbered = substitute(i, {name: Var(f"#{n}") for n, name in enumerate(names)})
+        found.append((numbered, tuple(extents[name] for name in names)))
+    return tuple(found)

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from bough.graph_passes.effects import Effects
+from bough.graph_passes.effects import Effects, exposed, whole
 from bough.graph_passes.lower_program import loaded
 from bough.graph_passes.split_sums import is_concatenation, split_sums
 from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, as_expr, children, loads, substitute, variables
@@ -40,7 +40,7 @@ def _fuse_steps(steps: tuple[Step, ...], outside: Iterable[str]) -> tuple[Step, 
     they depend on no kernel."""
     steps = (*(s for s in steps if isinstance(s, Define)), *(s for s in steps if not isinstance(s, Define)))
     done = tuple(
-        Repeat(s.variable, s.count, _fuse_steps(s.body, {*outside, *_read_besides(steps, n)}), s.location)
+        Repeat(s.variable, s.count, _fuse_steps(s.body, {*outside, *exposed(steps[n + 1 :]), *exposed(s.body)}), s.location)
         if isinstance(s, Repeat) else s
         for n, s in enumerate(steps)
     )  # fmt: skip
@@ -54,23 +54,11 @@ def _fuse_steps(steps: tuple[Step, ...], outside: Iterable[str]) -> tuple[Step, 
         stop = start
         while stop < len(done) and isinstance(done[stop], Run):
             stop += 1
-        elsewhere = {*outside, *(n for k in kernels((*done[:start], *done[stop:])) for n in (i.name for i in k.inputs))}
+        elsewhere = {*outside, *exposed(done[stop:])}
         block = [s.kernel for s in done[start:stop] if isinstance(s, Run)]
         out.extend(Run(k) for k in fuse_block(block, elsewhere))
         start = stop
     return tuple(out)
-
-
-def _read_besides(steps: tuple[Step, ...], skipped: int) -> set[str]:
-    """What a loop's body must keep stored: everything read by other steps, and by itself in its next iteration."""
-    read = {i.name for k in kernels((*steps[:skipped], *steps[skipped + 1 :])) for i in k.inputs}
-    own = steps[skipped]
-    assert isinstance(own, Repeat)
-    written: set[str] = set()
-    for k in kernels(own.body):
-        read.update(i.name for i in k.inputs if i.name not in written or i.name in k.apart)
-        written.update(o.name for o in k.outputs)
-    return read
 
 
 def fuse_block(block: list[Kernel], live: set[str]) -> list[Kernel]:
@@ -208,7 +196,7 @@ def absorb(producer: Kernel, consumer: Kernel, kept: set[str]) -> Kernel | None:
                 if load.source in stores:
                     instance = _instance(positions[load.source] or {}, load)
                     gathered = any(loads(x) for _, x in instance.at)
-                    if gathered and not (view and _whole(producer, stores[load.source])):
+                    if gathered and not (view and whole(producer, stores[load.source])):
                         return None
                     if not _same_place(stores[load.source], load, producer):
                         return None
@@ -242,13 +230,6 @@ def _keep_apart(producer: Kernel, consumer: Kernel) -> bool:
             ):
                 return False
     return True
-
-
-def _whole(producer: Kernel, store: Store) -> bool:
-    """Whether every element of the operand is stored."""
-    extents = {a.name: a.extent for a in producer.axes}
-    shape = producer.operands[store.target].shape
-    return all(e == 1 or (isinstance(i, Var) and extents.get(i.name) == e) for i, e in zip(store.index, shape, strict=True))
 
 
 def _early(
