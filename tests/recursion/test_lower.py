@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import fields, replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from recursive_models import MODELS, samples
 
 from bough import ops
+from bough.graph_passes.fuse import fuse
 from bough.ir import run_sequence, verify_sequence
 from bough.ir.interpret_recursion import interpret_recursion
 from bough.ir.recursion import Recursion
@@ -43,7 +45,9 @@ def test_sequences_compute_what_recursions_mean(model: str, setting: str) -> Non
     recursion = MODELS[model]()
     sequence = lower_recursion(recursion, SETTINGS[setting])
     verify_sequence(sequence)
+    fused = fuse(sequence)
+    verify_sequence(fused)
     given = samples(model)
-    for part in (given, given[1:2], given[-1:]):
-        for got, want in zip(run(recursion, sequence, part), expected(recursion, part), strict=True):
+    for part, code in itertools.product((given, given[1:2], given[-1:]), (sequence, fused)):
+        for got, want in zip(run(recursion, code, part), expected(recursion, part), strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-7)  # constants are folded in float32

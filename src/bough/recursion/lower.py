@@ -83,8 +83,8 @@ class _Lowering:
         for cell in (*base, *step) if inside else step:
             self.early(stage, cell, first.get(cell.member))
         if first:
-            for cell in step:
-                self.steps.extend(self.part(first.get(cell.member, cell), "first", Const(0), first_size(stage, cell)))
+            parts = [self.part(first.get(c.member, c), "first", Const(0), first_size(stage, c)) for c in step]
+            self.steps.extend(apart(stage, [s for part in parts for s in part]))
         if step:
             self.steps.append(self.levels(stage, base if inside else [], step, 2 if first else 0 if inside else 1))
 
@@ -162,6 +162,11 @@ class _Lowering:
     def inputs(self, steps: tuple[Step, ...]) -> tuple[Operand, ...]:
         used = {i.name for k in kernels(steps) for i in k.inputs} | loaded_by_host(steps)
         return tuple(o for name, o in self.arrays.tables.items() if name in used)
+
+
+def apart(stage: Stage, steps: list[Step]) -> list[Step]:
+    """A level's steps apart from those that write the rows it reads, as a loop's body is: in a loop that runs once."""
+    return [Repeat(f"stage{stage.number}.first", 1, tuple(steps))] if stage.base else steps
 
 
 def first_size(stage: Stage, cell: CellLowering) -> Expr:
