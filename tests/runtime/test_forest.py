@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from test_linearizer import CHILDREN, LEFT, RIGHT, WORD, binary, check, compiled
 
 from bough.base.errors import InputError
 from bough.base.visits import Ask, Call, Collect, Decision, Each, Item, Payload, Question, Variant, Visit, Visits
-from bough.runtime.forest import FlatNode, Forest, Lists
+from bough.runtime.forest import Forest, Lists
 from bough.runtime.linearize import linearize
 from bough.runtime.linearizer import Linearizer
 
@@ -19,7 +21,7 @@ RNG = np.random.default_rng(3)
 
 def with_forests_read_in_place(linearizer: Linearizer, monkeypatch: pytest.MonkeyPatch) -> Linearizer:
     is_native(linearizer, monkeypatch)
-    monkeypatch.setattr(FlatNode, "__getattr__", lambda self, name: pytest.fail(f"{name} was read as an attribute"))
+    monkeypatch.setattr(Forest, "read", lambda self, index, name: pytest.fail(f"{name} was read as an attribute"))
     return linearizer
 
 
@@ -158,6 +160,48 @@ def test_circles_and_none_are_explained() -> None:
     half = Forest({"left": [1, -1, -1], "right": [-1, -1, -1]}, values={"word": words})
     with pytest.raises(InputError, match="BGH-ST-001"):
         linearizer([(half[0],)])
+
+
+@dataclass(frozen=True)
+class Number:
+    word: int = 0
+
+    def twice(self) -> int:
+        return 2 * self.word
+
+
+class Sum(ABC):  # noqa: B024
+    __slots__ = ("left", "right")
+
+    @property
+    def is_sum(self) -> bool:
+        return self.left is not None
+
+
+def test_objects_of_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {of: f"{of.__module__}.{of.__qualname__}" for of in (Number, Sum)}
+    decision = Ask(Question((), "is_instance", (names[Number],)), 0, Ask(Question(LEFT, "is_instance", (names[Sum], "builtins.NoneType")), 1, 2))
+    variants = (
+        Variant("number", payloads=(Payload(WORD, "i64"),)), Variant("deep", calls=(Call("encode", LEFT), Call("encode", RIGHT))),
+        Variant("flat", calls=(Call("encode", LEFT), Call("encode", RIGHT))),
+    )  # fmt: skip
+    entry = Visit("forward", 0, (Variant("all", calls=(Call("encode", (Item(0),)),)),))
+    visits = Visits((entry, Visit("encode", decision, variants)), "forward")
+    linearizer = compiled(visits, linearize(visits, []))
+    plain = binary_forest(4, 9)
+    kinds = (plain.references["left"] >= 0).astype(np.int64)
+    forest = Forest(plain.references, values=plain.values, classes=(Number, Sum), kinds=kinds)
+    roots = forest.roots()
+    assert all(isinstance(r, Sum) and r.is_sum for r in roots)
+    leaf = forest[int(np.flatnonzero(kinds == 0)[0])]
+    assert isinstance(leaf, Number) and leaf.twice() == 2 * int(plain.values["word"][leaf.index])
+    check(linearizer, [(r,) for r in roots])
+    simple = type("Simple", (), {})
+    names = f"{simple.__module__}.{simple.__qualname__}"
+    one = Visits((entry, Visit("encode", Ask(Question((), "is_instance", (names,)), Ask(Question(LEFT, "is_none"), 0, 1), 2), variants)), "forward")
+    compare(compiled(one, linearize(one, [])), [(r,) for r in Forest(plain.references, values=plain.values, classes=simple).roots()], monkeypatch)
+    with pytest.raises(InputError, match="BGH-ST-007"):
+        Forest({"left": [-1]}, classes=list)[0]
 
 
 @pytest.mark.parametrize("wrong", [

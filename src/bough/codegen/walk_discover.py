@@ -14,7 +14,7 @@ from bough.codegen.walk_flat import FlatReader
 from bough.codegen.walk_library import Library
 from bough.codegen.walk_read import Reader
 from bough.codegen.walk_words import Value, Words, word
-from bough.runtime.forest import FlatNode
+from bough.runtime.forest import FlatType
 from bough.runtime.walker_columns import questions
 from bough.runtime.walker_layout import (
     HEADER,
@@ -109,7 +109,7 @@ def _emit_visit(module: Any, library: Library, visit: Visit, flat: Words | None)
     obj = code.get(slot)
     if flat is not None:
         reads_columns = code.compare(">=", code.get(frame, Word.FOREST), 0)
-        is_node = code.compare("==", code.type_of(obj), library.constant(code, FlatNode))
+        is_node = code.compare("==", code.type_of(code.type_of(obj)), library.constant(code, FlatType))
         with code.when(code.builder.and_(reads_columns, is_node)):
             code.check(code.call(library.enter, frame, obj, slot))
             code.builder.ret(code.call(flat, frame, slot))

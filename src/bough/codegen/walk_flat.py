@@ -10,7 +10,7 @@ from bough.codegen.llvm_types import DOUBLE, INT64
 from bough.codegen.walk_library import Library
 from bough.codegen.walk_read import STORED, kind_of
 from bough.codegen.walk_words import Value, Words, word
-from bough.runtime.walker_columns import ColumnKind, holds_objects
+from bough.runtime.walker_columns import ColumnKind, class_column, holds_objects
 from bough.runtime.walker_layout import NUMBER, ROW
 
 
@@ -35,6 +35,8 @@ class FlatReader:
     def answer(self, question: Question) -> Value:
         """A bit. Leaves the function where the question has no answer."""
         code, name = self.code, self.library.layout.columns
+        if question.test == "is_instance":
+            return self._is_instance(question)
         if not question.path:
             return code.compare("<", self.object, 0)
         step = question.path[0]
@@ -46,6 +48,14 @@ class FlatReader:
         if (step.name, "reference", "") in name:
             return code.compare("<" if question.test == "is_none" else ">=", self._element(question.path, "reference"), 0)
         return self._compared(question, self._element(question.path, "asked"))
+
+    def _is_instance(self, question: Question) -> Value:
+        code, found = self.code, self.read(question.path)
+        result = code.variable(int("builtins.NoneType" in (question.value or ())))  # type: ignore[operator]
+        with code.when(code.compare(">=", found, 0)):
+            column = code.get(code.frame, self.library.layout.columns[class_column(question)])
+            code.write(result, code.get(column, found))
+        return code.compare("!=", code.read(result), 0)
 
     def _compared(self, question: Question, found: Value) -> Value:
         sign = {"is_true": "!=", "equals": "==", "less": "<", "at_most": "<="}[question.test]

@@ -196,14 +196,15 @@ class Library:
     def _enter(self) -> Words:
         code = self._function("enter", "object", "address")
         frame, obj, address = code.arguments
-        forest = code.call(self.attribute, frame, obj, self.layout.object("forest"))
-        code.refuse(code.compare("==", forest, 0))
+
+        def own(name: str) -> Value:
+            return self.keep(code, code.python("PyObject_GenericGetAttr", obj, self.constant(code, name)), Status.REFUSED)
+
+        forest = own("forest")
         with code.when(code.compare("!=", forest, code.get(frame, Word.FOREST))):
             code.put(frame, Word.FOREST_MET, forest)
             code.builder.ret(word(Status.FOREST))
-        number = code.call(self.attribute, frame, obj, self.layout.object("index"))
-        code.refuse(code.compare("==", number, 0))
-        code.put(address, 0, code.python("PyLong_AsLongLong", number))
+        code.put(address, 0, code.python("PyLong_AsLongLong", own("index")))
         code.end(word(Status.DONE))
         return code
 

@@ -6,7 +6,7 @@ from bough.runtime.artefact import dumps, load, loads, save
 from bough.runtime.cache import Cache
 from bough.runtime.errors import LoadError
 from bough.runtime.executable import Executable
-from bough.runtime.forest import FlatNode, Forest, Lists
+from bough.runtime.forest import Forest, Lists
 from bough.runtime.loader import LoadedObject
 from bough.runtime.manifest import Buffer, Leaf, Listed, Manifest, Plain, Scalar, Tensor, Tree
 from bough.runtime.sizes import Size
@@ -17,7 +17,6 @@ __all__ = [
     "Buffer",
     "Cache",
     "Executable",
-    "FlatNode",
     "Forest",
     "Leaf",
     "Listed",

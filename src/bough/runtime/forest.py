@@ -1,6 +1,6 @@
 """Structures that are flat already: objects given by columns, without a Python object for each.
 
-    forest = Forest.from_parents(parent, children=("left", "right"), word=words)
+    forest = Forest.from_parents(parent, children=("left", "right"), classes=Tree, word=words)
     compiled(forest[0]); compiled.map(forest.roots())
 
 A node of a forest stands wherever an object is expected: as an argument of a compiled function, which reads the columns in
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,8 @@ class Forest:
     - of `lists`: a list of objects,
     - of `values` [n, ...], arrays or tensors: row i, which is a Python number where the column has one axis.
 
-    Objects may be shared, but no object may lie below itself. Columns must not change while the forest is in use.
+    Its class is a subclass of `classes`, or of `classes[kinds[i]]` where there are several, so that it has their methods and
+    properties too. Objects may be shared, but no object may lie below itself. Columns must not change while the forest is in use.
     """
 
     def __init__(
@@ -42,15 +44,29 @@ class Forest:
         references: Mapping[str, Any] | None = None,
         lists: Mapping[str, Lists] | None = None,
         values: Mapping[str, Any] | None = None,
+        *,
+        classes: type | Sequence[type] | None = None,
+        kinds: Any = None,
     ) -> None:
         self.references = {name: _indices(name, column) for name, column in (references or {}).items()}
         self.lists = {n: Lists(_indices(n, c.first), _indices(n, c.items)) for n, c in (lists or {}).items()}
         self.values = {name: column if is_torch(column) else np.asarray(column) for name, column in (values or {}).items()}
         self._size = _common_size(self)
-        self._nodes: dict[int, FlatNode] = {}
+        self.classes = tuple(classes) if isinstance(classes, Sequence) else (classes or object,)
+        self.kinds = np.zeros(self._size, np.int64) if kinds is None else _indices("kinds", kinds)
+        _check_kinds(self)
+        self._nodes: dict[int, Any] = {}
 
     @classmethod
-    def from_parents(cls, parents: Any, children: str | Sequence[str] = "children", **values: Any) -> Forest:
+    def from_parents(
+        cls,
+        parents: Any,
+        children: str | Sequence[str] = "children",
+        *,
+        classes: type | Sequence[type] | None = None,
+        kinds: Any = None,
+        **values: Any,
+    ) -> Forest:
         """Trees by the parent of each node, -1 for roots. Children are in the order of their numbers.
 
         `children` is the name of the list of children; or the names of the attributes that hold the first child, the second,
@@ -63,7 +79,7 @@ class Forest:
         counts = np.bincount(parents[order], minlength=len(parents))
         first = np.concatenate(([0], np.cumsum(counts)))
         if isinstance(children, str):
-            return cls(lists={children: Lists(first, order)}, values=values)
+            return cls(lists={children: Lists(first, order)}, values=values, classes=classes, kinds=kinds)
         if len(counts) and counts.max() > len(children):
             raise _unfit(f"node {int(counts.argmax())} has {int(counts.max())} children", f"only {len(children)} have a name")
         references = {}
@@ -72,19 +88,32 @@ class Forest:
             has = counts > n
             column[has] = order[first[:-1][has] + n]
             references[name] = column
-        return cls(references, values=values)
+        return cls(references, values=values, classes=classes, kinds=kinds)
 
     def __len__(self) -> int:
         return self._size
 
-    def __getitem__(self, number: int) -> FlatNode:
+    def __getitem__(self, number: int) -> Any:
         """Object `number`; the same Python object each time."""
         if not 0 <= number < self._size:
             raise IndexError(f"a forest of {self._size} objects has no number {number}")
         found = self._nodes.get(number)
-        return found if found is not None else self._nodes.setdefault(number, FlatNode(self, number))
+        if found is None:
+            found = _node(self, number, node_class(self.classes[self.kinds[number]]))
+        return self._nodes.setdefault(number, found)
 
-    def roots(self) -> list[FlatNode]:
+    def read(self, index: int, name: str) -> Any:
+        """Attribute `name` of object `index`. Raises KeyError where there is no such column."""
+        if name in self.references:
+            target = int(self.references[name][index])
+            return None if target < 0 else self[target]
+        if name in self.lists:
+            column = self.lists[name]
+            return [self[int(n)] for n in column.items[column.first[index] : column.first[index + 1]]]
+        row = self.values[name][index]
+        return row.item() if row.ndim == 0 else row
+
+    def roots(self) -> list[Any]:
         """The objects that no other refers to, in order."""
         inner = np.zeros(self._size, bool)
         for column in (*self.references.values(), *(c.items for c in self.lists.values())):
@@ -92,29 +121,41 @@ class Forest:
         return [self[int(n)] for n in np.flatnonzero(~inner)]
 
 
-class FlatNode:
-    """An object of a forest."""
+class FlatType(type):
+    """The type of the classes of objects of forests."""
 
-    __slots__ = ("forest", "index")
 
-    def __init__(self, forest: Forest, index: int) -> None:
-        self.forest, self.index = forest, index
+@cache
+def node_class(of: Any) -> Any:
+    """The class of objects of forests that stand for objects of class `of`."""
+    meta: Any = FlatType if type(of) is type else type("FlatType", (FlatType, type(of)), {})
 
-    def __getattr__(self, name: str) -> Any:
-        forest, index = self.forest, self.index
-        if name in forest.references:
-            target = int(forest.references[name][index])
-            return None if target < 0 else forest[target]
-        if name in forest.lists:
-            column = forest.lists[name]
-            return [forest[int(n)] for n in column.items[column.first[index] : column.first[index + 1]]]
-        if name in forest.values:
-            row = forest.values[name][index]
-            return row.item() if row.ndim == 0 else row
-        raise AttributeError(f"the forest has no column {name!r}")
+    def read(self: Any, name: str) -> Any:
+        forest, index = object.__getattribute__(self, "forest"), object.__getattribute__(self, "index")
+        try:
+            return forest.read(index, name)
+        except KeyError:
+            return of.__getattribute__(self, name)
 
-    def __repr__(self) -> str:
-        return f"{self.forest!r}[{self.index}]"
+    body = {"__slots__": ("forest", "index"), "__getattribute__": read, "__module__": of.__module__}
+    return meta(of.__name__, (of,), body)
+
+
+def _node(forest: Forest, index: int, of: Any) -> Any:
+    """The classes' own ways of making objects are not taken: columns give all there is."""
+    try:
+        node: Any = object.__new__(of)
+    except TypeError as error:
+        raise _unfit(f"objects of {of.__name__} are no plain objects", str(error)) from error
+    object.__setattr__(node, "forest", forest)
+    object.__setattr__(node, "index", index)
+    return node
+
+
+def _check_kinds(forest: Forest) -> None:
+    if len(forest.kinds) != len(forest):
+        raise _unfit(f"kinds has {len(forest.kinds)} rows", f"there are {len(forest)} objects")
+    _check_range("kinds", forest.kinds, len(forest.classes), 0)
 
 
 def _common_size(forest: Forest) -> int:
@@ -137,7 +178,7 @@ def _check_range(name: str, column: Array, size: int, low: int = -1) -> None:
     wrong = np.flatnonzero((column < low) | (column >= size))
     if len(wrong):
         n = int(wrong[0])
-        raise _unfit(f"element {n} of {name} is {int(column[n])}", f"there are {size} objects, numbered from 0")
+        raise _unfit(f"element {n} of {name} is {int(column[n])}", f"there are {size}, numbered from 0")
 
 
 def _indices(name: str, column: Any) -> Array:

@@ -11,10 +11,10 @@ from bough.base.visits import Ask, Attribute, Decision, Fail, Path, Payload, Que
 from bough.runtime.arrays import NUMPY, Array, is_torch, torch_dtype
 from bough.runtime.forest import Forest
 
-ColumnKind = Literal["reference", "first", "items", "asked", "value", "row"]
+ColumnKind = Literal["reference", "first", "items", "asked", "value", "row", "class"]
 Column = tuple[str, ColumnKind, str]
 """Attribute, kind, element type of values: references; starts and items of lists; numbers that questions ask for; numbers and
-rows that are payloads. A row is only numbered by the walk."""
+rows that are payloads; whether the object is of one of some classes, by their names. A row is only numbered by the walk."""
 
 NUMBERS = frozenset({"f64", "f32", "i64", "i32", "i16", "i8", "u8", "bool"})
 """Element types of which the walk reads plain numbers by itself."""
@@ -61,9 +61,14 @@ class _Uses:
 
     def columns(self, visit: Visit) -> set[Column] | None:
         """None where it asks for something else."""
-        found: list[Column | None] = [self.asked(q) for q in questions(visit.decision) if q.path]
-        if any(q.test != "is_none" for q in questions(visit.decision) if not q.path):
-            return None
+        found: list[Column | None] = []
+        for q in questions(visit.decision):
+            if q.path:
+                found.append(self.asked(q))
+            if q.test == "is_instance":
+                found.append(class_column(q))
+            elif not q.path and (q.test != "is_none" or q.length):
+                return None
         for v in visit.variants:
             for e in v.each:
                 found += [_column(e.path, "first"), _column(e.path, "items")]
@@ -82,10 +87,16 @@ class _Uses:
             return _column(question.path, "first") if fits and question.test != "is_none" else None
         if name in self.lists:
             return _column(question.path, "first") if question.test in ("is_none", "is_true") else None
-        if question.test == "is_none" or (question.test == "is_true" and name in self.references):
+        if question.test in ("is_none", "is_instance") or (question.test == "is_true" and name in self.references):
             return _column(question.path, "reference")
         numeric = question.test in ("equals", "less", "at_most") and isinstance(question.value, int)
         return _column(question.path, "asked") if numeric or question.test == "is_true" else None
+
+
+def class_column(question: Question) -> Column:
+    """The column that answers whether an object is of one of some classes."""
+    assert isinstance(question.value, tuple)
+    return (" ".join(question.value), "class", "")
 
 
 def _name(path: Path) -> str | None:
@@ -106,6 +117,10 @@ def read_column(forest: Forest, column: Column) -> Array | None:
         case "first" | "items":
             lists = forest.lists.get(name)
             return None if lists is None else lists.first if kind == "first" else lists.items
+        case "class":
+            wanted = frozenset(name.split(" "))
+            answers = [any(f"{c.__module__}.{c.__qualname__}" in wanted for c in of.__mro__) for of in forest.classes]
+            return np.array(answers, np.int64)[forest.kinds]
     values = _values(forest.values.get(name))
     if values is None:
         return None

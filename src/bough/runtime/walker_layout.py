@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import Any
 
 from bough.base.visits import Attribute, Call, Path, Payload, Question, Stage, Variant, Visits, stages
-from bough.runtime.forest import FlatNode
+from bough.runtime.forest import FlatType
 from bough.runtime.walker_columns import Column, flat_functions, questions
 
 
@@ -89,7 +89,7 @@ NUMBER, OBJECT, ROW = 0, 1, 2
 """Modes of payloads: the log holds a number, the address of an object, or a row of a forest's column."""
 
 KNOWN: tuple[Any, ...] = (
-    None, True, False, int, float, list, tuple, dict, Exception, AttributeError, FlatNode, "forest", "index",
+    None, True, False, int, float, list, tuple, dict, Exception, AttributeError, FlatType, "forest", "index",
 )  # fmt: skip
 """Python objects that every walk refers to, in the order of their words."""
 
