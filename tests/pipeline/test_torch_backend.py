@@ -422,6 +422,12 @@ def test_inputs_that_are_not_contiguous() -> None:
     check(module, (x.to(memory_format=torch.channels_last),), (x.transpose(2, 3),), (x[:, :, ::2, ::2],))
 
 
+def test_the_key_of_the_cache_is_the_same_in_every_process() -> None:
+    from bough.pipeline.compiled import make_options
+
+    assert " at 0x" not in repr(make_options(None, 1))
+
+
 def test_the_backend_is_registered() -> None:
     assert "bough" in torch._dynamo.list_backends()
     assert leaves(compiled(lambda x: {"a": [x + 1]})(torch.zeros(1)))[0].item() == 1

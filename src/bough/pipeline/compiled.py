@@ -14,11 +14,13 @@ from torch.utils._pytree import tree_map
 
 from bough.base import settings
 from bough.base.errors import CompileError
-from bough.base.version import __version__
+from bough.base.version import build
 from bough.frontends.staging import Staged, is_recursive, stage
 from bough.frontends.torch_export import Imported, export
 from bough.pipeline.assemble import constant_bytes
 from bough.pipeline.explain import Explanation, explain
+from bough.pipeline.export import Exported
+from bough.pipeline.export import export as export_files
 from bough.pipeline.fingerprint import fingerprint
 from bough.pipeline.manifest import make_manifest
 from bough.pipeline.passes import Generated, Options, Watcher, run_passes
@@ -97,6 +99,18 @@ class Compiled:
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the function to a file that `bough.load` reads, without torch and without the compiler."""
         artefact.save(path, self.executable)
+
+    def export(
+        self,
+        folder: str | PathLike[str],
+        *,
+        name: str = "model",
+        target: str | Sequence[str] | None = None,
+        embed: bool = False,
+    ) -> Exported:
+        """Writes a shared object with a C header, weights and a sample program, for hosts without Python (docs/export.md).
+        `target` names processor levels ("x86-64-v3,x86-64-v4", "aarch64-linux-gnu"); None: the code as it was compiled."""
+        return export_files(self.executable, self._recipe, folder, name=name, target=target, embed=embed)
 
 
 def compile(
@@ -198,7 +212,7 @@ def cache_key(recipe: Recipe) -> str | None:
     """The name under which the result is kept; None where the module cannot be told from others without tracing it."""
     o = recipe.options
     extra = (
-        __version__, torch.__version__, o.target.name, o.target.features, repr(o.target.memories), o.threads,
+        build(), torch.__version__, o.target.name, o.target.features, repr(o.target.memories), o.threads,
         repr(o.strategy), repr(o.switches), recipe.dynamic, settings.cache_key(),
     )  # fmt: skip
     return fingerprint(recipe.module, (recipe.args, recipe.kwargs or {}), extra)

@@ -7,7 +7,7 @@ import hashlib
 import torch
 
 from bough.base import settings
-from bough.base.version import __version__
+from bough.base.version import build
 from bough.frontends.torch_export import Imported
 from bough.ir.program_text import print_program
 from bough.pipeline.assemble import constant_bytes
@@ -39,7 +39,7 @@ def compile_program(imported: Imported, options: Options) -> Executable:
 def _key(imported: Imported, options: Options) -> str:
     """Covers what `compile_program` depends on."""
     parts = (
-        __version__, torch.__version__, options.target.name, options.target.features, options.target.memories, options.threads,
+        build(), torch.__version__, options.target.name, options.target.features, options.target.memories, options.threads,
         options.strategy, settings.cache_key(), imported.names, imported.inputs, imported.outputs,
         print_program(imported.program, hashes=True, locations=False),
     )  # fmt: skip
