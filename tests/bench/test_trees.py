@@ -143,8 +143,16 @@ def test_products_that_need_no_child_are_read_once() -> None:
 
 def test_the_work_of_a_grid_counts_shared_vertices_once() -> None:
     problem = small("dagrnn", "grids", structures=1)
-    # 100 vertices, 180 edges, and one classifier of 33 classes
-    assert problem.work.flops == 2 * 8 * 8 * (100 + 180) + 2 * 8 * 33
+    # 100 vertices, of which all but the last one go to others, and one classifier of 33 classes
+    assert problem.work.flops == 2 * 8 * 8 * (100 + 99) + 2 * 8 * 33
+
+
+def test_products_of_zeros_are_no_work() -> None:
+    model = ZOO["syntax-treelstm"].model(8)
+    leaf = nodes.Syntax(1)
+    # a leaf needs its four projections, a parent one more for its child's forget gate and three for the sum
+    assert count(model, leaf).flops == 2 * 8 * (4 * 8 + 10)
+    assert count(model, nodes.Syntax(2, (leaf,))).flops == 2 * 8 * (4 * 8 * 2 + 4 * 8 + 10)
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

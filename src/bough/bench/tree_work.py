@@ -25,6 +25,7 @@ PRODUCTS: dict[Any, int] = {
     aten.dot.default: 0,
     aten.linear.default: 0,
 }
+ZEROS = (aten.zeros.default, aten.zeros_like.default, aten.new_zeros.default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Needs:
 
 
 def count(model: torch.nn.Module, structure: Any) -> Needs:
-    """What the model needs at this structure. Only products count; what is computed twice counts twice."""
+    """What the model needs at this structure. Only products count: each pair of operands once, and none of zeros."""
     counter = _Counter(model)
     with torch.no_grad(), counter:
         model(structure)
@@ -65,6 +66,8 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
         self.chains: dict[int, dict[Key, int]] = {}
         self.alive: list[torch.Tensor] = []  # so that no storage takes the address of another
+        self.zeros: set[int] = set()
+        self.done: set[tuple[Any, ...]] = set()
         self.flops = 0.0
         self.reads: dict[Key, int] = {}
         self.bytes: dict[Key, int] = {}
@@ -79,15 +82,25 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for key, length in self.chains.get(_storage(tensor), {}).items():
                 chain[key] = max(length, chain.get(key, 0))
         if func in PRODUCTS:
-            operand = PRODUCTS[func]
-            self.flops += 2.0 * made[0].numel() * args[operand].shape[-1]
-            for tensor in args[operand : operand + 2]:
-                self._read(tensor, chain)
+            operands = args[PRODUCTS[func] :][:2]
+            if not any(_storage(tensor) in self.zeros for tensor in operands):
+                self._multiply(made[0], operands, chain)
         self.alive += made
+        if func in ZEROS:
+            self.zeros.add(_storage(result))
         for tensor in made:
             if _storage(tensor) not in self.weights:
                 self.chains[_storage(tensor)] = chain
         return result
+
+    def _multiply(self, product: torch.Tensor, operands: Sequence[torch.Tensor], chain: dict[Key, int]) -> None:
+        """Counts a product, and adds the weights among its operands to the chain."""
+        for tensor in operands:
+            self._read(tensor, chain)
+        pair = tuple((tensor.data_ptr(), tensor.shape, tensor.stride()) for tensor in operands)
+        if pair not in self.done:
+            self.done.add(pair)
+            self.flops += 2.0 * product.numel() * operands[0].shape[-1]
 
     def _read(self, tensor: torch.Tensor, chain: dict[Key, int]) -> None:
         if _storage(tensor) in self.weights:
