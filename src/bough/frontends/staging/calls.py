@@ -203,6 +203,9 @@ def _on_container(
         key = args[0]
         staging.memo[id(owner), key.place if isinstance(key, Identity) else key._place] = True
         return None
+    if name == "clear" and staging.run.function is staging.run.world.entry:
+        staging.run.world.fill(owner)  # empty where the recursion starts, as it is taken to be
+        return None
     if name in _CHANGES:
         if id(owner) in staging.run.world.lists or id(owner) not in staging.created:
             return staging.run.world.collect(staging, owner, name, args)
@@ -219,8 +222,8 @@ _CHANGES = frozenset("append extend insert add update pop popitem clear remove s
 
 def _container_method(staging: Primitives, method: ContainerMethod, args: tuple[Any, ...]) -> Any:
     owner, run, name = method.owner, method.run, method.name
-    if name == "values" and not args:
-        return owner
+    if name == "values" and not args and owner._place.each is None and staging.is_mapping(owner):
+        return [] if staging.is_taken_for_empty(owner._place) else staging.every(owner._place)
     if name == "get" and args:
         found = run.ask(owner._place, "has_key", args[0])
         return run.item(owner, args[0]) if found else (args[1] if len(args) > 1 else None)
@@ -374,6 +377,8 @@ def _extreme(name: str) -> Callable[..., Any]:
             if staging.length_at_most(elements, 0):
                 return default
         if len(values) == 1 and not kwargs:
+            if elements is not None:
+                staging.require_some(elements, name)
             stacked = _stacked(staging, values[0])
             if stacked is not None and stacked.dim() == 1:
                 made = getattr(torch, f"a{name}")(stacked, 0)
@@ -396,6 +401,7 @@ def _joined(function: Callable[..., Any]) -> Callable[..., Any]:
         stacked = _stacked(staging, tensors)
         if stacked is None:
             return staging.run.torch_call(function, (tensors,), {"dim": dim, **kwargs})
+        staging.require_some(staging.elements(tensors), f"torch.{function.__name__}")
         dim = kwargs.get("axis", dim)
         if function is torch.stack:
             return stacked if dim == 0 else stacked.movedim(0, dim)

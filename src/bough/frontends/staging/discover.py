@@ -20,9 +20,9 @@ from bough.frontends import locations
 from bough.frontends.staging import calls
 from bough.frontends.staging.examples import kind_of, number_type, values_at
 from bough.frontends.staging.per_element import PerElement
-from bough.frontends.staging.primitives import LONGEST_UNROLLED, Primitives
+from bough.frontends.staging.primitives import Primitives
 from bough.frontends.staging.rewrite import rewrite
-from bough.frontends.staging.run import NOTHING, Record, Run
+from bough.frontends.staging.run import LONGEST_UNROLLED, NOTHING, Record, Run
 from bough.frontends.staging.signals import Pending, Refused, Restart, Signal, refuse_source
 from bough.frontends.staging.symbols import Arithmetic, Place, Rows, Symbol
 from bough.frontends.staging.templates import Listed, Template, flatten
@@ -213,9 +213,12 @@ class World:
         object.__setattr__(owner, name, value)
         if isinstance(value, list):
             self.enter_list(value, ("attribute", id(owner), name))
-        else:
-            self.held.append(value)
-            self.filled.add(id(value))
+        self.fill(value)
+
+    def fill(self, value: Any) -> None:
+        """Notes a list, dictionary or set that functions of the recursion fill."""
+        self.held.append(value)
+        self.filled.add(id(value))
 
     def restore(self) -> None:
         """Undoes what staging changed."""

@@ -14,7 +14,7 @@ from bough.frontends.staging import calls, walks
 from bough.frontends.staging.examples import class_attribute, kind_of, positional_name
 from bough.frontends.staging.facts import subclasses
 from bough.frontends.staging.per_element import PerElement, indexed
-from bough.frontends.staging.run import Run
+from bough.frontends.staging.run import LONGEST_UNROLLED, Run
 from bough.frontends.staging.signals import Refused, Restart, here, refuse_source
 from bough.frontends.staging.symbols import (
     Arithmetic,
@@ -29,7 +29,6 @@ from bough.frontends.staging.symbols import (
 )  # fmt: skip
 from bough.frontends.staging.templates import rebuild
 
-LONGEST_UNROLLED = 8
 LONGEST_TABLE = 64
 """A table of constants that is indexed by what lies in a structure becomes one question per entry."""
 
@@ -278,9 +277,11 @@ class Primitives:
     def known_elements(self, value: Symbol) -> list[Any] | None:
         """The elements of a container whose length the questions have settled."""
         place = value._place
-        if self.run.provisional and place.each is None and self.run.values(place) in ([[]], [()], [{}]):
+        if self.is_mapping(value):
+            return None
+        if self.is_taken_for_empty(place):
             return []
-        if place.each is None and self.run.function.name in self.run.world.learned.unrolled and not self.is_mapping(value):
+        if place.each is None and self.run.function.name in self.run.world.learned.unrolled:
             return self.unrolled(value)
         if place.each is None:
             for question, answer in self.run.facts.answers:
@@ -289,6 +290,9 @@ class Primitives:
                     count = question.value if isinstance(question.value, int) else 0
                     return [self.run.item(value, i) for i in range(count)]
         return None
+
+    def is_taken_for_empty(self, place: Place) -> bool:
+        return self.run.provisional and place.each is None and self.run.values(place) in ([[]], [()], [{}])
 
     def unrolled(self, value: Symbol) -> list[Any]:
         """The elements, after asking for the length: as many as in the example at most."""
@@ -328,12 +332,28 @@ class Primitives:
                 "a function walks over its own object's lists only",
                 "put the loop into a function that is called for the element",
             )
+        kinds = {type(v).__name__ for v in self.run.values(place) if not isinstance(v, (list, tuple))}
+        if kinds:
+            raise refuse_source(
+                f"`{values!r}`, a {min(kinds)}, is walked over",
+                "only lists, tuples and the values of dictionaries are, since what a walk meets must have an order",
+                "keep the objects in a list",
+            )
+        return self.every(place)
+
+    def every(self, place: Place) -> Elements:
         each = self.run.each(place.path)
         return Elements(self.run, each, Place((), each))
 
+    def require_some(self, values: Elements, what: str) -> None:
+        """Refuses objects whose list is empty, as Python would."""
+        if self.length_at_most(values, 0):
+            path = Place(self.run.record.eaches[values.each].path)
+            raise Refused(f"`{path}` is empty, and {what} needs at least one element", here())
+
     def element(self, values: Elements, key: Any) -> Any:
         if isinstance(key, Position) and key.each == values.each:
-            return walks._inside(self.run, values.each, values.tree) if not isinstance(values.tree, tuple) else None
+            return walks.inside(values)
         if not isinstance(key, int):
             raise refuse_source("a list of unknown length is sliced", "no rule says what this means", "walk over all of it")
         each = self.run.record.eaches[values.each]

@@ -36,6 +36,8 @@ from bough.ir.recursion import Read, Returned, Source
 NOTHING = object()
 """In place of an example object: there is none on this way."""
 MOST_QUESTIONS = 64
+LONGEST_UNROLLED = 8
+"""Lists up to this length may have a way of their own for each length."""
 SIZES = (5, 7, 11, 13, 17, 19, 23, 29)
 """Stand-ins for the number of elements of walks: no two are equal, so that mixing them up shows."""
 
@@ -96,6 +98,8 @@ class Run:
         if implied is not None:
             return implied
         location = here()
+        if length and self.example is NOTHING and self.is_longer_than_any(place):
+            raise Refused(f"`{place}` is longer than in the example, and each length is a way of its own", location, unseen=True)
         if len(self.trail) < len(self.given):
             answer = self.given[len(self.trail)]
         elif self.example is not NOTHING:
@@ -107,6 +111,12 @@ class Run:
         if len(self.trail) > MOST_QUESTIONS:
             raise self.world.too_many(location)
         return answer
+
+    def is_longer_than_any(self, place: Place) -> bool:
+        """Whether a container is known to be longer than those of the example, and than what is worth a way of its own."""
+        lengths = [len(v) for v in self.values_of_all(place) if isinstance(v, (list, tuple, dict))]
+        bound = max((*lengths, LONGEST_UNROLLED))
+        return self.facts.implied(Question(place.path, "at_most", bound, True)) is False
 
     def require(self, place: Place, test: Any, value: Any, length: bool, otherwise: str) -> None:
         """Objects of which this does not hold are refused."""
@@ -381,10 +391,9 @@ class Run:
         if call not in self.record.calls:
             self.record.calls.append(call)
         number = self.record.calls.index(call)
-        return callee.template.fill(
-            [self.parameter(Returned(number, i), t.dtype, tuple(t.shape), place.each) for i, t in enumerate(callee.types)],
-            lambda tensor: Number(self, tensor),
-        )
+        results = [self.parameter(Returned(number, i), t.dtype, tuple(t.shape), place.each) for i, t in enumerate(callee.types)]
+        # Copies, which cost nothing in the end: Python's callers may change what they get in place.
+        return callee.template.fill([per_element_call(torch.clone, (r,), {}) for r in results], lambda t: Number(self, t))
 
     # -- arithmetic ------------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,12 @@ def enter(run: Run, values: Elements) -> Any:
             "put the inner loop into a function that is called for the element",
         )
     run.scope = values.each
-    return rebuild(values.tree, lambda v: _inside(run, values.each, v))
+    return inside(values)
+
+
+def inside(values: Elements) -> Any:
+    """The generic element, in its scope."""
+    return rebuild(values.tree, lambda v: _inside(values.run, values.each, v))
 
 
 def _inside(run: Run, each: int, value: Any) -> Any:
