@@ -10,7 +10,7 @@ import typer
 
 from bough.base.errors import CompileError
 from bough.base.version import __version__
-from bough.cli import bench, cache, compiling, doctor, output, targets
+from bough.cli import bench, cache, compiling, doctor, export, inspect, output, targets
 
 app = typer.Typer(
     name="bough",
@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 compiling.register(app)
 app.command("bench")(bench.bench)
+app.command("export")(export.export)
+app.command("inspect")(inspect.inspect)
 app.command("targets")(targets.targets)
 app.add_typer(cache.app, name="cache")
 app.command("doctor")(doctor.doctor)

@@ -6,9 +6,10 @@ from bough.targets.describe import as_dict, describe
 from bough.targets.description import Instruction, Memory, Target
 from bough.targets.host import host
 from bough.targets.matrix_unit import MATRIX_UNIT
+from bough.targets.neon import NEON_TARGETS
 from bough.targets.x86 import X86_TARGETS
 
-TARGETS: dict[str, Target] = {t.name: t for t in (*X86_TARGETS, MATRIX_UNIT)}
+TARGETS: dict[str, Target] = {t.name: t for t in (*X86_TARGETS, *NEON_TARGETS, MATRIX_UNIT)}
 """All described targets by name."""
 
 __all__ = ["TARGETS", "Instruction", "Memory", "Target", "as_dict", "describe", "host"]

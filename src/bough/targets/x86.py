@@ -1,4 +1,4 @@
-"""x86-64 processors: plain SSE2, AVX2 with FMA, AVX-512, and its dot products of bytes (VNNI) and of bf16.
+"""x86-64 processors: plain SSE2, SSE4.2 (level v2), AVX2 with FMA, AVX-512, and its dot products of bytes (VNNI) and of bf16.
 
 Each target holds the instructions of those before it, the widest first. Costs are those of recent server cores
 (latencies and throughputs as Agner Fog's tables give them for Ice Lake and Zen 4, rounded to what decides a schedule).
@@ -6,86 +6,11 @@ Each target holds the instructions of those before it, the widest first. Costs a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bough.targets.description import Instruction, Memory, Target
 from bough.targets.notation import instruction
+from bough.targets.vector_unit import REGISTER, VectorUnit
 
-REGISTER = "register"
 KIB, MIB = 1 << 10, 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class VectorUnit:
-    """A width at which f32 vectors are computed. The fused multiply-add is a call of the C library where `fused` is not."""
-
-    prefix: str
-    lanes: int
-    registers: int
-    needs: tuple[str, ...]
-    fused: bool = True
-
-    def instructions(self) -> tuple[Instruction, ...]:
-        """Moves, products and sums of whole vectors; `a` of `fma` is a scalar in memory."""
-        own = f"f32[{self.lanes}] in {REGISTER}"
-        llvm, suffix = f"<{self.lanes} x float>", f"v{self.lanes}f32"
-        broadcast = f"""
-            %one = insertelement {llvm} poison, float %a, i32 0
-            %all = shufflevector {llvm} %one, {llvm} poison, <{self.lanes} x i32> zeroinitializer
-            """
-        fma_latency, fma_issue = (4.0, 2.0) if self.fused else (30.0, 0.05)
-
-        def define(head: str, body: str, latency: float, issue: float, spelling: str) -> Instruction:
-            text = f"kernel {self.prefix}.{head.replace('vector', own)}\n  axes i: {self.lanes}\n  {body}"
-            return instruction(text, latency, issue, self.needs, spelling)
-
-        return (
-            define(
-                "fma(acc: vector, a: f32[], b: vector) -> (acc: vector)",
-                "acc[i] = fma(a[], b[i], acc[i])", fma_latency, fma_issue,
-                f"""{broadcast}
-                %sum = call {llvm} @llvm.fma.{suffix}({llvm} %all, {llvm} %b, {llvm} %acc)
-                ret {llvm} %sum""",
-            ),
-            define(
-                "fmavv(acc: vector, a: vector, b: vector) -> (acc: vector)",
-                "acc[i] = fma(a[i], b[i], acc[i])", fma_latency, fma_issue,
-                f"""
-                %sum = call {llvm} @llvm.fma.{suffix}({llvm} %a, {llvm} %b, {llvm} %acc)
-                ret {llvm} %sum""",
-            ),
-            define(
-                f"load(src: f32[{self.lanes}]) -> (dst: vector)", "dst[i] = src[i]", 5, 2,
-                f"""
-                %value = load {llvm}, ptr %src, align 4
-                ret {llvm} %value""",
-            ),
-            define(
-                f"store(src: vector) -> (dst: f32[{self.lanes}])", "dst[i] = src[i]", 4, 1,
-                f"""
-                store {llvm} %src, ptr %dst, align 4
-                ret void""",
-            ),
-            define("broadcast(a: f32[]) -> (dst: vector)", "dst[i] = a[]", 5, 2, f"{broadcast} ret {llvm} %all"),
-            define(
-                "add(a: vector, b: vector) -> (dst: vector)", "dst[i] = a[i] + b[i]", 4, 2,
-                f"""
-                %sum = fadd {llvm} %a, %b
-                ret {llvm} %sum""",
-            ),
-            define(
-                "mul(a: vector, b: vector) -> (dst: vector)", "dst[i] = a[i] * b[i]", 4, 2,
-                f"""
-                %product = fmul {llvm} %a, %b
-                ret {llvm} %product""",
-            ),
-            define(
-                "max(a: vector, b: vector) -> (dst: vector)", "dst[i] = max(a[i], b[i])", 8, 0.5,
-                f"""
-                %larger = call {llvm} @llvm.maximum.{suffix}({llvm} %a, {llvm} %b)
-                ret {llvm} %larger""",
-            ),
-        )  # fmt: skip
 
 
 def _memories(lanes: int, registers: int) -> tuple[Memory, ...]:
@@ -100,11 +25,13 @@ def _memories(lanes: int, registers: int) -> tuple[Memory, ...]:
     )
 
 
+SSE4_FEATURES = ("popcnt", "sse3", "ssse3", "sse4.1", "sse4.2")
 AVX2_FEATURES = ("avx", "avx2", "fma", "f16c", "bmi", "bmi2", "lzcnt", "movbe", "popcnt", "sse3", "ssse3", "sse4.1", "sse4.2")
 AVX512_FEATURES = (*AVX2_FEATURES, "avx512f", "avx512vl", "avx512bw", "avx512dq", "avx512cd")
 
 SCALAR = VectorUnit("scalar", 1, 16, (), fused=False)
 SCALAR_FMA = VectorUnit("scalar", 1, 16, ("fma",))
+SSE4 = VectorUnit("sse4", 4, 16, ("sse4.1",), fused=False)
 AVX2 = VectorUnit("avx2", 8, 16, ("avx2", "fma"))
 AVX512 = VectorUnit("avx512", 16, 32, ("avx512f",))
 
@@ -201,6 +128,7 @@ def _target(name: str, unit: VectorUnit, instructions: tuple[Instruction, ...], 
 
 X86_TARGETS = (
     _target("x86-64", SCALAR, SCALAR.instructions(), (), "x86-64"),
+    _target("x86-64-v2", SSE4, (*SSE4.instructions(), *SCALAR.instructions()), SSE4_FEATURES, "x86-64-v2"),
     _target("avx2", AVX2, _avx2, AVX2_FEATURES, "x86-64-v3"),
     _target("avx512", AVX512, _avx512, AVX512_FEATURES, "x86-64-v4"),
     _target("avx512-vnni", AVX512, _vnni, (*AVX512_FEATURES, "avx512vnni"), "x86-64-v4"),
