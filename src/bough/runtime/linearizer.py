@@ -30,6 +30,7 @@ Walk = Callable[[int], int]
 Samples = list[tuple[Any, ...]]
 _GROWTH = 4
 _WORDS = 1 << 12
+_ENTRIES = 1 << 9
 _BLOCK = 1 << 16
 _SAMPLES = 8
 
@@ -92,6 +93,8 @@ class Linearizer:
                 continue
             if status == Status.FULL:
                 flat.grow()
+            elif status == Status.TABLE_FULL:
+                flat.grow_table()
             elif status == Status.FOREST:
                 flat.enter(self._modes, first=not entered)
                 entered = True
@@ -163,6 +166,7 @@ class Flat:
         words[Word.POINTERS], words[Word.SIZES] = ctypes.addressof(self.pointers), ctypes.addressof(self.sizes)
         self.set_modes(modes)
         self._allocate()
+        self._allocate_table(_ENTRIES)
         self._allocate_block(_BLOCK)
         self._make_room(_SAMPLES)
 
@@ -235,6 +239,10 @@ class Flat:
         self._size *= _GROWTH
         self._allocate()
 
+    def grow_table(self) -> None:
+        """More activations in a sample. Apart from the rest, since a table for one sample fits a near cache."""
+        self._allocate_table(_GROWTH * int(self._words[Word.TABLE_SIZE]))
+
     def grow_block(self) -> None:
         """At least as much memory for arrays as the walk has asked for."""
         self._allocate_block(2 * int(self._words[Word.BLOCK_NEEDED]))
@@ -254,15 +262,16 @@ class Flat:
             self._area[begin : begin + samples + 1] = ends
 
     def _allocate(self) -> None:
-        """Log, table, stack and references; the system gives the pages when they are first used."""
+        """Log, stack and references; the system gives the pages when they are first used."""
         size, words = self._size, self._words
-        log, stack_, references = (np.empty(size, np.int64) for _ in range(3))
-        table = np.zeros(size, np.int64)
-        self._memory = [log, table, stack_, references]
+        log, stack_, references = self._memory = [np.empty(size, np.int64) for _ in range(3)]
         words[Word.LOG], words[Word.LOG_SIZE] = address(log), size
-        words[Word.TABLE], words[Word.TABLE_SIZE] = address(table), size // 4
         words[Word.STACK], words[Word.STACK_SIZE] = address(stack_), size
         words[Word.REFERENCES], words[Word.REFERENCES_SIZE] = address(references), size
+
+    def _allocate_table(self, entries: int) -> None:
+        self._table = np.zeros(4 * entries, np.int64)
+        self._words[Word.TABLE], self._words[Word.TABLE_SIZE] = address(self._table), entries
 
     def _allocate_block(self, size: int) -> None:
         self._block = allocate(size)

@@ -77,6 +77,8 @@ class Status(IntEnum):
     BLOCK_FULL = 3
     FOREST = 4
     """The walk has come to a forest whose columns it does not have."""
+    TABLE_FULL = 5
+    """A sample has too many activations for the table."""
     UNFIT = 16
 
 
