@@ -15,16 +15,16 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from bough.base.errors import BoughError, CompileError, InternalError
 from bough.base.reading import elements, read
 from bough.base.source import Location
-from bough.base.visits import Call, Collect, Each, Fail, Path
+from bough.base.visits import Call, Collect, Each, Fail, Path, Payload
 from bough.frontends import locations
 from bough.frontends.staging import calls
-from bough.frontends.staging.examples import kind_of, number_type, values_at
+from bough.frontends.staging.examples import kind_of, number_type, tensor_type, values_at
 from bough.frontends.staging.per_element import PerElement
 from bough.frontends.staging.primitives import Primitives
 from bough.frontends.staging.rewrite import rewrite
 from bough.frontends.staging.run import LONGEST_UNROLLED, NOTHING, Record, Run
 from bough.frontends.staging.signals import Pending, Refused, Restart, Signal, refuse_source
-from bough.frontends.staging.symbols import Arithmetic, Place, Rows, Symbol
+from bough.frontends.staging.symbols import Arithmetic, Place, Rows, Symbol, show_path
 from bough.frontends.staging.templates import Listed, Template, flatten
 from bough.frontends.staging.transform import STAGING
 from bough.frontends.staging.ways import Waiting, Way, Ways
@@ -358,12 +358,10 @@ class World:
     # -- the search ------------------------------------------------------------------------------------------------------
 
     def discover(self) -> None:
-        postponed = self.follow([(self.entry, self.args)])
-        while self.blind() or postponed:
-            before = len(postponed)
-            postponed = self.follow(postponed)
-            if len(postponed) == before and not self.blind():
-                break
+        """Until all ways are known: by the example, then those that it does not take."""
+        waiting = self.follow([(self.entry, self.args)])
+        while self.blind() or self.provide_any(waiting):
+            waiting = self.follow(waiting)
         for function in reversed(self.functions.values()):
             for _, end, place in function.ways.ends():
                 if isinstance(end, Waiting):
@@ -394,10 +392,11 @@ class World:
                 if callee.template is not None:
                     self.run(function, [], value)
                     continue
-                found = [(callee, o) for o in self.called(value, end.call, end.each) if self.meet(callee, o)]
+                called = self.called(value, end.call, end.each)
+                found = [(callee, o) for o in called if self.meet(callee, o)]
                 if found:
                     stack += found
-                elif not self.provide(function, value):
+                elif called or not self.provide(function, value):
                     postponed.append(stack.pop())
             else:
                 stack.pop()
@@ -409,12 +408,13 @@ class World:
                         stack += [(callee, o) for o in self.called(value, c, each) if self.meet(callee, o)]
         return postponed
 
-    def provide(self, function: Function, value: Any) -> bool:
-        """Learns the type of the result from an object whose lists are empty, so that it calls nothing. Whether it did."""
-        if function.template is not None or (function, id(value)) in self.tried:
+    def provide(self, function: Function, example: Any) -> bool:
+        """Learns the type of the result where lists that are empty in the example (all, without one) are taken for empty, so
+        that nothing is called. Whether it did."""
+        if function.template is not None or (function, id(example)) in self.tried:
             return False
-        self.tried.add((function, id(value)))
-        run = Run(self, function, (), value)
+        self.tried.add((function, id(example)))
+        run = Run(self, function, (), example)
         run.provisional = True
         staging = Primitives(run)
         try:
@@ -425,6 +425,9 @@ class World:
         except (Signal, Exception):
             return False
         return True
+
+    def provide_any(self, waiting: list[tuple[Function, Any]]) -> bool:
+        return any(self.provide(function, NOTHING) for function in dict.fromkeys(f for f, _ in waiting))
 
     def meet(self, function: Function, value: Any) -> bool:
         """Whether the object is new to the function."""
@@ -447,6 +450,8 @@ class World:
             for found in values_at([value], each, p.path):
                 if found is None and each is None:
                     self.learn(function.optional, (each, p.path))
+                if kind_of(found) == "tensor" and tensor_type(found) != (p.dtype, p.shape):
+                    raise unequal(p, found)
                 if kind_of(found) == "number" and p.dtype in ("i64", "bool") and number_type([found]) == "f32":
                     self.learn(function.real, (each, p.path))
 
@@ -477,6 +482,17 @@ class World:
                             again = done = True
                             break
         return done
+
+
+def unequal(payload: Payload, found: Any) -> CompileError:
+    dtype, shape = tensor_type(found)
+    return refuse_source(
+        f"the tensors at `{show_path(payload.path or ())}` differ: {payload.dtype}{list(payload.shape)} and {dtype}{list(shape)}",
+        "activations are computed together, so what they read has one shape and type",
+        "give all objects of a kind tensors of one shape and type",
+        payload.location,
+        "BGH-REC-004",
+    )
 
 
 def captured(function: types.FunctionType) -> list[Any]:

@@ -14,7 +14,7 @@ from bough.frontends.staging import calls, walks
 from bough.frontends.staging.examples import class_attribute, kind_of, positional_name
 from bough.frontends.staging.facts import subclasses
 from bough.frontends.staging.per_element import PerElement, indexed
-from bough.frontends.staging.run import LONGEST_UNROLLED, Run
+from bough.frontends.staging.run import LONGEST_UNROLLED, NOTHING, Run
 from bough.frontends.staging.signals import Refused, Restart, here, refuse_source
 from bough.frontends.staging.symbols import (
     Arithmetic,
@@ -292,7 +292,9 @@ class Primitives:
         return None
 
     def is_taken_for_empty(self, place: Place) -> bool:
-        return self.run.provisional and place.each is None and self.run.values(place) in ([[]], [()], [{}])
+        if not self.run.provisional or place.each is not None:
+            return False
+        return self.run.example is NOTHING or self.run.values(place) in ([[]], [()], [{}])
 
     def unrolled(self, value: Symbol) -> list[Any]:
         """The elements, after asking for the length: as many as in the example at most."""
