@@ -13,6 +13,7 @@ from bough.frontends import torch_export
 from bough.frontends.staging.discover import Function, World
 from bough.frontends.staging.primitives import Primitives
 from bough.frontends.staging.run import NOTHING, Record, Run
+from bough.frontends.staging.signals import refuse_source
 from bough.frontends.staging.symbols import Place, Symbol
 from bough.frontends.staging.templates import flatten
 from bough.ir.program import Assign, Dim, Loop, Node, Value
@@ -53,6 +54,7 @@ def export_cell(world: World, model: Any, function: Function, record: Record, na
     straight = program.functions[program.entry]
     for value, array in straight.constants.items():
         straight.constants[value] = shared.setdefault((array.ctypes.data, array.strides, str(array.dtype)), array)
+    _refuse_rows(function, record, straight)
     used = _used(straight)
     kept = [n for n, p in enumerate(straight.params) if p in used]
     params = tuple(straight.params[n] for n in kept)
@@ -60,6 +62,18 @@ def export_cell(world: World, model: Any, function: Function, record: Record, na
         param.name = f"p{number}"
     made = Straight(name, params, straight.constants, straight.body, straight.results, straight.dims)
     return Cell(made, tuple(sources[n] for n in kept), tuple(f"each{e}" for e in range(len(record.eaches))))
+
+
+def _refuse_rows(function: Function, record: Record, straight: Straight) -> None:
+    """Every activation has results of one size, so none may grow with a list of its object."""
+    for result in straight.results:
+        if not all(isinstance(extent, int) for extent in result.type.shape):
+            raise refuse_source(
+                f"`{function.name}` returns a tensor that is as long as a list of the structure",
+                "the results of all objects are kept in one array",
+                "combine its rows (sum, mean, max), or append each to a list that the model returns, as it is or stacked",
+                record.location,
+            )
 
 
 def _each_of(record: Record, source: Source) -> int | None:

@@ -56,7 +56,7 @@ def _has_circle(module: Any) -> bool:
 
 
 def _callees(called: Called) -> list[Called]:
-    """The functions that a function calls, as far as names tell."""
+    """The functions that a function calls, or has `map` call, as far as names tell."""
     function, owner = called
     definition = definition_of(function.__code__)
     if definition is None:
@@ -69,7 +69,9 @@ def _callees(called: Called) -> list[Called]:
         if isinstance(node, ast.FunctionDef) and node is not definition and _calls_itself(node, local):
             return [called]
         if isinstance(node, ast.Call):
-            found += _functions(_value(node.func, names, first, owner), owner)
+            mapped = isinstance(node.func, ast.Name) and node.func.id == "map"
+            function_of = node.args[0] if mapped and node.args else node.func
+            found += _functions(_value(function_of, names, first, owner), owner)
     return found
 
 
