@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from bough.base.errors import InputError
 from bough.base.reading import payload as read_payload
 from bough.base.visits import Payload
 from bough.runtime.arrays import NUMPY, Array, address, torch, torch_dtype
+
+_DTYPE, _SHAPE = attrgetter("dtype"), attrgetter("shape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +26,13 @@ class Stacked:
 
 def stack(values: list[Any], payload: Payload) -> Stacked | None:
     """The values one after another; None where one of them is not of the payload's element type and shape."""
-    if values and payload.shape and type(values[0]) is np.ndarray:
-        return _stack_arrays(values, payload) or _stack_any(values, payload)
-    module = torch()
-    if values and module is not None and type(values[0]) is module.Tensor:
-        return _stack_tensors(values, payload, module) or _stack_any(values, payload)
-    return _stack_any(values, payload)
+    kinds, module = set(map(type, values)), torch()
+    found: Stacked | None = None
+    if kinds == {np.ndarray} and payload.shape:
+        found = _stack_arrays(values, payload)
+    elif module is not None and kinds and kinds <= {module.Tensor, module.nn.Parameter}:
+        found = _stack_tensors(values, payload, module)
+    return found or _stack_any(values, payload)
 
 
 def take(column: Array, rows: Array) -> Stacked:
@@ -38,20 +42,21 @@ def take(column: Array, rows: Array) -> Stacked:
 
 
 def _stack_arrays(values: list[Any], payload: Payload) -> Stacked | None:
-    dtype, shape = NUMPY[payload.dtype], payload.shape
-    if not all(type(v) is np.ndarray and v.dtype == dtype and v.shape == shape for v in values):
+    if set(map(_DTYPE, values)) != {NUMPY[payload.dtype]} or set(map(_SHAPE, values)) != {payload.shape}:
         return None
     stacked = np.concatenate(values) if len(values) > 1 else np.require(values[0], requirements=["C", "A"])
     return Stacked(address(stacked), stacked)
 
 
 def _stack_tensors(values: list[Any], payload: Payload, module: Any) -> Stacked | None:
-    tensor, dtype, shape = module.Tensor, torch_dtype(payload.dtype), payload.shape
-    if not all(type(v) is tensor and v.dtype is dtype and v.shape == shape and v.is_cpu for v in values):
+    if set(map(_DTYPE, values)) != {torch_dtype(payload.dtype)}:
         return None
-    if any(v.layout is not module.strided for v in values):
+    try:
+        stacked = module.stack(values).detach() if len(values) > 1 else values[0].detach().resolve_neg().contiguous()[None]
+    except RuntimeError:
+        return None  # shapes, devices or layouts differ
+    if stacked.shape[1:] != payload.shape or not stacked.is_cpu or stacked.layout is not module.strided:
         return None
-    stacked = module.stack(values).detach() if len(values) > 1 else values[0].detach().resolve_neg().contiguous()
     return Stacked(stacked.data_ptr(), stacked)
 
 
