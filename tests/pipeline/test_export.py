@@ -195,6 +195,7 @@ def test_wrong_calls_have_statuses_and_messages(opened: Any) -> None:
         (wrong_rank, array(y), 2, "has 1 axes"),
         (array(x), array(np.zeros((3, 5), np.float32)), 2, "axis 0 of result 0"),
         (Tensor(x.ctypes.data, 2, (ctypes.c_int64 * 2)(-1, 17)), array(y), 2, "has size -1"),
+        (Tensor(x.ctypes.data, 2, (ctypes.c_int64 * 2)(2**60, 17)), array(y), 2, "larger than memory"),
         (Tensor(None, 2, (ctypes.c_int64 * 2)(2, 17)), array(y), 1, "no data"),
         (misaligned, array(y), 1, "not aligned"),
     ]

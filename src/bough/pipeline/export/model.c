@@ -17,6 +17,8 @@
 
 #define ALIGNMENT @alignment@
 #define WEIGHTS_BYTES @weights_bytes@u
+/* Bytes of an array; sizes derived from those of arguments do not overflow then. */
+#define LARGEST (INT64_C(1) << 47)
 #define SPIN_NS @spin_ns@
 
 typedef int32_t entry_function(void **buffers, int64_t *scalars, void *team);
@@ -80,6 +82,15 @@ static const uint32_t ROUND[64] = {
 
 static inline uint32_t rotate(uint32_t x, int n) { return x >> n | x << (32 - n); }
 
+/* The eight words change places from round to round; they stay in registers since nothing is moved. */
+static inline void hash_round(uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d, uint32_t *e, uint32_t *f, uint32_t *g, uint32_t *h,
+                              uint32_t input)
+{
+    uint32_t t = *h + (rotate(*e, 6) ^ rotate(*e, 11) ^ rotate(*e, 25)) + ((*e & *f) ^ (~*e & *g)) + input;
+    *d += t;
+    *h = t + (rotate(*a, 2) ^ rotate(*a, 13) ^ rotate(*a, 22)) + ((*a & *b) ^ (*a & *c) ^ (*b & *c));
+}
+
 static void hash_block(uint32_t h[8], const unsigned char *p)
 {
     uint32_t w[64], v[8];
@@ -91,14 +102,15 @@ static void hash_block(uint32_t h[8], const unsigned char *p)
         w[i] = w[i - 16] + a + w[i - 7] + b;
     }
     memcpy(v, h, sizeof v);
-    for (int i = 0; i < 64; i++) {
-        uint32_t s1 = rotate(v[4], 6) ^ rotate(v[4], 11) ^ rotate(v[4], 25);
-        uint32_t t1 = v[7] + s1 + ((v[4] & v[5]) ^ (~v[4] & v[6])) + ROUND[i] + w[i];
-        uint32_t s0 = rotate(v[0], 2) ^ rotate(v[0], 13) ^ rotate(v[0], 22);
-        uint32_t t2 = s0 + ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
-        memmove(v + 1, v, 7 * sizeof *v);
-        v[4] += t1;
-        v[0] = t1 + t2;
+    for (int i = 0; i < 64; i += 8) {
+        hash_round(&v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7], ROUND[i] + w[i]);
+        hash_round(&v[7], &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], ROUND[i + 1] + w[i + 1]);
+        hash_round(&v[6], &v[7], &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], ROUND[i + 2] + w[i + 2]);
+        hash_round(&v[5], &v[6], &v[7], &v[0], &v[1], &v[2], &v[3], &v[4], ROUND[i + 3] + w[i + 3]);
+        hash_round(&v[4], &v[5], &v[6], &v[7], &v[0], &v[1], &v[2], &v[3], ROUND[i + 4] + w[i + 4]);
+        hash_round(&v[3], &v[4], &v[5], &v[6], &v[7], &v[0], &v[1], &v[2], ROUND[i + 5] + w[i + 5]);
+        hash_round(&v[2], &v[3], &v[4], &v[5], &v[6], &v[7], &v[0], &v[1], ROUND[i + 6] + w[i + 6]);
+        hash_round(&v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7], &v[0], ROUND[i + 7] + w[i + 7]);
     }
     for (int i = 0; i < 8; i++)
         h[i] += v[i];
@@ -126,12 +138,15 @@ static void sha256(const unsigned char *data, size_t bytes, char text[65])
 static int expect(const char *kind, int i, const char *name, const @name@_array *x, int rank, size_t element, int with_data)
 {
     int empty = 0;
+    int64_t bytes = (int64_t)element;
     if (x->rank != rank)
         return fail(@NAME@_BAD_SHAPE, "%s %d (%s) has %d axes; the model was compiled for %d", kind, i, name, x->rank, rank);
     for (int axis = 0; axis < rank; axis++) {
         if (x->shape[axis] < 0)
             return fail(@NAME@_BAD_SHAPE, "axis %d of %s %d (%s) has size %lld", axis, kind, i, name, (long long)x->shape[axis]);
         empty |= x->shape[axis] == 0;
+        if (__builtin_mul_overflow(bytes, most(1, x->shape[axis]), &bytes) || bytes > LARGEST)
+            return fail(@NAME@_BAD_SHAPE, "%s %d (%s) is larger than memory can be", kind, i, name);
     }
     if (with_data && !empty && !x->data)
         return fail(@NAME@_BAD_CALL, "%s %d (%s) has no data", kind, i, name);

@@ -40,7 +40,7 @@ typedef struct {
 
 typedef struct @name@_model @name@_model;
 
-/* Reads and checks the weights: size and SHA-256 (about 3 ms for each MB). `weights` is the path of @name@.safetensors; null for
+/* Reads and checks the weights: size and SHA-256 (about 4 ms for each MB). `weights` is the path of @name@.safetensors; null for
  * weights that are in the library (@embedded@). `threads` includes the caller's; 0 takes all processors that
  * the process may use. Sets *model, to null on failure. */
 int @name@_open(@name@_model **model, const char *weights, int threads);
