@@ -6,7 +6,7 @@ import enum
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -479,7 +479,7 @@ class CellOverChildren(Model):
         return h
 
 
-@on(lambda: bushes()[::-1])
+@on(lambda: bushes()[:2])
 class SomeChildren(Model):
     def forward(self, n: Slotted) -> Tensor:
         hs = [self(c) for c in n.children if c.value > 0]
@@ -673,3 +673,158 @@ class OfForest(Model):
 
     def encode(self, t: Tree) -> Tensor:
         return self.embedding.weight[t.word] if t.is_leaf else self.encode(t.left) - self.encode(t.right)
+
+
+# -- more ways of writing it -----------------------------------------------------------------------------------------------
+
+
+@on(trees)
+class InPlace(Model):
+    """What a call gives may be changed in place."""
+
+    def forward(self, t: Tree) -> Tensor:
+        if t.is_leaf:
+            return self.one(self.embedding.weight[t.word])
+        h = self.forward(t.left)
+        h += self.forward(t.right)
+        h.mul_(0.5).tanh_()
+        return h
+
+
+@on(trees)
+class ClearedMemo(Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.memo: dict[Tree, Tensor] = {}
+
+    def forward(self, t: Tree) -> Tensor:
+        self.memo.clear()
+        return self.encode(t)
+
+    def encode(self, t: Tree) -> Tensor:
+        if t in self.memo:
+            return self.memo[t]
+        h = self.embedding.weight[t.word] if t.is_leaf else self.one(self.encode(t.left) * self.encode(t.right))
+        self.memo[t] = h
+        return h
+
+
+def fold(node: Slotted, combine: Callable[[Slotted, list[Tensor]], Tensor]) -> Tensor:
+    """A function of the module that calls itself by its name."""
+    return combine(node, [fold(c, combine) for c in node.children])
+
+
+@on(bushes)
+class Folded(Model):
+    def forward(self, n: Slotted) -> Tensor:
+        return fold(n, lambda node, hs: torch.tanh(self.one(sum(hs) if hs else self.one.bias) * node.value))
+
+
+@on(bushes)
+class Measured(Model):
+    """Numbers that are found by recursion go into the tensors."""
+
+    def size(self, n: Slotted) -> int:
+        return 1 + sum(self.size(c) for c in n.children)
+
+    def depth(self, n: Slotted) -> int:
+        return 1 + max([self.depth(c) for c in n.children], default=0)
+
+    def forward(self, n: Slotted) -> Tensor:
+        return self.one.bias * self.depth(n) / self.size(n)
+
+
+@on(bushes)
+class CountedLoop(Model):
+    def forward(self, n: Slotted) -> Tensor:
+        h, i = self.one.bias * n.value, 0
+        while i < len(n.children):
+            h = h + torch.tanh(self(n.children[i]))
+            i += 1
+        return h
+
+
+class Iterated:
+    """A node that is walked over itself."""
+
+    def __init__(self, index: int, *below: Iterated) -> None:
+        self.index, self.below = index, below
+
+    def __iter__(self) -> Any:
+        return iter(self.below)
+
+    def __len__(self) -> int:
+        return len(self.below)
+
+
+@on(lambda: [Iterated(1, Iterated(2), Iterated(3, Iterated(4))), Iterated(5)])
+class OwnIteration(Model):
+    def forward(self, n: Iterated) -> Tensor:
+        h = self.embedding.weight[n.index]
+        return h + sum(self.one(self(c)) for c in n) / len(n) if len(n) > 0 else h
+
+
+class Kind(enum.IntEnum):
+    NAME = 0
+    CALL = 1
+
+
+@dataclass(frozen=True)
+class Term:
+    kind: Kind
+    name: str
+    args: tuple[Term, ...] = ()
+    weight: float = 1
+
+
+@on(lambda: [Term(Kind.CALL, "f", (Term(Kind.NAME, "x"), Term(Kind.CALL, "g", (Term(Kind.NAME, "y", weight=2.5),)))), Term(Kind.NAME, "x")])
+class Tables(Model):
+    """Constants are looked up by what lies in the structure."""
+
+    names: ClassVar = {"f": 0, "g": 1, "x": 2, "y": 3}
+    functions: ClassVar = {"f": torch.tanh, "g": torch.sigmoid}
+
+    def forward(self, t: Term) -> Tensor:
+        if t.kind == Kind.NAME:
+            return self.embedding.weight[self.names[t.name]] * t.weight
+        return self.functions[t.name](sum(map(self, t.args)) + self.embedding.weight[t.kind])
+
+
+@on(lambda: [{"v": 1, "below": {"a": {"v": 2, "below": {}}, "b": {"v": 3, "below": {"c": {"v": 4, "below": {}}}}}}])
+class Values(Model):
+    def forward(self, d: Any) -> Tensor:
+        h = self.embedding.weight[d["v"]]
+        for below in d["below"].values():
+            h = h + torch.tanh(self(below))
+        return h
+
+
+@on(lambda: [(("a", [1, 2]), [("b", [3]), ("c", [4, 5])]), (("b", [1]), [])])
+class ListsOfNumbers(Model):
+    def forward(self, x: Any) -> Tensor:
+        head, tail = x
+        return self.item(head) + sum(self.item(t) for t in tail)
+
+    def item(self, pair: Any) -> Tensor:
+        name, ids = pair
+        h = self.embedding(torch.tensor(ids)).sum(0)
+        return -h if name == "b" else h
+
+
+@on(bushes)
+class LayersOverChildren(Model):
+    """torch's own layers over the states of the children."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(H, H, batch_first=True)
+        self.attention = nn.MultiheadAttention(H, 2, batch_first=True)
+
+    def forward(self, n: Slotted) -> Tensor:
+        x = torch.tanh(self.one.bias + n.value)
+        if not n.children:
+            return x
+        states = torch.stack([self(c) for c in n.children]).unsqueeze(0)
+        _, last = self.gru(states)
+        mixed, _ = self.attention(x[None, None], states, states, need_weights=False)
+        return x + last[0, 0] * mixed[0, 0]

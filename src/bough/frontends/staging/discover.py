@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    FakeTensorMode,
+)  # fmt: skip
 
 from bough.base.errors import BoughError, CompileError, InternalError
 from bough.base.reading import elements, read
@@ -18,6 +23,7 @@ from bough.base.source import Location
 from bough.base.visits import Call, Collect, Each, Fail, Path, Payload
 from bough.frontends import locations
 from bough.frontends.staging import calls
+from bough.frontends.staging.effects import Effects
 from bough.frontends.staging.examples import kind_of, number_type, tensor_type, values_at
 from bough.frontends.staging.per_element import PerElement
 from bough.frontends.staging.primitives import Primitives
@@ -77,12 +83,8 @@ class World:
         self.classes: dict[str, type] = {}
         self.known: dict[type, Any] = {}
         self.functions: dict[Any, Function] = {}
-        self.lists: dict[int, int] = {}
         self.held: list[Any] = []
-        self.overlays: list[tuple[Any, str, Any]] = []
-        self.filled: set[int] = set()
-        """The ids of lists and memos that functions of the recursion fill."""
-        self.list_numbers: dict[Any, int] = {}
+        self.effects = Effects()
         self.tried: set[tuple[Function, int]] = set()
         self.entry = self.function(("entry",), "entry", entry, ("entry",), None)
         self.args = args
@@ -167,67 +169,12 @@ class World:
         self.held.append(value)
         if isinstance(value, types.FunctionType):
             return "function", value.__code__, tuple(self.fixed(staging, function, v) for v in captured(value))
-        if isinstance(value, list) and (id(value) in staging.created or id(value) in self.lists):
-            return "list", self.shared_list(staging, value)
+        if isinstance(value, list) and (id(value) in staging.created or id(value) in self.effects.lists):
+            return "list", self.effects.shared_list(staging, value)
         if isinstance(value, (dict, set)) and not value:
-            self.filled.add(id(value))
+            self.effects.fill(value)
             return ("memo",)
         return "object", id(value)
-
-    # -- effects ---------------------------------------------------------------------------------------------------------
-
-    def shared_list(self, staging: Primitives, value: list[Any]) -> int:
-        """The number of a list that functions of the recursion may append to. It is the same in all runs that make it."""
-        if id(value) not in self.lists:
-            if value or staging.run.function is not self.entry:
-                raise refuse_source(
-                    "a list goes down the recursion that is not empty, or is made within the recursion",
-                    "what is appended on the way is collected in one list for the whole call",
-                    "make an empty list where the recursion is started",
-                )
-            staging.shared.append(value)
-            self.enter_list(value, ("entry", len(staging.shared)))
-        return self.lists[id(value)]
-
-    def enter_list(self, value: list[Any], key: Any) -> None:
-        self.held.append(value)
-        self.filled.add(id(value))
-        self.lists[id(value)] = self.list_numbers.setdefault(key, len(self.list_numbers))
-
-    def collect(self, staging: Primitives, owner: Any, name: str, args: tuple[Any, ...]) -> None:
-        if not isinstance(owner, list) or name != "append" or staging.run.scope is not None:
-            raise calls.mutation(f"a {type(owner).__name__} with `{name}`")
-        if id(owner) not in self.lists:
-            if owner:
-                raise calls.mutation("a list that is not empty")
-            self.enter_list(owner, ("outside", id(owner)))
-        record = staging.run.record
-        record.collects.append(Collect(self.lists[id(owner)], -1, len(record.calls)))
-        staging.run.collected.append(args[0])
-
-    def overlay(self, staging: Primitives, owner: Any, name: str, value: Any) -> None:
-        """`self.states = []` where the recursion starts: the list (or memo) is there while the model is staged."""
-        if not isinstance(value, (list, dict, set)) or value or staging.run.function is not self.entry:
-            raise calls.mutation(f"`{type(owner).__name__}.{name}`")
-        self.overlays.append((owner, name, vars(owner).get(name, NOTHING)))
-        object.__setattr__(owner, name, value)
-        if isinstance(value, list):
-            self.enter_list(value, ("attribute", id(owner), name))
-        self.fill(value)
-
-    def fill(self, value: Any) -> None:
-        """Notes a list, dictionary or set that functions of the recursion fill."""
-        self.held.append(value)
-        self.filled.add(id(value))
-
-    def restore(self) -> None:
-        """Undoes what staging changed."""
-        for owner, name, value in reversed(self.overlays):
-            if value is NOTHING:
-                object.__delattr__(owner, name)
-            else:
-                object.__setattr__(owner, name, value)
-        self.overlays.clear()
 
     # -- runs ------------------------------------------------------------------------------------------------------------
 
@@ -321,9 +268,9 @@ class World:
 
     def listed(self, staging: Primitives, result: Any) -> Any:
         """The result with the lists in it that are collected in."""
-        if id(result) in self.lists:
-            return Listed(self.lists[id(result)])
-        if id(result) in self.filled:
+        if id(result) in self.effects.lists:
+            return Listed(self.effects.lists[id(result)])
+        if id(result) in self.effects.filled:
             raise refuse_source(
                 f"`{staging.run.function.name}` returns a {type(result).__name__} that functions of the recursion fill",
                 "entries by object are not kept",
@@ -514,8 +461,6 @@ def _described(value: Any) -> str:
 
 def explain(error: Exception) -> CompileError:
     """What a failure in the user's code means."""
-    from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
-
     place = locations.of_exception(error)
     if isinstance(error, (DataDependentOutputException, DynamicOutputShapeException)):
         return CompileError(

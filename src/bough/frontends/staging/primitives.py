@@ -11,6 +11,7 @@ from torch import nn
 
 from bough.base.visits import Item
 from bough.frontends.staging import calls, walks
+from bough.frontends.staging.effects import mutation
 from bough.frontends.staging.examples import class_attribute, kind_of, positional_name
 from bough.frontends.staging.facts import subclasses
 from bough.frontends.staging.per_element import PerElement, indexed
@@ -241,7 +242,7 @@ class Primitives:
         if id(owner) in self.created:
             setattr(owner, name, value)
         else:
-            self.run.world.overlay(self, owner, name, value)
+            self.run.world.effects.overlay(self, owner, name, value)
 
     def store_item(self, owner: Any, key: Any, value: Any) -> None:
         if isinstance(key, (Symbol, Identity)) and isinstance(owner, dict):
@@ -249,7 +250,7 @@ class Primitives:
         elif isinstance(owner, (torch.Tensor, PerElement)) or id(owner) in self.created:
             owner[key] = value
         else:
-            raise calls.mutation(f"`{type(owner).__name__}[...]`")
+            raise mutation(f"`{type(owner).__name__}[...]`")
 
     def refuse(self, exception: Callable[[], Any]) -> None:
         """A `raise` or a failed `assert`."""
@@ -313,7 +314,7 @@ class Primitives:
         return values  # type: ignore[no-any-return]
 
     def symbolic_elements(self, values: Any) -> Elements | None:
-        if id(values) in self.run.world.filled:
+        if id(values) in self.run.world.effects.filled:
             raise self.run.filled()
         if isinstance(values, Symbol) and not isinstance(values, Length):
             return None if self.known_elements(values) is not None else self.elements(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import operator
 import types
 from collections.abc import Callable, Sequence
@@ -156,8 +157,6 @@ class Run:
                 "which way an object takes is decided by comparing its parts with constants",
                 "store the outcome in the object when it is built",
             )
-        import enum
-
         place, length = value._place, isinstance(value, Length)
         if other is None:
             return test == "equals" and self.is_none(place)

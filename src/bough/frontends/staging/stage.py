@@ -63,7 +63,7 @@ def stage(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None =
         except Restart:
             continue
         finally:
-            world.restore()
+            world.effects.restore()
     raise CompileError("no end", code="BGH-REC-001")
 
 

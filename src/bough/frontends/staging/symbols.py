@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from bough.base.visits import Attribute, Item, Path
 
 if TYPE_CHECKING:
@@ -239,7 +237,3 @@ def leaves(tree: Any) -> Iterator[Any]:
             work.extend((value.step, value.stop, value.start))
         else:
             yield value
-
-
-def is_tensor(value: Any) -> bool:
-    return isinstance(value, torch.Tensor)
