@@ -19,6 +19,8 @@ from bough.frontends.staging import Staged, is_recursive, stage
 from bough.frontends.torch_export import Imported, export
 from bough.pipeline.assemble import constant_bytes
 from bough.pipeline.explain import Explanation, explain
+from bough.pipeline.export import Exported
+from bough.pipeline.export import export as export_files
 from bough.pipeline.fingerprint import fingerprint
 from bough.pipeline.manifest import make_manifest
 from bough.pipeline.passes import Generated, Options, Watcher, run_passes
@@ -97,6 +99,18 @@ class Compiled:
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the function to a file that `bough.load` reads, without torch and without the compiler."""
         artefact.save(path, self.executable)
+
+    def export(
+        self,
+        folder: str | PathLike[str],
+        *,
+        name: str = "model",
+        target: str | Sequence[str] | None = None,
+        embed: bool = False,
+    ) -> Exported:
+        """Writes a shared object with a C header, weights and a sample program, for hosts without Python (docs/export.md).
+        `target` names processor levels ("x86-64-v3,x86-64-v4", "aarch64-linux-gnu"); None: the code as it was compiled."""
+        return export_files(self.executable, self._recipe, folder, name=name, target=target, embed=embed)
 
 
 def compile(
