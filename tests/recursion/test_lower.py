@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recursive_models import MODELS, samples
+from recursive_models import EMBEDDING, MODELS, chain, child_sum, list_of, samples, shared_product, tree_rnn
 
 from bough import ops
 from bough.graph_passes.fuse import fuse
 from bough.ir import run_sequence, verify_sequence
 from bough.ir.interpret_recursion import interpret_recursion
 from bough.ir.recursion import Recursion
-from bough.ir.sequence import Sequence
+from bough.ir.sequence import Repeat, Sequence, kernels
+from bough.ir.verify_recursion import verify_recursion
 from bough.recursion import Switches, lower_recursion
+from bough.recursion.refactor import refactor
 from bough.runtime.linearize import linearize
 
 ALL = Switches()
@@ -51,3 +53,34 @@ def test_sequences_compute_what_recursions_mean(model: str, setting: str) -> Non
     for part, code in itertools.product((given, given[1:2], given[-1:]), (sequence, fused)):
         for got, want in zip(run(recursion, code, part), expected(recursion, part), strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-7)  # constants are folded in float32
+
+
+def test_a_chain_deeper_than_python_recurses() -> None:
+    recursion = chain()
+    given = [(list_of(np.random.default_rng(0), 3000),)]
+    (want,) = expected(recursion, given)
+    (got,) = run(recursion, lower_recursion(recursion), given)
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-7)
+
+
+def test_products_of_each_child_move_into_the_child_where_that_is_asked_for() -> None:
+    recursion = child_sum()
+    moved = refactor(recursion)
+    verify_recursion(moved, ops.infer)
+    assert [len(r.results["encode"]) for r in (recursion, moved)] == [2, 3]
+    assert refactor(tree_rnn()).results == tree_rnn().results  # its product is of both children joined
+
+
+def test_what_is_known_early_leaves_the_loop() -> None:
+    def products(switches: Switches) -> int:
+        loops = (s for s in lower_recursion(child_sum(), switches).steps if isinstance(s, Repeat))
+        return sum(k.name == "linear" for loop in loops for k in kernels(loop.body))
+
+    assert products(ALL) == 2  # of the children's states; those of words are done before
+    assert products(replace(ALL, hoisting=False)) == 4
+
+
+def test_constants_are_held_once() -> None:
+    sequence = lower_recursion(shared_product())
+    embeddings = [a for a in sequence.constants.values() if a.shape == EMBEDDING.shape]
+    assert len(embeddings) == 1
