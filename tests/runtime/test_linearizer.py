@@ -21,7 +21,8 @@ from bough.base.visits import Ask, Attribute, Call, Each, Item, Payload, Questio
 from bough.codegen import binding, emit_walk
 from bough.runtime import LoadedObject
 from bough.runtime.linearize import Linearized, linearize
-from bough.runtime.linearizer import Flat, Linearizer, is_supported
+from bough.runtime.linearizer import Linearizer, is_supported
+from bough.runtime.linearizer_flat import Flat
 from bough.targets import host
 
 LEFT, RIGHT, WORD, CHILDREN = ((Attribute(n),) for n in ("left", "right", "word", "children"))
@@ -89,6 +90,7 @@ def perfect(depth: int, word: Callable[[int], Any] = lambda n: n) -> Node:
     return level[0]
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered")
 @given(st.integers(0, 1 << 30))
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 def test_random_visits_and_structures(seed: int) -> None:
@@ -159,6 +161,20 @@ def test_many_samples_grow_all_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     linearizer = made(binary(), Node())
     is_native(linearizer, monkeypatch)
     check(linearizer, [(perfect(n % 6),) for n in range(500)])
+
+
+def test_payloads_that_are_made_when_read_live_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fresh:
+        def __init__(self, value: int, children: Any = ()) -> None:
+            self.value, self.children = value, children
+
+        @property
+        def word(self) -> Any:
+            return np.full(40, self.value, np.float32)
+
+    linearizer = made(nary(Payload(WORD, "f32", (40,))), Fresh(0))
+    is_native(linearizer, monkeypatch)
+    check(linearizer, [(Fresh(n, [Fresh(n + 1) for _ in range(n % 40)]),) for n in range(300)])
 
 
 def test_objects_are_let_go() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from bough.codegen.llvm_types import DOUBLE, INT8, INT32, INT64, POINTER
+from bough.codegen.llvm_types import DOUBLE, INT32, INT64, POINTER
 from bough.runtime.walker_layout import Status
 
 Value = Any
@@ -211,7 +211,3 @@ class Words:
 
 def word(value: int | Value) -> Value:
     return INT64(int(value)) if isinstance(value, int) else value
-
-
-def byte(value: int) -> Value:
-    return INT8(value)

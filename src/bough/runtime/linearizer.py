@@ -14,25 +14,16 @@ import sysconfig
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from bough.base.errors import InternalError
-from bough.base.visits import Attribute, Names, Payload, Visits
-from bough.runtime.arrays import Array, address, allocate
-from bough.runtime.forest import Forest
-from bough.runtime.linearize import Linearized, linearize
+from bough.base.visits import Names, Payload, Visits
+from bough.runtime.linearize import linearize
 from bough.runtime.linearizer_columns import Stacked, stack, take
+from bough.runtime.linearizer_flat import Flat, Samples
 from bough.runtime.loader import LoadedObject
-from bough.runtime.walker_columns import holds_objects, read_column
-from bough.runtime.walker_layout import NUMBER, OBJECT, ROW, Layout, Status, Word
+from bough.runtime.walker_columns import holds_objects
+from bough.runtime.walker_layout import NUMBER, OBJECT, Layout, Status
 
 Walk = Callable[[int], int]
-Samples = list[tuple[Any, ...]]
-_GROWTH = 4
-_WORDS = 1 << 12
-_ENTRIES = 1 << 9
-_BLOCK = 1 << 16
-_SAMPLES = 8
 
 
 class Linearizer:
@@ -48,7 +39,7 @@ class Linearizer:
         self.visits, self.arrays, self.sizes = visits, tuple(arrays), tuple(sizes)
         self.layout = Layout(visits)
         self._objects = _python_objects(self.layout)
-        self._modes = [0] * len(self.layout.payloads)
+        self._modes = [NUMBER] * len(self.layout.payloads)
         self._columns: list[tuple[int, int, Payload]] = []
         """Payloads that may hold objects: number, position among the arrays, description."""
         for (variant, number), row in self.layout.payloads.items():
@@ -86,11 +77,11 @@ class Linearizer:
         """Mends what a walk has ended with and repeats it until it is done. False where it cannot be mended."""
         entered = False
         while status:
-            flat.kept.clear()
             if status == Status.BLOCK_FULL:
                 flat.grow_block()
                 status = self._arrange(flat.frame)
                 continue
+            flat.kept.clear()
             if status == Status.FULL:
                 flat.grow()
             elif status == Status.TABLE_FULL:
@@ -131,175 +122,8 @@ class Linearizer:
 
     def _refer(self, flat: Flat, samples: Samples) -> None:
         flat.kept.clear()
+        flat.expect_forests()
         flat.copy(linearize(self.visits, samples), self.arrays, self.sizes)
-
-
-class Flat:
-    """What compiled code takes of some samples: `pointers` in the order of its arrays, `sizes` in that of its sizes.
-
-    Both, and the memory they refer to, are valid until it is filled again.
-    """
-
-    def __init__(
-        self, layout: Layout, objects: dict[int, Any], modes: list[int], counts: tuple[int, int], pointers: int, sizes: int
-    ) -> None:
-        own_pointers, own_sizes = (ctypes.c_int64 * max(1, counts[0]))(), (ctypes.c_int64 * max(1, counts[1]))()
-        self.pointers: Any = (ctypes.c_int64 * counts[0]).from_address(pointers) if pointers else own_pointers
-        self.sizes: Any = (ctypes.c_int64 * counts[1]).from_address(sizes) if sizes else own_sizes
-        self._layout = layout
-        self._words = words = (ctypes.c_int64 * layout.size)()
-        self.frame = ctypes.addressof(words)
-        self.kept: list[Any] = []
-        self.columns: list[list[Any] | None] = [None] * len(modes)
-        self.held: list[Any] = []
-        self.forest: Forest | None = None
-        self.rows: dict[int, Array] = {}
-        """Columns of the forest that are payloads, by the payload's number; the walk numbers their rows."""
-        self._forest_columns: list[Array] = []
-        self._size = _WORDS
-        self._memory: list[Any] = []
-        self._area: Any = None
-        self._block: Any = None
-        for position, value in objects.items():
-            words[position] = id(value)
-        words[Word.KEPT], words[Word.COLUMNS] = id(self.kept), id(self.columns)
-        words[Word.POINTERS], words[Word.SIZES] = ctypes.addressof(self.pointers), ctypes.addressof(self.sizes)
-        self.set_modes(modes)
-        self._allocate()
-        self._allocate_table(_ENTRIES)
-        self._allocate_block(_BLOCK)
-        self._make_room(_SAMPLES)
-
-    def take(self, samples: Samples) -> None:
-        """Gets ready for a walk over the samples, which must live until it ends."""
-        count = len(samples)
-        if count > self._room:
-            self._make_room(count)
-        words = self._words
-        words[Word.SAMPLES], words[Word.SAMPLE_COUNT] = id(samples), count
-
-    def spans(self, number: int) -> list[int]:
-        """The ends of list `number` of each sample, with 0 in front."""
-        stride = int(self._words[Word.SAMPLE_COUNT]) + 1
-        base = int(self._words[Word.SPANS]) + 8 * stride * number
-        return list((ctypes.c_int64 * stride).from_address(base))
-
-    def set_modes(self, modes: Sequence[int]) -> None:
-        for row, mode in enumerate(modes):
-            self._words[self._layout.modes + row] = mode
-
-    def enter(self, modes: Sequence[int], first: bool) -> None:
-        """Takes over the columns of the forest that the walk has met. Where they do not fit the walk, or where it is not the
-        `first` forest of this walk, objects of forests are read like any others."""
-        layout, words = self._layout, self._words
-        forest: Any = ctypes.cast(int(words[Word.FOREST_MET]), ctypes.py_object).value
-        self.leave(modes, plainly=True)
-        found = {column: read_column(forest, column) for column in layout.columns}
-        rows = _rows(layout, forest)
-        if not first or rows is None or any(c is None for c in found.values()):
-            return
-        for column, position in layout.columns.items():
-            array = found[column]
-            if array is not None:
-                self._forest_columns.append(array)
-                words[position] = address(array)
-        self.forest, self.rows = forest, rows
-        words[Word.FOREST] = id(forest)
-        for row in rows:
-            words[layout.modes + row] = ROW
-
-    def expect_forests(self) -> None:
-        """The next walk may meet a forest that fits."""
-        if self.forest is None:
-            self._words[Word.FOREST] = 0
-
-    def leave(self, modes: Sequence[int], plainly: bool = False) -> None:
-        """Forgets the forest; `plainly`: until this walk is done, objects of forests are read like any others."""
-        self.forest, self.rows = None, {}
-        self._forest_columns.clear()
-        self._words[Word.FOREST] = -1 if plainly else 0
-        self.set_modes(modes)
-
-    def indices(self, row: int, position: int) -> Array:
-        """The rows of the forest's column that payload number `row` consists of."""
-        layout = self._layout
-        variant, number = next(key for key, n in layout.payloads.items() if n == row)
-        slots = layout.variants[variant]
-        each = slots.variant.payloads[number].each
-        at = layout.counts + variant if each is None else layout.elements + layout.walk(slots, each)
-        count = int(self._words[at])
-        memory: Any = (ctypes.c_int64 * count).from_address(self.pointers[position])
-        return np.ndarray(count, np.int64, memory)
-
-    def set_pointer(self, position: int, pointer: int) -> None:
-        self.pointers[position] = pointer
-
-    def grow(self) -> None:
-        """More memory for the walk itself."""
-        self._size *= _GROWTH
-        self._allocate()
-
-    def grow_table(self) -> None:
-        """More activations in a sample. Apart from the rest, since a table for one sample fits a near cache."""
-        self._allocate_table(_GROWTH * int(self._words[Word.TABLE_SIZE]))
-
-    def grow_block(self) -> None:
-        """At least as much memory for arrays as the walk has asked for."""
-        self._allocate_block(2 * int(self._words[Word.BLOCK_NEEDED]))
-
-    def copy(self, linearized: Linearized, arrays: Sequence[str], sizes: Sequence[str]) -> None:
-        """Holds what the reference gave."""
-        self.held = [linearized.arrays[name] for name in arrays]
-        self.pointers[: len(arrays)] = [address(array) for array in self.held]
-        self.sizes[: len(sizes)] = [linearized.sizes[name] for name in sizes]
-        spans = [linearized.arrays[Names.spans(n)] for n in range(self._layout.lists)]
-        samples = linearized.sizes[Names.samples]
-        if samples > self._room:
-            self._make_room(samples)
-        self._words[Word.SAMPLE_COUNT] = samples
-        for number, ends in enumerate(spans):
-            begin = self._room + 1 + number * (samples + 1)
-            self._area[begin : begin + samples + 1] = ends
-
-    def _allocate(self) -> None:
-        """Log, stack and references; the system gives the pages when they are first used."""
-        size, words = self._size, self._words
-        log, stack_, references = self._memory = [np.empty(size, np.int64) for _ in range(3)]
-        words[Word.LOG], words[Word.LOG_SIZE] = address(log), size
-        words[Word.STACK], words[Word.STACK_SIZE] = address(stack_), size
-        words[Word.REFERENCES], words[Word.REFERENCES_SIZE] = address(references), size
-
-    def _allocate_table(self, entries: int) -> None:
-        self._table = np.zeros(4 * entries, np.int64)
-        self._words[Word.TABLE], self._words[Word.TABLE_SIZE] = address(self._table), entries
-
-    def _allocate_block(self, size: int) -> None:
-        self._block = allocate(size)
-        self._words[Word.BLOCK], self._words[Word.BLOCK_SIZE] = address(self._block), size
-
-    def _make_room(self, samples: int) -> None:
-        """For the roots, and the ends of the lists."""
-        self._room: int = 2 * samples
-        room = self._room
-        self._area = np.zeros((room + 1) * (1 + self._layout.lists), np.int64)
-        self._words[Word.ROOTS] = address(self._area)
-        self._words[Word.SPANS] = address(self._area) + 8 * (room + 1)
-
-
-def _rows(layout: Layout, forest: Forest) -> dict[int, Array] | None:
-    """The forest's columns for the payloads that are rows, by the payload's number; None where one does not fit."""
-    found: dict[int, Array] = {}
-    for (variant, number), row in layout.payloads.items():
-        slots = layout.variants[variant]
-        payload = slots.variant.payloads[number]
-        if slots.name not in layout.flat or not holds_objects(payload):
-            continue
-        step = (payload.path or ())[0]
-        column = read_column(forest, (step.name, "row", payload.dtype)) if isinstance(step, Attribute) else None
-        if column is None or column.shape[1:] != payload.shape:
-            return None
-        found[row] = column
-    return found
 
 
 class _Learned(dict[type, bool]):

@@ -14,7 +14,8 @@ from bough.runtime.binding import by_position
 from bough.runtime.caller import Caller
 from bough.runtime.errors import damaged
 from bough.runtime.executable import Context, Executable, library
-from bough.runtime.linearizer import Flat, Linearizer
+from bough.runtime.linearizer import Linearizer
+from bough.runtime.linearizer_flat import Flat
 from bough.runtime.manifest import Manifest
 from bough.runtime.structured_caller import write_structured_callers
 from bough.runtime.team import Provider
