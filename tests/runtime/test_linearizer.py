@@ -177,6 +177,19 @@ def test_payloads_that_are_made_when_read_live_long_enough(monkeypatch: pytest.M
     check(linearizer, [(Fresh(n, [Fresh(n + 1) for _ in range(n % 40)]),) for n in range(300)])
 
 
+def test_structures_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless:
+        left = Node()
+
+        @property
+        def right(self) -> Any:
+            return Endless()
+
+    monkeypatch.setattr("bough.runtime.linearizer_flat._memory", lambda: 1 << 22)
+    with pytest.raises(InputError, match="BGH-ST-006"):
+        made(binary(), Node())([(Endless(),)])
+
+
 def test_objects_are_let_go() -> None:
     class Counted(Node):
         pass

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+from bough.base.errors import InputError
 from bough.base.visits import Attribute, Names
 from bough.runtime.arrays import Array, address, allocate
 from bough.runtime.forest import Forest
@@ -123,7 +126,15 @@ class Flat:
         self.pointers[position] = pointer
 
     def grow(self) -> None:
-        """More memory for the walk itself."""
+        """More memory for the walk itself. Raises InputError before the machine's own runs out: objects that properties make
+        when they are read may have no end."""
+        if 8 * _GROWTH * self._size > _memory() // 4:
+            raise InputError(
+                "there is not enough memory to linearize the structure",
+                code="BGH-ST-006",
+                because="what is noted of its objects would fill a quarter of the machine's memory",
+                advice="pass fewer samples at once, or smaller structures",
+            )
         self._size *= _GROWTH
         self._allocate()
 
@@ -172,6 +183,12 @@ class Flat:
         self._area = np.zeros((room + 1) * (1 + self._layout.lists), np.int64)
         self._words[Word.ROOTS] = address(self._area)
         self._words[Word.SPANS] = address(self._area) + 8 * (room + 1)
+
+
+@cache
+def _memory() -> int:
+    """Bytes of the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _rows(layout: Layout, forest: Forest) -> dict[int, Array] | None:
