@@ -41,7 +41,7 @@ def export_cell(world: World, model: Any, function: Function, record: Record, na
     sources = tuple(record.params)
 
     def way(*tensors: torch.Tensor) -> Any:
-        run = Run(world, function, record.answers, NOTHING, dict(zip(sources, tensors, strict=True)))
+        run = Run(world, function, record.answers, NOTHING, dict(zip(sources, tensors, strict=True)), record.known)
         staging = Primitives(run)
         result = function.invoke(staging, Symbol(run, Place(())))
         _, made = flatten(world.listed(staging, result), lambda v: world.leaf(function, run, v))

@@ -33,7 +33,7 @@ from bough.frontends.staging.signals import Pending, Refused, Restart, Signal, r
 from bough.frontends.staging.symbols import Arithmetic, Place, Rows, Symbol, show_path
 from bough.frontends.staging.templates import Listed, Template, flatten
 from bough.frontends.staging.transform import STAGING
-from bough.frontends.staging.ways import Waiting, Way, Ways
+from bough.frontends.staging.ways import Trail, Waiting, Way, Ways
 
 Where = tuple[Each | None, Path]
 MOST_WAYS = 256
@@ -86,6 +86,8 @@ class World:
         self.held: list[Any] = []
         self.effects = Effects()
         self.tried: set[tuple[Function, int]] = set()
+        self.failures: dict[Function, CompileError] = {}
+        """Why a function has no result where its lists are taken for empty."""
         self.entry = self.function(("entry",), "entry", entry, ("entry",), None)
         self.args = args
         self.mode = FakeTensorMode(allow_non_fake_inputs=True)
@@ -188,33 +190,46 @@ class World:
         )
 
     def run(self, function: Function, answers: list[bool], example: Any) -> None:
-        """Runs a function once and enters where its answers lead."""
-        run = Run(self, function, answers, example)
-        staging = Primitives(run)
-        end: Any
+        """Runs a function once and enters where its answers lead.
+
+        A way that finds out how long a list is after it has walked over it is run again with that known.
+        """
+        trail: Trail = []
+        while True:
+            run = Run(self, function, answers[len(trail) :], example, known=[(q, a) for q, a, _ in trail])
+            staging = Primitives(run)
+            end = self.end_of(function, staging)
+            trail = [*trail, *run.trail]
+            settled = (staging.known_elements(Symbol(run, Place(e.path))) is not None for e in run.record.eaches)
+            if not isinstance(end, Way) or not run.trail or not any(settled):
+                break
+        function.ways.enter(trail, end)
+
+    def end_of(self, function: Function, staging: Primitives) -> Way | Waiting | Fail:
+        """What a run comes to."""
+        run = staging.run
+        blind = run.example is NOTHING
         try:
             with self.mode:
                 result = function.invoke(staging, Symbol(run, Place(())))
-                if result is None and example is NOTHING and function.types:
+                if result is None and blind and function.types:
                     raise Refused("the model returns None for it", run.returned or function.location)
-                end = Way(self.finish(function, staging, result))
+                return Way(self.finish(function, staging, result))
         except Pending as pending:
-            end = Waiting(pending.call, pending.each)
+            return Waiting(pending.call, pending.each)
         except Refused as refused:
-            end = Fail(refused.what, refused.location)
+            return Fail(refused.what, refused.location)
         except CompileError as error:
             self.unroll(run, error)
             raise
         except (Signal, BoughError):
             raise
         except Exception as error:
-            if example is not NOTHING or function.name not in self.learned.unrolled:
+            if not blind or function.name not in self.learned.unrolled:
                 self.unroll(run, explain(error))
-            if example is NOTHING:
-                end = Fail(f"the model fails on it: {error}", locations.of_exception(error))
-            else:
-                raise explain(error) from error
-        function.ways.enter(run.trail, end)
+            if blind:
+                return Fail(f"the model fails on it: {error}", locations.of_exception(error))
+            raise explain(error) from error
 
     def unroll(self, run: Run, error: CompileError) -> None:
         """Tries the function again with its lists unrolled, if it walks over any and those of the example are short."""
@@ -239,7 +254,8 @@ class World:
         for n, old in enumerate(record.collects):
             record.collects[n] = Collect(old.list, len(tensors) + n, old.calls)
         record.template, record.results = template, (*tensors, *extra)
-        record.answers = [a for _, a, _ in run.trail]
+        record.answers = tuple(a for _, a, _ in run.trail)
+        record.known = tuple(run.facts.answers[: len(run.facts.answers) - len(run.trail)])
         record.location = run.returned or function.location
         return record
 
@@ -313,6 +329,9 @@ class World:
             for _, end, place in function.ways.ends():
                 if isinstance(end, Waiting):
                     callee = next(f for f in self.functions.values() if f.name == end.call.function)
+                    failure = self.failures.get(callee)
+                    if failure is not None and failure.code == "BGH-CTRL-001":
+                        raise failure
                     raise refuse_source(
                         f"the recursion of `{callee.name}` has no end",
                         "every way through it calls itself again, so no object has a result",
@@ -369,7 +388,10 @@ class World:
                 self.finish(function, staging, function.invoke(staging, Symbol(run, Place(()))))
         except Restart:
             raise
-        except (Signal, Exception):
+        except Signal:
+            return False
+        except Exception as error:
+            self.failures.setdefault(function, error if isinstance(error, CompileError) else explain(error))
             return False
         return True
 
@@ -450,7 +472,7 @@ def captured(function: types.FunctionType) -> list[Any]:
             value = cell.cell_contents
         except ValueError:  # not assigned yet
             continue
-        if name != STAGING and not isinstance(value, types.FunctionType):
+        if name != STAGING and not isinstance(value, types.FunctionType) and not hasattr(value, "cache_info"):
             found.append(value)
     return found
 

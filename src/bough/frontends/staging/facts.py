@@ -14,9 +14,9 @@ Answer = tuple[Question, bool]
 class Facts:
     """The questions answered on one way through a function. `classes` knows the classes of `is_instance` by name."""
 
-    def __init__(self, classes: dict[str, type]) -> None:
+    def __init__(self, classes: dict[str, type], known: Sequence[Answer] = ()) -> None:
         self.classes = classes
-        self.answers: list[Answer] = []
+        self.answers = list(known)
 
     def add(self, question: Question, answer: bool) -> None:
         self.answers.append((question, answer))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bough.base.visits import Item
+from bough.base.visits import Item, Question
 from bough.frontends.staging import calls, walks
 from bough.frontends.staging.effects import mutation
 from bough.frontends.staging.examples import class_attribute, kind_of, positional_name
@@ -256,8 +256,8 @@ class Primitives:
         """A `raise` or a failed `assert`."""
         self.run.lenient = True
         made = exception()
-        self.run.lenient = False
         text = str(made) if isinstance(made, BaseException) and made.args else ""
+        self.run.lenient = False
         name = made.__name__ if isinstance(made, type) else type(made).__name__
         raise Refused(f"the model refuses it with {name}" + (f": {text}" if text else ""), here())
 
@@ -285,11 +285,12 @@ class Primitives:
         if place.each is None and self.run.function.name in self.run.world.learned.unrolled:
             return self.unrolled(value)
         if place.each is None:
+            if self.run.facts.implied(Question(place.path, "at_most", 0, True)):
+                return []
             for question, answer in self.run.facts.answers:
-                fixed = (question.test == "equals" and answer) or (question.test == "is_true" and not answer)
-                if question.path == place.path and question.length and fixed:
-                    count = question.value if isinstance(question.value, int) else 0
-                    return [self.run.item(value, i) for i in range(count)]
+                if answer and question.path == place.path and question.length and question.test == "equals":
+                    assert isinstance(question.value, int)
+                    return [self.run.item(value, i) for i in range(question.value)]
         return None
 
     def is_taken_for_empty(self, place: Place) -> bool:

@@ -17,7 +17,7 @@ from bough.base.source import Location
 from bough.base.visits import Ask, Attribute, Call, Collect, Each, Payload, Question
 from bough.frontends.promotion import TO_TORCH
 from bough.frontends.staging import examples
-from bough.frontends.staging.facts import Facts, subclasses
+from bough.frontends.staging.facts import Answer, Facts, subclasses
 from bough.frontends.staging.per_element import PerElement, per_element_call
 from bough.frontends.staging.signals import Pending, Refused, here, refuse_source
 from bough.frontends.staging.symbols import (
@@ -31,6 +31,7 @@ from bough.frontends.staging.symbols import (
     leaves,
 )  # fmt: skip
 from bough.frontends.staging.templates import Template
+from bough.frontends.staging.ways import Trail
 from bough.ir.dtypes import DTYPES
 from bough.ir.recursion import Read, Returned, Source
 
@@ -55,13 +56,16 @@ class Record:
     template: Template | None = None
     results: tuple[torch.Tensor, ...] = ()
     location: Location | None = None
-    answers: list[bool] = field(default_factory=list)
+    known: tuple[Answer, ...] = ()
+    answers: tuple[bool, ...] = ()
+    """The answers to give when the way is repeated: `known` from the start, `answers` when they are asked for."""
 
 
 class Run:
     """`answers` are given to the first questions; then `example` answers, where there is one, and No where there is none.
 
-    `inputs`: the tensors to take for parameters, where the run repeats an earlier one that found out which there are.
+    `known`: what is known of the object from the start. `inputs`: the tensors to take for parameters, where the run repeats an
+    earlier one that found out which there are.
     """
 
     def __init__(
@@ -71,10 +75,11 @@ class Run:
         answers: Sequence[bool] = (),
         example: Any = NOTHING,
         inputs: dict[Source, torch.Tensor] | None = None,
+        known: Sequence[Answer] = (),
     ) -> None:
         self.world, self.function, self.given, self.example, self.inputs = world, function, answers, example, inputs
-        self.facts = Facts(world.classes)
-        self.trail: list[tuple[Question, bool, Location | None]] = []
+        self.facts = Facts(world.classes, known)
+        self.trail: Trail = []
         self.record = Record()
         self.scope: int | None = None
         self.staging: Any = None
@@ -287,7 +292,7 @@ class Run:
     def item(self, owner: Any, key: Any) -> Any:
         if isinstance(owner, Elements):
             return self.staging.element(owner, key)
-        if isinstance(key, (Position, Elements, slice, Symbol, Number)):
+        if isinstance(key, (Position, Elements, slice, Symbol, Number, PerElement, torch.Tensor)):
             return self.staging.symbolic_item(owner, key)
         if not isinstance(key, (int, str)):
             raise refuse_source(f"`{owner!r}` is indexed by a {type(key).__name__}", "indices are numbers and strings")

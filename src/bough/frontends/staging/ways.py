@@ -38,6 +38,8 @@ class Way:
     number: int = -1
 
 
+Trail = list[tuple[Question, bool, Union[Location, None]]]
+"""Questions with their answers and lines."""
 Branch = Union[Fork, Waiting, Way, Fail, None]
 """None: not tried yet."""
 
@@ -53,7 +55,7 @@ class Ways:
             branch = branch.yes if holds(branch.asked(), value) else branch.no
         return branch
 
-    def enter(self, trail: list[tuple[Question, bool, Location | None]], end: Branch) -> None:
+    def enter(self, trail: Trail, end: Branch) -> None:
         """Notes where the answers of `trail` lead."""
         if not trail:
             self.root = end
