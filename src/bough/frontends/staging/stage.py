@@ -100,7 +100,7 @@ def _assemble(world: World, module: Any, names: tuple[str, ...]) -> Staged:
 def _variant(number: int, record: Record) -> Variant:
     collects, payloads = tuple(record.collects), tuple(record.payloads)
     name = f"way{number}"
-    return Variant(name, tuple(record.eaches), tuple(record.calls), payloads, collects, record.location)
+    return Variant(name, tuple(record.eaches), tuple(record.calls), payloads, collects, location=record.location)
 
 
 def _outputs(world: World) -> Structure:
