@@ -67,7 +67,7 @@ TREE_PEERS: dict[str, Peer[TreeProblem]] = {
         Peer("eager1", ("torch",), "pip install torch", lambda problem, threads, _: open_eager(problem, 1)),
         Peer("eager", ("torch",), "pip install torch", lambda problem, threads, _: open_eager(problem, threads)),
         Peer("batched", ("torch",), "pip install torch", faster(open_batched)),
-        Peer("dgl", ("dgl",), "pip install dgl", open_dgl),
+        Peer("dgl", ("dgl",), "pip install dgl==1.1.3 'numpy<2' 'setuptools<70'", open_dgl),
     )
 }
 ABLATIONS: dict[str, Peer[TreeProblem]] = {peer.name: peer for peer in (without(switch.name) for switch in fields(Switches))}
