@@ -48,6 +48,10 @@ def _isinstance(staging: Primitives, value: Any, classes: Any) -> bool:
     return staging.run.is_instance(value._place, flat)
 
 
+def _is_tensor(staging: Primitives, value: Any) -> bool:
+    return _isinstance(staging, value, torch.Tensor)
+
+
 def _len(staging: Primitives, value: Any) -> Any:
     if isinstance(value, Symbol):
         if staging.defines(value, "__len__"):
@@ -298,6 +302,7 @@ def _print(staging: Primitives, *_: Any, **__: Any) -> None:
 
 
 SPECIAL: dict[Any, Callable[..., Any]] = {
+    torch.is_tensor: _is_tensor,
     isinstance: _isinstance, len: _len, hasattr: _has, getattr: _get, range: _range, zip: _zip, enumerate: _enumerate,
     list: _list, tuple: _tuple, sum: _sum, max: _extreme("max"), min: _extreme("min"), all: _all, any: _any, map: _map,
     id: _identity, type: _type, reversed: _reversed, bool: _bool, iter: _as_is, print: _print, int: _converted(torch.int64),
