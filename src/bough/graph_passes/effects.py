@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Union
 
 from bough.ir.expr import Expr, Extent, Var, as_expr, loads, substitute, variables
 from bough.ir.kernel import Kernel, Store
@@ -51,44 +52,53 @@ def depths(effects: Iterable[Effects], states: frozenset[str]) -> list[int]:
 
 
 def exposed(steps: tuple[Step, ...]) -> set[str]:
-    """What the steps read that a kernel earlier in the same steps has not written, those elements or the whole operand."""
+    """What the steps read that a kernel earlier in the same steps has not written."""
     found: set[str] = set()
-    _expose(steps, set(), found)
+    _expose(steps, {}, found)
     return found
 
 
-def _expose(steps: tuple[Step, ...], written: set[Written], found: set[str]) -> None:
+def _expose(steps: tuple[Step, ...], written: dict[str, list[Region]], found: set[str]) -> None:
     for s in steps:
         if isinstance(s, Repeat):
-            _expose(s.body, set(written), found)  # it may run no time: what it writes counts inside only
+            _expose(s.body, {n: list(regions) for n, regions in written.items()}, found)  # it may run no time
             continue
         for k in phase(s):
             for load in {load for s in k.body for e in expressions(s) for load in loads(e)}:
-                known = {(load.source, None), (load.source, _region(k, load.index))}
-                if load.source in k.apart or written.isdisjoint(known):
+                here = _region(k, load.source, load.index)
+                if load.source in k.apart or not any(_covers(w, here) for w in written.get(load.source, ())):
                     found.add(load.source)
             found.update(load.source for a in k.ragged for load in loads(as_expr(a.extent)))
-            written.update((s.target, None if whole(k, s) else _region(k, s.index)) for s in k.stores)
+            for store in k.stores:
+                written.setdefault(store.target, []).append(_region(k, store.target, store.index))
+
+
+Part = Union[tuple[Expr, tuple[Extent, ...]], None]
+"""Which places an index names over all points of a kernel: equal where these are the same; None: the whole dimension."""
+Region = tuple[tuple[Extent, ...], tuple[Part, ...]]
+"""Part of an operand of a shape."""
+
+
+def _region(kernel: Kernel, name: str, index: tuple[Expr, ...]) -> Region:
+    extents = {a.name: a.extent for a in kernel.axes}
+    shape, found = kernel.operands[name].shape, list[Part]()
+    for i, size in zip(index, shape, strict=True):
+        if size == 1 or (isinstance(i, Var) and extents.get(i.name) == size):
+            found.append(None)
+            continue
+        names = sorted(variables(i) & extents.keys())
+        numbered = substitute(i, {name: Var(f"#{n}") for n, name in enumerate(names)})
+        found.append((numbered, tuple(extents[name] for name in names)))
+    return shape, tuple(found)
+
+
+def _covers(written: Region, read: Region) -> bool:
+    (shape, parts), (seen, wanted) = written, read
+    if not any(parts):
+        return True
+    return shape == seen and all(w is None or w == r for w, r in zip(parts, wanted, strict=True))
 
 
 def whole(kernel: Kernel, store: Store) -> bool:
     """Whether every element of the operand is stored."""
-    extents = {a.name: a.extent for a in kernel.axes}
-    shape = kernel.operands[store.target].shape
-    return all(e == 1 or (isinstance(i, Var) and extents.get(i.name) == e) for i, e in zip(store.index, shape, strict=True))
-
-
-Region = tuple[tuple[Expr, tuple[Extent, ...]], ...]
-Written = tuple[str, Region | None]
-"""An operand, and what is written of it; None: all."""
-
-
-def _region(kernel: Kernel, index: tuple[Expr, ...]) -> Region:
-    """Which elements an index names over all points of a kernel: equal where these are the same; axes go by number."""
-    extents = {a.name: a.extent for a in kernel.axes}
-    found = []
-    for i in index:
-        names = sorted(variables(i) & extents.keys())
-        numbered = substitute(i, {name: Var(f"#{n}") for n, name in enumerate(names)})
-        found.append((numbered, tuple(extents[name] for name in names)))
-    return tuple(found)
+    return not any(_region(kernel, store.target, store.index)[1])

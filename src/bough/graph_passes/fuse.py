@@ -21,6 +21,8 @@ from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
 from bough.ir.sequence import Define, Repeat, Run, Sequence, Step, expressions, kernels, map_loads, map_statement, outer_scalars
 from bough.schedule.access import affine_in
 
+MOST_REDUCTIONS = 8
+"""Reductions of a fused kernel, whose accumulators share the registers."""
 FEW_ROWS = 3
 """Rows whose sum a product may form for itself."""
 
@@ -107,7 +109,7 @@ def _absorb_one(block: list[Kernel], at: int, live: set[str]) -> list[Kernel] | 
             continue
         others = [n for n in range(position + 1, len(block)) if n != at and any(i.name in names for i in block[n].inputs)]
         kept = {o for o in names if o in live or any(i.name == o for n in others for i in block[n].inputs)}
-        if kept and is_view(producer) and not _rewritten(producer, block[position + 1 : at]):
+        if kept and (is_view(producer) or _adds_gathered(producer)) and not _rewritten(producer, block[position + 1 : at]):
             merged = absorb(producer, consumer, set())
             if merged is not None:
                 return [*block[:at], merged, *block[at + 1 :]]
@@ -299,7 +301,7 @@ def _worth(
     if producer.reductions:
         if producer.ragged and len(outside) != 1:
             return False
-        if inside or not outside or len(consumer.reductions) + len(outside) * len(producer.reductions) > 8:
+        if inside or not outside or len(consumer.reductions) + len(outside) * _nest(producer) > MOST_REDUCTIONS:
             return False
         if not all(_injective(consumer, i) for i in outside):
             return False
@@ -324,7 +326,6 @@ def _worth(
 def _adds_gathered(producer: Kernel) -> bool:
     """Adds a few rows from places that are looked up: where a product reads the sum, it costs next to nothing to form it in
     registers for each tile, and no other kernel could have formed it."""
-    (store,) = producer.stores[:1]
     if len(producer.body) != 1:
         return False
 
@@ -333,7 +334,12 @@ def _adds_gathered(producer: Kernel) -> bool:
             return 1 if any(loads(i) for i in e.index) else FEW_ROWS + 1
         return sum(adds(a) for a in e.args) if isinstance(e, Apply) and e.function in ("add", "sub") else FEW_ROWS + 1
 
-    return adds(store.value) <= FEW_ROWS
+    return all(adds(s.value) <= FEW_ROWS for s in producer.stores)
+
+
+def _nest(kernel: Kernel) -> int:
+    """Reductions that run together in one loop nest, at the most."""
+    return max(Counter(r.axes for _, r in kernel.reductions).values())
 
 
 def _has_product(consumer: Kernel, axes: tuple[str, ...]) -> bool:

@@ -8,9 +8,9 @@ share the rows `i`: what one kernel writes of a row, the next reads of that row 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, lcm
+from math import ceil, lcm, prod
 
-from bough.ir.expr import Const, Extent, substitute
+from bough.ir.expr import Const, Extent, as_expr, substitute, variables
 from bough.ir.kernel import Kernel
 from bough.schedule.access import LARGE, Access, address, load_accesses, store_accesses
 from bough.schedule.decisions import Block, Decision, Even, Schedule, Serial, Serpentine
@@ -19,6 +19,8 @@ from bough.search.heuristic import CHUNK_CYCLES, Context
 
 Known = dict[tuple[int, str, int, str], bool]
 """Which kernels, by identity, may follow which others along which rows: asked many times for long runs."""
+LEVEL_BYTES = 1 << 15
+"""Weights that each thread may as well read whole for its few rows."""
 LONGEST_TILE = 48
 """Rows above which the tiles of different kernels are too uneven to share blocks."""
 
@@ -82,6 +84,8 @@ def _row_axes(planned: Planned, context: Context) -> list[str]:
         if a.name == vector or any(not isinstance(x.extent, int) for x in others):
             continue
         shared = 0
+        if _shares_weights(kernel, a.name, context):
+            continue
         for access in load_accesses(kernel):
             if access.strides is not None and not access.strides.get(a.name):
                 count = 4
@@ -91,6 +95,17 @@ def _row_axes(planned: Planned, context: Context) -> list[str]:
         if shared <= machine_of(context.target).near_bytes // 4:
             found.append(a.name)
     return found
+
+
+def _shares_weights(kernel: Kernel, row: str, context: Context) -> bool:
+    """Whether a level's few rows share a matrix: then threads share its columns out, not the rows."""
+    if context.defined.isdisjoint(variables(as_expr(kernel.axis(row).extent))):
+        return False
+    return any(
+        row not in {v for i in x.index for v in variables(i)}
+        and 4 * prod(nominal(e, context.sizes) for e in kernel.operands[x.operand].shape) > LEVEL_BYTES
+        for x in load_accesses(kernel)
+    )
 
 
 def _joins(kernels: list[Planned], rows: list[str], known: Known) -> bool:
