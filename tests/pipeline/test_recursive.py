@@ -117,3 +117,42 @@ def test_every_switch_only_changes_the_speed(
     without = bough.compile(model, (trees[3],), switches=Switches(**{switch: False}), threads=2, cache=False)
     for t in trees[:5]:
         torch.testing.assert_close(without(t)["state"], compiled(t)["state"], rtol=1e-5, atol=1e-6)
+
+
+class Everywhere(nn.Module):
+    """Fills a list at every visit; with a memo, at the first visit of each object."""
+
+    def __init__(self, memo: bool) -> None:
+        super().__init__()
+        self.words = nn.Embedding(WORDS, HIDDEN)
+        self.mix = nn.Linear(HIDDEN, HIDDEN)
+        self.memo = memo
+
+    def visit(self, node: Node, states: list[torch.Tensor], known: dict[int, torch.Tensor]) -> torch.Tensor:
+        if self.memo and id(node) in known:
+            return known[id(node)]
+        h = self.words(torch.tensor(node.word))
+        if node.left is not None:
+            h = h + self.visit(node.left, states, known) - self.visit(node.right, states, known)
+        h = torch.tanh(self.mix(h))
+        states.append(h)
+        if self.memo:
+            known[id(node)] = h
+        return h
+
+    def forward(self, node: Node) -> torch.Tensor:
+        states: list[torch.Tensor] = []
+        self.visit(node, states, {})
+        return torch.stack(states)
+
+
+@pytest.mark.parametrize("memo", [False, True])
+def test_shared_objects_fill_lists_as_often_as_they_are_visited(memo: bool) -> None:
+    torch.manual_seed(0)
+    model = Everywhere(memo).eval().requires_grad_(False)
+    shared = Node(3, Node(1), Node(2))
+    samples = [Node(4, shared, Node(5, shared, shared.left)), shared, tree(9, random.Random(2))]
+    compiled = bough.compile(model, (samples[0],), threads=1, cache=False)
+    for sample, together in zip(samples, compiled.map(samples), strict=True):
+        torch.testing.assert_close(compiled(sample), model(sample))
+        assert torch.equal(compiled(sample), together)

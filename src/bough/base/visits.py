@@ -9,13 +9,14 @@ An *activation* is one function at one object; the entry function's object is th
 function's *variants* an activation takes is decided by questions about its object, before any arithmetic. A variant makes
 calls, which are other activations, and reads payloads, which are the tensors and numbers that its arithmetic needs.
 
-Activations of equal function and object are one, within one call of the model (a *sample*). Those of a variant are numbered
-0 .. count-1, by level, then by discovery: depth first, calls in the order of `call_order`, sample after sample.
+Activations of equal function and object are one, within one call of the model (a *sample*), unless their variant `repeats`.
+Those of a variant are numbered 0 .. count-1, by level, then by discovery: depth first, calls in the order of `call_order`, sample after sample.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Container
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Union
 
 from bough.base.source import Location
@@ -119,13 +120,15 @@ class Collect:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way through a function. `name` is unique in the function."""
+    """One way through a function. `name` is unique in the function. `repeats`: an object that is met again is another
+    activation, because lists are filled on the way and the user keeps no memo."""
 
     name: str
     each: tuple[Each, ...] = ()
     calls: tuple[Call, ...] = ()
     payloads: tuple[Payload, ...] = ()
     collects: tuple[Collect, ...] = ()
+    repeats: bool = False
     location: Location | None = field(default=None, compare=False)
 
 
@@ -326,3 +329,22 @@ def _structured(data: Any) -> Any:
     if isinstance(data, dict):
         return _KINDS[data["kind"]](**{k: _structured(v) for k, v in data.items() if k != "kind"})
     return data
+
+
+def with_repeats(visits: Visits, remembered: Container[tuple[str, int]]) -> Visits:
+    """The same with `repeats` set, in variants that fill lists or call others that repeat, unless they are `remembered`."""
+    members = [((f.name, n), v) for f in visits.functions for n, v in enumerate(f.variants)]
+    repeats = {member for member, v in members if v.collects and member not in remembered}
+    while True:
+        functions = {name for name, _ in repeats}
+        more = {m for m, v in members if m not in remembered and any(c.function in functions for c in v.calls)}
+        if more <= repeats:
+            break
+        repeats |= more
+    return Visits(
+        tuple(
+            replace(f, variants=tuple(replace(v, repeats=(f.name, n) in repeats) for n, v in enumerate(f.variants)))
+            for f in visits.functions
+        ),
+        visits.entry,
+    )

@@ -137,7 +137,7 @@ def _activate(code: Words, library: Library, visit: Visit, slot: Value, obj: Val
         # Still open: it waits for its own result.
         code.refuse(code.compare("<", code.get(code.at(code.get(frame, Word.LOG), position), LEVEL), 0))
         code.put(slot, 0, position)
-        code.builder.ret(word(Status.DONE))
+        code.builder.ret(word(Status.REFUSED if any(v.repeats for v in visit.variants) else Status.DONE))
     code.leave(code.compare("==", position, -2), Status.TABLE_FULL)
     code.check(code.call(library.room, frame, 0, 0, _reads(visit)))
     _Decided(code, library, slot, layout.variants_of(visit.name)).emit(reader, visit.decision)

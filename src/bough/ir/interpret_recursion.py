@@ -128,7 +128,10 @@ class _Run:
         for number, place, result in a.appended:
             self.lists[number][place] = results[result]
         kept = results[: len(self.recursion.results[a.function])]
-        self.known[a.function, id(a.value)] = kept
+        if a.variant.repeats:
+            del self.known[a.function, id(a.value)]
+        else:
+            self.known[a.function, id(a.value)] = kept
         return kept
 
     def argument(self, a: _Activation, cell: Cell, n: int) -> Array:

@@ -98,7 +98,7 @@ class _Walk:
             for call, element in calls:
                 function, target = self.target(top, call, element)
                 callee = self.known.get((function, id(target)))
-                if callee is None:
+                if callee is None or (callee.done and self.variant(callee).repeats):
                     callee = self.activate(function, target, top, call, element)
                     stack.append((callee, self.calls(callee)))
                 elif not callee.done:

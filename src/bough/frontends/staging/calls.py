@@ -62,6 +62,7 @@ def call(staging: Primitives, function: Any, args: tuple[Any, ...], kwargs: dict
     if special is not None:
         return special(staging, *args, **kwargs)
     if hasattr(function, "cache_info") and hasattr(function, "__wrapped__"):
+        staging.run.world.cached.add(getattr(function.__wrapped__, "__code__", None))
         return call(staging, function.__wrapped__, args, kwargs)
     if isinstance(function, functools.partial):
         return call(staging, function.func, (*function.args, *args), {**function.keywords, **kwargs})
@@ -182,8 +183,7 @@ def _on_container(
                     return value
             return default
     if isinstance(owner, set) and args and isinstance(args[0], (Symbol, Identity)) and name == "add":
-        key = args[0]
-        staging.memo[id(owner), key.place if isinstance(key, Identity) else key._place] = True
+        staging.remember(owner, args[0], True)
         return None
     if name == "clear" and staging.run.function is staging.run.world.entry:
         staging.run.world.effects.fill(owner)  # empty where the recursion starts, as it is taken to be

@@ -83,6 +83,8 @@ class World:
         self.classes: dict[str, type] = {}
         self.known: dict[type, Any] = {}
         self.functions: dict[Any, Function] = {}
+        self.cached: set[Any] = set()
+        """Code of functions behind functools.cache."""
         self.held: list[Any] = []
         self.effects = Effects()
         self.tried: set[tuple[Function, int]] = set()

@@ -244,9 +244,16 @@ class Primitives:
         else:
             self.run.world.effects.overlay(self, owner, name, value)
 
+    def remember(self, table: Any, key: Symbol | Identity, value: Any) -> None:
+        """An entry of the user's memo: each object is computed once anyway, but lists are not filled again either."""
+        place = key.place if isinstance(key, Identity) else key._place
+        self.memo[id(table), place] = value
+        if place == Place(()):
+            self.run.record.remembers = True
+
     def store_item(self, owner: Any, key: Any, value: Any) -> None:
         if isinstance(key, (Symbol, Identity)) and isinstance(owner, dict):
-            self.memo[id(owner), key.place if isinstance(key, Identity) else key._place] = value
+            self.remember(owner, key, value)
         elif isinstance(owner, (torch.Tensor, PerElement)) or id(owner) in self.created:
             owner[key] = value
         else:

@@ -56,6 +56,8 @@ class Record:
     template: Template | None = None
     results: tuple[torch.Tensor, ...] = ()
     location: Location | None = None
+    remembers: bool = False
+    """Whether the user's memo holds the result for the object."""
     known: tuple[Answer, ...] = ()
     answers: tuple[bool, ...] = ()
     """The answers to give when the way is repeated: `known` from the start, `answers` when they are asked for."""

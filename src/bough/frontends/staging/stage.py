@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bough.base.errors import CompileError
-from bough.base.visits import Variant, Visit, Visits
+from bough.base.visits import Variant, Visit, Visits, with_repeats
 from bough.frontends.promotion import FROM_TORCH
 from bough.frontends.staging.cells import Arrays, export_cell
 from bough.frontends.staging.discover import Learned, World
@@ -83,17 +83,20 @@ def _assemble(world: World, module: Any, names: tuple[str, ...]) -> Staged:
     cells: dict[tuple[str, int], Cell] = {}
     visits = []
     results = {}
+    remembered: set[tuple[str, int]] = set()
     for function in world.functions.values():
         ways = [end for _, end, _ in function.ways.ends() if isinstance(end, Way)]
         if not ways:
             continue
         for number, way in enumerate(ways):
             way.number = number
+            if way.record.remembers or function.base[0] in world.cached:
+                remembered.add((function.name, number))
             cells[function.name, number] = export_cell(world, module, function, way.record, f"{function.name}_{number}", shared)
         variants = tuple(_variant(n, w.record) for n, w in enumerate(ways))
         visits.append(Visit(function.name, function.ways.decision(), variants, function.location))
         results[function.name] = tuple(TensorType(FROM_TORCH[t.dtype], tuple(t.shape)) for t in function.types)
-    recursion = Recursion(Visits(tuple(visits), world.entry.name), cells, results)
+    recursion = Recursion(with_repeats(Visits(tuple(visits), world.entry.name), remembered), cells, results)
     return Staged(recursion, _outputs(world), names)
 
 
