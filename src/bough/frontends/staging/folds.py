@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from bough.frontends.staging.signals import refuse_source
+from bough.frontends.staging.symbols import Arithmetic, Number
 
 _FOLDS: dict[Any, str] = {
     torch.add: "add", torch.Tensor.add: "add", torch.Tensor.__add__: "add", torch.Tensor.__radd__: "add",
@@ -70,10 +71,12 @@ class Carried:
         """The value after the loop."""
         run, elements = self.loop.run, self.loop.elements
         assert elements is not None and self.function is not None
-        total = first
+        total = run.number(first) if isinstance(first, Arithmetic) else first
         for term in self.terms:
             made = run.staging.stacked(term, elements.each)
             total = _fold(self.function, total, made)
+        if all(isinstance(t, (Arithmetic, int, float)) for t in (first, *self.terms)):
+            return Number(run, total)
         return total
 
 

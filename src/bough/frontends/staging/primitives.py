@@ -271,7 +271,7 @@ class Primitives:
     def returned(self, value: Any) -> Any:
         """The value of a `return`; the last one is the function's own."""
         self.run.returned = here()
-        return value
+        return self.run.number(value) if self.run.is_tensor(value) else value
 
     def unsupported(self, what: str) -> None:
         raise refuse_source(

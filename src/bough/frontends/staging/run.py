@@ -249,6 +249,8 @@ class Run:
 
     def attribute(self, owner: Symbol, name: str) -> Any:
         place = owner._place
+        if self.is_tensor(owner):
+            return getattr(self.at(place), name)
         values = [v for v in self.values(place) if v is not None]
         if any(isinstance(getattr(type(v), name, None), types.MethodDescriptorType) for v in values):
             return ContainerMethod(self, owner, name)
@@ -414,6 +416,8 @@ class Run:
         place = value._place
         each = None if place.each is None else self.record.eaches[place.each]
         values = [v for v in self.values(place) if v is not None]
+        if self.is_tensor(value):
+            return self.at(place)
         if not values:
             raise Refused(f"no example shows what `{place}` is", here(), unseen=True)
         if any(examples.kind_of(v) != "number" for v in values):
@@ -424,6 +428,13 @@ class Run:
             self.world.learn(self.function.real, (each, place.path))
         return self.payload(place, "f64" if wide and dtype == "f32" else dtype)
 
+    def is_tensor(self, value: Any) -> bool:
+        """Whether a symbol, such as the object that a function is called with, stands for a tensor."""
+        if not isinstance(value, Symbol):
+            return False
+        values = self.values(value._place)
+        return bool(values) and all(examples.kind_of(v) == "tensor" for v in values)
+
     def arithmetic(self, name: str, *operands: Any) -> Any:
         function = _OPERATORS[name]
         if any(isinstance(o, (torch.Tensor, PerElement)) for o in operands):
@@ -431,6 +442,8 @@ class Run:
         if any(not isinstance(o, (Arithmetic, bool, int, float)) for o in operands):
             return NotImplemented
         values = [self.number(o) if isinstance(o, Arithmetic) else o for o in operands]
+        if any(map(self.is_tensor, operands)):
+            return self.torch_call(function, tuple(values), {})
         return Number(self, per_element_call(function, tuple(values), {}))
 
     def torch_call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

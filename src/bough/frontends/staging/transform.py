@@ -136,9 +136,7 @@ class Transformer(ast.NodeTransformer):
             body = self.visit(element)
         conditions: list[ast.expr] = [self.of_element(node, first.target, self.visit(c)) for c in first.ifs]
         made = [ast.Constant(kind), self.visit(first.iter), self.of_element(node, first.target, body)]
-        return self.staged(
-            "comprehend", node, [*made, ast.Tuple(conditions, ast.Load()), ast.Constant(bool(rest))]
-        )
+        return self.staged("comprehend", node, [*made, ast.Tuple(conditions, ast.Load()), ast.Constant(bool(rest))])
 
     def of_element(self, node: ast.AST, target: ast.expr, body: ast.expr) -> ast.Lambda:
         """`lambda element: [body for target in (staging.shape(element, pattern),)][0]`."""
