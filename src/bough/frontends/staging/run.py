@@ -306,7 +306,7 @@ class Run:
         """The value at a place: a tensor of the cell for what is a tensor, a symbol for all else."""
         values = self.values(place)
         tensors = [v for v in values if examples.kind_of(v) == "tensor"]
-        if not tensors:
+        if not tensors or any(examples.kind_of(v) not in ("tensor", "none") for v in values):
             if not values and self.example is not NOTHING and not self._exists(place):
                 raise refuse_source(f"the example has no `{place}`", "reading it there fails", "give objects that have it")
             return Symbol(self, place)

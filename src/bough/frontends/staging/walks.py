@@ -38,7 +38,7 @@ def _inside(run: Run, each: int, value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return PerElement(run, each, value)
     if isinstance(value, Place):
-        return run.at(value)
+        return run.at(value) if value.path else Symbol(run, value)  # an element may be a tensor here and a list there
     if isinstance(value, Number):
         return Number(run, PerElement(run, each, value.tensor))
     return value
