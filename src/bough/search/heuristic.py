@@ -46,6 +46,8 @@ cache."""
 COUNTS = (1, 2, 3, 4, 6)
 PHASE_CYCLES = 8000.0
 """Below this much work a kernel stays on the calling thread: others, if asleep, would wake when it is done."""
+TILES = 2
+"""Vector tiles for each thread in a level of few rows: a late thread then keeps the others waiting for less."""
 CHUNK_CYCLES = 6000.0
 """The least work of a block of rows."""
 
@@ -133,7 +135,10 @@ def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> li
         for count in COUNTS:
             if count > 1 and (count - 1) * machine.lanes >= work.extents[v]:
                 continue
+            tiles = ceil(work.extents[v] / (machine.lanes * count))
             for row in rows:
+                if row and count > 1 and tiles < TILES * context.threads and _unknown(kernel, row, context):
+                    continue  # a level's few rows leave nothing else to share out
                 for r in ROWS if row else (1,):
                     if row is not None and (r == 1 or (r > work.extents[row] and not _unknown(kernel, row, context))):
                         continue
