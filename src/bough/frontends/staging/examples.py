@@ -98,7 +98,9 @@ _MISSING = object()
 
 
 def class_attribute(cls: type, name: str) -> Any:
-    """The property, method or other function that the class defines under a name; None for data."""
+    """The property, method or other function that the user's class defines under a name; None for data."""
+    if issubclass(cls, (torch.Tensor, np.ndarray)):
+        return None
     found = inspect.getattr_static(cls, name, _MISSING)
     if isinstance(found, (property, staticmethod, classmethod, types.FunctionType)):
         return found
