@@ -156,3 +156,27 @@ def test_shared_objects_fill_lists_as_often_as_they_are_visited(memo: bool) -> N
     for sample, together in zip(samples, compiled.map(samples), strict=True):
         torch.testing.assert_close(compiled(sample), model(sample))
         assert torch.equal(compiled(sample), together)
+
+
+class Table(nn.Module):
+    """Takes rows by numbers of the objects, in the ways in which negative ones count from the end and in which they do not."""
+
+    def __init__(self, wraps: bool) -> None:
+        super().__init__()
+        self.rows = nn.Embedding(WORDS, HIDDEN)
+        self.wraps = wraps
+
+    def forward(self, node: Node) -> torch.Tensor:
+        h = self.rows.weight[node.word] if self.wraps else self.rows(torch.tensor(node.word))
+        return h if node.left is None else torch.tanh(h + self(node.left) + self(node.right))
+
+
+@pytest.mark.parametrize(("wraps", "lowest"), [(True, -WORDS), (False, 0)])
+def test_rows_that_a_table_has_not_are_refused(wraps: bool, lowest: int) -> None:
+    model = Table(wraps).eval().requires_grad_(False)
+    compiled = bough.compile(model, (Node(1, Node(2), Node(3)),), threads=1, cache=False)
+    for word in (lowest, -1 if wraps else 0, WORDS - 1):
+        torch.testing.assert_close(compiled(Node(1, Node(word), Node(2))), model(Node(1, Node(word), Node(2))))
+    for word in (lowest - 1, WORDS, 10**12):
+        with pytest.raises(bough.InputError, match=r"(?s)BGH-ST-008.*self\.rows"):
+            compiled(Node(1, Node(word), Node(2)))

@@ -106,6 +106,8 @@ def payload(value: Any, wanted: Payload, held: np.dtype[Any]) -> Array:
     array = _as_array(found, held)
     if array is None or array.dtype != held or array.shape != wanted.shape:
         raise _unfit(found, wanted)
+    if wanted.range is not None and array.size and not (wanted.range[0] <= array.min() and array.max() <= wanted.range[1]):
+        raise _outside(found, wanted, wanted.range)
     return array
 
 
@@ -145,6 +147,16 @@ def _unfit(found: Any, wanted: Payload) -> InputError:
         code="BGH-ST-001" if found is None else "BGH-ST-004",
         because=f"{expected} is expected, as in the example that the function was compiled for",
         advice="give all objects of a kind payloads of one shape and element type, on the CPU",
+        location=wanted.location,
+    )
+
+
+def _outside(found: Any, wanted: Payload, allowed: tuple[int, int]) -> InputError:
+    return InputError(
+        f"{path_text(wanted.path or ())} is {describe(found)}",
+        code="BGH-ST-008",
+        because=f"the model takes a row of a table by it, and the table has the rows {allowed[0]} to {allowed[1]}",
+        advice="number the rows from 0 on, or make the table larger",
         location=wanted.location,
     )
 

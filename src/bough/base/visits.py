@@ -10,7 +10,8 @@ function's *variants* an activation takes is decided by questions about its obje
 calls, which are other activations, and reads payloads, which are the tensors and numbers that its arithmetic needs.
 
 Activations of equal function and object are one, within one call of the model (a *sample*), unless their variant `repeats`.
-Those of a variant are numbered 0 .. count-1, by level, then by discovery: depth first, calls in the order of `call_order`, sample after sample.
+Those of a variant are numbered 0 .. count-1, by level, then by discovery: depth first, calls in the order of `call_order`,
+sample after sample.
 """
 
 from __future__ import annotations
@@ -100,13 +101,15 @@ class Call:
 @dataclass(frozen=True, slots=True)
 class Payload:
     """What lies at `path` (from every element of walk `each`, where set): a number, a bool, or an array or tensor, of `dtype`
-    (a name of `bough.ir.dtypes`) and `shape`. With `path` None: the position of the element in its walk."""
+    (a name of `bough.ir.dtypes`) and `shape`. With `path` None: the position of the element in its walk. `range`: the smallest
+    and the largest number that the model can take, where it takes a row of a table by it."""
 
     path: Path | None
     dtype: str
     shape: tuple[int, ...] = ()
     each: int | None = None
     location: Location | None = field(default=None, compare=False)
+    range: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

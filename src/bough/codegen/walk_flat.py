@@ -90,7 +90,11 @@ class FlatReader:
                 wide = b.fpext(found, DOUBLE) if found.type != DOUBLE else found
                 code.put(address, 0, b.bitcast(wide, INT64))
             case "i" if payload.dtype != "u8":
-                code.put(address, 0, b.sext(found, INT64) if found.type != INT64 else found)
+                wide = b.sext(found, INT64) if found.type != INT64 else found
+                if payload.range is not None:
+                    low, high = payload.range
+                    code.refuse(b.or_(code.compare("<", wide, low), code.compare(">", wide, high)))
+                code.put(address, 0, wide)
             case _:
                 code.put(address, 0, b.zext(found, INT64))
 

@@ -110,7 +110,7 @@ class Reader:
             case "f":
                 status = code.call(library.real, code.frame, found, address, row)
             case _:
-                status = code.call(library.integer, code.frame, found, address, row, *_RANGES[payload.dtype])
+                status = code.call(library.integer, code.frame, found, address, row, *(payload.range or _RANGES[payload.dtype]))
         code.check(status)
 
     def constant(self, value: Any) -> Value:

@@ -28,7 +28,9 @@ def stack(values: list[Any], payload: Payload) -> Stacked | None:
     """The values one after another; None where one of them is not of the payload's element type and shape."""
     kinds, module = set(map(type, values)), torch()
     found: Stacked | None = None
-    if kinds == {np.ndarray} and payload.shape:
+    if payload.range is not None:
+        found = None  # numbers that are looked at one by one
+    elif kinds == {np.ndarray} and payload.shape:
         found = _stack_arrays(values, payload)
     elif module is not None and kinds and kinds <= {module.Tensor, module.nn.Parameter}:
         found = _stack_tensors(values, payload, module)

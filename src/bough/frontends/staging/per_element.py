@@ -271,8 +271,6 @@ def indexed(x: Any, key: Any) -> Any:
     numbers = [isinstance(k, torch.Tensor) and k.dim() == 0 and not k.is_floating_point() and k.dtype != torch.bool for k in keys]
     if not any(numbers):
         return x[key]
-    if keys == (key,) and x.dim() == 2:
-        return functional.embedding(key, x)
     rest = tuple(slice(None) if n else k for n, k in zip(numbers, keys, strict=True))
     if any(not isinstance(k, slice) for k in rest):
         raise refuse_source("a number of the structure stands among indices of other kinds", "no rule says what this means")

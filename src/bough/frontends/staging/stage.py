@@ -18,6 +18,7 @@ from bough.frontends.staging.primitives import Primitives
 from bough.frontends.staging.run import Record
 from bough.frontends.staging.signals import Restart
 from bough.frontends.staging.symbols import Symbol
+from bough.frontends.staging.table_rows import with_ranges
 from bough.frontends.staging.templates import Listed
 from bough.frontends.staging.ways import Way
 from bough.frontends.structure import Slot, Structure, map_leaves, static_leaf
@@ -93,7 +94,7 @@ def _assemble(world: World, module: Any, names: tuple[str, ...]) -> Staged:
             if way.record.remembers or function.base[0] in world.cached:
                 remembered.add((function.name, number))
             cells[function.name, number] = export_cell(world, module, function, way.record, f"{function.name}_{number}", shared)
-        variants = tuple(_variant(n, w.record) for n, w in enumerate(ways))
+        variants = tuple(with_ranges(_variant(n, w.record), cells[function.name, n]) for n, w in enumerate(ways))
         visits.append(Visit(function.name, function.ways.decision(), variants, function.location))
         results[function.name] = tuple(TensorType(FROM_TORCH[t.dtype], tuple(t.shape)) for t in function.types)
     recursion = Recursion(with_repeats(Visits(tuple(visits), world.entry.name), remembered), cells, results)
