@@ -135,9 +135,9 @@ def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> li
         for count in COUNTS:
             if count > 1 and (count - 1) * machine.lanes >= work.extents[v]:
                 continue
-            tiles = ceil(work.extents[v] / (machine.lanes * count))
+            columns = ceil(work.extents[v] / (machine.lanes * count))
             for row in rows:
-                if row and count > 1 and tiles < TILES * context.threads and _unknown(kernel, row, context):
+                if row and count > 1 and columns < TILES * context.threads and _unknown(kernel, row, context):
                     continue  # a level's few rows leave nothing else to share out
                 for r in ROWS if row else (1,):
                     if row is not None and (r == 1 or (r > work.extents[row] and not _unknown(kernel, row, context))):
