@@ -129,7 +129,7 @@ class EveryScore(OverTags):
         return state
 
 
-@on(tags, lacking="a number that a loop adds up beside a tensor")
+@on(tags)
 class CountsAndMeans(OverTags):
     """Whole numbers on the way up: the size of a subtree divides."""
 
@@ -217,7 +217,7 @@ def lists(random: Random, nodes: int) -> Any:
     return [lists(random, (nodes - 1) // count) for _ in range(count)]
 
 
-@on(lists, lacking="an object that is itself a tensor")
+@on(lists)
 class ListsOfTensors(nn.Module):
     """Lists within lists, with tensors as leaves."""
 

@@ -31,7 +31,7 @@ def params() -> Iterator[ParameterSet]:
         yield pytest.param(case, id=name, marks=marks)
 
 
-@pytest.mark.parametrize("case", params())
+@pytest.mark.parametrize("case", [*params()])
 def test_agrees_with_eager(case: Case) -> None:
     torch.manual_seed(0)
     model = case.make().eval().requires_grad_(False)

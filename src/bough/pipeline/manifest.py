@@ -134,6 +134,8 @@ def _sizes(shape: tuple[Extent, ...]) -> tuple[Size, ...]:
 def size_of(e: Expr) -> Size:
     """A size expression as the runtime's plain data."""
     match e:
+        case Apply("add", _, _):
+            return _sum([size_of(term) for term in _terms(e)])
         case Const(value, _):
             return int(value)
         case Var(name, _):
@@ -141,3 +143,24 @@ def size_of(e: Expr) -> Size:
         case Apply(function, (a, b), _) if function in ("add", "sub", "mul", "floordiv", "mod", "min", "max"):
             return (function, size_of(a), size_of(b))
     raise InternalError(f"{e} is no size that the runtime can work out")
+
+
+def _terms(e: Expr) -> list[Expr]:
+    """What a sum adds up, however it is nested."""
+    found: list[Expr] = []
+    open_ = [e]
+    while open_:
+        match open_.pop():
+            case Apply("add", (a, b), _):
+                open_ += [b, a]
+            case term:
+                found.append(term)
+    return found
+
+
+def _sum(terms: list[Size]) -> Size:
+    """A sum nested no deeper than it must be: memory for many arrays has many terms."""
+    if len(terms) == 1:
+        return terms[0]
+    middle = len(terms) // 2
+    return ("add", _sum(terms[:middle]), _sum(terms[middle:]))
