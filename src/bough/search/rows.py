@@ -84,7 +84,7 @@ def _row_axes(planned: Planned, context: Context) -> list[str]:
         if a.name == vector or any(not isinstance(x.extent, int) for x in others):
             continue
         shared = 0
-        if _shares_weights(kernel, a.name, context):
+        if _few_rows(kernel, a.name, context):
             continue
         for access in load_accesses(kernel):
             if access.strides is not None and not access.strides.get(a.name):
@@ -97,11 +97,12 @@ def _row_axes(planned: Planned, context: Context) -> list[str]:
     return found
 
 
-def _shares_weights(kernel: Kernel, row: str, context: Context) -> bool:
-    """Whether a level's few rows share a matrix: then threads share its columns out, not the rows."""
+def _few_rows(kernel: Kernel, row: str, context: Context) -> bool:
+    """Whether a level's few rows share a matrix, or have much work each: then threads share the columns out, not the rows."""
     if context.defined.isdisjoint(variables(as_expr(kernel.axis(row).extent))):
         return False
-    return any(
+    work = prod(nominal(x.extent, context.sizes) for x in kernel.axes if x.name != row) / context.target.lanes
+    return work > CHUNK_CYCLES or any(
         row not in {v for i in x.index for v in variables(i)}
         and 4 * prod(nominal(e, context.sizes) for e in kernel.operands[x.operand].shape) > LEVEL_BYTES
         for x in load_accesses(kernel)
