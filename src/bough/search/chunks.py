@@ -26,18 +26,42 @@ def tile_counts(work: Work, order: list[str], shape: TileShape, machine: Machine
 
 
 def choose_blocks(
-    kernel: Kernel, work: Work, shape: TileShape, order: list[str], cost: float, machine: Machine, threads: int
-) -> list[Block]:
+    kernel: Kernel, work: Work, shape: TileShape, order: list[str], cost: float, machine: Machine, threads: int,
+    few: frozenset[str] = frozenset(),
+) -> list[Block]:  # fmt: skip
     """Blocks for the tile loops in `order`: inner loops whole, one in part, outer ones tile by tile.
 
     `cost` is that of the whole kernel in cycles. The estimate of a choice is the time of the busiest thread, a little
-    more where few chunks leave nothing to share out when a thread is late.
+    more where few chunks leave nothing to share out when a thread is late. Axes that are `few` often have but one tile: the
+    others give every thread a chunk even then, as far as they can.
     """
     counts = tile_counts(work, order, shape, machine)
     total = 1
     for n in counts.values():
         total *= n
-    each = cost / total
+    blocks = _cheapest(kernel, work, shape, order, counts, cost / total, machine, threads)
+    if few:
+        narrow = {a: 1 if a in few else n for a, n in counts.items()}
+        if _chunks(narrow, blocks) < threads:
+            return _cheapest(kernel, work, shape, order, narrow, cost / total, machine, threads)
+    return blocks
+
+
+def _chunks(counts: dict[str, int], blocks: list[Block]) -> int:
+    found = 1
+    for a, n in counts.items():
+        found *= ceil(n / next((b.tiles for b in blocks if b.axis == a), 1))
+    return found
+
+
+def _cheapest(
+    kernel: Kernel, work: Work, shape: TileShape, order: list[str], counts: dict[str, int], each: float, machine: Machine,
+    threads: int,
+) -> list[Block]:  # fmt: skip
+    """`each` is the cost of one tile, `counts` says how many there are."""
+    total = 1
+    for n in counts.values():
+        total *= n
     best: tuple[float, list[Block]] | None = None
     inner: list[Block] = []
     inside = 1

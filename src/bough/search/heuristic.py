@@ -257,7 +257,8 @@ def decide(
         out.append(Serial())
         out += [Block(a, n) for a, n in tile_counts(work, order, shape, machine).items() if n > 1]
     else:
-        out += choose_blocks(kernel, work, shape, order, cost, machine, context.threads)
+        few = frozenset(a for a in order if _unknown(kernel, a, context))
+        out += choose_blocks(kernel, work, shape, order, cost, machine, context.threads, few)
         if context.loop and (segment := serpentine_segment(kernel, work, out, order, shape, machine, context)):
             out.append(Serpentine(context.loop, segment))
     for _, reduce in kernel.reductions:
