@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
@@ -25,7 +25,7 @@ from bough.pipeline.fingerprint import fingerprint
 from bough.pipeline.manifest import make_manifest
 from bough.pipeline.passes import Generated, Options, Watcher, run_passes
 from bough.pipeline.watchers import default_watchers
-from bough.recursion import Switches
+from bough.recursion import Switches, settle
 from bough.runtime import artefact
 from bough.runtime.cache import Cache
 from bough.runtime.executable import Executable
@@ -52,7 +52,9 @@ class Recipe:
     def run(self, watchers: Iterable[Watcher] = ()) -> tuple[Imported | Staged, Generated]:
         if is_recursive(self.module, self.args, self.kwargs):
             staged = stage(self.module, self.args, self.kwargs)
-            return staged, run_passes(staged.recursion, self.options, watchers)
+            values = (*self.args, *(self.kwargs or {}).values())
+            switches = settle(self.options.switches, staged.recursion.visits, values)
+            return staged, run_passes(staged.recursion, replace(self.options, switches=switches), watchers)
         imported = export(self.module, self.args, dynamic=self.dynamic, kwargs=self.kwargs)
         return imported, run_passes(imported.program, self.options, watchers)
 

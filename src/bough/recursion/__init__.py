@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bough.recursion.lower import lower_recursion
+from bough.recursion.sharing import settle
 from bough.recursion.switches import Switches
 
-__all__ = ["Switches", "lower_recursion"]
+__all__ = ["Switches", "lower_recursion", "settle"]

@@ -20,6 +20,7 @@ class Switches:
     """Results that are the same for all activations of a variant are known to their callers as constants."""
     dense_scratch: bool = True
     """Arrays that live within a level have a place for each activation of the widest level; else one for every activation."""
-    refactoring: bool = False
+    refactoring: bool | None = None
     """Products that callers make of each result are made by the callee, once for each object; else for each edge. It pays
-    where objects are shared by many: in trees there are as many edges as objects, and one product more waits in each level."""
+    where objects are shared by many: in trees there are as many edges as objects, and one product more waits in each level.
+    None: where the example's objects are shared (`sharing.settle`)."""
