@@ -28,6 +28,7 @@ docs: $(VENV)/.dev
 bench: $(VENV)/.peers
 	$(BIN)/bough bench gemm --against torch,onnxruntime,openvino
 	$(BIN)/bough bench rnn --against torch,onnxruntime,openvino
+	$(BIN)/bough bench trees --against torch,batched,dgl
 
 clean:
 	rm -rf $(VENV) docs/_build build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
