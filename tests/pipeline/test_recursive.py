@@ -180,3 +180,51 @@ def test_rows_that_a_table_has_not_are_refused(wraps: bool, lowest: int) -> None
     for word in (lowest - 1, WORDS, 10**12):
         with pytest.raises(bough.InputError, match=r"(?s)BGH-ST-008.*self\.rows"):
             compiled(Node(1, Node(word), Node(2)))
+
+
+class Bag:
+    def __init__(self, word: int, *parts: Bag) -> None:
+        self.word, self.parts = word, list(parts)
+
+
+class Filled(nn.Module):
+    """Asks whether a list that a loop over the parts has filled is empty, in all the ways there are."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.words = nn.Embedding(WORDS, HIDDEN)
+        self.mix = nn.Linear(HIDDEN, HIDDEN)
+        self.way = way
+
+    def forward(self, bag: Bag) -> torch.Tensor:
+        states = []
+        for part in bag.parts:
+            states.append(self(part))
+        word = self.words(torch.tensor(bag.word))
+        if self.way == "not":
+            if not states:
+                return word
+        elif self.way == "if":
+            if states:
+                pass
+            else:
+                return word
+        elif self.way == "bool":
+            if not bool(states):
+                return word
+        elif self.way == "and":
+            if not (states and self.way):
+                return word
+        else:
+            return torch.tanh(self.mix(torch.stack(states).sum(0))) if states else word
+        return torch.tanh(self.mix(torch.stack(states).sum(0)))
+
+
+@pytest.mark.parametrize("way", ["not", "if", "bool", "and", "else"])
+def test_truth_of_a_list_that_a_loop_fills(way: str) -> None:
+    torch.manual_seed(0)
+    model = Filled(way).eval().requires_grad_(False)
+    bag = Bag(1, Bag(2), Bag(3, Bag(4), Bag(5), Bag(6)), Bag(7, Bag(8)))
+    compiled = bough.compile(model, (bag,), threads=1, cache=False)
+    for b in (bag, bag.parts[0], bag.parts[1]):
+        torch.testing.assert_close(compiled(b), model(b))

@@ -290,7 +290,7 @@ def _reversed(staging: Primitives, values: Any) -> Any:
 
 
 def _bool(staging: Primitives, value: Any) -> bool:
-    return bool(value)
+    return bool(staging.truth(value))
 
 
 def _as_is(staging: Primitives, value: Any, *_: Any) -> Any:

@@ -330,6 +330,11 @@ class Primitives:
             return values
         return self.gathered[id(values)][1] if id(values) in self.gathered else None
 
+    def truth(self, value: Any) -> Any:
+        """What `if` and its like ask: a list that a loop has filled answers by the structure."""
+        elements = self.symbolic_elements(value) if isinstance(value, list) else None
+        return value if elements is None else elements
+
     def elements(self, values: Any) -> Elements:
         if isinstance(values, Elements):
             return values

@@ -104,6 +104,41 @@ class Transformer(ast.NodeTransformer):
             return ast.copy_location(ast.Compare(a, [op], [b]), node)
         return ast.copy_location(ast.UnaryOp(ast.Not(), made), node) if isinstance(op, (ast.IsNot, ast.NotIn)) else made
 
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Not):
+            node.operand = self.tested(node.operand)
+        return node
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
+        self.generic_visit(node)
+        node.values = [*map(self.tested, node.values[:-1]), node.values[-1]]
+        return node
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        self.generic_visit(node)
+        node.test = self.tested(node.test)
+        return node
+
+    def visit_If(self, node: ast.If) -> ast.AST:
+        self.generic_visit(node)
+        node.test = self.tested(node.test)
+        return node
+
+    def visit_While(self, node: ast.While) -> ast.AST:
+        self.generic_visit(node)
+        node.test = self.tested(node.test)
+        return node
+
+    def tested(self, node: ast.expr) -> ast.expr:
+        """An expression of which only the truth matters."""
+        if isinstance(node, ast.BoolOp):
+            node.values[-1] = self.tested(node.values[-1])
+            return node
+        if isinstance(node, ast.Compare | ast.Constant | ast.UnaryOp):
+            return node
+        return self.staged("truth", node, [node])
+
     def visit_List(self, node: ast.List) -> ast.AST:
         self.generic_visit(node)
         return self.staged("fresh", node, [node]) if isinstance(node.ctx, ast.Load) else node
@@ -255,7 +290,7 @@ class Transformer(ast.NodeTransformer):
     def visit_Assert(self, node: ast.Assert) -> ast.AST:
         self.generic_visit(node)
         message = ast.Call(ast.Name("AssertionError", ast.Load()), [node.msg] if node.msg else [], [])
-        return _placed(ast.If(ast.UnaryOp(ast.Not(), node.test), [self.refusal(node, message)], []), node)
+        return _placed(ast.If(ast.UnaryOp(ast.Not(), self.tested(node.test)), [self.refusal(node, message)], []), node)
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         self.generic_visit(node)
