@@ -93,6 +93,12 @@ def test_bits_depend_on_neither_batch_nor_threads(
         assert all(torch.equal(alone[name], together[name]) for name in alone)
 
 
+def test_map_takes_several_inputs(compiled: bough.Compiled, trees: list[Node]) -> None:
+    assert compiled.map([]) == []
+    with pytest.raises(bough.InputError, match="BGH-IN-014"):
+        compiled.map(trees[0])  # type: ignore[arg-type]
+
+
 def test_saved_and_loaded(compiled: bough.Compiled, trees: list[Node], tmp_path: Path) -> None:
     compiled.save(tmp_path / "tree.bough")
     loaded = bough.load(tmp_path / "tree.bough")

@@ -13,7 +13,7 @@ import torch
 from torch.utils._pytree import tree_map
 
 from bough.base import settings
-from bough.base.errors import CompileError
+from bough.base.errors import CompileError, InputError
 from bough.base.version import build
 from bough.frontends.staging import Staged, is_recursive, stage
 from bough.frontends.torch_export import Imported, export
@@ -77,13 +77,22 @@ class Compiled:
         return self.executable.call(*args, **kwargs)
 
     def map(self, inputs: Sequence[Any]) -> list[Any]:
-        """`[self(x) for x in inputs]`, bit for bit; where the module takes several arguments, each input is a tuple."""
+        """`[self(x) for x in inputs]`, bit for bit; where the module takes several arguments, each input is a tuple.
+
+        Raises `InputError` for inputs that are not several.
+        """
+        single = len(self.executable.manifest.parameters) == 1
+        if not isinstance(inputs, Iterable) or (not single and not all(isinstance(x, (tuple, list)) for x in inputs)):
+            raise InputError(
+                f"map was given {'an object of class ' + type(inputs).__name__ if single else 'inputs that are no tuples'}",
+                code="BGH-IN-014",
+                because="it computes several inputs" + ("" if single else ", each a tuple of all arguments"),
+                advice="pass a list of inputs; for one input, call the function itself",
+            )
         if isinstance(self.executable, StructuredExecutable):
             return self.executable.map(inputs)
         call = self.executable.call
-        if len(self.executable.manifest.parameters) == 1:
-            return [call(x) for x in inputs]
-        return [call(*x) for x in inputs]
+        return [call(x) for x in inputs] if single else [call(*x) for x in inputs]
 
     def explain(self) -> Explanation:
         """What became of each line: kernel, mapping, schedule, limit, and share of the time, measured now on the example
