@@ -27,7 +27,7 @@ def params() -> Iterator[ParameterSet]:
     for name, case in CASES.items():
         marks: list[pytest.MarkDecorator | pytest.Mark] = []
         if case.lacking:
-            marks.append(pytest.mark.xfail(reason=case.lacking, raises=bough.CompileError, strict=False))
+            marks.append(pytest.mark.xfail(reason=case.lacking, raises=bough.CompileError, strict=True))
         yield pytest.param(case, id=name, marks=marks)
 
 

@@ -7,13 +7,16 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from bough.base.clock import interleaved_medians
 from bough.frontends.staging import Staged
 from bough.frontends.structure import map_leaves
 from bough.frontends.torch_export import Imported
 from bough.ir import loops
+from bough.ir.evaluate import evaluate
 from bough.ir.kernel import Kernel
-from bough.ir.sequence import Beside, Group, Repeat, Run, Sequence, Step, nominal_sizes, phase
+from bough.ir.sequence import Beside, Define, Group, Repeat, Run, Sequence, Step, phase
 from bough.pipeline.assemble import Scheduled, host_part
 from bough.pipeline.manifest import make_manifest
 from bough.pipeline.passes import Generated, Options, object_code
@@ -73,13 +76,17 @@ def explain(
 ) -> Explanation:
     """Rows for every kernel, measured on these arguments."""
     sequence, scheduled = generated.assembled.sequence, generated.assembled.scheduled
+    arrays: dict[str, Any] = {}
     if isinstance(imported, Staged):
-        linearized = linearize(imported.recursion.visits, [(*args, *kwargs.values())]).sizes
-        given = {d.name: linearized[g.name] for d, g in zip(sequence.dims, generated.assembled.given.dims, strict=True)}
+        given, linearized = generated.assembled.given, linearize(imported.recursion.visits, [(*args, *kwargs.values())])
+        sizes = {d.name: linearized.sizes[g.name] for d, g in zip(sequence.dims, given.dims, strict=True)}
+        arrays = {i.name: linearized.arrays[g.name] for i, g in zip(sequence.inputs, given.inputs, strict=True)}
     else:
-        given = _sizes(sequence, _tensors((args, dict(kwargs))))
-    sizes = {**nominal_sizes(sequence.steps), **given}
-    rows = [_row(scheduled[k.name], runs, sizes, sequence, options) for k, runs in _runs(sequence.steps, 1, sizes)]
+        sizes = _sizes(sequence, _tensors((args, dict(kwargs))))
+    rows = [
+        _sum([_row(scheduled[name], runs, at, options) for at, runs in found])
+        for name, found in _runs(sequence.steps, 1, sizes, arrays).items()
+    ]
     times = _measure(imported, generated, options, lambda f: f.call(*args, **kwargs), [r.kernel for r in rows])
     total = sum(times) or 1.0
     measured = tuple(replace(r, ms=1e3 * t, share=t / total) for r, t in zip(rows, times, strict=True))
@@ -105,17 +112,41 @@ def _sizes(sequence: Sequence, args: list[Any]) -> dict[str, int]:
     return found
 
 
-def _runs(steps: tuple[Step, ...], times: int, sizes: dict[str, int]) -> list[tuple[Kernel, int]]:
-    out: list[tuple[Kernel, int]] = []
+def _runs(
+    steps: tuple[Step, ...], times: int, sizes: dict[str, int], arrays: dict[str, Any]
+) -> dict[str, list[tuple[dict[str, int], int]]]:
+    """For each kernel, in order: the sizes with which it runs, and how many times. Loops over levels are gone through, since each
+    has sizes of its own."""
+    out: dict[str, list[tuple[dict[str, int], int]]] = {}
+    sizes = dict(sizes)
     for s in steps:
-        if isinstance(s, Repeat):
-            out += _runs(s.body, times * nominal(s.count, sizes), sizes)
+        if isinstance(s, Define):
+            sizes[s.name] = int(evaluate(s.value, {n: np.int64(v) for n, v in sizes.items()}, arrays))
+        elif isinstance(s, Repeat):
+            count, alike = nominal(s.count, sizes), not any(isinstance(inner, Define) for inner in s.body)
+            for n in range(1 if alike else count):
+                inside = {**sizes, s.variable: n}
+                for name, found in _runs(s.body, times * (count if alike else 1), inside, arrays).items():
+                    out.setdefault(name, []).extend(found)
         else:
-            out += [(k, times) for k in phase(s)]
+            for k in phase(s):
+                out[k.name] = [(dict(sizes), times)]
     return out
 
 
-def _row(entry: Scheduled, runs: int, sizes: dict[str, int], sequence: Sequence, options: Options) -> Row:
+def _sum(parts: list[Row]) -> Row:
+    """One kernel's runs with different sizes as one row."""
+    return replace(
+        parts[0],
+        runs=sum(r.runs for r in parts),
+        flops=sum(r.flops for r in parts),
+        bytes=sum(r.bytes for r in parts),
+        limit=max(parts, key=lambda r: r.limit_ms).limit,
+        limit_ms=sum(r.limit_ms for r in parts),
+    )
+
+
+def _row(entry: Scheduled, runs: int, sizes: dict[str, int], options: Options) -> Row:
     kernel, schedule = entry.kernel, entry.schedule
     points = 1
     for a in kernel.free:
