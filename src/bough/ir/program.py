@@ -5,7 +5,8 @@
       const w: f32[512, 300]
       y: f32[batch, 512] = linear(x, w)            # model.py:12
 
-Values are compared by identity: graphs are long and shared, so nothing here nests or recurses but `Loop`.
+Values are compared by identity: graphs are long and shared, so nothing here nests but the bodies of `Loop`, `If` and `While`.
+A value is known to the nodes after it in its body and in the bodies inside those. Every body writes its own values only.
 """
 
 from __future__ import annotations
@@ -87,7 +88,68 @@ class Loop:
     location: Location | None = None
 
 
-Node = Union[Assign, Loop]
+@dataclass(eq=False, slots=True)
+class If:
+    """Runs `then` where `condition`, a bool of rank 0, holds, `otherwise` where not. `results[i]` is `then_results[i]` or
+    `otherwise_results[i]`, values known at the end of that body. Where these differ in a size, the result's is one that a
+    `Size` behind the node defines."""
+
+    condition: Value
+    then: list["Node"]
+    then_results: tuple[Value, ...]
+    otherwise: list["Node"]
+    otherwise_results: tuple[Value, ...]
+    results: tuple[Value, ...]
+    location: Location | None = None
+
+
+@dataclass(eq=False, slots=True)
+class While:
+    """Runs `head`; as long as `condition`, a bool of rank 0 known at its end, holds: `body`, and `head` again.
+
+    `carried[i]` is what both see of state i, `initial[i]` its first value, `updated[i]` (known at the end of the body, which
+    sees the head's values) its next one, `final[i]` its last: what is `carried[i]` when the condition fails. A size of a state
+    may change from step to step: then a `Size` at the beginning of the head defines it from another state, and one behind the
+    node defines that of the final value.
+    """
+
+    carried: tuple[Value, ...]
+    initial: tuple[Value, ...]
+    head: list["Node"]
+    condition: Value
+    body: list["Node"]
+    updated: tuple[Value, ...]
+    final: tuple[Value, ...]
+    location: Location | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Size:
+    """Defines the symbolic dimension `name` as `value`, an i64 of rank 0, for the nodes behind it and inside those. `high` is
+    an upper bound that is known before the call; without one, memory is planned for `Program`'s `CAPACITY`, and a call that
+    needs more is run again with more."""
+
+    name: str
+    value: Value
+    high: Extent | None = None
+    location: Location | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Check:
+    """The call ends with an error where `condition`, a bool of rank 0, does not hold. `error` is the class of Python's exception
+    that the model would have raised ("AssertionError", "IndexError"), `message` its text."""
+
+    condition: Value
+    error: str
+    message: str
+    location: Location | None = None
+
+
+Node = Union[Assign, Loop, If, While, Size, Check]
+
+CAPACITY = "capacity"
+"""The dimension of the entry, known before the call, that bounds every computed size without a bound of its own."""
 
 
 @dataclass(eq=False, slots=True)
