@@ -103,6 +103,7 @@ class Executable:
             run = self._program.function("bough_team_run", ctypes.c_int32, _POINTER, _POINTER, _POINTER, _POINTER)
             names |= {
                 "run": run,
+                "expect": self._program.function("bough_team_expect", None, _POINTER),
                 "team": self._team,
                 "start": self._team.start,
                 "program": self._program,

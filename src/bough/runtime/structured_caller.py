@@ -50,6 +50,8 @@ def _run(
     out: Source, manifest: Manifest, library: Library, with_team: bool, variables: dict[str, str], single: frozenset[int]
 ) -> None:
     """Linearizes `samples` and computes the results y0, y1, ...; those of `single` are one row."""
+    if with_team:
+        out.add(1, "expect(team.pointer or start(program))")
     out.add(1, "try: context = take()")
     out.add(1, "except IndexError: context = make()")
     out.add(1, "flat = context.flat")

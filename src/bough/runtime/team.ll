@@ -3,6 +3,7 @@
 ;   ptr  bough_team_create(i32 threads, i64 spin_ns)                         threads include the caller's; null: no memory
 ;   ptr  bough_team_create_openmp(i32 threads, i64 spin_ns, ptr GOMP_parallel, ptr omp_get_thread_num)
 ;   void bough_team_destroy(ptr team)
+;   void bough_team_expect(ptr team)                                         a region comes soon: wake, and stay awake for it
 ;   i32  bough_team_run(ptr team, ptr entry, ptr buffers, ptr scalars)       one region: entry(buffers, scalars, team or null)
 ;   void bough_team_parallel(ptr team, ptr fn, ptr frame, i64 n)             inside a region: fn(frame, 0) .. fn(frame, n - 1)
 ;   i32  bough_team_abi()                                                    version of the layout below
@@ -23,6 +24,9 @@
 ; tickets, then looks for sleepers; sequentially consistent fences in between make at least one of them see the other. The
 ; caller never blocks on the workers' mutex: where it is held it signals without, and a worker that just misses that sleeps
 ; through one phase, whose chunks others take.
+;
+; A caller that prepares a region (it linearizes a structure, it makes results) lets the workers wake meanwhile: while a region is
+; expected, and until it has ended, they spin 20 times as long before they sleep.
 
 %bough.team = type {
   i64,           ; 0 threads
@@ -46,16 +50,17 @@
   i32,           ; 18 sleepers
   i32,           ; 19 count of wake-ups
   i32,           ; 20 stop
-  [116 x i8],
-  ptr,           ; 22 region of OpenMP: entry
-  ptr,           ; 23 region of OpenMP: buffers
-  ptr,           ; 24 region of OpenMP: scalars
-  i32,           ; 25 region of OpenMP: status
+  i32,           ; 21 a region is expected
+  [112 x i8],
+  ptr,           ; 23 region of OpenMP: entry
+  ptr,           ; 24 region of OpenMP: buffers
+  ptr,           ; 25 region of OpenMP: scalars
+  i32,           ; 26 region of OpenMP: status
   [100 x i8],
-  [128 x i8],    ; 27 mutex of sleeping workers
-  [128 x i8],    ; 28 condition of sleeping workers
-  [128 x i8],    ; 29 mutex of the sleeping caller
-  [128 x i8]     ; 30 condition of the sleeping caller
+  [128 x i8],    ; 28 mutex of sleeping workers
+  [128 x i8],    ; 29 condition of sleeping workers
+  [128 x i8],    ; 30 mutex of the sleeping caller
+  [128 x i8]     ; 31 condition of the sleeping caller
 }
 
 ; A thread's ticket, on cache lines of its own. The rest is written once, at creation.
@@ -76,7 +81,7 @@ declare i32 @pthread_cond_signal(ptr)
 declare i32 @pthread_cond_broadcast(ptr)
 
 define i32 @bough_team_abi() nounwind {
-  ret i32 1
+  ret i32 2
 }
 
 ; The hint of a spinning thread to its core. `bough.runtime.team.team_text` fills in the processor's instruction.
@@ -199,8 +204,8 @@ report:
   %awaited = icmp eq i32 %after, -2147483648
   br i1 %awaited, label %signal, label %leave
 signal:
-  %mutex = getelementptr %bough.team, ptr %team, i64 0, i32 29
-  %condition = getelementptr %bough.team, ptr %team, i64 0, i32 30
+  %mutex = getelementptr %bough.team, ptr %team, i64 0, i32 30
+  %condition = getelementptr %bough.team, ptr %team, i64 0, i32 31
   %s0 = call i32 @pthread_mutex_lock(ptr %mutex)
   %s1 = call i32 @pthread_cond_signal(ptr %condition)
   %s2 = call i32 @pthread_mutex_unlock(ptr %mutex)
@@ -233,8 +238,8 @@ define internal i1 @bough_team_idle(ptr %team, ptr %slot, i64 %epoch, i32 %wakes
 
 define internal void @bough_team_sleep(ptr %team, ptr %slot, i64 %epoch) nounwind {
 entry:
-  %mutex = getelementptr %bough.team, ptr %team, i64 0, i32 27
-  %condition = getelementptr %bough.team, ptr %team, i64 0, i32 28
+  %mutex = getelementptr %bough.team, ptr %team, i64 0, i32 28
+  %condition = getelementptr %bough.team, ptr %team, i64 0, i32 29
   %sleepers.at = getelementptr %bough.team, ptr %team, i64 0, i32 18
   %wakes.at = getelementptr %bough.team, ptr %team, i64 0, i32 19
   %s0 = call i32 @pthread_mutex_lock(ptr %mutex)
@@ -257,8 +262,8 @@ awake:
 ; Wakes the sleeping workers; never blocks.
 define internal void @bough_team_wake(ptr %team) nounwind {
 entry:
-  %mutex = getelementptr %bough.team, ptr %team, i64 0, i32 27
-  %condition = getelementptr %bough.team, ptr %team, i64 0, i32 28
+  %mutex = getelementptr %bough.team, ptr %team, i64 0, i32 28
+  %condition = getelementptr %bough.team, ptr %team, i64 0, i32 29
   %wakes.at = getelementptr %bough.team, ptr %team, i64 0, i32 19
   %s0 = atomicrmw add ptr %wakes.at, i32 1 seq_cst, align 4
   %held = call i32 @pthread_mutex_trylock(ptr %mutex)
@@ -278,6 +283,7 @@ entry:
   %spin.at = getelementptr %bough.team, ptr %team, i64 0, i32 1
   %spin = load i64, ptr %spin.at
   %stop.at = getelementptr %bough.team, ptr %team, i64 0, i32 20
+  %expected.at = getelementptr %bough.team, ptr %team, i64 0, i32 21
   br label %watch
 watch:
   %epoch = phi i64 [ 0, %entry ], [ %epoch, %sleep ], [ %current, %work ]
@@ -306,7 +312,11 @@ rest:
 timed:
   %now = call i64 @bough_team_clock()
   %waited = sub i64 %now, %since
-  %long = icmp uge i64 %waited, %spin
+  %expected = load atomic i32, ptr %expected.at monotonic, align 4
+  %soon = icmp ne i32 %expected, 0
+  %patience = mul i64 %spin, 20
+  %limit = select i1 %soon, i64 %patience, i64 %spin
+  %long = icmp uge i64 %waited, %limit
   br i1 %long, label %sleep, label %look
 sleep:
   call void @bough_team_sleep(ptr %team, ptr %slot, i64 %epoch)
@@ -335,8 +345,8 @@ define internal void @bough_team_stop(ptr %team) nounwind {
   %some = icmp ne i32 %sleepers, 0
   br i1 %some, label %wake, label %done
 wake:
-  %mutex = getelementptr %bough.team, ptr %team, i64 0, i32 27
-  %condition = getelementptr %bough.team, ptr %team, i64 0, i32 28
+  %mutex = getelementptr %bough.team, ptr %team, i64 0, i32 28
+  %condition = getelementptr %bough.team, ptr %team, i64 0, i32 29
   %s0 = call i32 @pthread_mutex_lock(ptr %mutex)
   %s1 = call i32 @pthread_cond_broadcast(ptr %condition)
   %s2 = call i32 @pthread_mutex_unlock(ptr %mutex)
@@ -373,8 +383,8 @@ timed:
   %long = icmp uge i64 %waited, %spin
   br i1 %long, label %sleep, label %look
 sleep:
-  %mutex = getelementptr %bough.team, ptr %team, i64 0, i32 29
-  %condition = getelementptr %bough.team, ptr %team, i64 0, i32 30
+  %mutex = getelementptr %bough.team, ptr %team, i64 0, i32 30
+  %condition = getelementptr %bough.team, ptr %team, i64 0, i32 31
   %s0 = call i32 @pthread_mutex_lock(ptr %mutex)
   %marked = atomicrmw or ptr %left.at, i32 -2147483648 acq_rel, align 4
   br label %check
@@ -490,14 +500,14 @@ entry:
   %host = icmp eq i64 %self, 0
   br i1 %host, label %lead, label %follow
 lead:
-  %entry.at = getelementptr %bough.team, ptr %team, i64 0, i32 22
+  %entry.at = getelementptr %bough.team, ptr %team, i64 0, i32 23
   %function = load ptr, ptr %entry.at
-  %buffers.at = getelementptr %bough.team, ptr %team, i64 0, i32 23
+  %buffers.at = getelementptr %bough.team, ptr %team, i64 0, i32 24
   %buffers = load ptr, ptr %buffers.at
-  %scalars.at = getelementptr %bough.team, ptr %team, i64 0, i32 24
+  %scalars.at = getelementptr %bough.team, ptr %team, i64 0, i32 25
   %scalars = load ptr, ptr %scalars.at
   %status = call i32 %function(ptr %buffers, ptr %scalars, ptr %team)
-  %status.at = getelementptr %bough.team, ptr %team, i64 0, i32 25
+  %status.at = getelementptr %bough.team, ptr %team, i64 0, i32 26
   store i32 %status, ptr %status.at
   call void @bough_team_stop(ptr %team)
   br label %done
@@ -510,6 +520,24 @@ work:
   %slots = load ptr, ptr %slots.at
   %slot = getelementptr %bough.slot, ptr %slots, i64 %self
   call void @bough_team_work(ptr %team, ptr %slot, i64 %self)
+  br label %done
+done:
+  ret void
+}
+
+define void @bough_team_expect(ptr %team) nounwind {
+entry:
+  %alone = icmp eq ptr %team, null
+  br i1 %alone, label %done, label %note
+note:
+  %expected.at = getelementptr %bough.team, ptr %team, i64 0, i32 21
+  store atomic i32 1, ptr %expected.at monotonic, align 4
+  %sleepers.at = getelementptr %bough.team, ptr %team, i64 0, i32 18
+  %sleepers = load atomic i32, ptr %sleepers.at monotonic, align 4
+  %asleep = icmp ne i32 %sleepers, 0
+  br i1 %asleep, label %wake, label %done
+wake:
+  call void @bough_team_wake(ptr %team)
   br label %done
 done:
   ret void
@@ -544,22 +572,24 @@ call:
   %status.ours = call i32 %function(ptr %buffers, ptr %scalars, ptr %team)
   br label %leave
 theirs:
-  %entry.at = getelementptr %bough.team, ptr %team, i64 0, i32 22
+  %entry.at = getelementptr %bough.team, ptr %team, i64 0, i32 23
   store ptr %function, ptr %entry.at
-  %buffers.at = getelementptr %bough.team, ptr %team, i64 0, i32 23
+  %buffers.at = getelementptr %bough.team, ptr %team, i64 0, i32 24
   store ptr %buffers, ptr %buffers.at
-  %scalars.at = getelementptr %bough.team, ptr %team, i64 0, i32 24
+  %scalars.at = getelementptr %bough.team, ptr %team, i64 0, i32 25
   store ptr %scalars, ptr %scalars.at
   %stop.at = getelementptr %bough.team, ptr %team, i64 0, i32 20
   store atomic i32 0, ptr %stop.at monotonic, align 4
   %threads = load i64, ptr %team
   %threads32 = trunc i64 %threads to i32
   call void %openmp(ptr @bough_team_member, ptr %team, i32 %threads32, i32 0)
-  %status.at = getelementptr %bough.team, ptr %team, i64 0, i32 25
+  %status.at = getelementptr %bough.team, ptr %team, i64 0, i32 26
   %status.theirs = load i32, ptr %status.at
   br label %leave
 leave:
   %status = phi i32 [ %status.ours, %call ], [ %status.theirs, %theirs ]
+  %expected.at = getelementptr %bough.team, ptr %team, i64 0, i32 21
+  store atomic i32 0, ptr %expected.at monotonic, align 4
   store atomic i32 0, ptr %busy.at release, align 4
   ret i32 %status
 }

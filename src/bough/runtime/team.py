@@ -27,7 +27,7 @@ Provider = Literal["own", "openmp"]
 # Instruction set -> the intrinsic that tells the core that this thread spins, and its arguments.
 _PAUSE = {"x86_64": ("llvm.x86.sse2.pause", "", ""), "aarch64": ("llvm.aarch64.isb", "i32", "i32 15")}
 _PAUSE["arm64"] = _PAUSE["aarch64"]
-_ABI = 1
+_ABI = 2
 
 
 def team_text(architecture: str) -> str:

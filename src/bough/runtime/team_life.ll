@@ -41,10 +41,10 @@ fill:
   store i64 %micro, ptr %spin.at
   %slots.at = getelementptr %bough.team, ptr %team, i64 0, i32 2
   store ptr %slots.first, ptr %slots.at
-  %m0 = getelementptr %bough.team, ptr %team, i64 0, i32 27
-  %c0 = getelementptr %bough.team, ptr %team, i64 0, i32 28
-  %m1 = getelementptr %bough.team, ptr %team, i64 0, i32 29
-  %c1 = getelementptr %bough.team, ptr %team, i64 0, i32 30
+  %m0 = getelementptr %bough.team, ptr %team, i64 0, i32 28
+  %c0 = getelementptr %bough.team, ptr %team, i64 0, i32 29
+  %m1 = getelementptr %bough.team, ptr %team, i64 0, i32 30
+  %c1 = getelementptr %bough.team, ptr %team, i64 0, i32 31
   %s0 = call i32 @pthread_mutex_init(ptr %m0, ptr null)
   %s1 = call i32 @pthread_cond_init(ptr %c0, ptr null)
   %s2 = call i32 @pthread_mutex_init(ptr %m1, ptr null)
@@ -122,10 +122,10 @@ join:
   %i.next = add i64 %i, 1
   br label %next
 free:
-  %m0 = getelementptr %bough.team, ptr %team, i64 0, i32 27
-  %c0 = getelementptr %bough.team, ptr %team, i64 0, i32 28
-  %m1 = getelementptr %bough.team, ptr %team, i64 0, i32 29
-  %c1 = getelementptr %bough.team, ptr %team, i64 0, i32 30
+  %m0 = getelementptr %bough.team, ptr %team, i64 0, i32 28
+  %c0 = getelementptr %bough.team, ptr %team, i64 0, i32 29
+  %m1 = getelementptr %bough.team, ptr %team, i64 0, i32 30
+  %c1 = getelementptr %bough.team, ptr %team, i64 0, i32 31
   %s1 = call i32 @pthread_cond_destroy(ptr %c0)
   %s2 = call i32 @pthread_mutex_destroy(ptr %m0)
   %s3 = call i32 @pthread_cond_destroy(ptr %c1)
