@@ -57,14 +57,14 @@ def targets() -> list[Target]:
 
 def run_native(
     function: Function, buffers: Mapping[str, Array], scalars: Mapping[str, int] | None = None, target: Target | None = None
-) -> None:
-    """Compiles and runs `function` on `buffers`, in place, on this thread."""
+) -> int:
+    """Compiles and runs `function` on `buffers`, in place, on this thread; gives what it returns."""
     program = LoadedObject(compile_functions([function], target or host(), team=SERIAL_TEAM))
     entry = program.function(f"bough_{function.name}", ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
     arrays = [buffers[b.name] for b in function.params]
     pointers = (ctypes.c_void_p * (len(arrays) + 1))(*(a.ctypes.data for a in arrays))
     sizes = (ctypes.c_int64 * (len(function.scalars) + 1))(*((scalars or {})[s] for s in function.scalars))
-    assert entry(pointers, sizes, None) == 0
+    return int(entry(pointers, sizes, None))
 
 
 def check(
@@ -77,9 +77,9 @@ def check(
     """Holds native code against the interpreter. Returns the buffers as native code leaves them."""
     native = {b.name: aligned(buffers[b.name], b.align) for b in function.params}
     meaning = {k: v.copy() for k, v in buffers.items()}
-    run_native(function, native, scalars, target)
+    status = run_native(function, native, scalars, target)
     instructions = {i.name: i.kernel for i in (target or host()).instructions}
-    run_loops(function, meaning, scalars, instructions)
+    assert run_loops(function, meaning, scalars, instructions) == status
     for b in function.params:
         got, expected = (from_bf16(a[b.name]) if b.dtype == BF16 else a[b.name] for a in (native, meaning))
         if tolerance:

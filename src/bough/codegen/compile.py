@@ -28,7 +28,8 @@ def compile_functions(functions: Sequence[loops.Function], target: Target, *, te
     linearizer, where its text is given (`codegen.emit_walk`).
 
     A function `f` becomes `i32 bough_f(ptr buffers, ptr scalars, ptr team)`: an array of pointers to its params, an array
-    of `i64` values of its scalars, and a team or null (then everything runs on the calling thread). It returns 0. Within
+    of `i64` values of its scalars, and a team or null (then everything runs on the calling thread). It returns 0, or the code
+    of the `Fail` that ended it. Within
     one parallel loop, a buffer that is written must not overlap another that the loop uses. The same functions give the
     same bytes.
     """
@@ -98,6 +99,8 @@ def _first_location(body: Sequence[loops.Stmt]) -> Location | None:
                 found = s.location or _first_location(s.body)
             case loops.If(_, then, otherwise):
                 found = _first_location((*then, *otherwise))
+            case loops.While():
+                found = s.location or _first_location((*s.head, *s.body))
             case _:
                 continue
         if found is not None:

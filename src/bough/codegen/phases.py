@@ -6,7 +6,7 @@ and buffers only, like the layers of a network, are one function.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -65,21 +65,6 @@ def call_part(em: Emission, host: Host, scope: Scope, loop: loops.For, emit: Emi
 
     function = _function(em, host, frame, "serial", ZERO, loop.location, body)
     em.builder.call(function, [frame.send(em), t.int64(0)])
-
-
-def holds_parallel(body: Iterable[loops.Stmt]) -> bool:
-    """Whether a parallel loop stands somewhere in these statements."""
-    for s in body:
-        match s:
-            case loops.For():
-                if s.kind == "parallel" or holds_parallel(s.body):
-                    return True
-            case loops.If(_, then, otherwise):
-                if holds_parallel(then) or holds_parallel(otherwise):
-                    return True
-            case _:
-                pass
-    return False
 
 
 Body = Callable[[Emission, Scope, Linear, Any], None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bough.base.errors import InternalError
 from bough.ir import loops
 from bough.ir.expr import Apply, Cast, Const, Expr, Load, Var
 
@@ -66,6 +67,8 @@ class Signature:
                         self._buffer(part.buffer, buffers, written=True)
                         self.tokens.append(part.dims)
                         self._expressions(part.start, values, buffers)
+                case loops.While() | loops.Fail():
+                    raise InternalError("control of the host stands in a part of its own")
         self.tokens.append("end")
 
     def _buffer(self, name: str, inner: Names, written: bool = False) -> None:

@@ -211,6 +211,23 @@ class Emission:
         b.cbranch(b.icmp_signed("<", following, stop), head, after)
         b.position_at_end(after)
 
+    def repeat(self, head: Callable[[Any], Any], body: Callable[[], None]) -> None:
+        """`head(turn)`, for `turn` from 0 on, and `body()` behind it as long as it gives true."""
+        b = self.builder
+        before, start = b.block, b.append_basic_block("turn")
+        b.branch(start)
+        b.position_at_end(start)
+        turn = b.phi(int64(0).type)
+        turn.add_incoming(int64(0), before)
+        going = head(turn)
+        inside, after = b.append_basic_block("going"), b.append_basic_block("after")
+        b.cbranch(going, inside, after)
+        b.position_at_end(inside)
+        body()
+        turn.add_incoming(b.add(turn, int64(1), flags=("nsw",)), b.block)
+        b.branch(start)
+        b.position_at_end(after)
+
     def any_lane(self, mask: Any) -> Any:
         """Whether some lane of a mask is set."""
         count = mask.type.count

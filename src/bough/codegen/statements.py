@@ -13,7 +13,7 @@ from bough.codegen.indices import materialize
 from bough.codegen.instructions import invoke
 from bough.codegen.linear import LANE, Linear, atom
 from bough.codegen.memory import CACHE_LINE, store
-from bough.codegen.phases import call_part, holds_parallel, start_phase
+from bough.codegen.phases import call_part, start_phase
 from bough.codegen.state import Emission, Lanes, Scope, Storage
 from bough.ir import loops
 from bough.ir.expr import Const, Expr, children
@@ -44,6 +44,12 @@ def emit_statement(em: Emission, scope: Scope, statement: loops.Stmt) -> None:
             scope.buffers[buffer.name] = _allocate(em, buffer)
         case loops.Invoke(instruction, operands):
             invoke(em, scope, instruction, operands)
+        case loops.While():
+            with em.at(statement.location):
+                _emit_while(em, scope, statement)
+        case loops.Fail(code):
+            em.builder.ret(t.int32(code))
+            em.builder.position_at_end(em.builder.append_basic_block("unreached"))
 
 
 def _allocate(em: Emission, buffer: loops.Buffer) -> Storage:
@@ -97,12 +103,27 @@ def _emit_loop(em: Emission, scope: Scope, loop: loops.For) -> None:
         return
     if loop.kind == "parallel":
         start_phase(em, scope, loop, start, stop, emit_body)
-    elif em.host is not None and scope.lanes is None and not holds_parallel(loop.body):
+    elif em.host is not None and scope.lanes is None and not loops.holds((loop,), _is_of_host):
         call_part(em, em.host, scope, loop, emit_body)
     elif loop.kind == "vector" and loop.lanes > 1 and can_vectorize(loop):
         _emit_vector(em, scope, loop, stop)
     else:
         _emit_serial(em, scope, loop, start, stop)
+
+
+def _is_of_host(s: loops.Stmt) -> bool:
+    """Whether it must stand in the host function itself."""
+    return loops.is_parallel(s) or isinstance(s, (loops.While, loops.Fail))
+
+
+def _emit_while(em: Emission, scope: Scope, loop: loops.While) -> None:
+    def head(turn: Any) -> Any:
+        inside.values[loop.var] = atom(turn, 0)
+        emit_body(em, inside, loop.head)
+        return condition(em, inside, loop.condition)
+
+    inside = scope.child()
+    em.repeat(head, lambda: emit_body(em, inside.child(), loop.body))
 
 
 def _emit_serial(em: Emission, scope: Scope, loop: loops.For, start: Linear, stop: Linear) -> None:

@@ -18,7 +18,7 @@ from bough.ir.dtypes import BF16, DType
 from bough.ir.emit_python import ExpressionEmitter, Scope
 from bough.ir.evaluate import Array, bind_sizes, shape_value
 from bough.ir.kernel import Kernel, Operand
-from bough.ir.loops import Alloc, For, Function, If, Invoke, Let, Slice, Stmt, Store
+from bough.ir.loops import Alloc, Fail, For, Function, If, Invoke, Let, Slice, Stmt, Store, While
 
 Observer = Callable[[str], None]
 
@@ -33,8 +33,8 @@ def run_loops(
     target_instructions: Mapping[str, Kernel] | None = None,
     observer: Observer | None = None,
     shuffle: int | None = None,
-) -> None:
-    """Runs `function` on `buffers` (its params by name), which it changes in place.
+) -> int:
+    """Runs `function` on `buffers` (its params by name), which it changes in place; gives what it returns.
 
     Symbolic sizes that stand alone in a param's shape are read off its buffer. `observer` is told the name of each
     instruction that is run; `shuffle` seeds the order of the iterations of parallel loops.
@@ -61,8 +61,23 @@ def run_loops(
     with np.errstate(all="ignore"):
         try:
             run(*arrays, *(sizes[s] for s in function.scalars))
+        except Failed as failed:
+            return failed.code
         except IndexError as error:
             raise InternalError(f"{function.name}: {error}") from error
+    return 0
+
+
+class Failed(Exception):
+    """The function has come to a `Fail`."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def fail(code: int) -> None:
+    raise Failed(code)
 
 
 def compile_function(
@@ -87,7 +102,7 @@ class _Emitter(ExpressionEmitter):
         self.instructions, self.observer = instructions, observer
         self.namespace |= {
             "order": order, "arange": np.arange, "fresh": fresh_buffer, "part": part, "write_row": write_row,
-            "scatter": scatter, "lanes": lanes,
+            "scatter": scatter, "lanes": lanes, "fail": fail,
         }  # fmt: skip
         self.lines: list[str] = []
 
@@ -135,13 +150,36 @@ class _Emitter(ExpressionEmitter):
                 self.invoke(s, scope, depth)
             case For():
                 self.loop(s, scope, depth)
+            case While():
+                self.whilst(s, scope, depth)
+            case Fail(code):
+                self.line(depth, f"fail({code})")
+
+    def nested(self, emit: Callable[[int], None], depth: int) -> None:
+        """What `emit` writes at a depth, in a function of its own."""
+        name = self.fresh("nest")
+        self.line(depth, f"def {name}():")
+        emit(depth + 1)
+        self.line(depth, f"{name}()")
+
+    def whilst(self, s: While, scope: Scope, depth: int) -> None:
+        if depth % NESTING == 0:
+            self.nested(lambda inside: self.whilst(s, scope, inside), depth)
+            return
+        inner = scope.inner()
+        name = self.define(s.var, inner)
+        inner.natural = scope.natural | {s.var}
+        self.line(depth, f"{name} = -1")
+        self.line(depth, "while True:")
+        self.line(depth + 1, f"{name} += 1")
+        for part in s.head:
+            self.statement(part, inner, depth + 1)
+        self.line(depth + 1, f"if not {self.expr(s.condition, inner)}: break")
+        self.body(s.body, inner, depth + 1)
 
     def loop(self, s: For, scope: Scope, depth: int) -> None:
         if depth % NESTING == 0:
-            name = self.fresh("nest")
-            self.line(depth, f"def {name}():")
-            self.loop(s, scope, depth + 1)
-            self.line(depth, f"{name}()")
+            self.nested(lambda inside: self.loop(s, scope, inside), depth)
             return
         start, stop = self.expr(s.start, scope), self.expr(s.stop, scope)
         inner = scope.inner()

@@ -13,13 +13,15 @@
               y[i, jo*32 + v*16 + l] = acc[v, l]
 
 A parallel loop ends with a barrier; its iterations are independent and may run on any thread. It stands at the top of a
-function or inside serial loops, ifs and lets of it (the host part), never inside another parallel loop.
+function or inside serial loops, whiles, ifs and lets of it (the host part), never inside another parallel loop. Whiles and
+fails stand in the host part only.
 A vector loop means the same as a serial one whose iterations are independent; it runs as one vector operation per node of
 its body, masked where its extent may be smaller than `lanes`. An unrolled loop has a constant extent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Union
 
@@ -66,6 +68,25 @@ class If:
 
 
 @dataclass(frozen=True, slots=True)
+class While:
+    """`head`; as long as `condition` holds then: `body`, and `head` again. `var` counts the turns from 0. The condition and the
+    body see what the head defines."""
+
+    var: str
+    head: tuple["Stmt", ...]
+    condition: Expr
+    body: tuple["Stmt", ...]
+    location: Location | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The function ends here and returns `code`, which is not 0."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
 class Let:
     """A scalar (inside a vector loop: one per lane) for the rest of the enclosing body. Never assigned again."""
 
@@ -106,7 +127,25 @@ class Invoke:
     operands: tuple[Slice, ...]
 
 
-Stmt = Union[For, If, Let, Store, Alloc, Invoke]
+Stmt = Union[For, If, While, Fail, Let, Store, Alloc, Invoke]
+
+
+def inner_bodies(s: Stmt) -> tuple[tuple[Stmt, ...], ...]:
+    """The statements inside a statement, in textual order."""
+    match s:
+        case For(): return (s.body,)
+        case If(): return (s.then, s.otherwise)
+        case While(): return (s.head, s.body)
+        case _: return ()  # fmt: skip
+
+
+def holds(body: tuple[Stmt, ...], wanted: Callable[[Stmt], bool]) -> bool:
+    """Whether there is such a statement among these and inside them."""
+    return any(wanted(s) or any(holds(inner, wanted) for inner in inner_bodies(s)) for s in body)
+
+
+def is_parallel(s: Stmt) -> bool:
+    return isinstance(s, For) and s.kind == "parallel"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,21 @@
           vector l in 0..16 lanes 16
             y[i, l] = acc[0, l]
 
+In the host part:
+
+    while turn
+      going = flag[0]
+      test going and turn < 100
+      if x[0] < 0.0
+        fail 2
+
 A slice's `:` extends along the next dimension of the instruction's operand, `:1` along its dimension 1.
 """
 
 from __future__ import annotations
 
 from bough.ir.expr import Const, Expr
-from bough.ir.loops import Alloc, Buffer, For, Function, If, Invoke, Let, LoopKind, Slice, Stmt, Store
+from bough.ir.loops import Alloc, Buffer, Fail, For, Function, If, Invoke, Let, LoopKind, Slice, Stmt, Store, While
 from bough.ir.text import ADDITIVE, Reader, Scope, print_expr, print_location, print_name, print_type
 
 KINDS: dict[str, LoopKind] = {"for": "serial", "parallel": "parallel", "unroll": "unroll", "vector": "vector"}
@@ -56,6 +64,10 @@ def _print_block(statements: tuple[Stmt, ...], indent: str, lines: list[str]) ->
                 if s.otherwise:
                     lines.append(f"{indent}else")
                     _print_block(s.otherwise, indent + "  ", lines)
+            case While():
+                _print_block(s.head, indent + "  ", lines)
+                lines.append(f"{indent}  test {print_expr(s.condition)}")
+                _print_block(s.body, indent + "  ", lines)
 
 
 def print_head(s: Stmt) -> str:
@@ -68,6 +80,10 @@ def print_head(s: Stmt) -> str:
             return print_location(s.location, f"{_WORDS[s.kind]} {print_name(s.var)} in {bounds}{step}{lanes}")
         case If(condition, _, _):
             return f"if {print_expr(condition)}"
+        case While():
+            return print_location(s.location, f"while {print_name(s.var)}")
+        case Fail(code):
+            return f"fail {code}"
         case Let(name, value):
             return f"{print_name(name)} = {print_expr(value)}"
         case Store(buffer, index, value):
@@ -152,9 +168,34 @@ class LoopsReader(Reader):
                 self.end_line()
                 otherwise = self.statements(indent)
             return If(condition, then, otherwise)
+        if self.keyword("while"):
+            return self.whilst(indent)
         s = self.simple_statement()
         self.end_line()
         return s
+
+    def whilst(self, indent: int) -> While:
+        var = self.name()
+        self.end_line()
+        head: list[Stmt] = []
+        body: list[Stmt] = []
+        tests: list[Expr] = []
+        outer, self.scope = self.scope, self.scope.inner()
+        self.scope.locals.pop(var, None)
+
+        def line() -> None:
+            if not tests and self.accept("test"):
+                tests.append(self.expr())
+                self.end_line()
+            else:
+                (body if tests else head).append(self.statement())
+
+        start = self.line
+        self.block(indent, line)
+        self.scope = outer
+        if not tests:
+            raise self.error("a loop has a test", start.tokens[0])
+        return While(var, tuple(head), tests[0], tuple(body))
 
     def loop(self, kind: LoopKind, indent: int) -> For:
         var = self.name()
@@ -168,6 +209,8 @@ class LoopsReader(Reader):
         return For(var, start, stop, self.statements(indent, var), kind, step, lanes)
 
     def simple_statement(self) -> Stmt:
+        if self.token.text == "fail" and self.peek().kind == "number" and self.accept("fail"):
+            return Fail(self.integer())
         if self.keyword("alloc"):
             buffer = self.buffer()
             self.scope.arrays[buffer.name] = buffer.dtype

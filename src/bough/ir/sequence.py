@@ -1,14 +1,24 @@
-"""The Kernel level's program: kernels in order, loops of the host around them, and the arrays they work on.
+"""The Kernel level's program: kernels in order, control of the host around them, and the arrays they work on.
 
     sequence main(x: f32[batch, 28]) -> (y: f32[batch, 10])
       repeat t in 0..28
         define n = start[t + 1] - start[t] nominal 4
         kernel step ...
+      while turn
+        kernel more ...
+        test going[]
+        if large[]
+          kernel one ...
+        else
+          kernel other ...
+
+Conditions and definitions are expressions of the host over numbers that it knows and elements of arrays: what kernels before
+them have written, if there are any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Union
 
@@ -17,7 +27,7 @@ import numpy as np
 from bough.base.source import Location
 from bough.base.visits import Visits
 from bough.ir.dtypes import DType
-from bough.ir.expr import Expr, Extent, Load, as_expr, children, rebuild, variables
+from bough.ir.expr import Expr, Extent, Load, as_expr, children, loads, rebuild, variables
 from bough.ir.kernel import Kernel, Let, Operand, Reduce, Statement, Store
 from bough.ir.program import Dim
 
@@ -55,9 +65,10 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class Define:
-    """A number of the host for the later steps of the same body: `value` is an `i64` expression over sizes, loop variables,
-    earlier definitions and loads of `i64` inputs of the sequence. Kernels name it as a scalar; extents and counts may depend
-    on it, shapes may not. `nominal` is what it counts as where a schedule is chosen."""
+    """A number of the host for the later steps of the same body (from the head of a `Whilst`, also for those of its body):
+    `value` is an `i64` expression over sizes, loop variables, earlier definitions and elements of `i64` arrays. Kernels name
+    it as a scalar; extents and counts may depend on it, shapes may not. `nominal` is what it counts as where a schedule is
+    chosen."""
 
     name: str
     value: Expr
@@ -65,7 +76,50 @@ class Define:
     location: Location | None = field(default=None, compare=False)
 
 
-Step = Union[Run, Group, Beside, Repeat, Define]
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One of two bodies."""
+
+    condition: Expr
+    then: tuple["Step", ...]
+    otherwise: tuple["Step", ...] = ()
+    location: Location | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Whilst:
+    """`head`; as long as `condition` holds then: `body`, and `head` again. `variable` counts the turns from 0."""
+
+    variable: str
+    head: tuple["Step", ...]
+    condition: Expr
+    body: tuple["Step", ...]
+    location: Location | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a call ends early: with `error`, the class of an exception that the model would have raised, or one of `CAPACITY`
+    (it needs more memory than the size of that name gave it) and `ENDLESS` (a loop went on for too long)."""
+
+    error: str
+    message: str = ""
+    location: Location | None = field(default=None, compare=False)
+
+
+ENDLESS = "endless"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The call ends with `failure` unless `condition` holds."""
+
+    condition: Expr
+    failure: Failure
+
+
+Phase = Union[Run, Group, Beside]
+Step = Union[Run, Group, Beside, Repeat, Define, Branch, Whilst, Check]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,51 +138,85 @@ class Sequence:
     visits: Visits | None = None
 
 
+def bodies(step: Step) -> tuple[tuple[Step, ...], ...]:
+    """The bodies of a step of control, in textual order; none of others."""
+    match step:
+        case Repeat(): return (step.body,)
+        case Branch(): return (step.then, step.otherwise)
+        case Whilst(): return (step.head, step.body)
+        case _: return ()  # fmt: skip
+
+
+def with_bodies(step: Step, new: tuple[tuple[Step, ...], ...]) -> Step:
+    """The step with other bodies, as `bodies` gives them."""
+    match step:
+        case Repeat(): return replace(step, body=new[0])
+        case Branch(): return replace(step, then=new[0], otherwise=new[1])
+        case Whilst(): return replace(step, head=new[0], body=new[1])
+        case _: return step  # fmt: skip
+
+
+def map_bodies(step: Step, change: Callable[[tuple[Step, ...]], tuple[Step, ...]]) -> Step:
+    """The step with every body replaced by `change(body)`."""
+    return with_bodies(step, tuple(map(change, bodies(step))))
+
+
+def host_expressions(step: Step) -> tuple[Expr, ...]:
+    """What the host works out at a step itself."""
+    match step:
+        case Define(): return (step.value,)
+        case Repeat(): return (as_expr(step.count),)
+        case Branch() | Whilst() | Check(): return (step.condition,)
+        case _: return ()  # fmt: skip
+
+
+def walk(steps: tuple[Step, ...]) -> Iterator[Step]:
+    """Every step in textual order, those of control before what they hold."""
+    for s in steps:
+        yield s
+        for body in bodies(s):
+            yield from walk(body)
+
+
 def map_kernels(steps: tuple[Step, ...], change: Callable[[Kernel], Kernel]) -> tuple[Step, ...]:
     """The same steps with every kernel replaced by `change(kernel)`."""
-    out: list[Step] = []
-    for s in steps:
+
+    def changed(s: Step) -> Step:
         match s:
             case Run(kernel):
-                out.append(Run(change(kernel)))
+                return Run(change(kernel))
             case Group(members):
-                out.append(Group(tuple(map(change, members))))
+                return Group(tuple(map(change, members)))
             case Beside(parts):
-                out.append(Beside(tuple(Group(tuple(map(change, phase(p)))) if isinstance(p, Group) else Run(change(p.kernel))
-                                        for p in parts)))
-            case Repeat():
-                out.append(replace(s, body=map_kernels(s.body, change)))
-            case Define():
-                out.append(s)
-    return tuple(out)
+                return Beside(tuple(p for p in map(changed, parts) if isinstance(p, (Run, Group))))
+            case _:
+                return map_bodies(s, lambda body: tuple(map(changed, body)))
+
+    return tuple(map(changed, steps))
 
 
 def kernels(steps: tuple[Step, ...]) -> list[Kernel]:
     """All kernels in textual order."""
-    found: list[Kernel] = []
-    for s in steps:
-        found.extend(kernels(s.body) if isinstance(s, Repeat) else phase(s))
-    return found
+    return [k for s in walk(steps) for k in phase(s)]
+
+
+def host_loads(steps: tuple[Step, ...]) -> set[str]:
+    """The arrays of which the host reads elements."""
+    return {load.source for s in walk(steps) for e in host_expressions(s) for load in loads(e)}
 
 
 def nominal_sizes(steps: tuple[Step, ...]) -> dict[str, int]:
     """What the definitions count as where schedules are chosen."""
-    found: dict[str, int] = {}
-    for s in steps:
-        if isinstance(s, Define):
-            found[s.name] = s.nominal
-        elif isinstance(s, Repeat):
-            found |= nominal_sizes(s.body)
-    return found
+    return {s.name: s.nominal for s in walk(steps) if isinstance(s, Define)}
 
 
-def phase(step: Run | Group | Beside | Define) -> tuple[Kernel, ...]:
-    """The kernels of one parallel phase; none of a definition."""
+def phase(step: Step) -> tuple[Kernel, ...]:
+    """The kernels of one parallel phase; none of a step of control."""
     match step:
         case Run(kernel): return (kernel,)
         case Group(members): return members
         case Beside(parts): return tuple(k for p in parts for k in phase(p))
-        case Define(): return ()  # fmt: skip
+        case _: return ()  # fmt: skip
 
 
 def map_loads(e: Expr, change: Callable[[Load], Expr]) -> Expr:

@@ -11,10 +11,18 @@
         define m = t + 1 nominal 14
         kernel step(h: f32[batch, 8], x: f32[batch, 28, 8]) -> (h: f32[batch, 8])
           ...
+      while turn
+        check turn < 1000000 else "endless"
+        test going[]
+        if large[]
+          kernel ...
+        else
+          kernel ...
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +33,8 @@ from bough.ir.kernel import Kernel, Operand
 from bough.ir.kernel_text import KernelReader, print_kernel, print_operand
 from bough.ir.program import Dim
 from bough.ir.program_text import print_dims, read_dims
-from bough.ir.sequence import Beside, Define, Group, Repeat, Run, Sequence, Step
+from bough.ir.expr import Expr
+from bough.ir.sequence import Beside, Branch, Check, Define, Failure, Group, Repeat, Run, Sequence, Step, Whilst
 from bough.ir.text import Scope, print_expr, print_extent, print_location, print_name
 
 Array = np.ndarray[Any, Any]
@@ -50,22 +59,56 @@ def constant_operands(sequence: Sequence) -> list[Operand]:
 
 
 def _print_steps(steps: tuple[Step, ...], indent: str, lines: list[str]) -> None:
+    inner = indent + "  "
     for step in steps:
-        if isinstance(step, Run):
-            lines.append(print_kernel(step.kernel, indent).rstrip("\n"))
-        elif isinstance(step, Group):
-            lines.append(f"{indent}group")
-            lines.extend(print_kernel(k, indent + "  ").rstrip("\n") for k in step.kernels)
-        elif isinstance(step, Beside):
-            lines.append(f"{indent}beside")
-            _print_steps(step.parts, indent + "  ", lines)
-        elif isinstance(step, Define):
-            head = f"{indent}define {print_name(step.name)} = {print_expr(step.value)} nominal {step.nominal}"
-            lines.append(print_location(step.location, head))
-        else:
-            head = f"{indent}repeat {print_name(step.variable)} in 0..{print_extent(step.count)}"
-            lines.append(print_location(step.location, head))
-            _print_steps(step.body, indent + "  ", lines)
+        match step:
+            case Run(kernel):
+                lines.append(print_kernel(kernel, indent).rstrip("\n"))
+                continue
+            case Define() | Repeat() | Branch() | Whilst():
+                lines.append(print_location(step.location, indent + print_head(step)))
+            case Check():
+                lines.append(print_location(step.failure.location, indent + print_head(step)))
+            case Group() | Beside():
+                lines.append(indent + print_head(step))
+        match step:
+            case Group(members):
+                lines.extend(print_kernel(k, inner).rstrip("\n") for k in members)
+            case Beside(parts):
+                _print_steps(parts, inner, lines)
+            case Repeat():
+                _print_steps(step.body, inner, lines)
+            case Branch():
+                _print_steps(step.then, inner, lines)
+                if step.otherwise:
+                    lines.append(f"{indent}else")
+                    _print_steps(step.otherwise, inner, lines)
+            case Whilst():
+                _print_steps(step.head, inner, lines)
+                lines.append(f"{inner}test {print_expr(step.condition)}")
+                _print_steps(step.body, inner, lines)
+
+
+def print_head(step: Step) -> str:
+    """The first line of a step."""
+    match step:
+        case Run(kernel):
+            return f"kernel {print_name(kernel.name)}"
+        case Group():
+            return "group"
+        case Beside():
+            return "beside"
+        case Define(name, value, nominal):
+            return f"define {print_name(name)} = {print_expr(value)} nominal {nominal}"
+        case Repeat(variable, count):
+            return f"repeat {print_name(variable)} in 0..{print_extent(count)}"
+        case Branch(condition):
+            return f"if {print_expr(condition)}"
+        case Whilst(variable):
+            return f"while {print_name(variable)}"
+        case Check(condition, failure):
+            message = f" {json.dumps(failure.message)}" if failure.message else ""
+            return f"check {print_expr(condition)} else {json.dumps(failure.error)}{message}"
 
 
 def parse_sequence(text: str, constants: Mapping[str, Array] | None = None) -> Sequence:
@@ -77,7 +120,9 @@ def parse_sequence(text: str, constants: Mapping[str, Array] | None = None) -> S
 
 
 class SequenceReader(KernelReader):
-    """Reads sequences."""
+    """Reads sequences. `arrays` are the types of what the host may load."""
+
+    arrays: Mapping[str, DType]
 
     def sequence(self, arrays: Mapping[str, Array]) -> Sequence:
         indent = self.line.indent
@@ -106,29 +151,44 @@ class SequenceReader(KernelReader):
                 o = self.operand()
                 temporaries[o.name] = o
             else:
-                steps.append(self.step(inputs))
+                self.arrays = {o.name: o.dtype for o in (*inputs, *temporaries.values())} | types
+                steps.append(self.step())
                 return
             self.end_line()
 
         self.block(indent, line)
         return Sequence(name, inputs, tuple(results), temporaries, constants, types, tuple(steps), tuple(dims))
 
-    def step(self, inputs: tuple[Operand, ...]) -> Step:
+    def step(self) -> Step:
         indent = self.line.indent
         if self.keyword("define"):
-            return self.define(inputs)
+            return self.define()
+        if self.accept("check"):
+            return self.check()
         if self.accept("beside"):
             self.end_line()
-            parts: list[Step] = []
-            self.block(indent, lambda: parts.append(self.step(inputs)))
-            return Beside(tuple(p for p in parts if isinstance(p, (Run, Group))))
+            return Beside(tuple(p for p in self.steps(indent) if isinstance(p, (Run, Group))))
         if self.accept("group"):
             self.end_line()
             members: list[Kernel] = []
             self.block(indent, lambda: members.append(self.kernel()))
             return Group(tuple(members))
-        if not self.keyword("repeat"):
-            return Run(self.kernel())
+        if self.accept("if"):
+            return self.branch(indent)
+        if self.keyword("while"):
+            return self.whilst(indent)
+        return self.repeat(indent) if self.keyword("repeat") else Run(self.kernel())
+
+    def steps(self, indent: int) -> tuple[Step, ...]:
+        found: list[Step] = []
+        self.block(indent, lambda: found.append(self.step()))
+        return tuple(found)
+
+    def host_expr(self) -> Expr:
+        self.scope = Scope(dict(self.arrays), {})
+        return self.expr()
+
+    def repeat(self, indent: int) -> Repeat:
         variable = self.name()
         self.expect("in")
         if self.integer() != 0:
@@ -136,15 +196,54 @@ class SequenceReader(KernelReader):
         self.expect("..")
         count = self.extent()
         self.end_line()
-        body: list[Step] = []
-        self.block(indent, lambda: body.append(self.step(inputs)))
-        return Repeat(variable, count, tuple(body))
+        return Repeat(variable, count, self.steps(indent))
 
-    def define(self, inputs: tuple[Operand, ...]) -> Define:
+    def branch(self, indent: int) -> Branch:
+        condition = self.host_expr()
+        self.end_line()
+        then, otherwise = self.steps(indent), tuple[Step, ...]()
+        if self.more(indent - 1) and self.line.indent == indent and self.accept("else"):
+            self.end_line()
+            otherwise = self.steps(indent)
+        return Branch(condition, then, otherwise)
+
+    def whilst(self, indent: int) -> Whilst:
+        variable = self.name()
+        self.end_line()
+        head: list[Step] = []
+        body: list[Step] = []
+        tests: list[Expr] = []
+
+        def line() -> None:
+            if not tests and self.accept("test"):
+                tests.append(self.host_expr())
+                self.end_line()
+            else:
+                (body if tests else head).append(self.step())
+
+        start = self.line
+        self.block(indent, line)
+        if not tests:
+            raise self.error("a loop has a test", start.tokens[0])
+        return Whilst(variable, tuple(head), tests[0], tuple(body))
+
+    def check(self) -> Check:
+        condition = self.host_expr()
+        self.expect("else")
+        error = self.string()
+        message = self.string() if self.token.kind == "string" else ""
+        self.end_line()
+        return Check(condition, Failure(error, message))
+
+    def string(self) -> str:
+        if self.token.kind != "string":
+            raise self.unexpected("a string")
+        return str(json.loads(self.advance().text))
+
+    def define(self) -> Define:
         name = self.name()
         self.expect("=")
-        self.scope = Scope({o.name: o.dtype for o in inputs}, {})
-        value = self.expr()
+        value = self.host_expr()
         self.expect("nominal")
         nominal = self.integer()
         self.end_line()

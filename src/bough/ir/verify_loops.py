@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from bough.ir.dtypes import BOOL, I64, DType
 from bough.ir.expr import Const, Expr, Load, children, variables
 from bough.ir.kernel import Kernel, Operand
-from bough.ir.loops import Alloc, Buffer, For, Function, If, Invoke, Let, Slice, Stmt, Store
+from bough.ir.loops import Alloc, Buffer, Fail, For, Function, If, Invoke, Let, Slice, Stmt, Store, While
 from bough.ir.loops_text import print_head
 from bough.ir.text import print_expr
 from bough.ir.verify_expr import Checker
@@ -22,8 +22,8 @@ def verify_loops(
     """Raises InternalError, with the text of the statement, unless
 
     - every name is defined once in its scope, before its use, and expressions are well typed;
-    - parallel loops stand only inside serial loops and ifs that are in no parallel loop themselves, and only read the
-      buffers that were allocated outside;
+    - parallel loops stand only inside serial loops, whiles and ifs that are in no parallel loop themselves, and only read
+      the buffers that were allocated outside; whiles and fails, whose codes are not 0, stand in no parallel loop;
     - vector loops run from 0 to at most their lanes by 1, over lets, stores, ifs and other serial and unrolled loops
       only, and each lane stores to a place of its own; unrolled loops have constant bounds;
     - allocated buffers have constant sizes; those in a place of `registers` are indexed by constants and variables of
@@ -136,6 +136,25 @@ class _Verifier:
                 self.invoke(s, scope, text)
             case For():
                 self.loop(s, scope, text)
+            case While():
+                self.whilst(s, scope, text)
+            case Fail(code):
+                self.host(scope, text)
+                if code == 0:
+                    self.checker.fail("0 is no failure", text)
+
+    def host(self, scope: _Scope, text: str) -> None:
+        """Refuses what only the host part may hold."""
+        if not scope.host or scope.lane is not None:
+            self.checker.fail("this stands in a parallel or vector loop", text)
+
+    def whilst(self, s: While, scope: _Scope, text: str) -> None:
+        self.host(scope, text)
+        inner = scope.inner()
+        self.define(s.var, I64, inner, text)
+        self.body(s.head, inner)
+        self.expr(s.condition, inner, text, BOOL)
+        self.body(s.body, inner)
 
     def store(self, buffer: str, index: tuple[Expr, ...], value: Expr, scope: _Scope, text: str) -> None:
         if buffer not in scope.buffers:

@@ -6,12 +6,12 @@ from math import prod
 from typing import NoReturn
 
 from bough.base.errors import InternalError
-from bough.ir.dtypes import I64
-from bough.ir.expr import Extent
+from bough.ir.dtypes import BOOL, I64, DType
+from bough.ir.expr import Expr, Extent
 from bough.ir.kernel import Kernel, Operand
-from bough.ir.sequence import Define, Repeat, Sequence, Step, phase
-from bough.ir.sequence_text import constant_operands
-from bough.ir.text import print_expr, print_extent, print_type
+from bough.ir.sequence import Branch, Check, Define, Repeat, Sequence, Step, Whilst, phase
+from bough.ir.sequence_text import constant_operands, print_head
+from bough.ir.text import print_type
 from bough.ir.verify_expr import Checker
 from bough.ir.verify_kernel import verify_kernel
 
@@ -21,7 +21,7 @@ def verify_sequence(sequence: Sequence) -> None:
 
     - inputs, constants and temporaries have distinct names, and their sizes are over the dims;
     - kernels keep the promises of theirs, over the dims, the variables of the loops around them and what is defined before;
-    - definitions and counts are over the same, definitions also over `i64` inputs;
+    - definitions, counts and conditions are over the same; definitions and conditions also over elements of arrays;
     - each operand of a kernel is one of them, of the same type and, where sizes are constant, as many elements;
     - constants are not written, and results exist.
     """
@@ -49,27 +49,43 @@ class _Verifier:
             if name not in self.operands:
                 self.fail(f"the result {name} is defined nowhere")
 
-    def steps(self, steps: tuple[Step, ...], around: list[str]) -> None:
+    def steps(self, steps: tuple[Step, ...], around: list[str]) -> list[str]:
+        """Checks the steps; gives what is known after them."""
         scalars = list(around)
         for step in steps:
-            if isinstance(step, Define):
-                text = f"define {step.name} = {print_expr(step.value)}"
-                self.define(step.name, scalars, text)
-                inputs = {o.name: (o.dtype, len(o.shape)) for o in self.sequence.inputs if o.dtype == I64}
-                Checker(f"sequence {self.sequence.name}", inputs, dict.fromkeys(scalars, I64)).expr(step.value, text, I64)
-                scalars.append(step.name)
-            elif isinstance(step, Repeat):
-                text = f"repeat {step.variable} in 0..{print_extent(step.count)}"
-                self.define(step.variable, scalars, text)
-                Checker(f"sequence {self.sequence.name}", {}, dict.fromkeys(scalars, I64)).shape((step.count,), text)
-                self.steps(step.body, [*scalars, step.variable])
-            else:
-                for kernel in phase(step):
-                    self.kernel(kernel, scalars)
+            text = print_head(step)
+            match step:
+                case Define(name, value):
+                    self.define(name, scalars, text)
+                    self.host(value, scalars, text, I64)
+                    scalars.append(name)
+                case Repeat(variable, count, body):
+                    self.define(variable, scalars, text)
+                    Checker(f"sequence {self.sequence.name}", {}, dict.fromkeys(scalars, I64)).shape((count,), text)
+                    self.steps(body, [*scalars, variable])
+                case Branch(condition, then, otherwise):
+                    self.host(condition, scalars, text, BOOL)
+                    self.steps(then, scalars)
+                    self.steps(otherwise, scalars)
+                case Whilst(variable, head, condition, body):
+                    self.define(variable, scalars, text)
+                    inside = self.steps(head, [*scalars, variable])
+                    self.host(condition, inside, text, BOOL)
+                    self.steps(body, inside)
+                case Check(condition):
+                    self.host(condition, scalars, text, BOOL)
+                case _:
+                    for kernel in phase(step):
+                        self.kernel(kernel, scalars)
+        return scalars
 
     def define(self, name: str, scalars: list[str], text: str) -> None:
         if name in scalars or name in self.operands:
             self.fail(f"{name} is defined twice in: {text}")
+
+    def host(self, e: Expr, scalars: list[str], text: str, dtype: DType) -> None:
+        arrays = {o.name: (o.dtype, len(o.shape)) for o in self.operands.values()}
+        Checker(f"sequence {self.sequence.name}", arrays, dict.fromkeys(scalars, I64)).expr(e, text, dtype)
 
     def kernel(self, kernel: Kernel, scalars: list[str]) -> None:
         verify_kernel(kernel, scalars)

@@ -10,7 +10,7 @@ from bough.frontends.staging import Staged
 from bough.frontends.structure import Slot, Structure
 from bough.frontends.torch_export import Imported
 from bough.ir.expr import Apply, Const, Expr, Extent, Var, as_expr, as_extent, substitute
-from bough.ir.loops import For
+from bough.ir.loops import holds, is_parallel
 from bough.ir.sequence import Sequence
 from bough.pipeline.assemble import Assembled
 from bough.runtime.manifest import Buffer, Leaf, Listed, Manifest, Plain, Scalar, Tensor, Tree
@@ -44,7 +44,7 @@ def make_manifest(imported: Imported | Staged, assembled: Assembled, target: Tar
         scalars=tuple(Scalar(d.name, d.low, d.high) for d in function.dims),
         arena=size_of(substitute(assembled.arena.size, dims)),
         features=target.features,
-        parallel=any(_is_parallel(s) for s in assembled.function.body),
+        parallel=holds(assembled.function.body, is_parallel),
     )
 
 
@@ -68,7 +68,7 @@ def _structured(staged: Staged, assembled: Assembled, target: Target) -> Manifes
         scalars=tuple(Scalar(d.name, d.low, d.high) for d in given.dims),
         arena=size_of(substitute(assembled.arena.size, dims)),
         features=target.features,
-        parallel=any(_is_parallel(s) for s in assembled.function.body),
+        parallel=holds(assembled.function.body, is_parallel),
         visits=staged.recursion.visits,
     )
 
@@ -87,12 +87,6 @@ def _buffers(assembled: Assembled, dims: dict[str, Expr]) -> tuple[Buffer, ...]:
         *(Buffer("constant", name) for name in sequence.constants),
         *(Buffer("arena", name, size_of(substitute(at, dims))) for name, at in assembled.arena.offsets.items()),
     )
-
-
-def _is_parallel(statement: Any) -> bool:
-    if not isinstance(statement, For):
-        return False
-    return statement.kind == "parallel" or any(_is_parallel(s) for s in statement.body)
 
 
 def _parameter_name(tree: Structure, position: int, names: tuple[str, ...]) -> str:
