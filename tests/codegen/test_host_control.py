@@ -42,7 +42,7 @@ def test_text_comes_back() -> None:
     verify_loops(function)
 
 
-@pytest.mark.parametrize(("start", "status", "steps"), [(1, 0, 0), (6, 0, 8), (7, 0, 16), (18, 3, 20), (27, 7, 36)])
+@pytest.mark.parametrize(("start", "status", "steps"), [(1, 0, 0), (6, 0, 8), (7, 0, 16), (27, 3, 20), (999, 7, 1)])
 def test_native_code_agrees(start: int, status: int, steps: int) -> None:
     function, buffers = parse_loops(TEXT), arrays(start)
     assert run_loops(function, buffers, {"limit": 20}) == status

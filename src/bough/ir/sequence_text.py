@@ -29,11 +29,11 @@ from typing import Any
 import numpy as np
 
 from bough.ir.dtypes import DType, from_numpy
+from bough.ir.expr import Expr
 from bough.ir.kernel import Kernel, Operand
 from bough.ir.kernel_text import KernelReader, print_kernel, print_operand
 from bough.ir.program import Dim
 from bough.ir.program_text import print_dims, read_dims
-from bough.ir.expr import Expr
 from bough.ir.sequence import Beside, Branch, Check, Define, Failure, Group, Repeat, Run, Sequence, Step, Whilst
 from bough.ir.text import Scope, print_expr, print_extent, print_location, print_name
 
