@@ -1,0 +1,65 @@
+"""Judges many random programs and shrinks what fails: `python tests/fuzz/hunt.py 0 500 --engine native --shrink`."""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from random_programs import Case, Engine, Verdict, generate, judge, native, shrink, through_interpreter
+
+ENGINES: dict[str, Engine] = {"native": native, "interpreter": through_interpreter, "eager": lambda module, args: module}
+SLOW = 60
+"""Seconds after which the stack of a program is printed: a hang is a bug too."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("first", type=int)
+    parser.add_argument("end", type=int)
+    parser.add_argument("--engine", choices=ENGINES, default="native")
+    parser.add_argument("--size", type=int, default=8, help="statements on the outermost level")
+    parser.add_argument("--shrink", action="store_true")
+    parser.add_argument("--refused", action="store_true", help="show and shrink what is refused, once for each message")
+    options = parser.parse_args()
+    engine, counts, met, start = ENGINES[options.engine], Counter[str](), set[str](), time.perf_counter()
+    for seed in range(options.first, options.end):
+        faulthandler.dump_traceback_later(SLOW, exit=False)
+        case = generate(seed, options.size)
+        verdict = judge(case, engine)
+        counts[f"{verdict.kind} {verdict.code}"] += 1
+        shown = summary(verdict)
+        if not (verdict.bug or verdict.kind == "invalid" or (options.refused and verdict.kind == "refused")) or shown in met:
+            continue
+        met.add(shown)
+        print(f"--- seed {seed}: {verdict.kind} {verdict.code}\n{verdict.text}", flush=True)
+        if options.shrink:
+            faulthandler.cancel_dump_traceback_later()
+            small = shrink(case, lambda c, v=verdict: alike(c, v, engine))  # type: ignore[misc]
+            print(f"{small.source}\n{judge(small, engine).text}\n{small.inputs}", flush=True)
+    faulthandler.cancel_dump_traceback_later()
+    seconds = time.perf_counter() - start
+    print(f"{dict(counts.most_common())}, {(options.end - options.first) / seconds:.1f} programs a second")
+
+
+def alike(case: Case, verdict: Verdict, engine: Engine) -> bool:
+    """Whether a smaller program fails in the same way."""
+    found = judge(case, engine)
+    return found.kind == verdict.kind and (verdict.kind == "wrong" or summary(found) == summary(verdict))
+
+
+def summary(verdict: Verdict) -> str:
+    """The message without what is particular to the program."""
+    lines = [line for line in verdict.text.strip().splitlines() if line]
+    telling = lines[-1:] if verdict.kind in ("broken", "invalid") else [*lines[:1], *(x for x in lines if "because" in x)]
+    text = " ".join(telling)
+    return f"{verdict.kind} {verdict.code} {''.join(c for c in text if not c.isdigit())[:90]}"
+
+
+if __name__ == "__main__":
+    main()
