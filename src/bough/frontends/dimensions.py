@@ -13,6 +13,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from bough.base.errors import CompileError
 from bough.base.source import Location
+from bough.frontends.computed_sizes import ComputedSizes
 from bough.frontends.locations import is_internal
 from bough.ir.program import Dim
 
@@ -99,9 +100,13 @@ def _error(what: str, because: str, advice: str = "", location: Location | None 
 
 
 def name_symbols(
-    d: Dimensions, paths: Sequence[str], traced: Sequence[torch.Tensor], places: Mapping[int, Location]
+    d: Dimensions,
+    paths: Sequence[str],
+    traced: Sequence[torch.Tensor],
+    places: Mapping[int, Location],
+    computed: ComputedSizes | None = None,
 ) -> dict[sympy.Symbol, str]:
-    """The name of each of torch's symbols. `places`: the lines of torch's guards, by number.
+    """The name of each of torch's symbols, and of those that are computed. `places`: the lines of torch's guards, by number.
 
     Raises CompileError where the program fixes or ties a symbolic size.
     """
@@ -125,8 +130,18 @@ def name_symbols(
             because = f"the model needs {name} = {names[value]} (axis {axis} of `{path}`)"
             raise _error(f"the sizes `{name}` and `{names[value]}` must be equal", because, "give them one name", location)
         raise _narrowed(name, f"axis {axis} of `{path}` can only be {_readable(value, names)}", location)
-    if env is not None:
-        _check_guards(env, names, d.dims, places)
+    bounds: dict[str, Any] = {}
+    dims = dict(d.dims)
+    for size in computed.live() if computed is not None else ():
+        names[size.symbol] = size.name
+        high = None if size.high is None else sympy.sympify(size.high)
+        dims[size.name] = Dim(size.name, size.low, int(high) if high is not None and high.is_Integer else None)
+        if high is not None and not high.is_Integer:
+            bounds[size.name] = high
+    if computed is not None and computed.guards is not None:
+        _check_guards(computed.guards, names, dims, places, bounds)
+    elif env is not None:
+        _check_guards(list(enumerate(env.guards)), names, dims, places, bounds)
     return names
 
 
@@ -159,24 +174,34 @@ def _asks_for_layout(guard: Any) -> bool:
 
 
 def _check_guards(
-    env: ShapeEnv, names: Mapping[sympy.Symbol, str], dims: Mapping[str, Dim], places: Mapping[int, Location]
+    guards: Sequence[tuple[int, Any]],
+    names: Mapping[sympy.Symbol, str],
+    dims: Mapping[str, Dim],
+    places: Mapping[int, Location],
+    bounds: Mapping[str, Any],
 ) -> None:
-    """Every condition on sizes that tracing took for granted must hold in the whole range.
+    """Every condition on sizes that tracing took for granted must hold in the whole range. `bounds` are upper bounds of computed
+    sizes that depend on others.
 
     Tested on the small sizes of the range, where conditions on sizes change their answer, and on large ones. Inside
     torch, `!=` asks whether a shortcut for size 1 or for contiguous arrays may be taken, copying whether memory overlaps,
     and convolutions which strides their results get: all answers mean the same.
     """
-    for number, guard in enumerate(env.guards):
-        symbols = [s for s in guard.expr.free_symbols if s in names]
+    for number, guard in guards:
+        symbols = {s for s in guard.expr.free_symbols if s in names}
         place = _user_place(guard)
         if not symbols or (place is None and _asks_for_layout(guard)):
             continue
+        bounding = [(names[s], bounds[names[s]]) for s in symbols if names[s] in bounds]
+        symbols.update(s for _, bound in bounding for s in bound.free_symbols)
         involved = sorted({names[s] for s in symbols})
         points = [_points(dims[n], {1: 40, 2: 8}.get(len(involved), 2)) for n in involved]
         for values in itertools.product(*points):
             sizes = dict(zip(involved, values, strict=True))
-            holds = guard.expr.xreplace({s: sympy.Integer(sizes[names[s]]) for s in symbols})
+            numbers = {s: sympy.Integer(sizes[names[s]]) for s in symbols}
+            if any(sizes[name] > bound.xreplace(numbers) for name, bound in bounding):
+                continue
+            holds = guard.expr.xreplace(numbers)
             if holds == sympy.false:
                 shown = ", ".join(f"{n} = {v}" for n, v in sizes.items())
                 condition = _readable(guard.expr, names)

@@ -15,6 +15,7 @@ from torch.export.graph_signature import ExportGraphSignature, InputKind, InputS
 from torch.fx import Graph, Node
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
+from bough.frontends.computed_sizes import ComputedSizes
 from bough.frontends.dynamo import Captured
 from bough.frontends.errors import missing_operators_error
 from bough.frontends.structure import Slot
@@ -145,6 +146,7 @@ class _Binding:
             Symbols(names),
             tuple(_range(env, symbol) for symbol in self.sizes),
             {names[symbol]: size for symbol, size in self.sizes.items()},
+            ComputedSizes(),
         )
 
 

@@ -22,18 +22,20 @@ from torch.nn.modules import transformer
 from bough.base.errors import CompileError
 from bough.base.source import Location
 from bough.frontends import dimensions, locations
+from bough.frontends.computed_sizes import ComputedSizes
 from bough.frontends.errors import in_training
 from bough.frontends.promotion import FROM_TORCH
 from bough.frontends.recurrent_capture import KeepRecurrentLayers
 from bough.frontends.structure import Slot, Structure, fill, map_leaves, static_leaf, with_kwargs
 from bough.frontends.symbolic_pooling import PoolSymbolicSizes
 from bough.frontends.symbols import Symbols
-from bough.ir.program import Dim
+from bough.ir.program import CAPACITY, Dim
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """`exported` takes the tensors that `inputs` numbers, called `paths`, and returns those that `outputs` numbers."""
+    """`exported` takes the tensors that `inputs` numbers, called `paths`, and returns those that `outputs` numbers. `computed`
+    are the sizes that its markers of control flow compute."""
 
     exported: ExportedProgram
     inputs: Structure
@@ -42,6 +44,7 @@ class Trace:
     symbols: Symbols
     dims: tuple[Dim, ...]
     sizes: dict[str, int]
+    computed: ComputedSizes
 
 
 def trace(
@@ -73,13 +76,14 @@ def trace(
     if isinstance(module, nn.Module):
         _check_module(module)
     wanted = dimensions.resolve(dynamic, paths, tensors)
-    flat = _Flat(module, inputs)
-    exported = _export(flat, tuple(wanted.example(i, t) for i, t in enumerate(tensors)), _hints(wanted))
+    computed = ComputedSizes([*wanted.dims, CAPACITY])
+    flat = _Flat(module, inputs, computed)
+    with computed.active():
+        exported = _export(flat, tuple(wanted.example(i, t) for i, t in enumerate(tensors)), _hints(wanted))
     traced = [n.meta["val"] for n in exported.graph.nodes if n.op == "placeholder"][-len(paths) :] if paths else []
-    symbols = dimensions.name_symbols(wanted, paths, traced, flat.outputs.guards)
-    return Trace(
-        exported, inputs, flat.outputs.structure, tuple(paths), Symbols(symbols), tuple(wanted.dims.values()), wanted.sizes
-    )
+    symbols = Symbols(dimensions.name_symbols(wanted, paths, traced, flat.outputs.guards, computed))
+    dims = tuple(wanted.dims.values())
+    return Trace(exported, inputs, flat.outputs.structure, tuple(paths), symbols, dims, wanted.sizes, computed)
 
 
 @dataclass(slots=True)
@@ -93,10 +97,11 @@ class _Noted:
 class _Flat(nn.Module):
     """The module with tensors for arguments and a tuple of tensors for result; `outputs` notes the result's nesting."""
 
-    def __init__(self, inner: Callable[..., Any], inputs: Structure) -> None:
+    def __init__(self, inner: Callable[..., Any], inputs: Structure, computed: ComputedSizes) -> None:
         super().__init__()
         self.inner = inner
         self.inputs = inputs
+        self.computed = computed
         self.outputs = _Noted()
 
     def forward(self, *tensors: torch.Tensor) -> tuple[Any, ...]:
@@ -116,6 +121,7 @@ class _Flat(nn.Module):
             raise _located(error) from None
         except Exception as error:  # here already, for torch.export prints whole graphs about some of them
             raise _explain(error) from error
+        self.computed.take_guards()
         self.outputs.guards = notes.guards
         self.outputs.structure = map_leaves(result, "result", leaf)
         return tuple(results)

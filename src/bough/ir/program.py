@@ -125,12 +125,14 @@ class While:
 
 @dataclass(eq=False, slots=True)
 class Size:
-    """Defines the symbolic dimension `name` as `value`, an i64 of rank 0, for the nodes behind it and inside those. `high` is
-    an upper bound that is known before the call; without one, memory is planned for `Program`'s `CAPACITY`, and a call that
-    needs more is run again with more."""
+    """Defines the symbolic dimension `name` as `value`, an i64 of rank 0, for the nodes behind it and inside those, and inside
+    the type of a result of the node before it. It is at least `low` and at most `high`, which is known before the call; the
+    call ends with a RuntimeError where it is not. Without `high`, memory is planned for the entry's `CAPACITY`, and a call
+    that needs more is run again with more."""
 
     name: str
     value: Value
+    low: int = 0
     high: Extent | None = None
     location: Location | None = None
 

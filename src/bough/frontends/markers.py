@@ -1,0 +1,202 @@
+"""Marks control flow on computed values in a trace, which is flat: both branches of an `if` and one turn of a `while` follow each
+other, between operators that say where they begin and end.
+
+    if_begin(condition); a = f(x); if_else(); b = g(x); (y,) = if_end([a], [b])
+    i, x = while_begin([zero, x]); while_test(i < n); i, x = while_end([i + 1, f(x)])
+
+The operators do nothing by themselves. Their results are new tensors, so that torch knows no more about them than the compiled
+function will; where a size of theirs is computed, it is a new symbol (`computed_sizes`). `translate` makes nodes of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.fx.node import has_side_effect
+
+from bough.base.errors import InternalError
+from bough.frontends.computed_sizes import Growth, Size, current, expression, join_growths, loop_growths
+
+__all__ = [
+    "Growth", "attempt_abort", "attempt_begin", "attempt_keep", "check", "growths", "if_begin", "if_else", "if_end",
+    "is_computed", "narrow", "scalar", "size", "while_begin", "while_end", "while_test",
+]  # fmt: skip
+
+_LIBRARY = torch.library.Library("bough", "FRAGMENT")  # type: ignore[no-untyped-call]
+_SCHEMAS = (
+    "if_begin(Tensor condition) -> ()",
+    "if_else() -> ()",
+    "if_end(Tensor[] then, Tensor[] otherwise, int[] sizes, SymInt[] offsets) -> Tensor[]",
+    "while_begin(Tensor[] initial, int[] sizes, SymInt[] offsets) -> Tensor[]",
+    "while_test(Tensor condition) -> ()",
+    "while_end(Tensor[] updated, int[] sizes, SymInt[] offsets) -> Tensor[]",
+    "size(Tensor value, int number) -> SymInt",
+    "narrow(Tensor x, int axis, SymInt start, SymInt length) -> Tensor",
+    "check(Tensor condition, str error, str message) -> ()",
+    "attempt_begin() -> ()",
+    "attempt_keep() -> ()",
+    "attempt_abort() -> ()",
+)  # fmt: skip
+
+
+def _outside(*_: Any) -> Any:
+    raise InternalError("control flow was marked outside of a trace")
+
+
+def _nothing(*_: Any) -> None:
+    """Of a marker without results, in a trace."""
+
+
+def _fresh(tensors: Sequence[torch.Tensor], sizes: Sequence[int], offsets: Sequence[Size]) -> list[torch.Tensor]:
+    """New tensors like these. `sizes` holds triples: tensor, axis, number of the computed size that is there, plus an offset."""
+    shapes: list[list[Size]] = [list(t.shape) for t in tensors]
+    for position, offset in enumerate(offsets):
+        tensor, axis, number = sizes[3 * position : 3 * position + 3]
+        shapes[tensor][axis] = current().symbol(number) + offset
+    return [t.new_empty(shape) for t, shape in zip(tensors, shapes, strict=True)]
+
+
+def _joined(
+    then: Sequence[torch.Tensor], _: Sequence[torch.Tensor], sizes: Sequence[int], offsets: Sequence[Size]
+) -> list[torch.Tensor]:
+    return _fresh(then, sizes, offsets)
+
+
+def _narrowed(x: torch.Tensor, axis: int, start: Size, length: Size) -> torch.Tensor:
+    return x.new_empty([*x.shape[:axis], length, *x.shape[axis + 1 :]])
+
+
+_FAKES = {
+    "if_end": _joined, "while_begin": _fresh, "while_end": _fresh, "narrow": _narrowed,
+    "size": lambda value, number: current().symbol(number),
+}  # fmt: skip
+_WITHOUT_TENSORS = ("if_else", "attempt_begin", "attempt_keep", "attempt_abort")
+"""Torch runs the real operator of these while it traces."""
+
+
+def _define() -> None:
+    for schema in _SCHEMAS:
+        name = schema.partition("(")[0]
+        _LIBRARY.define(schema)  # type: ignore[no-untyped-call]
+        real = _nothing if name in _WITHOUT_TENSORS else _outside
+        _LIBRARY.impl(name, real, "CompositeExplicitAutograd" if name in _WITHOUT_TENSORS else "CPU")  # type: ignore[no-untyped-call]
+        if name not in _WITHOUT_TENSORS:
+            torch.library.register_fake(f"bough::{name}", _FAKES.get(name, _nothing), lib=_LIBRARY)
+        has_side_effect(getattr(torch.ops.bough, name).default)
+
+
+_define()
+
+
+def if_begin(condition: torch.Tensor) -> None:
+    """What follows, up to `if_else`, is computed where `condition`, a bool of rank 0, holds."""
+    _expect_condition(condition)
+    torch.ops.bough.if_begin(condition)
+
+
+def if_else() -> None:
+    """What follows, up to `if_end`, is computed where the condition does not hold."""
+    torch.ops.bough.if_else()
+
+
+def if_end(then: Sequence[torch.Tensor], otherwise: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The values behind the branches: `then[i]` or `otherwise[i]`, which agree in element type and rank. Where they differ in a
+    size, that of the result is a computed one."""
+    _expect_alike(then, otherwise, "the branches")
+    sizes, offsets = current().declare_all(join_growths(then, otherwise), [t.shape for t in then])
+    return list(torch.ops.bough.if_end(list(then), list(otherwise), sizes, offsets))
+
+
+def while_begin(initial: Sequence[torch.Tensor], growths: Sequence[Growth] = ()) -> list[torch.Tensor]:
+    """The carried values as each turn sees them: in the first turn `initial`, then what `while_end` is given. `growths` names
+    the axes whose sizes change (see `growths`). What follows, up to `while_test`, runs before each turn."""
+    computed = current()
+    sizes, offsets = computed.declare_all(growths, [t.shape for t in initial])
+    carried = list(torch.ops.bough.while_begin(list(initial), sizes, offsets))
+    computed.open_loop(initial, carried, growths)
+    return carried
+
+
+def while_test(condition: torch.Tensor) -> None:
+    """What follows, up to `while_end`, runs as long as `condition`, a bool of rank 0, holds."""
+    _expect_condition(condition)
+    torch.ops.bough.while_test(condition)
+
+
+def growths(updated: Sequence[torch.Tensor]) -> tuple[Growth, ...]:
+    """What the innermost open loop must be begun with for these to be its updated values: equal to what it was begun with where
+    all is well. Otherwise abort the attempt and begin again with these."""
+    loop = current().loops[-1]
+    _expect_alike(loop.carried, updated, "the carried and the updated values of a loop")
+    return loop_growths(loop, updated)
+
+
+def while_end(updated: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Ends the innermost loop. The carried values when its condition failed."""
+    computed = current()
+    loop = computed.loops[-1]
+    if growths(updated) != tuple(loop.growths):
+        raise InternalError("sizes change in a loop that was not begun with them")
+    computed.loops.pop()
+    sizes, offsets = computed.declare_all(loop.growths, [t.shape for t in loop.initial])
+    return list(torch.ops.bough.while_end(list(updated), sizes, offsets))
+
+
+def size(value: torch.Tensor, *, low: int = 0, high: Size | None = None, name: str | None = None) -> torch.SymInt:
+    """A size with the value of an i64 of rank 0, for shapes, slices and arithmetic on sizes. Where it is not between `low` and
+    `high`, the compiled call ends with a RuntimeError: the trace relies on these bounds. Give the best that are sure."""
+    if value.dtype is not torch.int64 or value.dim() != 0:
+        raise InternalError(f"a size is computed by a tensor of {value.dtype} and rank {value.dim()}")
+    number = current().declare(low, high, name)
+    return torch.ops.bough.size(value, number)  # type: ignore[no-any-return]
+
+
+def scalar(number: Size) -> torch.Tensor:
+    """The i64 of rank 0 with the value of a size."""
+    return torch.full((), number, dtype=torch.int64)  # type: ignore[arg-type]
+
+
+def is_computed(number: object) -> bool:
+    """Whether a size depends on computed values."""
+    return isinstance(number, torch.SymInt) and current().depends(expression(number))
+
+
+def narrow(x: torch.Tensor, axis: int, start: Size, length: Size) -> torch.Tensor:
+    """`x.narrow(axis, start, length)` that takes for granted that the range is inside: the caller has checked or clamped it."""
+    return torch.ops.bough.narrow(x, axis % x.dim(), start, length)  # type: ignore[no-any-return]
+
+
+def check(condition: torch.Tensor, error: str, message: str) -> None:
+    """The compiled call ends with an error, named after Python's class `error`, where `condition` does not hold."""
+    _expect_condition(condition)
+    torch.ops.bough.check(condition, error, message)
+
+
+def attempt_begin() -> None:
+    """What follows, up to `attempt_keep` or `attempt_abort`, may not count: loops are tried before it is known what they carry."""
+    current().begin_attempt()
+    torch.ops.bough.attempt_begin()
+
+
+def attempt_keep() -> None:
+    """Ends the innermost attempt; it counts."""
+    current().keep_attempt()
+    torch.ops.bough.attempt_keep()
+
+
+def attempt_abort() -> None:
+    """Ends the innermost attempt and drops all of it. It may end in the middle of branches and loops that it began."""
+    current().abort_attempt()
+    torch.ops.bough.attempt_abort()
+
+
+def _expect_condition(condition: torch.Tensor) -> None:
+    if condition.dtype is not torch.bool or condition.dim() != 0:
+        raise InternalError(f"a condition is a tensor of {condition.dtype} and rank {condition.dim()}")
+
+
+def _expect_alike(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor], what: str) -> None:
+    if [(t.dtype, t.dim()) for t in a] != [(t.dtype, t.dim()) for t in b]:
+        raise InternalError(f"{what} differ in their number, element types or ranks")
