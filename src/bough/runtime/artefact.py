@@ -14,6 +14,7 @@ import os
 import struct
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -79,7 +80,9 @@ def loads(
                 raise damaged(name, f"it holds {', '.join(sorted(members)) or 'nothing'}")
             if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()):
                 raise damaged(name, "its members are compressed")
-            description = json.loads(archive.read(_MANIFEST))
+            if len(members) != len(archive.infolist()):
+                raise damaged(name, "it holds two members of one name")
+            description = json.loads(_checked(name, view, members[_MANIFEST]))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, struct.error) as error:
         if isinstance(error, LoadError):
             raise
@@ -136,6 +139,14 @@ def _member(name: str, view: memoryview, info: zipfile.ZipInfo) -> memoryview:
     if signature != b"PK\x03\x04" or start + info.file_size > len(view):
         raise damaged(name, f"{info.filename} lies outside of the file")
     return view[start : start + info.file_size]
+
+
+def _checked(name: str, view: memoryview, info: zipfile.ZipInfo) -> bytes:
+    """The bytes of a stored member, by the checksum of the archive. No memory is taken for a size that the file has not."""
+    part = bytes(_member(name, view, info))
+    if zlib.crc32(part) != info.CRC:
+        raise damaged(name, f"the bytes of {info.filename} are not those that were written")
+    return part
 
 
 class _Window(io.RawIOBase):

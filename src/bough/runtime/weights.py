@@ -67,5 +67,8 @@ def read(data: memoryview, tensors: Sequence[Tensor]) -> dict[str, Array]:
         start, end = offsets
         if not 0 <= start <= end <= len(contents) or end - start != prod(shape) * dtype.itemsize:
             raise damaged("the file of constants", f"{tensor.name} lies at bytes {start} to {end} of {len(contents)}")
-        arrays[tensor.name] = np.frombuffer(contents[start:end], dtype=dtype).reshape(shape)
+        try:
+            arrays[tensor.name] = np.frombuffer(contents[start:end], dtype=dtype).reshape(shape)
+        except (ValueError, OverflowError):  # an empty array whose other sizes are beyond bounds
+            raise damaged("the file of constants", f"{tensor.name} has the shape {list(shape)}") from None
     return arrays
