@@ -175,7 +175,7 @@ def check(condition: torch.Tensor, error: str, message: str) -> None:
 
 
 def attempt_begin() -> None:
-    """What follows, up to `attempt_keep` or `attempt_abort`, may not count: loops are tried before it is known what they carry."""
+    """What follows, up to `attempt_keep` or `attempt_abort`, may not count: loops are tried before what they carry is known."""
     current().begin_attempt()
     torch.ops.bough.attempt_begin()
 

@@ -10,127 +10,39 @@
         next h = h2 -> last: f32[batch, 8]
         stack gate -> all: f32[tokens, batch, 8]
 
+Choices and loops that depend on computed values:
+
+    if long                                        while
+      a: f32[8] = relu(x)                            carry i: i64[] = zero
+    else                                             more: bool[] = less(i, n)
+      b: f32[8] = neg(x)                             test more
+    join y: f32[8] = a, b                            i2: i64[] = add(i, one)
+    size count = i_last in 1..64                     next i = i2 -> i_last: i64[]
+    check long "AssertionError" "too short"
+
 One `func` per function, the entry first. Attributes are numbers, sizes, strings, `true`, `false`, `none`, types and tuples.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from bough.ir.dtypes import BOOL, DTYPES, F32, I64, DType
-from bough.ir.expr import Apply, Cast, Const, Load, Var
-from bough.ir.program import Assign, Attribute, Dim, Function, Loop, Node, Program, TensorType, Value
-from bough.ir.text import (
-    ParseError,
-    Reader,
-    Token,
-    print_expr,
-    print_extent,
-    print_location,
-    print_name,
-    print_type,
-)
+from bough.ir.dtypes import BOOL, DTYPES, F32, I64
+from bough.ir.expr import Const
+from bough.ir.program import Assign, Attribute, Check, Dim, Function, If, Loop, Node, Program, Size, TensorType, Value, While
+from bough.ir.program_print import content_hash, print_assign, print_dims, print_program, same_program
+from bough.ir.text import ParseError, Reader, Token
+
+__all__ = [
+    "ProgramReader", "content_hash", "parse_program", "print_assign", "print_dims", "print_program", "read_dims", "same_program",
+]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
-
-
-def print_program(program: Program, hashes: bool = False, locations: bool = True) -> str:
-    """The text of a program. Constants appear by name and type, with `hashes` of their bytes too."""
-    entry = program.functions[program.entry]
-    others = [f for f in program.functions.values() if f is not entry]
-    printer = _Printer(hashes, locations)
-    return "\n".join(printer.function(f) for f in (entry, *others))
-
-
-def same_program(a: Program, b: Program) -> bool:
-    """Whether two programs are alike but for the identity of their values, locations, and the entry's name."""
-    return print_program(a, hashes=True, locations=False) == print_program(b, hashes=True, locations=False)
-
-
-def content_hash(array: Array) -> str:
-    """Of an array's elements in row-major order."""
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
-
-
-class _Printer:
-    def __init__(self, hashes: bool, locations: bool) -> None:
-        self.hashes, self.locations = hashes, locations
-        self.lines: list[str] = []
-
-    def function(self, f: Function) -> str:
-        self.lines = []
-        results = ", ".join(print_name(v.name) for v in f.results)
-        self.line("", f"func {print_name(f.name)}({_definitions(f.params)}) -> ({results})")
-        if f.dims:
-            self.line("  ", print_dims(f.dims))
-        for v, array in f.constants.items():
-            self.line("  ", f"const {_definition(v)}" + (f' hash "{content_hash(array)}"' if self.hashes else ""))
-        self.nodes(f.body, "  ")
-        return "\n".join(self.lines) + "\n"
-
-    def line(self, indent: str, text: str, location: Any = None) -> None:
-        self.lines.append(indent + print_location(location if self.locations else None, text))
-
-    def nodes(self, nodes: Iterable[Node], indent: str) -> None:
-        for node in nodes:
-            if isinstance(node, Assign):
-                self.line(indent, print_assign(node), node.location)
-            else:
-                self.loop(node, indent)
-
-    def loop(self, loop: Loop, indent: str) -> None:
-        reverse = " reverse" if loop.reverse else ""
-        self.line(indent, f"loop {_definition(loop.index)} in 0..{print_extent(loop.count)}{reverse}", loop.location)
-        inner = indent + "  "
-        for v, initial in zip(loop.carried, loop.initial, strict=True):
-            self.line(inner, f"carry {_definition(v)} = {print_name(initial.name)}")
-        self.nodes(loop.body, inner)
-        for v, updated, final in zip(loop.carried, loop.updated, loop.final, strict=True):
-            update = f"{print_name(v.name)} = {print_name(updated.name)}"
-            self.line(inner, f"next {update} -> {_definition(final)}")
-        for v, stacked in zip(loop.collected, loop.stacked, strict=True):
-            self.line(inner, f"stack {print_name(v.name)} -> {_definition(stacked)}")
-
-
-def print_assign(node: Assign) -> str:
-    args = ["none" if a is None else print_name(a.name) for a in node.args]
-    args += [f"{print_name(k)}={print_attribute(v)}" for k, v in node.attributes.items()]
-    return f"{_definitions(node.results)} = {print_name(node.op)}({', '.join(args)})"
-
-
-def print_attribute(value: Any) -> str:
-    match value:
-        case None:
-            return "none"
-        case str():
-            return json.dumps(value)
-        case DType():
-            return value.name
-        case bool() | int() | float():
-            return print_expr(Const(value, BOOL if isinstance(value, bool) else F32 if isinstance(value, float) else I64))
-        case tuple():
-            return f"({', '.join(map(print_attribute, value))}{',' * (len(value) == 1)})"
-        case Const() | Var() | Load() | Apply() | Cast():
-            return print_expr(value)
-    raise TypeError(f"{value!r} is no attribute")
-
-
-def _definition(v: Value) -> str:
-    return f"{print_name(v.name)}: {print_type(v.type.dtype, v.type.shape)}"
-
-
-def _definitions(values: Iterable[Value]) -> str:
-    return ", ".join(map(_definition, values))
-
-
-def print_dims(dims: Iterable[Dim]) -> str:
-    """The line that declares symbolic sizes."""
-    return "dims " + ", ".join(f"{print_name(d.name)}: {d.low}..{'' if d.high is None else d.high}" for d in dims)
 
 
 def parse_program(text: str, constants: Mapping[str, Array] | None = None) -> Program:
@@ -156,6 +68,21 @@ def read_dims(reader: Reader) -> list[Dim]:
         reader.expect("..")
         dims.append(Dim(name, low, reader.integer() if reader.token.kind == "number" else None))
     return dims
+
+
+@dataclass(slots=True)
+class _States:
+    """Carried values of a loop that is being read, each with its initial value; and with its next one and the final value."""
+
+    carried: dict[Value, Value] = field(default_factory=dict)
+    next: dict[Value, tuple[Value, Value]] = field(default_factory=dict)
+
+    def groups(self, reader: Reader, header: Token) -> tuple[tuple[Value, ...], ...]:
+        """The carried, initial, updated and final values."""
+        if len(self.next) != len(self.carried):
+            raise reader.error("a carried value of this loop has no next value", header)
+        updates = [self.next[v] for v in self.carried]
+        return tuple(self.carried), tuple(self.carried.values()), tuple(u for u, _ in updates), tuple(f for _, f in updates)
 
 
 class ProgramReader(Reader):
@@ -249,6 +176,16 @@ class ProgramReader(Reader):
         indent, first = self.line.indent, self.token
         if self.keyword("loop"):
             return self.loop(indent, first)
+        if self.keyword("if"):
+            return self.branches(indent)
+        if first.text == "while" and self.peek().kind == "end":
+            return self.whilst(indent)
+        if self.keyword("size"):
+            return self.size()
+        if self.keyword("check"):
+            node = Check(self.value(), self.string(), self.string())
+            self.end_line()
+            return node
         results = self.definitions()
         self.expect("=")
         op = self.name("an operator")
@@ -277,44 +214,99 @@ class ProgramReader(Reader):
         count = self.extent()
         reverse = self.accept("reverse")
         self.end_line()
-        carried: dict[Value, Value] = {}
-        next_: dict[Value, tuple[Value, Value]] = {}
+        states = _States()
         stack: list[tuple[Value, Value]] = []
         body: list[Node] = []
 
         def line() -> None:
-            first = self.token
-            if self.keyword("carry"):
-                v = self.definition()
-                self.expect("=")
-                carried[v] = self.value()
-            elif self.keyword("next"):
-                v = self.value()
-                self.expect("=")
-                if v not in carried or v in next_:
-                    raise self.error(f"{v.name} is not carried, or has its next value", first)
-                updated = self.value()
-                self.expect("->")
-                next_[v] = (updated, self.definition())
-            elif self.keyword("stack"):
+            if self.keyword("stack"):
                 v = self.value()
                 self.expect("->")
                 stack.append((v, self.definition()))
-            else:
+                self.end_line()
+            elif not self.state(states):
                 body.append(self.node())
-                return
-            self.end_line()
 
         self.block(indent, line)
-        if len(next_) != len(carried):
-            raise self.error("a carried value of this loop has no next value", header)
-        updates = [next_[v] for v in carried]
-        return Loop(
-            index, count,
-            tuple(carried), tuple(carried.values()), tuple(u for u, _ in updates), tuple(f for _, f in updates),
-            tuple(v for v, _ in stack), tuple(v for _, v in stack),
-            body, reverse,
-        )  # fmt: skip
+        carried, initial, updated, final = states.groups(self, header)
+        stacked = tuple(v for _, v in stack)
+        return Loop(index, count, carried, initial, updated, final, tuple(v for v, _ in stack), stacked, body, reverse)
+
+    def state(self, states: _States) -> bool:
+        """Reads a line about a carried value, if it is one."""
+        first = self.token
+        if self.keyword("carry"):
+            v = self.definition()
+            self.expect("=")
+            states.carried[v] = self.value()
+        elif self.keyword("next"):
+            v = self.value()
+            self.expect("=")
+            if v not in states.carried or v in states.next:
+                raise self.error(f"{v.name} is not carried, or has its next value", first)
+            updated = self.value()
+            self.expect("->")
+            states.next[v] = (updated, self.definition())
+        else:
+            return False
+        self.end_line()
+        return True
+
+    def branches(self, indent: int) -> If:
+        condition = self.value()
+        self.end_line()
+        then, otherwise = self.body(indent), []
+        if self.more(indent - 1) and self.token.text == "else" and self.peek().kind == "end":
+            self.advance()
+            self.end_line()
+            otherwise = self.body(indent)
+        joins: list[tuple[Value, Value, Value]] = []
+        while self.more(indent - 1) and self.keyword("join"):
+            result = self.definition()
+            self.expect("=")
+            a = self.value()
+            self.expect(",")
+            joins.append((result, a, self.value()))
+            self.end_line()
+        results, a_, b_ = (tuple(j[n] for j in joins) for n in range(3))
+        return If(condition, then, a_, otherwise, b_, results)
+
+    def body(self, indent: int) -> list[Node]:
+        nodes: list[Node] = []
+        self.block(indent, lambda: nodes.append(self.node()))
+        return nodes
+
+    def whilst(self, indent: int) -> While:
+        header = self.advance()
+        self.end_line()
+        states = _States()
+        head: list[Node] = []
+        body: list[Node] = []
+        tests: list[Value] = []
+
+        def line() -> None:
+            if not tests and self.keyword("test"):
+                tests.append(self.value())
+                self.end_line()
+            elif not self.state(states):
+                (body if tests else head).append(self.node())
+
+        self.block(indent, line)
+        if not tests:
+            raise self.error("this loop tests nothing", header)
+        carried, initial, updated, final = states.groups(self, header)
+        return While(carried, initial, head, tests[0], body, updated, final)
+
+    def size(self) -> Size:
+        name = self.name()
+        self.expect("=")
+        value = self.value()
+        self.expect("in")
+        low = self.integer()
+        self.expect("..")
+        high = None if self.token.kind == "end" else self.extent()
+        self.end_line()
+        return Size(name, value, low, high)
 
     # attributes
 
