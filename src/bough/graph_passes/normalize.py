@@ -97,6 +97,7 @@ def _adjacent(kernel: Kernel) -> list[tuple[str, str]]:
     indices += [load.index for s in kernel.body for e in expressions(s) for load in loads(e)]
     ragged = kernel.ragged
     names = {a.name for a in kernel.axes} - {v for a in ragged for v in (a.name, *variables(as_expr(a.extent)))}
+    names -= {kernel.order[0]} if kernel.order else set()
     for index in indices:
         for x, y in zip(index, index[1:]):
             if isinstance(x, Var) and isinstance(y, Var) and x.name in names and y.name in names and x != y:

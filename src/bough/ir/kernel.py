@@ -98,6 +98,9 @@ class Kernel:
     """Inputs of which no element that this kernel reads is written by it, nor by another kernel of the same straight run of
     kernels (the steps of a loop's body): a state whose rows of earlier levels are read where rows of this level are written.
     Nor do two kernels of the run write one element of it. A promise of who makes the kernel."""
+    order: tuple[str, int] | None = None
+    """How reductions combine: in so many vectors of partial results along this reduced axis; ("", 0): one element after the
+    other. None: as the schedule has it, by strides and the sizes of reduced axes."""
 
     @property
     def operands(self) -> dict[str, Operand]:

@@ -10,6 +10,7 @@ A place other than `memory` follows the type: `acc: f32[16] in zmm`. An accumula
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 from bough.ir.expr import Expr, Extent
@@ -29,6 +30,8 @@ def print_kernel(kernel: Kernel, indent: str = "") -> str:
         lines.append(f"{indent}  axes {axes}")
     if kernel.apart:
         lines.append(f"{indent}  apart {', '.join(map(print_name, kernel.apart))}")
+    if kernel.order is not None:
+        lines.append(f"{indent}  order {print_name(kernel.order[0])} * {kernel.order[1]}" if kernel.order[1] else f"{indent}  order")
     lines.extend(f"{indent}  {print_statement(s)}" for s in kernel.body)
     return "\n".join(lines) + "\n"
 
@@ -70,6 +73,7 @@ class KernelReader(Reader):
         self.scope = Scope({o.name: o.dtype for o in (*inputs, *outputs)}, {})
         axes: list[Axis] = []
         apart: list[str] = []
+        order: list[tuple[str, int]] = []
         body: list[Statement] = []
 
         def line() -> None:
@@ -81,12 +85,22 @@ class KernelReader(Reader):
                 apart.append(self.name())
                 while self.accept(","):
                     apart.append(self.name())
+            elif self.keyword("order"):
+                order.append(self.order())
             else:
                 body.append(self.statement())
             self.end_line()
 
         self.block(indent, line)
-        return Kernel(name, tuple(axes), inputs, outputs, tuple(body), apart=tuple(apart))
+        kernel = Kernel(name, tuple(axes), inputs, outputs, tuple(body), apart=tuple(apart))
+        return replace(kernel, order=order[0]) if order else kernel
+
+    def order(self) -> tuple[str, int]:
+        if self.token.kind == "end":
+            return "", 0
+        axis = self.name()
+        self.expect("*")
+        return axis, self.integer()
 
     def operands(self) -> tuple[Operand, ...]:
         found: list[Operand] = []

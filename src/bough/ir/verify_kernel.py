@@ -25,6 +25,7 @@ def verify_kernel(kernel: Kernel, scalars: Collection[str] | None = None) -> Non
     - accumulators (operands on both sides) are read at the place they are stored to, and not after the store; or in
       another slab, where the indices in some dimension depend on no axis and differ (the two halves of a state); or
       wherever, if the kernel promises that what it reads is `apart`;
+    - the order of reductions is along a reduced axis, or along none;
     - extents are over scalars; those of reduced axes also over free axes and loads of `i64` inputs at these.
     """
     _Verifier(kernel, scalars).run()
@@ -67,6 +68,8 @@ class _Verifier:
         for name in kernel.apart:
             if name not in self.inputs:
                 self.checker.fail(f"{name} is no input", f"apart {', '.join(kernel.apart)}")
+        if kernel.order is not None and kernel.order != ("", 0) and kernel.order[0] not in self.reduced:
+            self.checker.fail(f"{kernel.order[0]} is not reduced", f"order {kernel.order[0]}")
         for o in (*kernel.inputs, *kernel.outputs):
             if self.inputs.get(o.name, o) != self.outputs.get(o.name, o):
                 self.checker.fail(f"{o.name} is not the same on both sides", "its operands")

@@ -123,9 +123,8 @@ def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> li
     scalar = TileShape(None, 1, None, 1)
     if machine.lanes == 1:
         return [scalar]
-    across = None if _contiguous_free(kernel, work, context) else _reduced_vector(kernel, work)
-    if across is not None:
-        count = min(4, ceil(work.extents[across] / machine.lanes))
+    across, count = kernel.order or partial_sums(kernel, work, machine, context)
+    if across:
         tiles = [TileShape(across, count, None, 1)]
         tiles += [TileShape(across, count, u, r) for u in free for r in (2, 4) if work.extents[u] >= r]
         return tiles
@@ -144,6 +143,12 @@ def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> li
                         continue
                     out.append(TileShape(v, count, row, r))
     return out
+
+
+def partial_sums(kernel: Kernel, work: Work, machine: Machine, context: Context) -> tuple[str, int]:
+    """The reduced axis along which the vectors lie, and how many; none where they lie along a free one."""
+    across = None if _contiguous_free(kernel, work, context) else _reduced_vector(kernel, work)
+    return (across, min(4, ceil(work.extents[across] / machine.lanes))) if across else ("", 0)
 
 
 def _unknown(kernel: Kernel, axis: str, context: Context) -> bool:
