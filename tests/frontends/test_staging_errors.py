@@ -16,6 +16,7 @@ from bough import ops
 from bough.base.errors import CompileError, InputError
 from bough.frontends.staging import stage
 from bough.ir.interpret_recursion import interpret_recursion
+from bough.recursion import lower_recursion
 
 H = 4
 
@@ -115,16 +116,45 @@ def test_a_result_as_long_as_a_list() -> None:
         stage(Model().eval(), (BUSH,))
 
 
-def test_a_state_goes_down() -> None:
+def test_a_state_goes_along_from_left_to_right() -> None:
     class Model(Base):
         def forward(self, n: Node) -> Tensor:
-            return self.down(n, torch.zeros(H))
+            return self.along(n, torch.zeros(H))
+
+        def along(self, n: Node, h: Tensor) -> Tensor:
+            h = torch.tanh(self.layer(h)) + n.value
+            return h if n.left is None else self.along(n.right, self.along(n.left, h))
+
+    recursion = stage(Model().eval(), (TREE,)).recursion
+    with pytest.raises(CompileError, match="BGH-REC-007.*`along` passes down"):
+        lower_recursion(recursion)
+
+
+def test_a_memo_beside_a_state_that_goes_down() -> None:
+    class Model(Base):
+        def forward(self, n: Node) -> Tensor:
+            return self.down(n, torch.zeros(H), {})
+
+        def down(self, n: Node, h: Tensor, memo: dict[int, Tensor]) -> Tensor:
+            if id(n) not in memo:
+                memo[id(n)] = h if n.left is None else self.down(n.left, h + 1, memo) + self.down(n.right, h, memo)
+            return memo[id(n)]
+
+    refused(Model(), TREE, "BGH-REC-001", "def down(self, n: Node, h: Tensor, memo: dict[int, Tensor]) -> Tensor:")
+
+
+def test_rows_of_a_list_go_down() -> None:
+    class Model(Base):
+        def forward(self, n: Node) -> Tensor:
+            return self.down(n, torch.zeros(1, H))
 
         def down(self, n: Node, h: Tensor) -> Tensor:
-            h = torch.tanh(self.layer(h)) + n.value
-            return h if n.left is None else self.down(n.left, h) + self.down(n.right, h)
+            if not n.children:
+                return h.sum(0)
+            below = torch.stack([torch.tensor(c.value) for c in n.children])[:, None]
+            return torch.stack([self.down(c, below + h) for c in n.children]).sum(0)
 
-    refused(Model(), TREE, "BGH-REC-001", "return self.down(n, torch.zeros(H))")
+    refused(Model(), BUSH, "BGH-REC-001", "return torch.stack([self.down(c, below + h) for c in n.children]).sum(0)")
 
 
 def test_two_objects_at_once() -> None:

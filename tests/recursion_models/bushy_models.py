@@ -269,7 +269,7 @@ def conditioned(random: Random, nodes: int) -> Arguments:
     return Arguments((tags(random, nodes), torch.rand(WIDTH), 0.75))
 
 
-@on(conditioned, lacking="a tensor that a function inside forward captures")
+@on(conditioned)
 class Conditioned(OverTags):
     """A context vector and a fixed number beside the tree, the same at every node."""
 

@@ -49,15 +49,15 @@ class ChoosesChild(OverTags):
         return h + self(tag.items[h.argmax() % 3])  # here
 
 
-@refused("BGH-REC-001")
-class PassesDown(OverTags):
+@refused("BGH-REC-007")
+class PassesAlong(OverTags):
     def forward(self, tag: Tag) -> Tensor:
-        return self.visit(tag, torch.zeros(12))  # here
+        return self.visit(tag, torch.zeros(12))
 
-    def visit(self, tag: Tag, above: Tensor) -> Tensor:
-        h = self.own(tag) + above
-        for item in tag.items:
-            h = h + self.visit(item, above * 0.5)
+    def visit(self, tag: Tag, before: Tensor) -> Tensor:
+        h = self.own(tag) + before
+        if len(tag.items) == 2:
+            return self.visit(tag.items[1], self.visit(tag.items[0], h))  # here
         return h
 
 

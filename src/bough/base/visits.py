@@ -124,7 +124,7 @@ class Collect:
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One way through a function. `name` is unique in the function. `repeats`: an object that is met again is another
-    activation, because lists are filled on the way and the user keeps no memo."""
+    activation, because lists are filled on the way and the user keeps no memo, or because callers pass tensors down."""
 
     name: str
     each: tuple[Each, ...] = ()
@@ -334,8 +334,9 @@ def _structured(data: Any) -> Any:
     return data
 
 
-def with_repeats(visits: Visits, remembered: Container[tuple[str, int]]) -> Visits:
-    """The same with `repeats` set, in variants that fill lists or call others that repeat, unless they are `remembered`."""
+def with_repeats(visits: Visits, remembered: Container[tuple[str, int]], given: Container[str] = ()) -> Visits:
+    """The same with `repeats` set, in variants that fill lists or call others that repeat, unless they are `remembered`, and in
+    all variants of functions that are `given` something by their callers."""
     members = [((f.name, n), v) for f in visits.functions for n, v in enumerate(f.variants)]
     repeats = {member for member, v in members if v.collects and member not in remembered}
     while True:
@@ -344,6 +345,7 @@ def with_repeats(visits: Visits, remembered: Container[tuple[str, int]]) -> Visi
         if more <= repeats:
             break
         repeats |= more
+    repeats |= {(name, n) for (name, n), _ in members if name in given}
     return Visits(
         tuple(
             replace(f, variants=tuple(replace(v, repeats=(f.name, n) in repeats) for n, v in enumerate(f.variants)))

@@ -14,8 +14,9 @@ from bough.base.visits import Payload, Variant, call_order
 from bough.ir.dtypes import DTYPES
 from bough.ir.evaluate import Array, Precision, compute_type, shape_value
 from bough.ir.interpret_program import Evaluate, run_program
+from bough.ir.narrow import narrowed
 from bough.ir.program import Program
-from bough.ir.recursion import Cell, Recursion, Returned
+from bough.ir.recursion import Cell, Given, Recursion, Returned
 
 Results = tuple[Array, ...]
 
@@ -48,7 +49,8 @@ class _Activation:
     value: Any
     walks: list[Sequence[Any]]
     made: list[list[Results]]
-    calls: Iterator[tuple[int, str, Any]] = field(init=False)
+    given: tuple[Array, ...]
+    calls: Iterator[tuple[int, str, Any, int]] = field(init=False)
     waiting: int = 0
     appended: list[tuple[int, int, int]] = field(default_factory=list)
     """list, place and result of what it collects"""
@@ -62,7 +64,7 @@ class _Run:
         self.lists: dict[int, list[Array]] = {}
 
     def visit(self, function: str, value: Any) -> Results:
-        stack = [self.activate(function, value)]
+        stack = [self.activate(function, value, ())]
         while True:
             top = stack[-1]
             deeper = self.advance(top)
@@ -77,37 +79,47 @@ class _Run:
 
     def advance(self, a: _Activation) -> _Activation | None:
         """Makes calls whose results are known; gives the first whose are not, or None where all are made."""
-        for call, callee, target in a.calls:
+        for call, callee, target, element in a.calls:
             a.waiting = call
             if (callee, id(target)) not in self.known:
-                return self.activate(callee, target)
+                return self.activate(callee, target, self.passed(a, call, element))
             results = self.known[callee, id(target)]
             if results is None:
                 raise InputError("the structure has a circle", code="BGH-ST-003", because=f"{callee} would need its own result")
             a.made[call].append(results)
         return None
 
-    def activate(self, function: str, value: Any) -> _Activation:
+    def passed(self, a: _Activation, call: int, element: int) -> tuple[Array, ...]:
+        """The tensors that go down with a call, computed from what is known before it."""
+        cell = self.recursion.cells[a.function, a.number]
+        passes = sorted((p for p in cell.passes if p.call == call), key=lambda p: p.argument)
+        if not passes:
+            return ()
+        results = dict(zip(sorted({p.result for p in passes}), self.evaluated(a, narrowed(cell, {p.result for p in passes}))))
+        along = a.variant.calls[call].each is not None
+        return tuple(results[p.result][element] if along else results[p.result] for p in passes)
+
+    def activate(self, function: str, value: Any, given: tuple[Array, ...]) -> _Activation:
         visit = self.recursion.visits.function(function)
         self.known[function, id(value)] = None
         self.alive.append(value)
         number = decide(visit, value)
         variant = visit.variants[number]
         walks = [elements(value, e) for e in variant.each]
-        activation = _Activation(function, number, variant, value, walks, [[] for _ in variant.calls])
+        activation = _Activation(function, number, variant, value, walks, [[] for _ in variant.calls], given)
         activation.calls = self.calls(activation)
         return activation
 
-    def calls(self, a: _Activation) -> Iterator[tuple[int, str, Any]]:
+    def calls(self, a: _Activation) -> Iterator[tuple[int, str, Any, int]]:
         """The calls in order; what is appended between them takes its place meanwhile."""
         made = 0
         self.append(a, made)
         for group in call_order(a.variant):
             each = a.variant.calls[group[0]].each
-            for base in (a.value,) if each is None else a.walks[each]:
+            for element, base in enumerate((a.value,) if each is None else a.walks[each]):
                 for n in group:
                     call = a.variant.calls[n]
-                    yield n, call.function, read(base, call.path, call.location)
+                    yield n, call.function, read(base, call.path, call.location), element
             made += len(group)
             self.append(a, made)
 
@@ -120,11 +132,7 @@ class _Run:
 
     def finish(self, a: _Activation) -> Results:
         """Evaluates the cell."""
-        cell = self.recursion.cells[a.function, a.number]
-        sizes = {name: len(walk) for name, walk in zip(cell.sizes, a.walks)}
-        args = [self.argument(a, cell, n) for n in range(len(cell.sources))]
-        program = Program({cell.function.name: cell.function}, cell.function.name)
-        results = run_program(program, args, self.evaluate, self.precision, sizes)
+        results = self.evaluated(a, self.recursion.cells[a.function, a.number])
         for number, place, result in a.appended:
             self.lists[number][place] = results[result]
         kept = results[: len(self.recursion.results[a.function])]
@@ -134,9 +142,17 @@ class _Run:
             self.known[a.function, id(a.value)] = kept
         return kept
 
+    def evaluated(self, a: _Activation, cell: Cell) -> Results:
+        sizes = {name: len(walk) for name, walk in zip(cell.sizes, a.walks)}
+        args = [self.argument(a, cell, n) for n in range(len(cell.sources))]
+        program = Program({cell.function.name: cell.function}, cell.function.name)
+        return run_program(program, args, self.evaluate, self.precision, sizes)
+
     def argument(self, a: _Activation, cell: Cell, n: int) -> Array:
         """What parameter n of the cell holds."""
         param, source = cell.function.params[n].type, cell.sources[n]
+        if isinstance(source, Given):
+            return a.given[source.argument]
         if isinstance(source, Returned):
             rows = [results[source.result] for results in a.made[source.call]]
             each = a.variant.calls[source.call].each

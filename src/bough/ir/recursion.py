@@ -6,7 +6,7 @@ straight Function over the tensors of that one object. Batching many activations
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Union
 
 from bough.base.visits import Visits
@@ -28,7 +28,24 @@ class Returned:
     result: int
 
 
-Source = Union[Read, Returned]
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A parameter that holds argument number `argument` of the function: a tensor that its caller passes down."""
+
+    argument: int
+
+
+Source = Union[Read, Returned, Given]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The cell's result `result` goes down as argument number `argument` of call number `call`. Where the call is made for
+    each element of a walk, the result has one row per element."""
+
+    call: int
+    argument: int
+    result: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,18 +53,21 @@ class Cell:
     """`function`'s parameter i comes from `sources[i]`. What comes from a walk has one more axis in front: the walk's elements
     at this object, in order, whose symbolic size is called `sizes[e]` for walk e (it is among `function.dims`, if it occurs).
 
-    The first results are the recursive function's; more may follow that the variant collects.
+    The first results are the recursive function's; more may follow that the variant collects, then those that it passes down,
+    which depend on no result of a call that needs them.
     Constants that several cells share are the same array objects.
     """
 
     function: Function
     sources: tuple[Source, ...]
     sizes: tuple[str, ...] = ()
+    passes: tuple[Pass, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recursion:
-    """`cells[f, v]` belongs to variant v of function f; `results[f]` are the types of f's results, the same in all its variants.
+    """`cells[f, v]` belongs to variant v of function f; `results[f]` are the types of f's results, the same in all its variants,
+    and `arguments[f]` those of the tensors that its callers pass down; variants of functions that are passed any repeat.
 
     Means: the entry function at the call's arguments. Interpreted by `bough.ir.interpret_recursion`.
     """
@@ -55,3 +75,7 @@ class Recursion:
     visits: Visits
     cells: dict[tuple[str, int], Cell]
     results: dict[str, tuple[TensorType, ...]]
+    arguments: dict[str, tuple[TensorType, ...]] = field(default_factory=dict)
+
+    def arguments_of(self, function: str) -> tuple[TensorType, ...]:
+        return self.arguments.get(function, ())

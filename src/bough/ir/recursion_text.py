@@ -23,9 +23,9 @@ from __future__ import annotations
 
 from bough.base.visits import Ask, Call, Decision, Each, Fail, Item, Path, Payload, Question, Variant
 from bough.ir.dtypes import DTYPES
-from bough.ir.program import Program
+from bough.ir.program import Program, TensorType
 from bough.ir.program_text import print_program
-from bough.ir.recursion import Cell, Read, Recursion, Source
+from bough.ir.recursion import Cell, Given, Read, Recursion, Returned, Source
 from bough.ir.text import print_location, print_name, print_type
 
 
@@ -33,8 +33,7 @@ def print_recursion(recursion: Recursion, locations: bool = True) -> str:
     """The text of a recursion: how its functions walk the objects, and what each variant computes at one of them."""
     lines = [f"recursion {print_name(recursion.visits.entry)}"]
     for f in recursion.visits.functions:
-        results = ", ".join(print_type(r.dtype, r.shape) for r in recursion.results[f.name]) or "nothing"
-        head = f"  function {print_name(f.name)} -> {results}"
+        head = f"  function {print_name(f.name)}{_arguments(recursion, f.name)} -> {_types(recursion.results[f.name])}"
         lines.append(print_location(f.location, head) if locations else head)
         names = [v.name for v in f.variants]
         lines += [f"    {line}" for line in decision_lines(f.decision, names)]
@@ -44,6 +43,15 @@ def print_recursion(recursion: Recursion, locations: bool = True) -> str:
             lines += [f"      {line}" for line in variant_lines(variant)]
             lines += [f"      {line}" for line in _cell_lines(recursion.cells[f.name, n], locations)]
     return "\n".join(lines) + "\n"
+
+
+def _arguments(recursion: Recursion, function: str) -> str:
+    types = recursion.arguments_of(function)
+    return f" given {_types(types)}" if types else ""
+
+
+def _types(types: tuple[TensorType, ...]) -> str:
+    return ", ".join(print_type(t.dtype, t.shape) for t in types) or "nothing"
 
 
 def decision_lines(decision: Decision, names: list[str]) -> list[str]:
@@ -102,8 +110,15 @@ def _cell_lines(cell: Cell, locations: bool) -> list[str]:
     f = cell.function
     head, *body = print_program(Program({f.name: f}, f.name), locations=locations).splitlines()
     sources = [f"  {print_name(p.name)} = {_source_text(s)}" for p, s in zip(f.params, cell.sources)]
-    return [head, *sources, *body]
+    passes = [f"  result {p.result} goes to call {p.call} as argument {p.argument}" for p in cell.passes]
+    return [head, *sources, *passes, *body]
 
 
 def _source_text(s: Source) -> str:
-    return f"payload {s.payload}" if isinstance(s, Read) else f"call {s.call} result {s.result}"
+    match s:
+        case Read():
+            return f"payload {s.payload}"
+        case Given():
+            return f"argument {s.argument}"
+        case Returned():
+            return f"call {s.call} result {s.result}"

@@ -9,7 +9,7 @@ from bough.base.visits import Ask, Decision, Variant, Visit
 from bough.ir.dtypes import DTYPES
 from bough.ir.expr import Var
 from bough.ir.program import Program, TensorType, Value
-from bough.ir.recursion import Cell, Read, Recursion, Source
+from bough.ir.recursion import Cell, Read, Recursion, Returned, Source
 from bough.ir.text import print_type
 from bough.ir.verify_program import Infer, verify_program
 
@@ -22,7 +22,8 @@ def verify_recursion(recursion: Recursion, infer: Infer | None = None) -> None:
     - there is a cell for each variant, a program of one function that keeps the promises of programs, and its sizes are
       those of the variant's walks;
     - parameters have the types of what they hold, with a walk's length in front where it comes from one;
-    - the first results have the types of the function's results, and all that is collected in a list has one type.
+    - the first results have the types of the function's results, and all that is collected in a list has one type;
+    - each call passes every argument of its callee once, of its type, and functions that take any repeat.
     """
     _Verifier(recursion, infer).run()
 
@@ -89,7 +90,7 @@ class _Verifier:
         if len(cell.sources) != len(function.params):
             self.fail(f"{len(cell.sources)} sources for {len(function.params)} parameters")
         for param, source in zip(function.params, cell.sources):
-            self.typed(param, self.held(variant, cell, source))
+            self.typed(param, self.held(name, variant, cell, source))
         results = self.recursion.results[name]
         if len(function.results) < len(results):
             self.fail(f"it gives {len(function.results)} results, not {len(results)}")
@@ -100,15 +101,27 @@ class _Verifier:
                 self.fail(f"it collects result {c.result}, of {len(function.results)}")
             value = function.results[c.result]
             self.typed(value, self.lists.setdefault(c.list, value.type))
+        self.passes(name, variant, cell)
 
-    def held(self, variant: Variant, cell: Cell, source: Source) -> TensorType:
+    def passes(self, name: str, variant: Variant, cell: Cell) -> None:
+        wanted = [(c, a) for c, call in enumerate(variant.calls) for a in range(len(self.recursion.arguments_of(call.function)))]
+        if sorted((p.call, p.argument) for p in cell.passes) != wanted:
+            self.fail("what it passes down is not what its calls take")
+        for p in cell.passes:
+            call = variant.calls[p.call]
+            of = self.recursion.arguments_of(call.function)[p.argument]
+            self.typed(cell.function.results[p.result], self.along(cell, call.each, of))
+        if self.recursion.arguments_of(name) and not variant.repeats:
+            self.fail("it takes what its callers pass down, and does not repeat")
+
+    def held(self, name: str, variant: Variant, cell: Cell, source: Source) -> TensorType:
         """The type of what a source gives."""
         if isinstance(source, Read):
             if not 0 <= source.payload < len(variant.payloads):
                 self.fail(f"it has no payload {source.payload}")
             p = variant.payloads[source.payload]
             each, of = p.each, TensorType(DTYPES[p.dtype], p.shape)
-        else:
+        elif isinstance(source, Returned):
             if not 0 <= source.call < len(variant.calls):
                 self.fail(f"it makes no call {source.call}")
             call = variant.calls[source.call]
@@ -116,6 +129,15 @@ class _Verifier:
             if not 0 <= source.result < len(results):
                 self.fail(f"{call.function} has no result {source.result}")
             each, of = call.each, results[source.result]
+        else:
+            arguments = self.recursion.arguments_of(name)
+            if not 0 <= source.argument < len(arguments):
+                self.fail(f"it has no argument {source.argument}")
+            each, of = None, arguments[source.argument]
+        return self.along(cell, each, of)
+
+    @staticmethod
+    def along(cell: Cell, each: int | None, of: TensorType) -> TensorType:
         return of if each is None else TensorType(of.dtype, (Var(cell.sizes[each]), *of.shape))
 
     def typed(self, value: Value, of: TensorType) -> None:

@@ -50,6 +50,14 @@ class Arrays:
             self.temporary(name, of.dtype, (as_extent(self.offset(function, None)), *of.shape))
         return self.temporaries[name]
 
+    def given(self, function: str, argument: int) -> Operand:
+        """What callers pass down as an argument of all activations of a function, variant after variant."""
+        name = f"{function}.given{argument}"
+        if name not in self.temporaries:
+            of = self.recursion.arguments_of(function)[argument]
+            self.temporary(name, of.dtype, (as_extent(self.offset(function, None)), *of.shape))
+        return self.temporaries[name]
+
     def offset(self, function: str, variant: int | None) -> Expr:
         """Where a variant's activations begin in the state; None: where all end."""
         total: Expr = Number(0)

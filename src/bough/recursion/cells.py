@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -13,7 +13,7 @@ from bough.graph_passes.normalize import drop_empty_reductions
 from bough.ir.expr import Expr, Extent, Load, Var, apply, as_expr, loads, variables
 from bough.ir.interpret_kernel import run_kernel
 from bough.ir.kernel import Kernel, Operand
-from bough.ir.recursion import Cell, Returned
+from bough.ir.recursion import Cell, Given, Returned
 from bough.ir.sequence import Repeat, Run, Sequence, Step, expressions, map_kernels, map_loads, map_statement, outer_scalars
 from bough.recursion.arrays import Arrays
 from bough.recursion.batch import batch, separate, unbatched
@@ -26,12 +26,13 @@ from bough.recursion.switches import Switches
 @dataclass(frozen=True, slots=True)
 class Setting:
     """How a cell is lowered: run in a loop over levels or, before it, for all activations; among the functions `stage`.
-    `needed[f]` are the results of f that anything reads."""
+    `needed[f]` are the results of f that anything reads. `down`: the cell computes what it passes down and nothing else."""
 
     in_levels: bool
     stage: frozenset[str]
     needed: Mapping[str, set[int]]
     switches: Switches
+    down: bool = False
 
 
 FOLDED = 1 << 16
@@ -44,7 +45,8 @@ class CellLowering:
     def __init__(self, member: Member, cell: Cell, arrays: Arrays, setting: Setting, like: CellLowering | None = None) -> None:
         """With `like`, what that lowering of the same variant hoists is taken from it."""
         self.member, self.cell, self.arrays, self.setting = member, cell, arrays, setting
-        self.prefix = f"{member[0]}.{member[1]}" + (".first" if like else "")
+        self.variant = arrays.recursion.visits.function(member[0]).variants[member[1]]
+        self.prefix = f"{member[0]}.{member[1]}" + (".first" if like else f".{cell.function.name}" if setting.down else "")
         self.walks = Walks(*member, {name: e for e, name in enumerate(cell.sizes)})
         self.places: dict[str, Place] = {}
         given = self.parameters()
@@ -70,7 +72,7 @@ class CellLowering:
 
     def parameters(self) -> dict[str, Time]:
         """Places and binding times of the parameters: payloads, and results of calls through the calls' targets."""
-        variant = self.arrays.recursion.visits.function(self.member[0]).variants[self.member[1]]
+        variant = self.variant
         times: dict[str, Time] = {}
         for param, source in zip(self.cell.function.params, self.cell.sources):
             if isinstance(source, Returned):
@@ -78,6 +80,11 @@ class CellLowering:
                 each, target = call.each, Names.target(*self.member, source.call)
                 held = self.arrays.state(call.function, source.result)
                 times[param.name] = Time.LEVEL if call.function in self.setting.stage else Time.EARLY
+            elif isinstance(source, Given):
+                held, offset = self.arrays.given(self.member[0], source.argument), self.arrays.offset(*self.member)
+                times[param.name] = Time.LEVEL if self.setting.down and self.setting.in_levels else Time.EARLY
+                self.places[param.name] = Place(held, "node", offset=offset)
+                continue
             else:
                 each, target = variant.payloads[source.payload].each, None
                 held = self.arrays.tables[Names.payload(*self.member, source.payload)]
@@ -126,20 +133,30 @@ class CellLowering:
         return Place(held, "element", walk, d, local)
 
     def results(self, lowered: Sequence) -> tuple[Run, ...]:
-        """Kernels that put the results into the state of the function and into the lists: one for all of a shape, so that
-        what computes them fuses into it."""
+        """Kernels that put the results into the state of the function and into the lists, or down to callees: one for all of
+        a shape, so that what computes them fuses into it."""
+        alike: dict[tuple[tuple[Extent, ...], int], list[Kernel]] = {}
+        written: Counter[str] = Counter()  # a kernel stores into an array once
+        for result, name, place in self.passed() if self.setting.down else self.kept():
+            copy = self.result(lowered, result, name, place)
+            alike.setdefault((copy.outputs[0].shape, written[place.operand.name]), []).append(copy)
+            written[place.operand.name] += 1
+        return tuple(Run(together(copies)) for copies in alike.values())
+
+    def kept(self) -> Iterator[tuple[int, str, Place]]:
+        """The results that go into the state of the function and into lists, with a name and the place of each."""
         f, v = self.member
-        variant = self.arrays.recursion.visits.function(f).variants[v]
-        of_shape: dict[tuple[Extent, ...], list[Kernel]] = {}
         for r in sorted(self.setting.needed.get(f, ())):
-            place = Place(self.arrays.state(f, r), "node", offset=self.arrays.offset(f, v))
-            copy = self.result(lowered, r, f"state{r}", place)
-            of_shape.setdefault(copy.outputs[0].shape, []).append(copy)
-        for n, c in enumerate(variant.collects):
-            place = Place(self.arrays.lists[c.list], "node", target=Names.place(f, v, n))
-            copy = self.result(lowered, c.result, f"collect{n}", place)
-            of_shape.setdefault(copy.outputs[0].shape, []).append(copy)
-        return tuple(Run(together(copies)) for copies in of_shape.values())
+            yield r, f"state{r}", Place(self.arrays.state(f, r), "node", offset=self.arrays.offset(f, v))
+        for n, c in enumerate(self.variant.collects):
+            yield c.result, f"collect{n}", Place(self.arrays.lists[c.list], "node", target=Names.place(f, v, n))
+
+    def passed(self) -> Iterator[tuple[int, str, Place]]:
+        """The results that go down, with a name and the place of each: the rows of the activations that are called."""
+        for n, p in enumerate(self.cell.passes):
+            call = self.variant.calls[p.call]
+            held, target = self.arrays.given(call.function, p.argument), Names.target(*self.member, p.call)
+            yield p.result, f"pass{n}", Place(held, "node" if call.each is None else "element", call.each or 0, target=target)
 
     def result(self, lowered: Sequence, number: int, name: str, place: Place) -> Kernel:
         """A copy of a result to its place."""

@@ -3,6 +3,7 @@
     once       kernels that depend on no object
     stage 0    variants that call nothing of the stage, over all their activations
                hoisted kernels of the others, over all activations
+               arguments passed down, from the highest level to the lowest
                level 1, where what is called is known: initial states, walks over no children
                repeat level: each variant that calls its stage, over its activations of the level
     stage 1    ...
@@ -19,6 +20,7 @@ from bough.ir.sequence import Define, Repeat, Run, Sequence, Step, kernels, oute
 from bough.recursion.arrays import Arrays
 from bough.recursion.cells import CellLowering, Setting
 from bough.recursion.initial import first_cell
+from bough.recursion.passing import Passing, Task, order, passings, without_passes
 from bough.recursion.places import Region
 from bough.recursion.refactor import refactor
 from bough.recursion.regions import Member, between, everything
@@ -37,23 +39,27 @@ def lower_recursion(recursion: Recursion, options: Switches = DEFAULTS) -> Seque
     """
     if options.refactoring:
         recursion = refactor(recursion)
+    down = passings(recursion)
+    tasks = order(recursion, down)
+    recursion = without_passes(recursion)
     if options.hoisting:
         recursion = split_products(recursion)
-    return _Lowering(recursion, options).run()
+    return _Lowering(recursion, down, options).run(tasks)
 
 
 class _Lowering:
-    def __init__(self, recursion: Recursion, switches: Switches) -> None:
-        self.recursion, self.switches = recursion, switches
+    def __init__(self, recursion: Recursion, down: list[Passing], switches: Switches) -> None:
+        self.recursion, self.passings, self.switches = recursion, down, switches
         self.variants = variants(recursion.visits)
         self.arrays = Arrays(recursion)
-        self.needed = needed_results(recursion)
+        self.needed = needed_results(recursion, down)
         self.once: list[Step] = []
         self.steps: list[Step] = []
 
-    def run(self) -> Sequence:
-        for stage in stages(self.recursion.visits):
-            self.stage(stage)
+    def run(self, tasks: list[Task]) -> Sequence:
+        described = stages(self.recursion.visits)
+        for direction, number in tasks:
+            (self.descend if direction == "down" else self.stage)(described[number])
         results = [*self.entry_results(), *(o.name for o in self.arrays.lists)]
         steps = (*self.once, *self.steps)
         return Sequence(
@@ -67,6 +73,24 @@ class _Lowering:
             dimensions(self.recursion.visits),
             self.recursion.visits,
         )
+
+    def descend(self, stage: Stage) -> None:
+        """Passes down the arguments of a stage: first its callers outside, then its levels, the highest first."""
+        mine = [p for p in self.passings if p.stage == stage.number]
+        cells = {p: CellLowering(p.member, p.cell, self.arrays, self.setting(stage, p.inside, True)) for p in mine}
+        for cell in cells.values():
+            self.once.extend(cell.once())
+        for p, cell in cells.items():
+            if not p.inside:
+                self.steps.extend(self.run_over(cell, everything(p.member, self.variants[p.member])))
+        inside = [cell for p, cell in cells.items() if p.inside]
+        for cell in inside:
+            self.early(stage, cell, None)
+        if inside:
+            variable = f"stage{stage.number}.descent"
+            level = sub(sub(Var(Names.levels(stage.number)), 1), Var(variable))
+            body = [s for cell in inside for s in self.part(cell, "down", *self.of_level(cell, level))]
+            self.steps.append(Repeat(variable, sub(Var(Names.levels(stage.number)), 1), tuple(body)))
 
     def stage(self, stage: Stage) -> None:
         inside = bool(stage.step) and not self.switches.leaf_specialization
@@ -100,8 +124,10 @@ class _Lowering:
             self.steps.extend(needed([*defines, *cell.early(rest, cell.hoisted - whole)]))
 
     def cell(self, member: Member, stage: Stage, in_levels: bool) -> CellLowering:
-        setting = Setting(in_levels, frozenset(stage.functions), self.needed, self.switches)
-        return CellLowering(member, self.recursion.cells[member], self.arrays, setting)
+        return CellLowering(member, self.recursion.cells[member], self.arrays, self.setting(stage, in_levels))
+
+    def setting(self, stage: Stage, in_levels: bool, down: bool = False) -> Setting:
+        return Setting(in_levels, frozenset(stage.functions), self.needed, self.switches, down)
 
     def first_level(self, stage: Stage, step: list[CellLowering]) -> dict[Member, CellLowering]:
         """Cells for level 1, where they are simpler than elsewhere because each call ends in a base variant."""
@@ -124,10 +150,14 @@ class _Lowering:
             here = select(apply("eq", level, Const(0)), Var(Names.count(*cell.member)), Const(0))
             body.extend(self.part(cell, "level", Const(0), here))
         for cell in step:
-            start = Names.start(*cell.member)
-            begin, end = entry(start, level), entry(start, add(level, 1))
-            body.extend(self.part(cell, "level", begin, sub(end, begin)))
+            body.extend(self.part(cell, "level", *self.of_level(cell, level)))
         return Repeat(variable, maximum(count, 0) if first > 1 else count, tuple(body))
+
+    def of_level(self, cell: CellLowering, level: Expr) -> tuple[Expr, Expr]:
+        """Where a variant's activations of a level begin, and how many they are."""
+        start = Names.start(*cell.member)
+        begin = entry(start, level)
+        return begin, sub(entry(start, add(level, 1)), begin)
 
     def part(self, cell: CellLowering, name: str, begin: Expr, size: Expr) -> list[Step]:
         """A variant's activations of one level."""
@@ -174,14 +204,15 @@ def first_size(stage: Stage, cell: CellLowering) -> Expr:
     return entry(Names.start(*cell.member), minimum(Var(Names.levels(stage.number)), 2))
 
 
-def needed_results(recursion: Recursion) -> dict[str, set[int]]:
+def needed_results(recursion: Recursion, down: list[Passing]) -> dict[str, set[int]]:
     """The results of each function that a cell or the caller reads."""
     entry_name = recursion.visits.entry
     needed: dict[str, set[int]] = {entry_name: set(range(len(recursion.results[entry_name])))}
-    for member, variant in variants(recursion.visits).items():
-        for source in recursion.cells[member].sources:
+    described = variants(recursion.visits)
+    for member, cell in (*recursion.cells.items(), *((p.member, p.cell) for p in down)):
+        for source in cell.sources:
             if isinstance(source, Returned):
-                needed.setdefault(variant.calls[source.call].function, set()).add(source.result)
+                needed.setdefault(described[member].calls[source.call].function, set()).add(source.result)
     return needed
 
 

@@ -97,7 +97,7 @@ class _Move:
             if f == self.product.function:
                 cells[f, v] = self.callee(cells[f, v])
         results = {**r.results, self.product.function: (*r.results[self.product.function], self.type)}
-        return Recursion(self.visits(), cells, results)
+        return replace(r, visits=self.visits(), cells=cells, results=results)
 
     def caller(self, member: Member) -> Cell:
         """The cell with the product as one more result of the call."""
@@ -127,7 +127,8 @@ class _Move:
         value = Value(name, self.type, self.location)
         body = [*f.body, Assign((value,), "linear", (f.results[self.product.result], *args), {}, self.location)]
         results = (*f.results[: self.number], value, *f.results[self.number :])
-        return replace(cell, function=Function(f.name, f.params, constants, body, results, f.dims))
+        passes = tuple(replace(p, result=p.result + (p.result >= self.number)) for p in cell.passes)
+        return replace(cell, function=Function(f.name, f.params, constants, body, results, f.dims), passes=passes)
 
     def visits(self) -> Visits:
         """With the numbers of results that are collected, and stand behind the new one, moved up."""

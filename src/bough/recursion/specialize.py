@@ -48,7 +48,7 @@ class _Copy:
             tuple(self.value(r) for r in f.results),
             tuple(d for d in f.dims if d.name not in self.lengths),
         )
-        return Cell(function, tuple(self.cell.sources[n] for n in kept), self.cell.sizes)
+        return Cell(function, tuple(self.cell.sources[n] for n in kept), self.cell.sizes, self.cell.passes)
 
     def value(self, v: Value) -> Value:
         if v not in self.values:

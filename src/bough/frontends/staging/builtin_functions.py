@@ -111,9 +111,17 @@ def _zip(staging: Primitives, *values: Any) -> Any:
     if any(s is None for s in sides):
         if all(s is None for s in sides):
             return zip(*[staging.known(v) for v in values], strict=False)
-        raise refuse_source("a list of unknown length goes beside one of known length", "nothing says that they fit")
+        values = tuple(_rows_beside(staging, v, sides) if s is None else v for s, v in zip(sides, values, strict=True))
     found = _same_walk(staging, values)
     return Elements(staging.run, found[0].each, tuple(f.tree for f in found))
+
+
+def _rows_beside(staging: Primitives, value: Any, sides: list[Elements | None]) -> Elements:
+    """The rows of a tensor that was computed from the elements of the list beside it."""
+    each = next(s.each for s in sides if s is not None)
+    if isinstance(value, torch.Tensor) and value.dim() and value.shape[0] == staging.run.size(each):
+        return Elements(staging.run, each, value)
+    raise refuse_source("a list of unknown length goes beside one of known length", "nothing says that they fit")
 
 
 def _enumerate(staging: Primitives, values: Any, start: int = 0) -> Any:

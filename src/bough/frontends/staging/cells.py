@@ -18,7 +18,7 @@ from bough.frontends.staging.symbols import Place, Symbol
 from bough.frontends.staging.templates import flatten
 from bough.ir.program import Assign, Dim, Loop, Node, Value
 from bough.ir.program import Function as Straight
-from bough.ir.recursion import Cell, Read, Source
+from bough.ir.recursion import Cell, Pass, Read, Returned, Source
 
 Arrays = dict[tuple[int, tuple[int, ...], str], np.ndarray[Any, Any]]
 
@@ -45,7 +45,7 @@ def export_cell(world: World, model: Any, function: Function, record: Record, na
         staging = Primitives(run)
         result = function.invoke(staging, Symbol(run, Place(())))
         _, made = flatten(world.listed(staging, result), lambda v: world.leaf(function, run, v))
-        return (*made, *world.collected(run))
+        return (*made, *world.collected(run), *run.passed)
 
     examples = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in record.params.values())
     walks = {n: e for n, s in enumerate(sources) if (e := _each_of(record, s)) is not None}
@@ -54,19 +54,21 @@ def export_cell(world: World, model: Any, function: Function, record: Record, na
     straight = program.functions[program.entry]
     for value, array in straight.constants.items():
         straight.constants[value] = shared.setdefault((array.ctypes.data, array.strides, str(array.dtype)), array)
-    _refuse_rows(function, record, straight)
+    _refuse_rows(function, record, straight.results[: len(straight.results) - len(record.passes)])
     used = _used(straight)
     kept = [n for n, p in enumerate(straight.params) if p in used]
     params = tuple(straight.params[n] for n in kept)
     for number, param in enumerate(params):
         param.name = f"p{number}"
     made = Straight(name, params, straight.constants, straight.body, straight.results, straight.dims)
-    return Cell(made, tuple(sources[n] for n in kept), tuple(f"each{e}" for e in range(len(record.eaches))))
+    first = len(made.results) - len(record.passes)
+    passes = tuple(Pass(call, argument, first + n) for n, (call, argument) in enumerate(record.passes))
+    return Cell(made, tuple(sources[n] for n in kept), tuple(f"each{e}" for e in range(len(record.eaches))), passes)
 
 
-def _refuse_rows(function: Function, record: Record, straight: Straight) -> None:
+def _refuse_rows(function: Function, record: Record, results: tuple[Value, ...]) -> None:
     """Every activation has results of one size, so none may grow with a list of its object."""
-    for result in straight.results:
+    for result in results:
         if not all(isinstance(extent, int) for extent in result.type.shape):
             raise refuse_source(
                 f"`{function.name}` returns a tensor that is as long as a list of the structure",
@@ -77,7 +79,9 @@ def _refuse_rows(function: Function, record: Record, straight: Straight) -> None
 
 
 def _each_of(record: Record, source: Source) -> int | None:
-    return record.payloads[source.payload].each if isinstance(source, Read) else record.calls[source.call].each
+    if isinstance(source, Read):
+        return record.payloads[source.payload].each
+    return record.calls[source.call].each if isinstance(source, Returned) else None
 
 
 def _used(function: Straight) -> set[Value]:

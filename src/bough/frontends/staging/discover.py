@@ -13,7 +13,6 @@ import torch
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
-    FakeTensor,
     FakeTensorMode,
 )  # fmt: skip
 
@@ -25,12 +24,12 @@ from bough.frontends import locations
 from bough.frontends.staging import calls
 from bough.frontends.staging.effects import Effects
 from bough.frontends.staging.examples import kind_of, number_type, tensor_type, values_at
-from bough.frontends.staging.per_element import PerElement
+from bough.frontends.staging.given import Cells, Handed, Handing, captured_tensors, filled, holds_handed, with_cells
 from bough.frontends.staging.primitives import Primitives
 from bough.frontends.staging.rewrite import rewrite
 from bough.frontends.staging.run import LONGEST_UNROLLED, NOTHING, Record, Run
 from bough.frontends.staging.signals import Pending, Refused, Restart, Signal, refuse_source
-from bough.frontends.staging.symbols import Arithmetic, Place, Rows, Symbol, show_path
+from bough.frontends.staging.symbols import Arithmetic, Length, Place, Rows, Symbol, show_path
 from bough.frontends.staging.templates import Listed, Template, flatten
 from bough.frontends.staging.transform import STAGING
 from bough.frontends.staging.ways import Trail, Waiting, Way, Ways
@@ -58,6 +57,8 @@ class Function:
     real: set[Where] = field(default_factory=set)
     """Where floats were found in some objects."""
     candidates: dict[Any, list[type]] = field(default_factory=dict)
+    arguments: tuple[Handed, ...] = ()
+    """What callers pass down to it."""
     template: Template | None = None
     types: tuple[torch.Tensor, ...] = ()
     settled: Location | None = None
@@ -71,6 +72,8 @@ class Learned:
     visits: set[Any] = field(default_factory=set)
     optional: dict[str, set[Where]] = field(default_factory=dict)
     real: dict[str, set[Where]] = field(default_factory=dict)
+    numbers: set[tuple[types.CodeType, str]] = field(default_factory=set)
+    """Arguments that are plain numbers, a new one at each level."""
     unrolled: dict[str, CompileError] = field(default_factory=dict)
     """Functions whose lists are told apart by their lengths, because of an error when they were not."""
 
@@ -100,8 +103,9 @@ class World:
         self, key: Any, name: str, invoke: Callable[[Primitives, Any], Any], base: Any, location: Location | None
     ) -> Function:
         if key not in self.functions:
-            versions = sum(f.base == base for f in self.functions.values())
-            if versions > MOST_VERSIONS:
+            versions = [k for k, f in self.functions.items() if f.base == base]
+            if len(versions) > MOST_VERSIONS:
+                self.hand_numbers(base, versions[-1], key)
                 raise refuse_source(
                     f"`{name}` recurses with more than {MOST_VERSIONS} different values of its other arguments",
                     "each of them makes a function of its own",
@@ -115,6 +119,13 @@ class World:
             made.real = self.learned.real.setdefault(name, set())
             self.functions[key] = made
         return self.functions[key]
+
+    def hand_numbers(self, base: Any, one: Any, other: Any) -> None:
+        """Lets plain numbers go down that are others in two versions of a function."""
+        differing = [(a, b) for a, b in zip(one[2:-1], other[2:-1], strict=True) if a != b]
+        if differing and all(b[1][0] in ("int", "float") for _, b in differing):
+            self.learned.numbers.update((base[0], b[0]) for _, b in differing)
+            raise Restart
 
     def base(self, function: types.FunctionType, args: tuple[Any, ...]) -> Any:
         """What makes two calls calls of one function: its code, and the object whose method it is."""
@@ -133,7 +144,7 @@ class World:
         """A call of a function of the recursion: one argument is the object, the others are part of the function's name."""
         bound = inspect.signature(function).bind(*args, **kwargs)
         bound.apply_defaults()
-        nodes = [n for n, v in bound.arguments.items() if isinstance(v, Symbol)]
+        nodes = self.nodes(staging.run, bound.arguments)
         if len(nodes) != 1:
             raise refuse_source(
                 f"`{function.__qualname__}` recurses with {len(nodes)} parts of the structure among its arguments",
@@ -142,37 +153,53 @@ class World:
             )
         (node,) = nodes
         place = bound.arguments[node]._place
-        fixed = [(n, self.fixed(staging, function, v)) for n, v in bound.arguments.items() if n != node]
-        closure = tuple(self.fixed(staging, function, v) for v in captured(function))
+        handing = Handing(function, staging.run.number)
+        others = {n: self.apart(handing, n, v) for n, v in bound.arguments.items() if n != node}
+        cells = captured_tensors(handing)
+        fixed = [(n, self.fixed(staging, function, v)) for n, v in others.items()]
+        closure = tuple(self.fixed(staging, function, v) for v in captured(function, cells))
         base = self.base(function, args)
 
         def invoke(inner: Primitives, root: Any) -> Any:
             inner.frames.append(calls.Frame(base, root._place))
-            made = rewrite(function, inner)
+            made = rewrite(with_cells(function, cells, inner.run), inner)
             assert made is not None
-            given = inspect.BoundArguments(bound.signature, {**bound.arguments, node: root})
+            values = {n: filled(v, inner.run) for n, v in others.items()}
+            given = inspect.BoundArguments(bound.signature, {**bound.arguments, **values, node: root})
             return made(*given.args, **given.kwargs)
 
         code = function.__code__
         line = Location(code.co_filename, code.co_firstlineno, code.co_name)
         callee = self.function((base, node, *fixed, closure), function.__name__, invoke, base, line)
-        return staging.run.visit(callee, place)
+        callee.arguments = tuple(handing.handed)
+        return staging.run.visit(callee, place, handing.tensors)
+
+    def nodes(self, run: Run, arguments: dict[str, Any]) -> list[str]:
+        """The arguments that are parts of the structure; beside such, its numbers are numbers that go down."""
+        parts = [n for n, v in arguments.items() if isinstance(v, Symbol)]
+        if len(parts) < 2:
+            return parts
+        return [n for n in parts if isinstance(arguments[n], Length) or not self.is_number(run, arguments[n])]
+
+    def apart(self, handing: Handing, name: str, value: Any) -> Any:
+        if isinstance(value, (int, float)) and (handing.function.__code__, name) in self.learned.numbers:
+            return handing.of_number(value)
+        return handing.apart(value)
 
     def fixed(self, staging: Primitives, function: types.FunctionType, value: Any) -> Any:
         """The identity of an argument that is not the object."""
         if isinstance(value, (bool, int, float, str, bytes, type(None), torch.dtype, type)):
             return type(value).__name__, value
-        if isinstance(value, (FakeTensor, Arithmetic, PerElement)):
-            raise refuse_source(
-                f"`{function.__qualname__}` recurses with a computed value among its arguments",
-                "results go from children to parents only; no tensor goes down",
-                "compute it in the function from the object, or keep it in the object or the module",
-            )
+        if isinstance(value, Handed):
+            return value.key
+        if isinstance(value, (list, dict)) and holds_handed(value):
+            items = enumerate(value) if isinstance(value, list) else value.items()
+            return type(value).__name__, *((k, self.fixed(staging, function, v)) for k, v in items)
         if isinstance(value, tuple):
             return ("tuple", *(self.fixed(staging, function, v) for v in value))
         self.held.append(value)
         if isinstance(value, types.FunctionType):
-            return "function", value.__code__, tuple(self.fixed(staging, function, v) for v in captured(value))
+            return "function", value.__code__, tuple(self.fixed(staging, function, v) for v in captured(value, {}))
         if isinstance(value, list) and (id(value) in staging.created or id(value) in self.effects.lists):
             return "list", self.effects.shared_list(staging, value)
         if isinstance(value, (dict, set)) and not value:
@@ -466,12 +493,12 @@ def unequal(payload: Payload, found: Any) -> CompileError:
     )
 
 
-def captured(function: types.FunctionType) -> list[Any]:
-    """What a function takes from the functions around it, other functions left out."""
+def captured(function: types.FunctionType, cells: Cells) -> list[Any]:
+    """What a function takes from the functions around it, other functions left out; `cells` say what stands for tensors."""
     found = []
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
-            value = cell.cell_contents
+            value = cells[id(cell)][1] if id(cell) in cells else cell.cell_contents
         except ValueError:  # not assigned yet
             continue
         if name != STAGING and not isinstance(value, types.FunctionType) and not hasattr(value, "cache_info"):

@@ -33,7 +33,7 @@ from bough.frontends.staging.symbols import (
 from bough.frontends.staging.templates import Template
 from bough.frontends.staging.ways import Trail
 from bough.ir.dtypes import DTYPES
-from bough.ir.recursion import Read, Returned, Source
+from bough.ir.recursion import Given, Read, Returned, Source
 
 NOTHING = object()
 """In place of an example object: there is none on this way."""
@@ -53,6 +53,8 @@ class Record:
     payloads: list[Payload] = field(default_factory=list)
     collects: list[Collect] = field(default_factory=list)
     params: dict[Source, torch.Tensor] = field(default_factory=dict)
+    passes: list[tuple[int, int]] = field(default_factory=list)
+    """The call and the argument of each tensor that goes down."""
     template: Template | None = None
     results: tuple[torch.Tensor, ...] = ()
     location: Location | None = None
@@ -89,6 +91,7 @@ class Run:
         self.provisional = False
         """Whether lists that are empty in the example are taken for empty."""
         self.collected: list[Any] = []
+        self.passed: list[torch.Tensor] = []
         self.returned: Location | None = None
 
     # -- questions -------------------------------------------------------------------------------------------------------
@@ -370,7 +373,7 @@ class Run:
     def each_of(self, source: Source) -> int | None:
         if isinstance(source, Read):
             return self.record.payloads[source.payload].each
-        return self.record.calls[source.call].each
+        return self.record.calls[source.call].each if isinstance(source, Returned) else None
 
     def each(self, path: Any, skip: int = 0, leave: int = 0) -> int:
         wanted = Each(path, skip, leave)
@@ -390,18 +393,38 @@ class Run:
 
     # -- visits ----------------------------------------------------------------------------------------------------------
 
-    def visit(self, callee: Any, place: Place) -> Any:
-        """The result of a function of the recursion at a place."""
+    def visit(self, callee: Any, place: Place, given: Sequence[Any] = ()) -> Any:
+        """The result of a function of the recursion at a place, with tensors that go down to it."""
         call = Call(callee.name, place.path, place.each, here())
         each = None if place.each is None else self.record.eaches[place.each]
         if callee.template is None:
             raise Pending(call, each)
-        if call not in self.record.calls:
+        if given or call not in self.record.calls:
             self.record.calls.append(call)
-        number = self.record.calls.index(call)
+        number = len(self.record.calls) - 1 if given else self.record.calls.index(call)
+        for argument, value in enumerate(given):
+            self.record.passes.append((number, argument))
+            self.passed.append(self.passed_down(value, place.each))
         results = [self.parameter(Returned(number, i), t.dtype, tuple(t.shape), place.each) for i, t in enumerate(callee.types)]
         # Copies, which cost nothing in the end: Python's callers may change what they get in place.
         return callee.template.fill([per_element_call(torch.clone, (r,), {}) for r in results], lambda t: Number(self, t))
+
+    def passed_down(self, value: Any, each: int | None) -> torch.Tensor:
+        """A tensor for a callee; for all callees, where the call is made for each element of a walk."""
+        if each is not None:
+            stacked: torch.Tensor = self.staging.stacked(value, each)
+            return stacked
+        if not isinstance(value, torch.Tensor):
+            raise refuse_source(
+                "what belongs to an element of a list goes down to an object that does not",
+                "the call is made once, and there may be many elements",
+                "combine the elements first",
+            )
+        return value
+
+    def handed_down(self, argument: int, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
+        """A tensor that the function's caller passes down. A copy, as of results."""
+        return torch.clone(self.stacked_parameter(Given(argument), dtype, shape, None))
 
     # -- arithmetic ------------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from bough.frontends.staging.cells import Arrays, export_cell
 from bough.frontends.staging.discover import Learned, World
 from bough.frontends.staging.primitives import Primitives
 from bough.frontends.staging.run import Record
-from bough.frontends.staging.signals import Restart
+from bough.frontends.staging.signals import Restart, refuse_source
 from bough.frontends.staging.symbols import Symbol
 from bough.frontends.staging.table_rows import with_ranges
 from bough.frontends.staging.templates import Listed
@@ -84,6 +84,7 @@ def _assemble(world: World, module: Any, names: tuple[str, ...]) -> Staged:
     cells: dict[tuple[str, int], Cell] = {}
     visits = []
     results = {}
+    arguments: dict[str, tuple[TensorType, ...]] = {}
     remembered: set[tuple[str, int]] = set()
     for function in world.functions.values():
         ways = [end for _, end, _ in function.ways.ends() if isinstance(end, Way)]
@@ -97,8 +98,22 @@ def _assemble(world: World, module: Any, names: tuple[str, ...]) -> Staged:
         variants = tuple(with_ranges(_variant(n, w.record), cells[function.name, n]) for n, w in enumerate(ways))
         visits.append(Visit(function.name, function.ways.decision(), variants, function.location))
         results[function.name] = tuple(TensorType(FROM_TORCH[t.dtype], tuple(t.shape)) for t in function.types)
-    recursion = Recursion(with_repeats(Visits(tuple(visits), world.entry.name), remembered), cells, results)
+        if function.arguments:
+            arguments[function.name] = tuple(TensorType(FROM_TORCH[a.dtype], a.shape) for a in function.arguments)
+    _refuse_memos(world, remembered, arguments)
+    recursion = Recursion(with_repeats(Visits(tuple(visits), world.entry.name), remembered, arguments), cells, results, arguments)
     return Staged(recursion, _outputs(world), names)
+
+
+def _refuse_memos(world: World, remembered: set[tuple[str, int]], arguments: Mapping[str, object]) -> None:
+    for name, _ in remembered:
+        if name in arguments:
+            raise refuse_source(
+                f"`{name}` keeps a memo of results by object, and is passed tensors",
+                "which caller's tensors an object's result is of depends on the order of visits",
+                "leave out the memo, or the tensors",
+                next(f.location for f in world.functions.values() if f.name == name),
+            )
 
 
 def _variant(number: int, record: Record) -> Variant:

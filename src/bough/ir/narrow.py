@@ -1,0 +1,62 @@
+"""The part of a cell that some of its results need."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from bough.ir.program import Assign, Check, Function, If, Loop, Node, Size, Value, While
+from bough.ir.recursion import Cell
+
+
+def narrowed(cell: Cell, results: Collection[int]) -> Cell:
+    """The cell with these results alone, in their order, and what they need. Checks stay."""
+    f = cell.function
+    kept = tuple(r for n, r in enumerate(f.results) if n in results)
+    live: set[Value] = set(kept)
+    body: list[Node] = []
+    for node in reversed(f.body):
+        if isinstance(node, (Size, Check)) or live & set(made_by(node)):
+            live |= used_by([node])
+            body.append(node)
+    params = [n for n, p in enumerate(f.params) if p in live]
+    constants = {v: a for v, a in f.constants.items() if v in live}
+    function = Function(f.name, tuple(f.params[n] for n in params), constants, body[::-1], kept, f.dims)
+    return Cell(function, tuple(cell.sources[n] for n in params), cell.sizes)
+
+
+def made_by(node: Node) -> tuple[Value, ...]:
+    """The values that a node defines for the nodes behind it."""
+    match node:
+        case Assign() | If():
+            return node.results
+        case Loop():
+            return (*node.final, *node.stacked)
+        case While():
+            return node.final
+        case Size() | Check():
+            return ()
+
+
+def used_by(nodes: list[Node]) -> set[Value]:
+    """All values that nodes name, those of the bodies inside them included."""
+    found: set[Value] = set()
+    work = list(nodes)
+    while work:
+        node = work.pop()
+        match node:
+            case Assign():
+                found.update(a for a in node.args if a is not None)
+            case Loop():
+                found.update((*node.initial, *node.updated, *node.collected))
+                work += node.body
+            case If():
+                found.update((node.condition, *node.then_results, *node.otherwise_results))
+                work += (*node.then, *node.otherwise)
+            case While():
+                found.update((node.condition, *node.initial, *node.updated))
+                work += (*node.head, *node.body)
+            case Size():
+                found.add(node.value)
+            case Check():
+                found.add(node.condition)
+    return found

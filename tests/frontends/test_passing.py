@@ -1,0 +1,29 @@
+"""Models in which something goes down from parents to children, staged and interpreted, against eager PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from passing_models import MODELS
+from staged_run import run, same
+
+from bough import ops
+from bough.frontends.staging import stage
+from bough.ir.verify_recursion import verify_recursion
+
+
+def build(name: str) -> tuple[Any, list[tuple[Any, ...]]]:
+    torch.manual_seed(0)
+    make, examples = MODELS[name]
+    return make().eval().requires_grad_(False), examples()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_as_eager(name: str) -> None:
+    model, examples = build(name)
+    staged = stage(model, examples[0])
+    verify_recursion(staged.recursion, ops.infer)
+    for args in examples:
+        same(run(staged, *args), model(*args))
