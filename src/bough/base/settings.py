@@ -161,4 +161,15 @@ SPIN = Setting(
     "run",
 )
 
-SETTINGS: tuple[Setting[object], ...] = (CHECK, THREADS, TARGET, CACHE, DUMP, TEAM, SPIN)
+TURNS = Setting(
+    "turns",
+    "BOUGH_TURNS",
+    "a number from 1 to 1000000000000",
+    _integer(1, 1_000_000_000_000),
+    lambda: 10_000_000,
+    "turns after which a loop on computed values is taken for one that never ends: the call ends with an error",
+    "compile",
+    in_cache_key=True,
+)
+
+SETTINGS: tuple[Setting[object], ...] = (CHECK, THREADS, TARGET, CACHE, DUMP, TEAM, SPIN, TURNS)

@@ -8,7 +8,7 @@ from typing import Union
 
 from bough.ir.expr import Expr, Extent, Var, as_expr, loads, substitute, variables
 from bough.ir.kernel import Kernel, Store
-from bough.ir.sequence import Repeat, Step, expressions, phase
+from bough.ir.sequence import Branch, Repeat, Step, Whilst, expressions, host_expressions, phase
 
 
 @dataclass(slots=True)
@@ -51,32 +51,69 @@ def depths(effects: Iterable[Effects], states: frozenset[str]) -> list[int]:
     return [depth for _, depth in seen]
 
 
-def exposed(steps: tuple[Step, ...]) -> set[str]:
-    """What the steps read that a kernel earlier in the same steps has not written."""
+def exposed(steps: tuple[Step, ...], more: Iterable[Expr] = ()) -> set[str]:
+    """What the steps, and the host's expressions `more` behind them, read that a kernel earlier in the same steps has not
+    written."""
     found: set[str] = set()
-    _expose(steps, {}, found)
+    written: Written = {}
+    _expose(steps, written, found)
+    _host_reads(more, written, found)
     return found
 
 
-def _expose(steps: tuple[Step, ...], written: dict[str, list[Region]], found: set[str]) -> None:
+def around(loop: Repeat | Whilst) -> set[str]:
+    """What a turn of a loop reads that an earlier turn, or what stands before the loop, has written."""
+    if isinstance(loop, Repeat):
+        return exposed(loop.body)
+    return exposed((*loop.head, Branch(loop.condition, loop.body)))
+
+
+def _expose(steps: tuple[Step, ...], written: Written, found: set[str]) -> None:
     for s in steps:
-        if isinstance(s, Repeat):
-            _expose(s.body, {n: list(regions) for n, regions in written.items()}, found)  # it may run no time
-            continue
-        for k in phase(s):
-            for load in {load for s in k.body for e in expressions(s) for load in loads(e)}:
-                here = _region(k, load.source, load.index)
-                if load.source in k.apart or not any(_covers(w, here) for w in written.get(load.source, ())):
-                    found.add(load.source)
-            found.update(load.source for a in k.ragged for load in loads(as_expr(a.extent)))
-            for store in k.stores:
-                written.setdefault(store.target, []).append(_region(k, store.target, store.index))
+        if isinstance(s, Whilst):
+            _expose(s.head, written, found)
+        _host_reads(host_expressions(s), written, found)
+        match s:
+            case Repeat() | Whilst():
+                _expose(s.body, _copy(written), found)  # it may run no time
+            case Branch():
+                yes, no = _copy(written), _copy(written)
+                _expose(s.then, yes, found)
+                _expose(s.otherwise, no, found)
+                for n in yes.keys() & no.keys():
+                    written[n] = [r for r in yes[n] if r in no[n]]
+            case _:
+                for k in phase(s):
+                    _expose_kernel(k, written, found)
+
+
+def _expose_kernel(k: Kernel, written: Written, found: set[str]) -> None:
+    for load in {load for s in k.body for e in expressions(s) for load in loads(e)}:
+        here = _region(k, load.source, load.index)
+        if load.source in k.apart or not any(_covers(w, here) for w in written.get(load.source, ())):
+            found.add(load.source)
+    found.update(load.source for a in k.ragged for load in loads(as_expr(a.extent)))
+    for store in k.stores:
+        written.setdefault(store.target, []).append(_region(k, store.target, store.index))
+
+
+def _host_reads(expressions: Iterable[Expr], written: Written, found: set[str]) -> None:
+    """An element counts as written where all of its array is."""
+    for load in (load for e in expressions for load in loads(e)):
+        if not any(not any(parts) for _, parts in written.get(load.source, ())):
+            found.add(load.source)
+
+
+def _copy(written: Written) -> Written:
+    return {n: list(regions) for n, regions in written.items()}
 
 
 Part = Union[tuple[Expr, tuple[Extent, ...]], None]
 """Which places an index names over all points of a kernel: equal where these are the same; None: the whole dimension."""
 Region = tuple[tuple[Extent, ...], tuple[Part, ...]]
 """Part of an operand of a shape."""
+Written = dict[str, list[Region]]
+"""What has been written for sure of each array."""
 
 
 def _region(kernel: Kernel, name: str, index: tuple[Expr, ...]) -> Region:

@@ -13,12 +13,28 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from bough.graph_passes.effects import Effects, exposed, whole
+from bough.graph_passes.effects import Effects, around, exposed, whole
 from bough.graph_passes.lower_program import loaded
 from bough.graph_passes.split_sums import is_concatenation, split_sums
 from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, as_expr, children, loads, substitute, variables
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
-from bough.ir.sequence import Define, Repeat, Run, Sequence, Step, expressions, kernels, map_loads, map_statement, outer_scalars
+from bough.ir.sequence import (
+    Branch,
+    Define,
+    Repeat,
+    Run,
+    Sequence,
+    Step,
+    Whilst,
+    expressions,
+    host_expressions,
+    host_loads,
+    kernels,
+    map_bodies,
+    map_loads,
+    map_statement,
+    outer_scalars,
+)
 from bough.schedule.access import affine_in
 
 MOST_REDUCTIONS = 8
@@ -31,21 +47,17 @@ def fuse(sequence: Sequence) -> Sequence:
     """Absorbs producers into consumers wherever no work is repeated, and drops what is no longer read."""
     outside: Counter[str] = Counter(sequence.results)
     steps = _fuse_steps(sequence.steps, outside)
-    used = {o.name for k in kernels(steps) for o in (*k.inputs, *k.outputs)}
+    used = {o.name for k in kernels(steps) for o in (*k.inputs, *k.outputs)} | host_loads(steps)
     temporaries = {n: o for n, o in sequence.temporaries.items() if n in used or n in sequence.results}
     constants = {n: a for n, a in sequence.constants.items() if n in used}
     return replace(sequence, temporaries=temporaries, constants=constants, steps=steps)
 
 
 def _fuse_steps(steps: tuple[Step, ...], outside: Iterable[str]) -> tuple[Step, ...]:
-    """Fuses runs of kernels between loops of the host; what another run reads stays stored. Definitions come first, since
-    they depend on no kernel."""
-    steps = (*(s for s in steps if isinstance(s, Define)), *(s for s in steps if not isinstance(s, Define)))
-    done = tuple(
-        Repeat(s.variable, s.count, _fuse_steps(s.body, {*outside, *exposed(steps[n + 1 :]), *exposed(s.body)}), s.location)
-        if isinstance(s, Repeat) else s
-        for n, s in enumerate(steps)
-    )  # fmt: skip
+    """Fuses runs of kernels between steps of control; what is read outside of a run stays stored. Definitions come before what
+    they do not depend on."""
+    steps = _definitions_first(steps)
+    done = tuple(_fuse_bodies(s, {*outside, *exposed(steps[n + 1 :])}) for n, s in enumerate(steps))
     out: list[Step] = []
     start = 0
     while start < len(done):
@@ -61,6 +73,37 @@ def _fuse_steps(steps: tuple[Step, ...], outside: Iterable[str]) -> tuple[Step, 
         out.extend(Run(k) for k in fuse_block(block, elsewhere))
         start = stop
     return tuple(out)
+
+
+def _fuse_bodies(s: Step, behind: set[str]) -> Step:
+    """The step with its bodies fused; `behind` is read after it."""
+    match s:
+        case Repeat():
+            return replace(s, body=_fuse_steps(s.body, behind | around(s)))
+        case Branch():
+            return map_bodies(s, lambda body: _fuse_steps(body, behind))
+        case Whilst():
+            again = behind | around(s)
+            head = _fuse_steps(s.head, again | exposed((), [s.condition]) | exposed(s.body))
+            return replace(s, head=head, body=_fuse_steps(s.body, again))
+        case _:
+            return s
+
+
+def _definitions_first(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The same steps with those definitions in front that read nothing that is written before them here."""
+    first: list[Step] = []
+    rest: list[Step] = []
+    late: set[str] = set()
+    for s in steps:
+        reads = {load.source for e in host_expressions(s) for load in loads(e)}
+        numbers = {n for e in host_expressions(s) for n in variables(e)}
+        if isinstance(s, Define) and late.isdisjoint(reads | numbers):
+            first.append(s)
+            continue
+        rest.append(s)
+        late |= {o.name for k in kernels((s,)) for o in k.outputs} | ({s.name} if isinstance(s, Define) else set())
+    return (*first, *rest)
 
 
 def fuse_block(block: list[Kernel], live: set[str]) -> list[Kernel]:

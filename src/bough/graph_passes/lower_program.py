@@ -1,4 +1,8 @@
-"""Program to Sequence: every operator becomes its kernels, loops become repeats with double-buffered state."""
+"""Program to Sequence: every operator becomes its kernels, loops and branches become control of the host.
+
+A `Loop` has double-buffered states. A `While` has one buffer for each state, and what the branches of an `If` give is copied to
+a buffer that both share; the copies vanish later where nothing needs two buffers (see `coalesce`).
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,31 @@ from typing import Any
 import numpy as np
 
 from bough import ops
-from bough.ir.dtypes import DType
-from bough.ir.expr import Const, Expr, Extent, Load, Var, add, as_expr, mod, sub, variables
+from bough.base import settings
+from bough.graph_passes.computed_sizes import ComputedSizes
+from bough.ir.dtypes import BOOL, I64, DType
+from bough.ir.expr import Const, Expr, Extent, Load, Var, add, apply, as_expr, mod, sub, variables
 from bough.ir.interpret_kernel import run_kernel
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Statement, Store
-from bough.ir.program import Assign, Function, Loop, Node, Value
-from bough.ir.sequence import Repeat, Run, Sequence, Step, expressions, map_loads, map_statement
+from bough.ir.program import CAPACITY, Assign, Check, Dim, Function, If, Loop, Node, Size, Value, While
+from bough.ir.sequence import (
+    ENDLESS,
+    Branch,
+    Define,
+    Failure,
+    Repeat,
+    Run,
+    Sequence,
+    Step,
+    Whilst,
+    expressions,
+    map_loads,
+    map_statement,
+)
+from bough.ir.sequence import Check as HostCheck
 
+NOMINAL = 64
+"""What a computed size counts as where schedules are chosen, if its bound is no smaller."""
 FOLDED = 1 << 20
 """Elements of the largest array that a kernel over constants makes at compile time."""
 
@@ -47,26 +69,53 @@ class _Lowering:
         self.constant_types: dict[str, DType] = {v.name: v.type.dtype for v in function.constants}
         self.temporaries: dict[str, Operand] = {}
         self.scalars: dict[str, Expr] = {}  # rank-0 i64 values that the host knows: loop indices
+        self.sizes = ComputedSizes(function)
+        self.held: dict[Value, str] = {}  # values that live in the buffer of another one
 
     def run(self) -> Sequence:
         f = self.function
         steps = self.block(f.body)
-        inputs = tuple(operand(p) for p in f.params)
+        inputs = tuple(self.operand(p) for p in f.params)
         steps = [*steps, *self.materialize_results(inputs)]
         return Sequence(
-            f.name, inputs, self.results, self.temporaries, self.constants, self.constant_types, tuple(steps), f.dims
-        )
+            f.name, inputs, self.results, self.temporaries, self.constants, self.constant_types, tuple(steps), self.dims(),
+            computed=tuple(self.sizes.in_shapes(f.results)),
+        )  # fmt: skip
+
+    def dims(self) -> tuple[Dim, ...]:
+        """Those of the function that are known before the call."""
+        dims = tuple(d for d in self.function.dims if d.name not in self.sizes.most)
+        bounded = any(n == CAPACITY for e in self.sizes.most.values() for n in variables(e))
+        return (*dims, Dim(CAPACITY)) if bounded and all(d.name != CAPACITY for d in dims) else dims
+
+    def operand(self, value: Value) -> Operand:
+        """Where a value is, in the shape that its memory has."""
+        return Operand(self.held.get(value, value.name), value.type.dtype, self.sizes.planned(value.type.shape))
+
+    def make(self, value: Value, name: str | None = None) -> Operand:
+        """A temporary for a value."""
+        return self.temporary(name or value.name, value.type.dtype, self.sizes.planned(value.type.shape))
+
+    def copy(
+        self, value: Value, target: Operand, name: str, *, read: tuple[Expr, ...] = (), write: tuple[Expr, ...] = (),
+        source: Operand | None = None,
+    ) -> Run:  # fmt: skip
+        """Copies all of a value, which is in `source[read...]`, to `target[write...]`."""
+        kernel = copy_kernel(source or self.operand(value), target, name, read=read, write=write, shape=value.type.shape)
+        return Run(self.bind_scalars(kernel))
 
     def materialize_results(self, inputs: tuple[Operand, ...]) -> list[Step]:
-        """Results that are inputs, constants or other results get a copy of their own, so that each has its buffer."""
+        """Results that are inputs, constants or other results get a copy of their own, so that each has its buffer. Behind the
+        function's are the computed sizes of their shapes."""
         taken = {i.name for i in inputs} | set(self.constants)
         names: list[str] = []
         extra: list[Step] = []
-        for n, value in enumerate(self.function.results):
-            name = value.name
-            if name in taken:
-                target = self.temporary(f"result{n}.{name}", value.type.dtype, value.type.shape)
-                extra.append(Run(copy_kernel(operand(value), target, f"copy.{name}", shape=value.type.shape)))
+        sizes = self.sizes.in_shapes(self.function.results).values()
+        for n, value in enumerate((*self.function.results, *sizes)):
+            name = self.operand(value).name
+            if name in taken or name in self.scalars:
+                target = self.make(value, f"result{n}.{name}")
+                extra.append(self.copy(value, target, f"copy.{name}"))
                 name = target.name
             taken.add(name)
             names.append(name)
@@ -80,18 +129,99 @@ class _Lowering:
     def block(self, nodes: list[Node]) -> list[Step]:
         steps: list[Step] = []
         for node in nodes:
-            steps.extend(self.assign(node) if isinstance(node, Assign) else self.loop(node))
+            match node:
+                case Assign(): steps.extend(self.assign(node))
+                case Loop(): steps.extend(self.loop(node))
+                case If(): steps.extend(self.branch(node))
+                case While(): steps.extend(self.whilst(node))
+                case Size(): steps.extend(self.size(node))
+                case Check(): steps.append(self.check(node))  # fmt: skip
         return steps
+
+    def host(self, value: Value, dtype: DType) -> Expr:
+        """A value of rank 0 as the host reads it."""
+        name = self.operand(value).name
+        if name in self.constants:
+            return Const(self.constants[name].item(), dtype)
+        return self.scalars.get(name, Load(name, (), dtype))
+
+    def size(self, node: Size) -> list[Step]:
+        """Defines a size and makes sure that it is one, and not above its bound."""
+        most, room = self.sizes.most[node.name], self.sizes.room[node.name]
+        nominal = min(NOMINAL, int(most.value)) if isinstance(most, Const) else NOMINAL
+        here = Var(node.name)
+        negative = Failure("RuntimeError", f"the size {node.name} is negative", node.location)
+        return [
+            Define(node.name, self.host(node.value, I64), nominal, node.location),
+            HostCheck(apply("ge", here, Const(0)), negative),
+            HostCheck(apply("le", add(here, room), most), above(most, node.name)),
+        ]
+
+    def check(self, node: Check) -> Step:
+        return HostCheck(self.host(node.condition, BOOL), Failure(node.error, node.message, node.location))
+
+    def branch(self, node: If) -> list[Step]:
+        targets = [self.make(r) for r in node.results]
+        bodies = [
+            [*self.block(body), *self.give(results, targets, node.results)]
+            for body, results in ((node.then, node.then_results), (node.otherwise, node.otherwise_results))
+        ]
+        return [Branch(self.host(node.condition, BOOL), tuple(bodies[0]), tuple(bodies[1]), node.location)]
+
+    def give(self, values: tuple[Value, ...], targets: list[Operand], wanted: tuple[Value, ...]) -> list[Step]:
+        """Copies of values to the buffers of `wanted`, with checks that they are large enough."""
+        out: list[Step] = []
+        for value, target, result in zip(values, targets, wanted, strict=True):
+            here = self.operand(value)
+            if here.name == target.name:
+                continue
+            for size, mine, theirs in zip(value.type.shape, here.shape, target.shape, strict=True):
+                if mine != theirs and not (isinstance(mine, int) and isinstance(theirs, int) and mine <= theirs):
+                    fits = apply("le", as_expr(size), as_expr(theirs))
+                    out.append(HostCheck(fits, above(as_expr(theirs), result.name)))
+            out.append(self.copy(value, target, f"give.{result.name}"))
+        return out
+
+    def whilst(self, node: While) -> list[Step]:
+        states = [self.make(c) for c in node.carried]
+        before = self.give(node.initial, states, node.carried)
+        turn = f"{node.condition.name}.turn"  # no size and no axis is called like that
+        head = self.block(node.head)
+        endless = Failure(ENDLESS, str(limit := settings.read(settings.TURNS)), node.location)
+        body: list[Step] = [HostCheck(apply("lt", Var(turn), Const(limit)), endless), *self.block(node.body)]
+        body += self.update(node.updated, states, node.carried)
+        after: list[Step] = []
+        for final, carried, state in zip(node.final, node.carried, states):
+            if self.operand(final).shape == state.shape:
+                self.held[final] = state.name
+            else:
+                after += self.give((carried,), [self.make(final)], (final,))
+        return [*before, Whilst(turn, tuple(head), self.host(node.condition, BOOL), tuple(body), node.location), *after]
+
+    def update(self, updated: tuple[Value, ...], states: list[Operand], carried: tuple[Value, ...]) -> list[Step]:
+        """Gives all states their next values at once: those that are other states' old ones are saved first."""
+        saved: list[Step] = []
+        sources: list[Value] = []
+        names = {s.name for s in states}
+        for value, state in zip(updated, states, strict=True):
+            name = self.operand(value).name
+            if name in names and name != state.name:
+                kept = Value(f"{name}.before.{state.name}", value.type, value.location)
+                saved.append(self.copy(value, self.make(kept), f"save.{name}"))
+                value = kept
+            sources.append(value)
+        return [*saved, *self.give(tuple(sources), states, carried)]
 
     def assign(self, node: Assign) -> list[Step]:
         if self.fold(node):
             return []
-        results = tuple(operand(v) for v in node.results)
-        for r in results:
-            self.temporaries[r.name] = r
-        lowered = ops.lower(node.op, [None if a is None else operand(a) for a in node.args], results, node.attributes)
+        for r in node.results:
+            self.make(r)
+        results = tuple(self.logical(v) for v in node.results)
+        lowered = ops.lower(node.op, [None if a is None else self.logical(a) for a in node.args], results, node.attributes)
         out: list[Step] = []
         for kernel in lowered:
+            kernel = self.planned(kernel)
             for o in kernel.outputs:
                 self.temporaries.setdefault(o.name, o)
             origins = (node.location,) if node.location else ()
@@ -99,6 +229,19 @@ class _Lowering:
             if not self.fold_kernel(kernel):
                 out.append(Run(kernel))
         return out
+
+    def logical(self, value: Value) -> Operand:
+        """A value with the shape that operators see."""
+        return Operand(self.operand(value).name, value.type.dtype, value.type.shape)
+
+    def planned(self, kernel: Kernel) -> Kernel:
+        """The kernel with operands in the shapes that their memory has."""
+        if not self.sizes.most:
+            return kernel
+        inputs, outputs = (
+            tuple(replace(o, shape=self.sizes.planned(o.shape)) for o in operands) for operands in (kernel.inputs, kernel.outputs)
+        )
+        return replace(kernel, inputs=inputs, outputs=outputs)
 
     def fold_kernel(self, kernel: Kernel) -> bool:
         """Runs a kernel that reads constants alone, such as the part of an operator that prepares its weights."""
@@ -116,7 +259,7 @@ class _Lowering:
 
     def fold(self, node: Assign) -> bool:
         """Evaluates an operator whose arguments are all constants, unless the result is much larger than they are."""
-        if any(a is not None and a.name not in self.constants for a in node.args):
+        if any(a is not None and self.operand(a).name not in self.constants for a in node.args):
             return False
         shapes = [r.type.shape for r in node.results]
         if ops.symbols(node.attributes) or any(not isinstance(e, int) for s in shapes for e in s):
@@ -162,24 +305,25 @@ class _Lowering:
         now, later, last = mod(step, 2), mod(add(step, 1), 2), mod(count, 2)
         states: list[Operand] = []
         for carried, initial in zip(node.carried, node.initial):
-            shape = carried.type.shape
-            state = self.temporary(f"{carried.name}.state", carried.type.dtype, (2, *shape))
+            view = self.make(carried)
+            state = self.temporary(f"{carried.name}.state", carried.type.dtype, (2, *view.shape))
             states.append(state)
-            before.append(Run(copy_kernel(operand(initial), state, f"start.{carried.name}", write=(Const(0),), shape=shape)))
-            view = self.temporary(carried.name, carried.type.dtype, shape)
-            inside.append(Run(copy_kernel(state, view, f"state.{carried.name}", read=(now,), shape=shape)))
+            before.append(self.copy(initial, state, f"start.{carried.name}", write=(Const(0),)))
+            inside.append(self.copy(carried, view, f"state.{carried.name}", source=state, read=(now,)))
         inside.extend(self.block(node.body))
         for collected, stacked in zip(node.collected, node.stacked):
-            target = self.temporary(stacked.name, stacked.type.dtype, stacked.type.shape)
-            inside.append(Run(copy_kernel(
-                operand(collected), target, f"stack.{stacked.name}", write=(position,), shape=collected.type.shape
-            )))  # fmt: skip
+            inside.append(self.copy(collected, self.make(stacked), f"stack.{stacked.name}", write=(position,)))
         for updated, state, final in zip(node.updated, states, node.final):
-            shape = updated.type.shape
-            inside.append(Run(copy_kernel(operand(updated), state, f"next.{updated.name}", write=(later,), shape=shape)))
-            target = self.temporary(final.name, final.type.dtype, shape)
-            after.append(Run(copy_kernel(state, target, f"final.{final.name}", read=(last,), shape=shape)))
+            inside.append(self.copy(updated, state, f"next.{updated.name}", write=(later,)))
+            after.append(self.copy(final, self.make(final), f"final.{final.name}", source=state, read=(last,)))
         return [*before, Repeat(variable, node.count, tuple(inside), node.location), *after]
+
+
+def above(most: Expr, name: str) -> Failure:
+    """How the call ends where a size is above what its memory was planned for."""
+    if CAPACITY in variables(most):
+        return Failure(CAPACITY)
+    return Failure("RuntimeError", f"{name} is larger than its bound")
 
 
 def with_body(kernel: Kernel, body: tuple[Statement, ...]) -> Kernel:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bough.ir.expr import Const, Expr, add, as_expr, floordiv, mul
+from bough.graph_passes.effects import around
+from bough.ir.expr import Const, Expr, add, as_expr, floordiv, loads, mul
 from bough.ir.kernel import Operand
-from bough.ir.sequence import Repeat, Sequence, Step, kernels, phase
+from bough.ir.sequence import Repeat, Sequence, Step, Whilst, bodies, host_expressions, phase
 
 ALIGNMENT = 64
 
@@ -55,60 +57,41 @@ def plan_memory(sequence: Sequence) -> ArenaPlan:
 
 
 def live_spans(sequence: Sequence) -> dict[str, tuple[int, int]]:
-    """For each temporary that is no result: the first and last step that touches it, loops counting as a whole for
-    what is alive around or across their iterations."""
+    """For each temporary that is no result: the first and last step that touches it, in textual order. What outlives a turn of
+    a loop, or is touched outside of it too, lives through the whole loop. Branches of which one runs have times of their own."""
     spans: dict[str, tuple[int, int]] = {}
     mine = set(sequence.temporaries) - set(sequence.results)
+    loops: list[tuple[Repeat | Whilst, int, int]] = []
 
-    def touch(name: str, start: int, stop: int) -> None:
-        if name in mine:
+    def touch(names: Iterable[str], start: int, stop: int) -> None:
+        for name in mine.intersection(names):
             a, b = spans.get(name, (start, stop))
             spans[name] = (min(a, start), max(b, stop))
 
-    def walk(steps: tuple[Step, ...], clock: int) -> int:
+    def go(steps: tuple[Step, ...], clock: int) -> int:
         for s in steps:
-            if isinstance(s, Repeat):
-                clock = repeat(s, clock)
-            else:
-                for kernel in phase(s):
-                    for o in (*kernel.inputs, *kernel.outputs):
-                        touch(o.name, clock, clock)
-                clock += 1
+            start = clock
+            if isinstance(s, Whilst):
+                clock = go(s.head, clock)
+            touch(touched(s), clock, clock)
+            clock += 1
+            for body in bodies(s)[isinstance(s, Whilst) :]:
+                clock = go(body, clock)
+            if isinstance(s, (Repeat, Whilst)):
+                loops.append((s, start, clock - 1))
         return clock
 
-    def repeat(s: Repeat, clock: int) -> int:
-        written: set[str] = set()
-        across: set[str] = set()
-        stop = walk(s.body, clock)
-        first_touch: dict[str, str] = {}
-        for k in kernels(s.body):
-            for i in k.inputs:
-                first_touch.setdefault(i.name, "read")
-            for o in k.outputs:
-                first_touch.setdefault(o.name, "write")
-                written.add(o.name)
-        across = {n for n, how in first_touch.items() if how == "read"} | {n for k in kernels(s.body) for n in k.apart}
-        outside = set(spans) & {n for n, (a, b) in spans.items() if a < clock}
-        for name in first_touch:
-            if name in across or name in outside or name in _escaping:
-                touch(name, clock, stop)
-        return stop
-
-    _escaping = _read_after_loops(sequence.steps)
-    walk(sequence.steps, 0)
+    go(sequence.steps, 0)
+    for loop, start, stop in loops:  # inner ones first
+        outside = [n for n, (a, b) in spans.items() if (a < start <= b) or (a <= stop < b)]
+        touch([*outside, *around(loop)], start, stop)
     return spans
 
 
-def _read_after_loops(steps: tuple[Step, ...]) -> set[str]:
-    """Operands written in a loop and read outside of it."""
-    found: set[str] = set()
-    for n, s in enumerate(steps):
-        if isinstance(s, Repeat):
-            written = {o.name for k in kernels(s.body) for o in k.outputs}
-            rest = {i.name for k in kernels((*steps[:n], *steps[n + 1 :])) for i in k.inputs}
-            found |= written & rest
-            found |= _read_after_loops(s.body)
-    return found
+def touched(s: Step) -> set[str]:
+    """The arrays that a step itself reads or writes, its bodies aside."""
+    named = {o.name for k in phase(s) for o in (*k.inputs, *k.outputs)}
+    return named | {load.source for e in host_expressions(s) for load in loads(e)}
 
 
 def byte_size(o: Operand) -> Expr:

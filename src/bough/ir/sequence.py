@@ -125,6 +125,7 @@ Step = Union[Run, Group, Beside, Repeat, Define, Branch, Whilst, Check]
 @dataclass(frozen=True, slots=True, eq=False)
 class Sequence:
     """`inputs`, `constants` and `temporaries` hold every operand the kernels name; `results` name some of them, in order.
+    The last results are the sizes `computed`, each an `i64` of rank 0, over which shapes of the others may be cut after the call.
     With `visits`, inputs and dims are what `bough.base.visits.Names` calls so, in a choice and order of their own."""
 
     name: str
@@ -136,6 +137,7 @@ class Sequence:
     steps: tuple[Step, ...]
     dims: tuple[Dim, ...] = ()
     visits: Visits | None = None
+    computed: tuple[str, ...] = ()
 
 
 def bodies(step: Step) -> tuple[tuple[Step, ...], ...]:

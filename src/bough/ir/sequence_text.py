@@ -46,6 +46,8 @@ def print_sequence(sequence: Sequence) -> str:
     lines = [f"sequence {print_name(sequence.name)}({inputs}) -> ({', '.join(map(print_name, sequence.results))})"]
     if sequence.dims:
         lines.append(f"  {print_dims(sequence.dims)}")
+    if sequence.computed:
+        lines.append(f"  computed {', '.join(map(print_name, sequence.computed))}")
     lines.extend(f"  const {print_operand(o)}" for o in constant_operands(sequence))
     lines.extend(f"  temporary {print_operand(o)}" for o in sequence.temporaries.values())
     _print_steps(sequence.steps, "  ", lines)
@@ -138,11 +140,16 @@ class SequenceReader(KernelReader):
         constants: dict[str, Array] = {}
         types: dict[str, DType] = {}
         temporaries: dict[str, Operand] = {}
+        computed: list[str] = []
         steps: list[Step] = []
 
         def line() -> None:
             if self.keyword("dims"):
                 dims.extend(read_dims(self))
+            elif self.keyword("computed"):
+                computed.append(self.name())
+                while self.accept(","):
+                    computed.append(self.name())
             elif self.keyword("const"):
                 o = self.operand()
                 zeros = np.zeros([e for e in o.shape if isinstance(e, int)], o.dtype.numpy)
@@ -157,7 +164,8 @@ class SequenceReader(KernelReader):
             self.end_line()
 
         self.block(indent, line)
-        return Sequence(name, inputs, tuple(results), temporaries, constants, types, tuple(steps), tuple(dims))
+        all_steps, sizes = tuple(steps), tuple(computed)
+        return Sequence(name, inputs, tuple(results), temporaries, constants, types, all_steps, tuple(dims), computed=sizes)
 
     def step(self) -> Step:
         indent = self.line.indent

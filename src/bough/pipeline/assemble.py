@@ -16,7 +16,27 @@ from bough.ir import loops
 from bough.ir.dtypes import DType
 from bough.ir.expr import Const, Expr, Extent, Load, Var, add, apply, as_expr, floordiv, mul, sub, variables
 from bough.ir.kernel import Kernel, Operand
-from bough.ir.sequence import Beside, Define, Group, Repeat, Run, Sequence, Step, kernels, map_loads, nominal_sizes, phase
+from bough.ir.sequence import (
+    Beside,
+    Branch,
+    Check,
+    Define,
+    Failure,
+    Group,
+    Phase,
+    Repeat,
+    Run,
+    Sequence,
+    Step,
+    Whilst,
+    host_loads,
+    kernels,
+    map_bodies,
+    map_loads,
+    nominal_sizes,
+    phase,
+)
+from bough.ir.sequence import walk as steps_of
 from bough.pipeline.separate_names import separate
 from bough.schedule.access import address
 from bough.schedule.decisions import Schedule
@@ -24,6 +44,9 @@ from bough.schedule.lower import lower_kernel
 from bough.schedule.pack import pack_constant, pack_operands
 from bough.search.heuristic import Context, Strategy
 from bough.search.rows import Planned, group_rows
+
+Body = tuple[loops.Stmt, ...]
+Emit = Callable[[Phase], Body]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +68,8 @@ class Assembled:
     sequence: Sequence
     scheduled: dict[str, Scheduled]
     arena: ArenaPlan
+    failures: tuple[Failure, ...]
+    """What the codes that the function returns stand for: `failures[n]` for n + 1."""
 
 
 def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -> tuple[Sequence, dict[str, Scheduled]]:
@@ -89,11 +114,13 @@ def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -
         out: list[Step] = []
         run: list[Kernel] = []
         for s in steps:
-            if isinstance(s, (Repeat, Define)):
-                out += [*group(run), s if isinstance(s, Define) else replace(s, body=walk(s.body, s.variable))]
-                run = []
-            else:
+            if isinstance(s, (Run, Group, Beside)):
                 run += [k for member in phase(s) for k in place(member, loop)]
+                continue
+            inside = s.variable if isinstance(s, (Repeat, Whilst)) else loop
+            out += group(run)
+            out.append(map_bodies(s, lambda body: walk(body, inside)))  # noqa: B023
+            run = []
         return (*out, *group(run))
 
     def group(run: list[Kernel]) -> list[Step]:
@@ -107,7 +134,7 @@ def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -
         return side_by_side(out, scheduled, context)
 
     steps = walk(sequence.steps, None)
-    used = {o.name for k in kernels(steps) for o in (*k.inputs, *k.outputs)}
+    used = {o.name for k in kernels(steps) for o in (*k.inputs, *k.outputs)} | host_loads(steps)
     constants = {n: a for n, a in constants.items() if n in used}
     result = replace(sequence, temporaries=temporaries, constants=constants, constant_types=types, steps=steps)
     return result, scheduled
@@ -158,31 +185,55 @@ def assemble(sequence: Sequence, scheduled: dict[str, Scheduled]) -> Assembled:
     buffers += [flat(sequence.temporaries[n], ALIGNMENT) for n in arena.offsets]
 
     scalars = tuple(d.name for d in sequence.dims)
-    body = host_part(sequence, lambda s: (phase_loop(s, bodies),))
-    return Assembled(loops.Function(sequence.name, scalars, tuple(buffers), body), given, sequence, scheduled, arena)
+    checks = [s.failure for s in steps_of(sequence.steps) if isinstance(s, Check)]
+    failures = tuple({(f, f.location): f for f in checks}.values())
+    body = host_part(sequence, lambda s: (phase_loop(s, bodies),), failures)
+    function = loops.Function(sequence.name, scalars, tuple(buffers), body)
+    return Assembled(function, given, sequence, scheduled, arena, failures)
 
 
-def host_part(sequence: Sequence, emit: Callable[[Run | Group | Beside], tuple[loops.Stmt, ...]]) -> tuple[loops.Stmt, ...]:
-    """The loops and definitions of the host around what `emit` makes of the phases; loops without a phase are left out."""
-    shapes = {i.name: i.shape for i in sequence.inputs}
+def host_part(sequence: Sequence, emit: Emit, failures: tuple[Failure, ...]) -> Body:
+    """The control of the host around what `emit` makes of the phases; loops over a range in which nothing happens are left
+    out."""
+    return _HostPart(sequence, emit, failures).body(sequence.steps)
 
-    def flat_load(load: Load) -> Expr:
-        return Load(load.source, (address(shapes[load.source], load.index),), load.dtype)
 
-    def walk(steps: tuple[Step, ...]) -> tuple[loops.Stmt, ...]:
-        out: list[loops.Stmt] = []
-        for s in steps:
-            if isinstance(s, Define):
-                out.append(loops.Let(s.name, map_loads(s.value, flat_load)))
-            elif isinstance(s, Repeat):
-                body = walk(s.body)
-                if any(isinstance(inner, loops.For) for inner in body):
-                    out.append(loops.For(s.variable, Const(0), as_expr(s.count), body, location=s.location))
-            else:
-                out.extend(emit(s))
-        return tuple(out)
+class _HostPart:
+    def __init__(self, sequence: Sequence, emit: Emit, failures: tuple[Failure, ...]) -> None:
+        self.emit = emit
+        self.codes = {(f, f.location): n for n, f in enumerate(failures, 1)}
+        held = (*sequence.inputs, *sequence.temporaries.values())
+        self.shapes: dict[str, tuple[Extent, ...]] = {o.name: o.shape for o in held}
+        self.shapes |= {n: a.shape for n, a in sequence.constants.items()}
 
-    return walk(sequence.steps)
+    def body(self, steps: tuple[Step, ...]) -> Body:
+        return tuple(s for step in steps for s in self.step(step))
+
+    def step(self, step: Step) -> Body:
+        match step:
+            case Define(name, value):
+                return (loops.Let(name, self.host(value)),)
+            case Repeat():
+                body = self.body(step.body)
+                loop = loops.For(step.variable, Const(0), as_expr(step.count), body, location=step.location)
+                return (loop,) if loops.holds(body, _does_something) else ()
+            case Branch(condition, then, otherwise):
+                return (loops.If(self.host(condition), self.body(then), self.body(otherwise)),)
+            case Whilst(variable, head, condition, inner, location):
+                return (loops.While(variable, self.body(head), self.host(condition), self.body(inner), location),)
+            case Check(condition, failure):
+                code = self.codes[failure, failure.location]
+                return (loops.If(self.host(condition), (), (loops.Fail(code),)),)
+            case _:
+                return self.emit(step)
+
+    def host(self, e: Expr) -> Expr:
+        """An expression over the arrays as the function has them."""
+        return map_loads(e, lambda load: Load(load.source, (address(self.shapes[load.source], load.index),), load.dtype))
+
+
+def _does_something(s: loops.Stmt) -> bool:
+    return isinstance(s, (loops.For, loops.While, loops.Fail))
 
 
 def phase_loop(step: Run | Group | Beside, bodies: Mapping[str, loops.For]) -> loops.For:

@@ -210,7 +210,7 @@ def _measure(
                 for k in phase(s) if k.name == name
             )  # fmt: skip
 
-        return host_part(assembled.sequence, emit)
+        return host_part(assembled.sequence, emit, assembled.failures)
 
     probes = [loops.Function("probe_empty", function.scalars, function.params, ())]
     probes += [loops.Function(f"probe_{n}", function.scalars, function.params, only(name)) for n, name in enumerate(names)]

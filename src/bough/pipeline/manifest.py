@@ -9,11 +9,13 @@ from bough.frontends.staging import Listed as Collected
 from bough.frontends.staging import Staged
 from bough.frontends.structure import Slot, Structure
 from bough.frontends.torch_export import Imported
-from bough.ir.expr import Apply, Const, Expr, Extent, Var, as_expr, as_extent, substitute
+from bough.ir import sequence as sequences
+from bough.ir.expr import Apply, Const, Expr, Extent, Var, as_expr, as_extent, substitute, variables
 from bough.ir.loops import holds, is_parallel
+from bough.ir.program import CAPACITY, Value
 from bough.ir.sequence import Sequence
 from bough.pipeline.assemble import Assembled
-from bough.runtime.manifest import Buffer, Leaf, Listed, Manifest, Plain, Scalar, Tensor, Tree
+from bough.runtime.manifest import Buffer, Cut, Failure, Leaf, Listed, Manifest, Number, Plain, Scalar, Tensor, Tree
 from bough.runtime.sizes import Size
 from bough.targets import Target
 
@@ -23,10 +25,9 @@ def make_manifest(imported: Imported | Staged, assembled: Assembled, target: Tar
     if isinstance(imported, Staged):
         return _structured(imported, assembled, target)
     function = imported.program.functions[imported.program.entry]
-    sequence = assembled.sequence
+    given, sequence = assembled.given, assembled.sequence
     results = [sequence.temporaries[r] for r in sequence.results]
-    shapes = {r: v.type.shape for r, v in zip(sequence.results, function.results, strict=True)}
-    dims: dict[str, Expr] = {d.name: Var(f.name) for d, f in zip(sequence.dims, function.dims, strict=True)}
+    dims: dict[str, Expr] = {d.name: Var(g.name) for d, g in zip(sequence.dims, given.dims, strict=True)}
     args, kwargs = imported.inputs if isinstance(imported.inputs, tuple) else ((), {})
     trees = [*args, *kwargs.values()]
     names = [_parameter_name(t, n, imported.names) for n, t in enumerate(args)] + [str(k) for k in kwargs]
@@ -35,14 +36,18 @@ def make_manifest(imported: Imported | Staged, assembled: Assembled, target: Tar
         arguments=tuple(
             Tensor(name, p.type.dtype.name, _sizes(p.type.shape)) for name, p in zip(imported.names, function.params, strict=True)
         ),
-        results=tuple(Tensor(r.name, r.dtype.name, _sizes(shapes[r.name])) for r in results),
+        results=tuple(Tensor(r.name, r.dtype.name, _given_sizes(r.shape, dims)) for r in results),
         constants=_constants(sequence),
         buffers=_buffers(assembled, dims),
         parameters=tuple(names),
         inputs=tuple(_tree(t, "argument") for t in trees),
         outputs=_tree(imported.outputs, "result"),
-        scalars=tuple(Scalar(d.name, d.low, d.high) for d in function.dims),
+        scalars=tuple(Scalar(d.name, d.low, d.high) for d in given.dims),
         arena=size_of(substitute(assembled.arena.size, dims)),
+        failures=_failures(assembled),
+        capacity=next((d.name for d in given.dims if d.name == CAPACITY), None),
+        computed=tuple((name, len(function.results) + n) for n, name in enumerate(given.computed)),
+        cuts=_cuts(function.results, given),
         features=target.features,
         parallel=holds(assembled.function.body, is_parallel),
     )
@@ -56,7 +61,7 @@ def _structured(staged: Staged, assembled: Assembled, target: Target) -> Manifes
         entry=f"bough_{assembled.function.name}",
         arguments=tuple(Tensor(i.name, i.dtype.name, _sizes(i.shape)) for i in given.inputs),
         results=tuple(
-            Tensor(r, o.dtype.name, _sizes(tuple(as_extent(substitute(as_expr(e), dims)) for e in o.shape)))
+            Tensor(r, o.dtype.name, _given_sizes(o.shape, dims))
             for r in sequence.results
             if (o := sequence.temporaries[r])
         ),
@@ -67,10 +72,39 @@ def _structured(staged: Staged, assembled: Assembled, target: Target) -> Manifes
         outputs=_tree(staged.outputs, "result", len(staged.recursion.results[staged.recursion.visits.entry])),
         scalars=tuple(Scalar(d.name, d.low, d.high) for d in given.dims),
         arena=size_of(substitute(assembled.arena.size, dims)),
+        failures=_failures(assembled),
         features=target.features,
         parallel=holds(assembled.function.body, is_parallel),
         visits=staged.recursion.visits,
     )
+
+
+def _given_sizes(shape: tuple[Extent, ...], dims: dict[str, Expr]) -> tuple[Size, ...]:
+    """A shape by the manifest's names of sizes."""
+    return _sizes(tuple(as_extent(substitute(as_expr(e), dims)) for e in shape))
+
+
+def _cuts(results: tuple[Value, ...], given: Sequence) -> tuple[Cut, ...]:
+    """Results of which the call knows best how large they are."""
+    computed = set(given.computed)
+    shapes = [r.type.shape for r in results]
+    return tuple(Cut(n, _sizes(s)) for n, s in enumerate(shapes) if any(computed & variables(as_expr(e)) for e in s))
+
+
+def _failures(assembled: Assembled) -> tuple[Failure, ...]:
+    """The failures by status, with the user's lines in their messages."""
+    return tuple(Failure(n, f.error, _message(f)) for n, f in enumerate(assembled.failures, 1))
+
+
+def _message(f: sequences.Failure) -> str:
+    if f.error == sequences.ENDLESS:
+        text = f"a loop has run {f.message} times"
+    else:
+        text = f.message
+    if f.location is None or f.error == CAPACITY:
+        return text
+    line = f"{f.location}" + (f": {f.location.text}" if f.location.text else "")
+    return f"{text}\n  at {line}"
 
 
 def _constants(sequence: Sequence) -> tuple[Tensor, ...]:
@@ -109,8 +143,8 @@ def _first_slot(tree: Structure, depth: int = 0) -> tuple[Slot, int] | None:
 def _tree(structure: Structure, source: Any, lists: int = 0) -> Tree:
     """`lists` is the result that list 0 of a recursive model is in."""
     match structure:
-        case Slot(index):
-            return Leaf(source, index)
+        case Slot(index, number):
+            return Number(index) if number and source == "result" else Leaf(source, index)
         case Collected(number, stacked):
             return Listed(number, lists + number, stacked)
         case tuple() | list():

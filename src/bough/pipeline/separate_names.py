@@ -8,7 +8,23 @@ from dataclasses import dataclass, replace
 from bough.ir import loops
 from bough.ir.expr import Expr, Extent, Load, Var, as_expr, as_extent, substitute
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Store
-from bough.ir.sequence import Beside, Define, Group, Repeat, Run, Sequence, Step, map_loads, map_statement, phase
+from bough.ir.sequence import (
+    Beside,
+    Branch,
+    Check,
+    Define,
+    Group,
+    Repeat,
+    Run,
+    Sequence,
+    Step,
+    Whilst,
+    map_bodies,
+    map_loads,
+    map_statement,
+    phase,
+    walk,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +81,21 @@ class Renaming:
         return tuple(map(self.step, steps))
 
     def step(self, s: Step) -> Step:
-        if isinstance(s, Repeat):
-            variable = self.scalars.get(s.variable, s.variable)
-            return Repeat(variable, self.extent(s.count), self.steps(s.body), s.location)
-        if isinstance(s, Define):
-            value = as_expr(self.extent(s.value))
-            return replace(s, name=self.scalars.get(s.name, s.name), value=value)
-        return self.phase(s)
+        s = map_bodies(s, self.steps)
+        match s:
+            case Repeat():
+                return replace(s, variable=self.scalars.get(s.variable, s.variable), count=self.extent(s.count))
+            case Define():
+                return replace(s, name=self.scalars.get(s.name, s.name), value=self.host(s.value))
+            case Branch() | Check():
+                return replace(s, condition=self.host(s.condition))
+            case Whilst():
+                return replace(s, variable=self.scalars.get(s.variable, s.variable), condition=self.host(s.condition))
+            case _:
+                return self.phase(s)
+
+    def host(self, e: Expr) -> Expr:
+        return self.expr(e, {old: Var(new) for old, new in self.scalars.items()})
 
     def phase(self, s: Run | Group | Beside) -> Run | Group | Beside:
         if isinstance(s, Beside):
@@ -103,13 +127,8 @@ def _fresh(name: str, taken: set[str]) -> str:
 
 
 def _variables(steps: tuple[Step, ...]) -> set[str]:
-    found: set[str] = set()
-    for s in steps:
-        if isinstance(s, Repeat):
-            found |= {s.variable} | _variables(s.body)
-        elif isinstance(s, Define):
-            found.add(s.name)
-    return found
+    variables = {s.variable for s in walk(steps) if isinstance(s, (Repeat, Whilst))}
+    return variables | {s.name for s in walk(steps) if isinstance(s, Define)}
 
 
 def _defined(body: Iterable[loops.Stmt]) -> set[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from bough.base.errors import InternalError
 from bough.runtime import sizes
 from bough.runtime.arrays import NUMPY
-from bough.runtime.manifest import Leaf, Listed, Manifest, Plain, Tree, leaves
+from bough.runtime.manifest import CAPACITY, Leaf, Listed, Manifest, Number, Plain, Tree, leaves
 from bough.runtime.results import LARGE
 from bough.runtime.sizes import Size
 
@@ -26,7 +26,7 @@ class Library:
     """How a library of arrays is spelled in generated source. `{x}` is the argument, `{d}` its element type as the library
     has it, `{n}` its name. `create` makes a result, `create_large` one above `results.LARGE` bytes.
 
-    `names` are the objects that the spellings use.
+    `names` are the objects that the spellings use, and `cut(result, shape)`.
     """
 
     is_quick: str
@@ -65,8 +65,8 @@ class Callers:
 
 def write_callers(manifest: Manifest, library: Library, with_team: bool, names: dict[str, Any]) -> Callers:
     """`names` holds what the source uses of the executable: `slow(args, kwargs)`; `take()`, `make()` and `give(context)`;
-    `fail(status)`; `constant(name)`; `UNFIT`, the exceptions that unfit arguments cause in the quick test; `entry`. With a
-    team: `team`, `start(program)`, `program`, `run`, and `entry` is an address."""
+    `fail(status)`; `capacity`; `constant(name)`; `UNFIT`, the exceptions that unfit arguments cause in the quick test; `entry`.
+    With a team: `team`, `start(program)`, `program`, `run`, and `entry` is an address."""
     out = Source({**names, **library.names})
     variables = {scalar.name: f"s{i}" for i, scalar in enumerate(manifest.scalars)}
     returned = sorted({int(leaf.key) for leaf in leaves(manifest.outputs) if leaf.source == "argument"})
@@ -107,7 +107,7 @@ def _places(manifest: Manifest) -> dict[str, tuple[int, int]]:
         for axis, size in enumerate(tensor.shape):
             if isinstance(size, str):
                 places.setdefault(size, (index, axis))
-    return {scalar.name: places[scalar.name] for scalar in manifest.scalars}
+    return {scalar.name: places[scalar.name] for scalar in manifest.scalars if scalar.name != manifest.capacity}
 
 
 def _unpack(out: Source, name: str, tree: Tree) -> None:
@@ -143,6 +143,8 @@ def _test_arguments(out: Source, manifest: Manifest, library: Library, variables
         # A wrong rank raises ValueError here.
         out.add(2, f"[{', '.join(f'd{i}_{axis}' for axis in range(len(tensor.shape)))}] = x{i}.shape")
     for scalar in manifest.scalars:
+        if scalar.name == manifest.capacity:
+            continue
         index, axis = places[scalar.name]
         out.add(2, f"{variables[scalar.name]} = d{index}_{axis}")
         high = "" if scalar.high is None else f" <= {scalar.high}"
@@ -157,25 +159,46 @@ def _test_arguments(out: Source, manifest: Manifest, library: Library, variables
 
 
 def _run(out: Source, manifest: Manifest, library: Library, with_team: bool, variables: dict[str, str]) -> None:
-    """Makes results, fills in the pointers and sizes of a context, calls, and returns the outputs."""
+    """Makes results, fills in the pointers and sizes of a context, calls, and returns the outputs. Where the call has a
+    capacity, this is tried again with more as long as the call asks for it."""
+    depth, again = 1, next((f.status for f in manifest.failures if f.error == CAPACITY), None)
+    if manifest.capacity is not None:
+        out.add(1, f"{variables[manifest.capacity]} = capacity.now")
+        out.add(1, "while True:")
+        depth = 2
     for i, tensor in enumerate(manifest.results):
-        out.add(1, f"y{i} = {created(out, tensor.dtype, tensor.shape, library, variables)}")
-    out.add(1, "try: context = take()")
-    out.add(1, "except IndexError: context = make()")
-    out.add(1, "pointers = context.pointers")
+        out.add(depth, f"y{i} = {created(out, tensor.dtype, tensor.shape, library, variables)}")
+    out.add(depth, "try: context = take()")
+    out.add(depth, "except IndexError: context = make()")
+    out.add(depth, "pointers = context.pointers")
     for position, buffer in enumerate(manifest.buffers):
         if buffer.source in ("argument", "result"):
             variable = f"{'x' if buffer.source == 'argument' else 'y'}{int(buffer.key)}"
             pointer = library.pointer.format(x=variable)
             if buffer.offset != 0:
                 pointer += f" + {sizes.source(buffer.offset, variables)}"
-            out.add(1, f"pointers[{position}] = {pointer}")
+            out.add(depth, f"pointers[{position}] = {pointer}")
     if variables:
-        out.add(1, "scalars = context.scalars")
+        out.add(depth, "scalars = context.scalars")
     for i, variable in enumerate(variables.values()):
-        out.add(1, f"scalars[{i}] = {variable}")
-    add_entry(out, manifest, with_team, variables)
+        out.add(depth, f"scalars[{i}] = {variable}")
+    add_entry(out, manifest, with_team, variables, depth)
+    if manifest.capacity is not None:
+        out.add(depth, f"if status != {again}: break")
+        out.add(depth, f"{variables[manifest.capacity]} = capacity.above({variables[manifest.capacity]})")
+    out.add(1, "if status: fail(status)")
+    _cut(out, manifest, variables)
     out.add(1, f"return {_pack(out, manifest.outputs)}")
+
+
+def _cut(out: Source, manifest: Manifest, variables: dict[str, str]) -> None:
+    """Results of the sizes that the call has computed."""
+    known = dict(variables)
+    for n, (name, result) in enumerate(manifest.computed):
+        known[name] = f"n{n}"
+        out.add(1, f"n{n} = y{result}.item()")
+    for cut in manifest.cuts:
+        out.add(1, f"y{cut.result} = cut(y{cut.result}, {shape_source(cut.shape, known)})")
 
 
 def created(out: Source, dtype: str, shape: tuple[Size, ...], library: Library, variables: dict[str, str]) -> str:
@@ -190,22 +213,21 @@ def created(out: Source, dtype: str, shape: tuple[Size, ...], library: Library, 
     return f"{large} if {count} >= {LARGE // width} else {small}"
 
 
-def add_entry(out: Source, manifest: Manifest, with_team: bool, variables: dict[str, str]) -> None:
-    """Grows the arena, calls the entry, gives the context back and raises what it failed with."""
+def add_entry(out: Source, manifest: Manifest, with_team: bool, variables: dict[str, str], depth: int = 1) -> None:
+    """Grows the arena, calls the entry and gives the context back; sets `status`."""
     if not isinstance(manifest.arena, int):
-        out.add(1, f"size = {sizes.source(manifest.arena, variables)}")
-        out.add(1, "if size > context.capacity: context.grow(size)")
+        out.add(depth, f"size = {sizes.source(manifest.arena, variables)}")
+        out.add(depth, "if size > context.capacity: context.grow(size)")
     moving = [(i, b.offset) for i, b in enumerate(manifest.buffers) if b.source == "arena" and not isinstance(b.offset, int)]
     if moving:
-        out.add(1, "base = context.base")
+        out.add(depth, "base = context.base")
     for position, offset in moving:
-        out.add(1, f"pointers[{position}] = base + {sizes.source(offset, variables)}")
+        out.add(depth, f"pointers[{position}] = base + {sizes.source(offset, variables)}")
     if with_team:
-        out.add(1, "status = run(team.pointer or start(program), entry, context.address, context.scalars_address)")
+        out.add(depth, "status = run(team.pointer or start(program), entry, context.address, context.scalars_address)")
     else:
-        out.add(1, "status = entry(context.address, context.scalars_address, None)")
-    out.add(1, "give(context)")
-    out.add(1, "if status: fail(status)")
+        out.add(depth, "status = entry(context.address, context.scalars_address, None)")
+    out.add(depth, "give(context)")
 
 
 def shape_source(shape: tuple[Size, ...], variables: dict[str, str]) -> str:
@@ -222,6 +244,8 @@ def _pack(out: Source, tree: Tree) -> str:
             return f"y{int(key)}"
         case Leaf(_, key):
             return f"constant({out.constant(key)})"
+        case Number(key):
+            return f"y{key}.item()"
         case Plain(value):
             return out.constant(value)
         case tuple():

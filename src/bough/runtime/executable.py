@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from bough.base.errors import InputError, InternalError
 from bough.runtime import processor
 from bough.runtime.arrays import NUMPY, Array, address, aligned, allocate, to_torch, torch, torch_dtype
 from bough.runtime.binding import bind
 from bough.runtime.caller import Caller, Callers, Library, write_callers
 from bough.runtime.errors import LoadError, damaged
+from bough.runtime.failures import Capacity, error_of
 from bough.runtime.loader import LoadedObject
 from bough.runtime.manifest import Manifest
 from bough.runtime.results import RESULTS
@@ -58,6 +58,7 @@ class Executable:
             team = team_of(self._program, provider, threads)
             self._team = team if team.threads > 1 else None
         self._contexts: list[Context] = []
+        self._capacity = Capacity()
         self._callers: dict[bool, Callers] = {}
         # The function to call where every 100 ns count; `__call__` adds one call to it.
         self.call: Caller = self._first_call
@@ -92,6 +93,7 @@ class Executable:
     def names(self, of_torch: bool) -> dict[str, Any]:
         """What the source of a caller uses of this executable."""
         names: dict[str, Any] = {
+            "capacity": self._capacity,
             "take": self._contexts.pop,
             "give": self._contexts.append,
             "make": self._make_context,
@@ -121,10 +123,7 @@ class Executable:
         return to_torch(copy, dtype) if of_torch else copy
 
     def _fail(self, status: int) -> None:
-        for known, message in self.manifest.failures:
-            if known == status:
-                raise InputError(message, code="BGH-IN-012")
-        raise InternalError(f"compiled function {self.manifest.entry} returned status {status}")
+        raise error_of(self.manifest, status)
 
 
 class Context:
@@ -166,13 +165,21 @@ def _constant(name: str, dtype: str, shape: tuple[Any, ...], constants: Mapping[
     return aligned(array)
 
 
+def _cut_array(array: Array, shape: tuple[int, ...]) -> Array:
+    return np.ascontiguousarray(array[tuple(map(slice, shape))])
+
+
+def _cut_tensor(tensor: Any, shape: tuple[int, ...]) -> Any:
+    return tensor[tuple(map(slice, shape))].contiguous()
+
+
 _NUMPY_LIBRARY = Library(
     is_quick="type({x}) is ndarray and {x}.dtype == {d} and {x}.flags.c_contiguous and {x}.flags.aligned",
     pointer="address({x})",
     create="empty({shape}, {d})",
     create_large="large({shape}, {n})",
     dtype=NUMPY.__getitem__,
-    names={"ndarray": np.ndarray, "empty": np.empty, "address": address, "large": RESULTS.array},
+    names={"cut": _cut_array, "ndarray": np.ndarray, "empty": np.empty, "address": address, "large": RESULTS.array},
 )
 
 
@@ -190,5 +197,5 @@ def _torch_library() -> Library:
         create_large="to_torch(large({shape}, {n}), {n})",
         dtype=torch_dtype,
         names={"TENSORS": frozenset((module.Tensor, module.nn.Parameter)), "empty": module.empty, "cpu": module.device("cpu"),
-               "large": RESULTS.array, "to_torch": to_torch},
+               "large": RESULTS.array, "to_torch": to_torch, "cut": _cut_tensor},
     )

@@ -12,7 +12,7 @@ from bough.runtime import sizes
 from bough.runtime.errors import LoadError, damaged
 from bough.runtime.sizes import Size
 
-VERSION = 1
+VERSION = 2
 DTYPES = frozenset({"f64", "f32", "f16", "bf16", "i64", "i32", "i16", "i8", "u8", "bool"})
 _DEEPEST = 100
 _SOURCES: tuple[Literal["argument", "result", "constant", "arena"], ...] = ("argument", "result", "constant", "arena")
@@ -45,7 +45,14 @@ class Listed:
     stacked: bool = False
 
 
-Tree = Union[Leaf, Plain, Listed, tuple["Tree", ...], list["Tree"], dict[Any, "Tree"]]
+@dataclass(frozen=True, slots=True)
+class Number:
+    """An output that is a Python number: the only element of a result."""
+
+    result: int
+
+
+Tree = Union[Leaf, Plain, Listed, Number, tuple["Tree", ...], list["Tree"], dict[Any, "Tree"]]
 """Nested tuples, lists and dicts over leaves."""
 
 
@@ -78,11 +85,35 @@ class Buffer:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """What a status of the entry other than 0 means: the model would have raised the exception `error` with this message; or
+    `error` is `CAPACITY` or `ENDLESS`."""
+
+    status: int
+    error: str
+    message: str
+
+
+CAPACITY, ENDLESS = "capacity", "endless"
+"""The call needs more capacity (then it may be tried again with more); a loop went on for `message` turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A result of which the call fills a part: its first elements along each axis, as many as `shape` says."""
+
+    result: int
+    shape: tuple[Size, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """`entry` is the symbol of `i32 entry(ptr buffers, ptr scalars, ptr team)`; `buffers` and `scalars` are in its order.
 
     `parameters` names the call's positional parameters; `inputs` has one tree for each. `outputs` is what a call returns.
     `arena` is the size in bytes of the memory private to a call. `failures` explains the entry's statuses other than 0.
+    `capacity` names the scalar that no argument has: what sizes that the call computes are bounded by. `computed` names such
+    sizes, each with the result, an `i64` of rank 0, that holds it after the call; `cuts` are over them and the scalars.
     With `visits`, the call takes objects: `arguments` and `scalars` are what `visits.Names` calls so, `inputs` is empty, and each
     result has one row for every call that is computed together.
     Where `parallel` is False the entry needs no threads. `features` are the processor features (LLVM's names) that the code
@@ -100,7 +131,10 @@ class Manifest:
     scalars: tuple[Scalar, ...] = ()
     arena: Size = 0
     parallel: bool = True
-    failures: tuple[tuple[int, str], ...] = ()
+    failures: tuple[Failure, ...] = ()
+    capacity: str | None = None
+    computed: tuple[tuple[str, int], ...] = ()
+    cuts: tuple[Cut, ...] = ()
     features: tuple[str, ...] = ()
     notes: str = ""
     visits: Visits | None = None
@@ -123,7 +157,10 @@ class Manifest:
             "outputs": _tree_to_data(self.outputs),
             "arena": sizes.to_data(self.arena),
             "parallel": self.parallel,
-            "failures": [list(f) for f in self.failures],
+            "failures": [[f.status, f.error, f.message] for f in self.failures],
+            "capacity": self.capacity,
+            "computed": [list(c) for c in self.computed],
+            "cuts": [[c.result, [sizes.to_data(s) for s in c.shape]] for c in self.cuts],
             "features": list(self.features),
             "notes": self.notes,
             "visits": None if self.visits is None else to_plain(self.visits),
@@ -146,6 +183,8 @@ class Manifest:
             for name, low, high in _rows(data, "scalars", 3)
         )
         known = frozenset(s.name for s in scalars)
+        computed = tuple((_is(name, str), _is(result, int)) for name, result in _rows(data, "computed", 2))
+        capacity = data.get("capacity")
 
         def tensors(key: str) -> tuple[Tensor, ...]:
             return tuple(
@@ -168,7 +207,15 @@ class Manifest:
             scalars=scalars,
             arena=sizes.from_data(data.get("arena"), known),
             parallel=_is(data.get("parallel"), bool),
-            failures=tuple((_is(status, int), _is(why, str)) for status, why in _rows(data, "failures", 2)),
+            failures=tuple(
+                Failure(_is(status, int), _is(error, str), _is(why, str)) for status, error, why in _rows(data, "failures", 3)
+            ),
+            capacity=None if capacity is None else _is(capacity, str),
+            computed=computed,
+            cuts=tuple(
+                Cut(_is(result, int), tuple(sizes.from_data(s, known | {name for name, _ in computed}) for s in _is(shape, list)))
+                for result, shape in _rows(data, "cuts", 2)
+            ),
             features=tuple(_is(name, str) for name in _is(data.get("features"), list)),
             notes=_is(data.get("notes"), str),
             visits=_visits(data.get("visits")),
@@ -179,7 +226,7 @@ def leaves(tree: Tree) -> Iterator[Leaf]:
     """The leaves in order: tuples and lists by position, dicts by insertion."""
     if isinstance(tree, Leaf):
         yield tree
-    elif isinstance(tree, Listed):
+    elif isinstance(tree, (Listed, Number)):
         yield Leaf("result", tree.result)
     elif isinstance(tree, (tuple, list)):
         for part in tree:
@@ -215,8 +262,37 @@ def _check(manifest: Manifest) -> None:
     for leaf in leaves(manifest.outputs):
         if not exists(leaf.source, leaf.key):
             raise damaged("the manifest", f"an output refers to {leaf.source} {leaf.key!r}, which does not exist")
+    _check_computed(manifest)
     if manifest.visits is None:
         _check_inputs(manifest)
+
+
+def _check_computed(manifest: Manifest) -> None:
+    """What the call computes besides results can be read, and cuts lie within their results."""
+    scalars = frozenset(s.name for s in manifest.scalars)
+    if manifest.capacity is not None and manifest.capacity not in scalars:
+        raise damaged("the manifest", f"the capacity {manifest.capacity!r} is no symbolic size")
+    for name, result in manifest.computed:
+        if not 0 <= result < len(manifest.results) or name in scalars:
+            raise damaged("the manifest", f"the size {name!r} is in no result")
+        if manifest.results[result].dtype != "i64" or manifest.results[result].shape:
+            raise damaged("the manifest", f"the size {name!r} is no number")
+    for cut in manifest.cuts:
+        if not 0 <= cut.result < len(manifest.results) or len(cut.shape) != len(manifest.results[cut.result].shape):
+            raise damaged("the manifest", f"a cut does not fit result {cut.result}")
+        for size in cut.shape:
+            sizes.from_data(size, scalars | {name for name, _ in manifest.computed})
+    for number in _numbers(manifest.outputs):
+        if not 0 <= number.result < len(manifest.results) or manifest.results[number.result].shape:
+            raise damaged("the manifest", f"result {number.result} is no number")
+
+
+def _numbers(tree: Tree) -> Iterator[Number]:
+    if isinstance(tree, Number):
+        yield tree
+    elif isinstance(tree, (tuple, list, dict)):
+        for part in tree.values() if isinstance(tree, dict) else tree:
+            yield from _numbers(part)
 
 
 def _check_inputs(manifest: Manifest) -> None:
@@ -229,7 +305,7 @@ def _check_inputs(manifest: Manifest) -> None:
         raise damaged("the manifest", "the inputs do not name each argument once")
     if any(leaf.source != "argument" for leaf in found):
         raise damaged("the manifest", "an input is no argument")
-    readable = {size for tensor in manifest.arguments for size in tensor.shape if isinstance(size, str)}
+    readable = {size for tensor in manifest.arguments for size in tensor.shape if isinstance(size, str)} | {manifest.capacity}
     if known - readable:
         raise damaged("the manifest", f"no argument has the sizes {sorted(known - readable)}")
 
@@ -282,6 +358,8 @@ def _tree_to_data(tree: Tree) -> Any:
             return {"plain": value}
         case Listed(number, result, stacked):
             return {"listed": [number, result, stacked]}
+        case Number(result):
+            return {"number": result}
         case tuple():
             return {"tuple": [_tree_to_data(part) for part in tree]}
         case list():
@@ -299,6 +377,8 @@ def _tree_from_data(data: Any, depth: int = 0) -> Tree:
         return Leaf(kind, value)
     if kind == "plain" and (value is None or type(value) in (bool, int, float, str)):
         return Plain(value)
+    if kind == "number" and type(value) is int:
+        return Number(value)
     if kind == "listed" and type(value) is list and [type(v) for v in value] == [int, int, bool]:
         return Listed(*value)
     if kind == "tuple":

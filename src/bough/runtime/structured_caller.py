@@ -9,7 +9,7 @@ from typing import Any
 
 from bough.runtime import sizes
 from bough.runtime.caller import Caller, Library, Source, add_entry, created
-from bough.runtime.manifest import Leaf, Listed, Manifest, Plain, Tree, leaves
+from bough.runtime.manifest import Leaf, Listed, Manifest, Number, Plain, Tree, leaves
 from bough.runtime.sizes import Size
 
 
@@ -71,6 +71,7 @@ def _run(
             offset = f" + {sizes.source(buffer.offset, variables)}" if buffer.offset != 0 else ""
             out.add(1, f"pointers[{position}] = {pointer}{offset}")
     add_entry(out, manifest, with_team, variables)
+    out.add(1, "if status: fail(status)")
 
 
 def _sizes(manifest: Manifest, shapes: list[tuple[Size, ...]]) -> list[Size]:
@@ -109,6 +110,8 @@ class _Outputs:
                 rows = f"y{result}" if stacked else f"l{result}"
                 part = rows if whole else f"{rows}[b{number}:t{number}]"
                 return part if stacked else f"list({part})"
+            case Number(key):
+                return f"{prefix}{key}.item()"
             case Plain(value):
                 return self.out.constant(value)
             case tuple():

@@ -209,7 +209,7 @@ def _shapes(array: str, manifest: Manifest, tensors: Sequence[Tensor]) -> list[s
 
 
 def _reason(manifest: Manifest) -> list[str]:
-    rows = [f"if (status == {status}) return {_text(why)};" for status, why in manifest.failures]
+    rows = [f"if (status == {f.status}) return {_text(f'{f.error}: {f.message}')};" for f in manifest.failures]
     return _function("const char *reason(int32_t status)", ("status",), [*rows, 'return "the model failed";'])
 
 
