@@ -270,4 +270,6 @@ def _grows(e: Expr) -> bool:
             return all(map(_grows, args))
         case Apply("floordiv", (a, Const(by, _)), _):
             return by > 0 and _grows(a)
+        case Apply("sub", (a, Const()), _):
+            return _grows(a)
     return False
