@@ -68,7 +68,8 @@ class ComputedSizes:
         """What torch took for granted about all sizes of the trace, numbered; None where no size is computed."""
         self._env: ShapeEnv | None = None
         self._taken = set(taken)
-        self._attempts: list[tuple[int, int]] = []
+        self._attempts: list[tuple[int, int, int]] = []
+        self._branches: list[int] = []
         self._dropped: set[int] = set()
         self._hints: set[int] = set()
 
@@ -130,9 +131,7 @@ class ComputedSizes:
 
     def _hint(self, size: Declared) -> int:
         """A size to trace with that no other has, as far as the bounds allow."""
-        high = size.high
-        if high is not None:
-            high = int(self.env.size_hint(sympy.sympify(high)))
+        high = None if size.high is None else int(str(self.env.size_hint(sympy.sympify(size.high))))
         candidates = [p for p in _PRIMES if p >= size.low and (high is None or p <= high)]
         chosen = next((p for p in candidates if p not in self._hints), None)
         if chosen is None:
@@ -152,7 +151,7 @@ class ComputedSizes:
             return computed[e].high
         if isinstance(e, (sympy.Min, torch_sympy.Min)):
             bounds = [b for a in e.args if (b := self.upper(a)) is not None]
-            return torch_sympy.Min(*bounds) if bounds else None
+            return torch_sympy.Min(*bounds) if bounds else None  # type: ignore[no-untyped-call]
         if isinstance(e, (sympy.Add, sympy.Max, torch_sympy.Max)):
             bounds = [self.upper(a) for a in e.args]
             combine = sympy.Add if isinstance(e, sympy.Add) else torch_sympy.Max
@@ -171,20 +170,32 @@ class ComputedSizes:
     def open_loop(self, initial: Sequence[torch.Tensor], carried: Sequence[torch.Tensor], growths: Sequence[Growth]) -> None:
         self.loops.append(OpenLoop(tuple(initial), tuple(carried), tuple(growths)))
 
+    def begin_if(self) -> None:
+        self._branches.append(len(self.declared))
+
+    def end_if(self) -> set[sympy.Symbol]:
+        """The sizes that are computed in the branches that end."""
+        return {d.symbol for d in self.declared[self._branches.pop() :] if d.symbol is not None}
+
     def begin_attempt(self) -> None:
-        self._attempts.append((len(self.declared), len(self.loops)))
+        self._attempts.append((len(self.declared), len(self.loops), len(self._branches)))
 
     def keep_attempt(self) -> None:
         self._attempts.pop()
 
     def abort_attempt(self) -> None:
-        declared, loops = self._attempts.pop()
+        declared, loops, branches = self._attempts.pop()
         self._dropped.update(range(declared, len(self.declared)))
         del self.loops[loops:]
+        del self._branches[branches:]
 
     def live(self) -> list[Declared]:
         """Those that occur outside of aborted attempts."""
         return [d for n, d in enumerate(self.declared) if n not in self._dropped and d.symbol is not None]
+
+    def hints(self) -> dict[str, int]:
+        """The sizes to trace with, by name."""
+        return {d.name: int(d.number.node.hint) for d in self.declared if d.number is not None}
 
     def take_guards(self) -> None:
         """Takes what torch took for granted about these sizes off its list: it would look for the inputs they come from."""
@@ -216,24 +227,31 @@ def _plain(size: Size) -> Size:
     return int(e) if e.is_Integer else size
 
 
-def join_growths(then: Sequence[torch.Tensor], otherwise: Sequence[torch.Tensor]) -> tuple[Growth, ...]:
-    """The axes in which the results of two branches differ."""
+def join_growths(
+    then: Sequence[torch.Tensor | None], otherwise: Sequence[torch.Tensor | None], inner: set[sympy.Symbol]
+) -> tuple[Growth, ...]:
+    """The axes in which the results of two branches differ. Where one branch has no tensor, its sizes are those of the other, but
+    0 for those that depend on `inner` ones, which that branch does not know."""
     together: dict[Any, list[Axis]] = {}
-    sides = [[[expression(s) for s in t.shape] for t in tensors] for tensors in (then, otherwise)]
-    for tensor, axis in _axes(then):
-        a, b = (side[tensor][axis] for side in sides)
-        if a != b:
-            together.setdefault(sympy.expand(a - b), []).append((tensor, axis))
+    ends: dict[Axis, tuple[Any, Any]] = {}
+    for tensor, (a, b) in enumerate(zip(then, otherwise, strict=True)):
+        for axis in range((a if a is not None else b).dim()):  # type: ignore[union-attr]
+            sizes = [None if t is None else expression(t.shape[axis]) for t in (a, b)]
+            known = next(e for e in sizes if e is not None)
+            absent = sympy.Integer(0) if known.free_symbols & inner else known
+            x, y = (absent if e is None else e for e in sizes)
+            if x != y:
+                ends[tensor, axis] = (x, y)
+                together.setdefault(sympy.expand(x - y), []).append((tensor, axis))
+    return tuple(_join(axes, ends) for axes in together.values())
+
+
+def _join(axes: list[Axis], ends: dict[Axis, tuple[Any, Any]]) -> Growth:
     computed = current()
-    found = []
-    for axes in together.values():
-        first = min(axes, key=lambda a: (computed.lower(sides[0][a[0]][a[1]]) or 0, a))
-        ends = [side[first[0]][first[1]] for side in sides]
-        low = min(computed.lower(e) or 0 for e in ends)
-        bounds = [computed.upper(e) for e in ends]
-        number = None if None in bounds else torch_sympy.Max(*bounds)
-        found.append(Growth((first, *(a for a in axes if a != first)), max(low, 0), number))
-    return tuple(found)
+    low, first = min((min(computed.lower(e) or 0 for e in ends[axis]), axis) for axis in axes)
+    bounds = [computed.upper(e) for e in ends[first]]
+    high = None if None in bounds else torch_sympy.Max(*bounds)  # type: ignore[no-untyped-call]
+    return Growth((first, *(a for a in axes if a != first)), max(low, 0), high)
 
 
 def loop_growths(loop: OpenLoop, updated: Sequence[torch.Tensor]) -> tuple[Growth, ...]:

@@ -132,12 +132,12 @@ def name_symbols(
         raise _narrowed(name, f"axis {axis} of `{path}` can only be {_readable(value, names)}", location)
     bounds: dict[str, Any] = {}
     dims = dict(d.dims)
-    for size in computed.live() if computed is not None else ():
-        names[size.symbol] = size.name
-        high = None if size.high is None else sympy.sympify(size.high)
-        dims[size.name] = Dim(size.name, size.low, int(high) if high is not None and high.is_Integer else None)
+    for declared in computed.live() if computed is not None else ():
+        names[declared.symbol] = declared.name
+        high = None if declared.high is None else sympy.sympify(declared.high)
+        dims[declared.name] = Dim(declared.name, declared.low, int(high) if high is not None and high.is_Integer else None)
         if high is not None and not high.is_Integer:
-            bounds[size.name] = high
+            bounds[declared.name] = high
     if computed is not None and computed.guards is not None:
         _check_guards(computed.guards, names, dims, places, bounds)
     elif env is not None:

@@ -28,7 +28,7 @@ _LIBRARY = torch.library.Library("bough", "FRAGMENT")  # type: ignore[no-untyped
 _SCHEMAS = (
     "if_begin(Tensor condition) -> ()",
     "if_else() -> ()",
-    "if_end(Tensor[] then, Tensor[] otherwise, int[] sizes, SymInt[] offsets) -> Tensor[]",
+    "if_end(Tensor?[] then, Tensor?[] otherwise, int[] sizes, SymInt[] offsets) -> Tensor[]",
     "while_begin(Tensor[] initial, int[] sizes, SymInt[] offsets) -> Tensor[]",
     "while_test(Tensor condition) -> ()",
     "while_end(Tensor[] updated, int[] sizes, SymInt[] offsets) -> Tensor[]",
@@ -59,9 +59,17 @@ def _fresh(tensors: Sequence[torch.Tensor], sizes: Sequence[int], offsets: Seque
 
 
 def _joined(
-    then: Sequence[torch.Tensor], _: Sequence[torch.Tensor], sizes: Sequence[int], offsets: Sequence[Size]
+    then: Sequence[torch.Tensor | None], otherwise: Sequence[torch.Tensor | None], sizes: Sequence[int], offsets: Sequence[Size]
 ) -> list[torch.Tensor]:
-    return _fresh(then, sizes, offsets)
+    return _fresh(_either(then, otherwise), sizes, offsets)
+
+
+def _either(then: Sequence[torch.Tensor | None], otherwise: Sequence[torch.Tensor | None]) -> list[torch.Tensor]:
+    """One that is there of each pair."""
+    found = [b if a is None else a for a, b in zip(then, otherwise, strict=True)]
+    if any(t is None for t in found):
+        raise InternalError("neither branch has a value for a result")
+    return found  # type: ignore[return-value]
 
 
 def _narrowed(x: torch.Tensor, axis: int, start: Size, length: Size) -> torch.Tensor:
@@ -93,6 +101,7 @@ _define()
 def if_begin(condition: torch.Tensor) -> None:
     """What follows, up to `if_else`, is computed where `condition`, a bool of rank 0, holds."""
     _expect_condition(condition)
+    current().begin_if()
     torch.ops.bough.if_begin(condition)
 
 
@@ -101,11 +110,15 @@ def if_else() -> None:
     torch.ops.bough.if_else()
 
 
-def if_end(then: Sequence[torch.Tensor], otherwise: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+def if_end(then: Sequence[torch.Tensor | None], otherwise: Sequence[torch.Tensor | None]) -> list[torch.Tensor]:
     """The values behind the branches: `then[i]` or `otherwise[i]`, which agree in element type and rank. Where they differ in a
-    size, that of the result is a computed one."""
-    _expect_alike(then, otherwise, "the branches")
-    sizes, offsets = current().declare_all(join_growths(then, otherwise), [t.shape for t in then])
+    size, that of the result is a computed one. None stands for a value that nobody asks for where that branch is taken; it is
+    zeros of the sizes that the other branch has."""
+    computed = current()
+    either = _either(then, otherwise)
+    both = [n for n in range(len(either)) if then[n] is not None and otherwise[n] is not None]
+    _expect_alike([then[n] for n in both], [otherwise[n] for n in both], "the branches")
+    sizes, offsets = computed.declare_all(join_growths(then, otherwise, computed.end_if()), [t.shape for t in either])
     return list(torch.ops.bough.if_end(list(then), list(otherwise), sizes, offsets))
 
 
@@ -197,6 +210,6 @@ def _expect_condition(condition: torch.Tensor) -> None:
         raise InternalError(f"a condition is a tensor of {condition.dtype} and rank {condition.dim()}")
 
 
-def _expect_alike(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor], what: str) -> None:
+def _expect_alike(a: Sequence[Any], b: Sequence[Any], what: str) -> None:
     if [(t.dtype, t.dim()) for t in a] != [(t.dtype, t.dim()) for t in b]:
         raise InternalError(f"{what} differ in their number, element types or ranks")

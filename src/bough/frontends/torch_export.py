@@ -74,7 +74,8 @@ def _translate(traced: Trace) -> tuple[Program, Missings]:
     """Decomposing costs more than tracing, so it is for what has no converter, and for updates in place that views share."""
     exported = traced.exported
     remove_dropout(exported)
-    return translate(traced, exported if is_translatable(exported.graph_module) else _decompose(exported))
+    with traced.computed.active():
+        return translate(traced, exported if is_translatable(exported.graph_module) else _decompose(exported))
 
 
 def _decompose(exported: ExportedProgram) -> ExportedProgram:

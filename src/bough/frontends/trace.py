@@ -83,7 +83,8 @@ def trace(
     traced = [n.meta["val"] for n in exported.graph.nodes if n.op == "placeholder"][-len(paths) :] if paths else []
     symbols = Symbols(dimensions.name_symbols(wanted, paths, traced, flat.outputs.guards, computed))
     dims = tuple(wanted.dims.values())
-    return Trace(exported, inputs, flat.outputs.structure, tuple(paths), symbols, dims, wanted.sizes, computed)
+    sizes = {**wanted.sizes, **computed.hints()}
+    return Trace(exported, inputs, flat.outputs.structure, tuple(paths), symbols, dims, sizes, computed)
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ from bough.frontends import (
 from bough.frontends.builder import Builder, Unsupported
 from bough.frontends.converters import CONVERTERS, Absent, overload_name
 from bough.frontends.errors import Missing, mutation
+from bough.frontends.marked import Marked, aborted, marker_of
 from bough.frontends.promotion import FROM_TORCH
 from bough.frontends.symbols import UnknownSize, evaluate
 from bough.frontends.trace import Trace, check_tensor
@@ -32,7 +33,7 @@ from bough.frontends.updates import functional_name, plain_updates
 from bough.ir import expr
 from bough.ir.dtypes import F64, I64
 from bough.ir.expr import Extent
-from bough.ir.program import Function, Program, TensorType, Value
+from bough.ir.program import CAPACITY, Dim, Function, Program, TensorType, Value, results_of
 
 FAMILIES = (aten_pointwise, aten_views, aten_reductions, aten_indexing, aten_resampling, aten_nn)
 """The modules that fill the table of converters."""
@@ -53,7 +54,7 @@ def is_translatable(outer: GraphModule) -> bool:
         for node in graph_module.graph.nodes:
             if not isinstance(node.target, torch._ops.OpOverload) or isinstance(node.meta.get("val"), SYMBOLIC):
                 continue
-            if overload_name(node.target) not in CONVERTERS and node not in updates:
+            if overload_name(node.target) not in CONVERTERS and node not in updates and marker_of(node) is None:
                 return False
     return True
 
@@ -71,6 +72,7 @@ class _Translation:
         self.b = Builder(trace.sizes)
         self.missing: Missings = []
         self.shared: dict[Any, Value] = {}
+        self.marked = Marked(self.b, trace.computed, trace.symbols, self.type_of)
         self.reals: dict[sympy.Symbol, Value] = {}
         self.floats: set[Value] = set()
 
@@ -92,7 +94,8 @@ class _Translation:
         kinds = [s.kind for s in self.exported.graph_signature.output_specs]
         outputs = tuple(self.result(r) for r, k in zip(results, kinds, strict=True) if k is OutputKind.USER_OUTPUT)
         (body,) = self.b.bodies
-        function = Function("main", tuple(params), self.b.constants, body, outputs, self.trace.dims)
+        dims = (*self.trace.dims, *([Dim(CAPACITY)] if self.marked.has_open_size else []))
+        function = Function("main", tuple(params), self.b.constants, body, outputs, dims)
         return Program({"main": function}), self.missing
 
     def check_mutations(self) -> None:
@@ -134,10 +137,11 @@ class _Translation:
 
     def graph(self, graph: torch.fx.Graph, environment: dict[Node, Any]) -> tuple[Any, ...]:
         updates = plain_updates(graph)
+        dropped = aborted(graph)
         for node in graph.nodes:
             if node.op == "output":
                 return tuple(self.argument(a, environment) for a in node.args[0])
-            if node.op == "call_function":
+            if node.op == "call_function" and node not in dropped:
                 self.b.location = locations.of_node(node) or self.b.location
                 self.b.hint = node.name
                 try:
@@ -158,8 +162,11 @@ class _Translation:
     def node(self, node: Node, environment: dict[Node, Any], updates: bool) -> Any:
         meta = node.meta.get("val")
         args = [self.argument(a, environment) for a in node.args]
-        if any(a is UNKNOWN for a in self.leaves(args)):
+        marker = marker_of(node)
+        if any(a is UNKNOWN for a in self.leaves(args)) and marker is None:
             return self.stand_ins(node)
+        if marker is not None:
+            return self.marked.translate(marker, node, args)
         if isinstance(meta, (torch.SymInt, torch.SymFloat)):
             if node.target in ITEMS and isinstance(meta, torch.SymFloat) and isinstance(args[0], Value):
                 self.reals[meta.node.expr] = self.b.cast(self.b.reshape(args[0], ()), F64)
@@ -185,7 +192,7 @@ class _Translation:
         result = CONVERTERS[name](self.b, *self.beside_integers(args), **kwargs)
         if updates and isinstance(result, Value):  # the tensor keeps its type
             result = self.b.cast(result, self.b.expected[0].dtype)
-        made = {id(v) for n in self.b.bodies[-1][before:] for v in (n.results if hasattr(n, "results") else n.final)}
+        made = {id(v) for n in self.b.bodies[-1][before:] for v in results_of(n)}
         results = [result] if isinstance(result, Value) else list(result or ())
         for value, expected in zip(results, self.b.expected, strict=False):
             if isinstance(value, Value):

@@ -10,6 +10,7 @@ import torch
 from torch.fx import Graph, Node
 
 from bough.frontends.converters import CONVERTERS, overload_name
+from bough.frontends.marked import marker_of
 
 
 def functional_name(target: Any) -> str:
@@ -25,6 +26,8 @@ def plain_updates(graph: Graph) -> dict[Node, list[Node]]:
     """
     sharing: dict[int, list[Node]] = defaultdict(list)
     for node in graph.nodes:
+        if marker_of(node) is not None:  # what takes a result out of its list stands for it
+            continue
         for fake in _tensors(node.meta.get("val")):
             sharing[fake.untyped_storage()._cdata].append(node)
     found: dict[Node, list[Node]] = {}

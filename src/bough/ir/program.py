@@ -150,6 +150,20 @@ class Check:
 
 Node = Union[Assign, Loop, If, While, Size, Check]
 
+
+def results_of(node: Node) -> tuple[Value, ...]:
+    """The values that a node gives to those behind it."""
+    match node:
+        case Assign() | If():
+            return node.results
+        case Loop():
+            return (*node.final, *node.stacked)
+        case While():
+            return node.final
+        case Size() | Check():
+            return ()
+
+
 CAPACITY = "capacity"
 """The dimension of the entry, known before the call, that bounds every computed size without a bound of its own."""
 

@@ -1,0 +1,116 @@
+"""Markers of control flow in a traced graph become branches and loops of a Program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch.fx import Graph, Node
+
+from bough.frontends.builder import Builder
+from bough.frontends.computed_sizes import ComputedSizes
+from bough.frontends.regions import NewSize, Regions
+from bough.frontends.symbols import Symbols
+from bough.ir.dtypes import I64
+from bough.ir.expr import Var, add, as_expr, as_extent
+from bough.ir.program import Check, Size, TensorType, Value
+
+_PREFIX = "bough."
+_ATTEMPTS = ("attempt_begin", "attempt_keep", "attempt_abort")
+MARKERS = frozenset(
+    {"if_begin", "if_else", "if_end", "while_begin", "while_test", "while_end", "size", "narrow", "check", *_ATTEMPTS}
+)
+
+
+def marker_of(node: Node) -> str | None:
+    """The name of the marker that a node is."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return None
+    name = str(node.target).removeprefix(_PREFIX).removesuffix(".default")
+    return name if str(node.target).startswith(_PREFIX) and name in MARKERS else None
+
+
+def aborted(graph: Graph) -> set[Node]:
+    """The nodes of aborted attempts, but for those that a node outside needs: where a write in place was undone there, torch
+    takes the tensor from what undid it."""
+    nodes = list(graph.nodes)
+    begun: list[int] = []
+    dropped: dict[Node, None] = {}
+    for position, node in enumerate(nodes):
+        match marker_of(node):
+            case "attempt_begin":
+                begun.append(position)
+            case "attempt_keep":
+                begun.pop()
+            case "attempt_abort":
+                dropped.update(dict.fromkeys(nodes[begun.pop() : position]))
+    for node in reversed(nodes):
+        if node in dropped and any(user not in dropped for user in node.users):
+            del dropped[node]
+    return set(dropped)
+
+
+class Marked:
+    """What markers do to the functions of a Program that is being built."""
+
+    def __init__(
+        self, builder: Builder, computed: ComputedSizes, symbols: Symbols, type_of: Callable[[torch.Tensor], TensorType]
+    ) -> None:
+        self.b = builder
+        self.computed = computed
+        self.symbols = symbols
+        self.type_of = type_of
+        self.regions = Regions(builder)
+        self.has_open_size = False
+        """Whether some size is bounded by nothing but what memory is planned for."""
+
+    def translate(self, marker: str, node: Node, args: list[Any]) -> Any:
+        """The results of a marker; its arguments are values and sizes."""
+        types = [self.type_of(f) for f in node.meta["val"]] if marker in ("if_end", "while_begin", "while_end") else []
+        match marker:
+            case "if_begin":
+                self.regions.begin_if(args[0])
+            case "if_else":
+                self.regions.begin_else()
+            case "if_end":
+                return self.regions.end_if(args[0], args[1], types, self.new_sizes(args[2]))
+            case "while_begin":
+                return self.regions.begin_while(args[0], types, self.new_sizes(args[1]))
+            case "while_test":
+                self.regions.test(args[0])
+            case "while_end":
+                return self.regions.end_while(args[0], types, self.new_sizes(args[1]))
+            case "size":
+                return self.size(args[0], args[1])
+            case "narrow":
+                return self.narrow(node, *args)
+            case "check":
+                self.b.bodies[-1].append(Check(args[0], args[1], args[2], self.b.location))
+        return None
+
+    def new_sizes(self, flat: Sequence[int]) -> list[NewSize]:
+        """The sizes of triples (tensor, axis, number), each with the first axis that has it."""
+        first: dict[int, NewSize] = {}
+        for tensor, axis, number in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+            if number not in first:
+                name, low, high = self.bounds(number)
+                first[number] = NewSize(name, low, high, tensor, axis)
+        return list(first.values())
+
+    def bounds(self, number: int) -> tuple[str, int, Any]:
+        declared = self.computed.declared[number]
+        self.has_open_size |= declared.high is None
+        high = None if declared.high is None else as_extent(self.symbols.expression(declared.high))
+        return declared.name, declared.low, high
+
+    def size(self, value: Value, number: int) -> Any:
+        name, low, high = self.bounds(number)
+        self.b.bodies[-1].append(Size(name, self.b.cast(value, I64), low, high, self.b.location))
+        return Var(name)
+
+    def narrow(self, node: Node, x: Value, axis: int, start: Any, length: Any) -> Value:
+        y = self.b.slice(x, axis, start, as_extent(add(as_expr(start), as_expr(length))))
+        if y is not x:
+            y.type = self.type_of(node.meta["val"])
+        return y

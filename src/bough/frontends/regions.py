@@ -1,0 +1,157 @@
+"""Branches and loops of the Program level while they are being built: open frames over the bodies of a `Builder`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from bough.base.errors import CompileError, InternalError
+from bough.base.source import Location
+from bough.frontends.builder import Builder
+from bough.ir.dtypes import BOOL, I64
+from bough.ir.expr import Extent, variables
+from bough.ir.program import If, Node, Size, TensorType, Value, While
+
+DEEPEST = 100
+"""How deep branches and loops may nest."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewSize:
+    """A size that a result has and its sources have not: that of `axis` of the tensor number `tensor`."""
+
+    name: str
+    low: int
+    high: Extent | None
+    tensor: int
+    axis: int
+
+
+@dataclass(slots=True)
+class _OpenIf:
+    condition: Value
+    location: Location | None
+    then: list[Node] | None = None
+
+
+@dataclass(slots=True)
+class _OpenWhile:
+    carried: tuple[Value, ...]
+    initial: tuple[Value, ...]
+    sizes: Sequence[NewSize]
+    location: Location | None
+    head: list[Node] = field(default_factory=list)
+    condition: Value | None = None
+
+
+F = TypeVar("F", _OpenIf, _OpenWhile)
+
+
+class Regions:
+    """Begins and ends branches and loops, innermost first."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.b = builder
+        self._open: list[_OpenIf | _OpenWhile] = []
+
+    def begin_if(self, condition: Value) -> None:
+        self._push(_OpenIf(condition, self.b.location))
+        self.b.bodies.append([])
+
+    def begin_else(self) -> None:
+        frame = self._innermost(_OpenIf)
+        frame.then = self.b.bodies.pop()
+        self.b.bodies.append([])
+
+    def end_if(
+        self,
+        then: Sequence[Value | None],
+        otherwise: Sequence[Value | None],
+        types: Sequence[TensorType],
+        sizes: Sequence[NewSize] = (),
+    ) -> tuple[Value, ...]:
+        """The results, of these types. None among the values of a branch: zeros, of size 0 where the size is new."""
+        frame = self._innermost(_OpenIf)
+        self._open.pop()
+        bodies = [frame.then, self.b.bodies.pop()]
+        ends: list[list[Value]] = []
+        for body, given in zip(bodies, (then, otherwise), strict=True):
+            if body is None:
+                raise InternalError("a branch ends that has no other side")
+            self.b.bodies.append(body)
+            values = [self._absent(types[n], sizes) if v is None else v for n, v in enumerate(given)]
+            ends.append([*values, *(self._size_of(values, s) for s in sizes)])
+            self.b.bodies.pop()
+        results = [self.b.value(t) for t in types] + [self.b.value(_SIZE, s.name) for s in sizes]
+        self._append(
+            If(frame.condition, bodies[0] or [], tuple(ends[0]), bodies[1] or [], tuple(ends[1]), tuple(results), frame.location)
+        )
+        self._define(sizes, results[len(types) :])
+        return tuple(results[: len(types)])
+
+    def begin_while(
+        self, initial: Sequence[Value], types: Sequence[TensorType], sizes: Sequence[NewSize] = ()
+    ) -> tuple[Value, ...]:
+        """The carried values, of these types."""
+        first = (*initial, *(self._size_of(initial, s) for s in sizes))
+        carried = [self.b.value(t, "state") for t in types] + [self.b.value(_SIZE, s.name) for s in sizes]
+        self._push(_OpenWhile(tuple(carried), first, sizes, self.b.location))
+        self.b.bodies.append([])
+        self._define(sizes, carried[len(types) :])
+        return tuple(carried[: len(types)])
+
+    def test(self, condition: Value) -> None:
+        frame = self._innermost(_OpenWhile)
+        frame.head, frame.condition = self.b.bodies.pop(), condition
+        self.b.bodies.append([])
+
+    def end_while(
+        self, updated: Sequence[Value], types: Sequence[TensorType], sizes: Sequence[NewSize] = ()
+    ) -> tuple[Value, ...]:
+        """The final values, of these types."""
+        frame = self._innermost(_OpenWhile)
+        self._open.pop()
+        if frame.condition is None:
+            raise InternalError("a loop ends that tests nothing")
+        next_ = (*updated, *(self._size_of(updated, s) for s in frame.sizes))
+        body = self.b.bodies.pop()
+        final = [self.b.value(t, "final") for t in types] + [self.b.value(_SIZE, s.name) for s in sizes]
+        self._append(While(frame.carried, frame.initial, frame.head, frame.condition, body, next_, tuple(final), frame.location))
+        self._define(sizes, final[len(types) :])
+        return tuple(final[: len(types)])
+
+    def _push(self, frame: _OpenIf | _OpenWhile) -> None:
+        if len(self._open) >= DEEPEST:
+            raise CompileError(
+                f"branches and loops on computed values nest more than {DEEPEST} deep",
+                code="BGH-CTRL-002",
+                because="each level is code inside the code of the one around it",
+                advice="put the choices behind each other instead of inside each other, or into a loop",
+                location=self.b.location,
+            )
+        self._open.append(frame)
+
+    def _innermost(self, kind: type[F]) -> F:
+        frame = self._open[-1] if self._open else None
+        if not isinstance(frame, kind):
+            raise InternalError("branches and loops do not end in the order in which they began")
+        return frame
+
+    def _append(self, node: Node) -> None:
+        self.b.bodies[-1].append(node)
+
+    def _define(self, sizes: Sequence[NewSize], values: Sequence[Value]) -> None:
+        for s, v in zip(sizes, values, strict=True):
+            self._append(Size(s.name, v, s.low, s.high, self.b.location))
+
+    def _size_of(self, values: Sequence[Value], size: NewSize) -> Value:
+        return self.b.symbolic(values[size.tensor].type.shape[size.axis])
+
+    def _absent(self, type: TensorType, sizes: Sequence[NewSize]) -> Value:
+        new = {s.name for s in sizes}
+        shape = tuple(0 if not isinstance(e, int) and variables(e) & new else e for e in type.shape)
+        return self.b.emit("full", shape=shape, value=False if type.dtype == BOOL else 0, dtype=type.dtype)
+
+
+_SIZE = TensorType(I64, ())
