@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from random_programs.judge import Engine, Verdict, judge, native, through_interpreter
+from random_programs.judge import Engine, Verdict, judge, loaded, native, through_interpreter
 from random_programs.program import Case, generate
 from random_programs.shrink import shrink
 
-__all__ = ["Case", "Engine", "Verdict", "generate", "judge", "native", "shrink", "through_interpreter"]
+__all__ = ["Case", "Engine", "Verdict", "generate", "judge", "loaded", "native", "shrink", "through_interpreter"]
