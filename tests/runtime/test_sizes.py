@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bough.runtime import LoadError, sizes
+from bough.runtime.caller import Source, write_sums
 
 SCALARS = {"batch": 5, "tokens": 17}
 KNOWN = frozenset(SCALARS)
@@ -26,6 +27,19 @@ any_size = st.recursive(st.one_of(st.integers(-100, 100), st.sampled_from(sorted
 def test_source_means_what_evaluate_gives(size: sizes.Size) -> None:
     source = sizes.source(size, {"batch": "s0", "tokens": "s1"})
     assert eval(source, {"s0": 5, "s1": 17}) == sizes.evaluate(size, SCALARS)
+
+
+@given(st.lists(any_size, max_size=4))
+def test_sums_that_go_on_from_each_other(parts: list[sizes.Size]) -> None:
+    wanted = [parts[0], *(("add", a, b) for a, b in zip(parts, parts[1:], strict=False))] if parts else []
+    total: sizes.Size = 0
+    for part in parts:
+        total = ("add", total, part)
+        wanted.append(total)
+    out = Source({"s0": 5, "s1": 17})
+    held = write_sums(out, wanted, {"batch": "s0", "tokens": "s1"}, 0)
+    exec("\n".join(out.lines), out.names)
+    assert all(out.names[held[w]] == sizes.evaluate(w, SCALARS) for w in wanted if not isinstance(w, int))
 
 
 @given(any_size)

@@ -6,7 +6,8 @@ Everything that the manifest fixes becomes a constant of the source. Arguments t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -215,19 +216,40 @@ def created(out: Source, dtype: str, shape: tuple[Size, ...], library: Library, 
 
 def add_entry(out: Source, manifest: Manifest, with_team: bool, variables: dict[str, str], depth: int = 1) -> None:
     """Grows the arena, calls the entry and gives the context back; sets `status`."""
-    if not isinstance(manifest.arena, int):
-        out.add(depth, f"size = {sizes.source(manifest.arena, variables)}")
-        out.add(depth, "if size > context.capacity: context.grow(size)")
     moving = [(i, b.offset) for i, b in enumerate(manifest.buffers) if b.source == "arena" and not isinstance(b.offset, int)]
+    held = write_sums(out, [manifest.arena, *(offset for _, offset in moving)], variables, depth)
+    if not isinstance(manifest.arena, int):
+        out.add(depth, f"if {held[manifest.arena]} > context.capacity: context.grow({held[manifest.arena]})")
     if moving:
         out.add(depth, "base = context.base")
     for position, offset in moving:
-        out.add(depth, f"pointers[{position}] = base + {sizes.source(offset, variables)}")
+        out.add(depth, f"pointers[{position}] = base + {held[offset]}")
     if with_team:
         out.add(depth, "status = run(team.pointer or start(program), entry, context.address, context.scalars_address)")
     else:
         out.add(depth, "status = entry(context.address, context.scalars_address, None)")
     out.add(depth, "give(context)")
+
+
+def write_sums(out: Source, wanted: Iterable[Size], variables: dict[str, str], depth: int) -> dict[Size, str]:
+    """Locals that hold those of the sizes that are not numbers. A sum is worked out from the one before it where it goes on from
+    there, as offsets in an arena do, and what is added up but once."""
+    counted = {size: Counter(sizes.terms(size)) for size in wanted if not isinstance(size, int)}
+    held: dict[Size, str] = {}
+    terms: dict[Size, str] = {}
+    before, start = Counter[Size](), ""
+    for size, parts in sorted(counted.items(), key=lambda item: item[1].total()):
+        goes_on = bool(before) and before <= parts
+        added = [start] if goes_on else []
+        for term in (parts - before if goes_on else parts).elements():
+            if isinstance(term, tuple) and term not in terms:
+                terms[term] = f"z{len(terms)}"
+                out.add(depth, f"{terms[term]} = {sizes.source(term, variables)}")
+            added.append(terms.get(term) or sizes.source(term, variables))
+        before, start = parts, f"o{len(held)}"
+        held[size] = start
+        out.add(depth, f"{start} = {' + '.join(added)}")
+    return held
 
 
 def shape_source(shape: tuple[Size, ...], variables: dict[str, str]) -> str:

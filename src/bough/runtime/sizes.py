@@ -58,6 +58,15 @@ def names(size: Size) -> Iterator[str]:
         yield from names(size[2])
 
 
+def terms(size: Size) -> Iterator[Size]:
+    """What a sum adds up; a size that is no sum is its only term."""
+    if isinstance(size, tuple) and size[0] == "add":
+        yield from terms(size[1])
+        yield from terms(size[2])
+    else:
+        yield size
+
+
 def source(size: Size, variables: Mapping[str, str]) -> str:
     """The size as a Python expression; `variables` gives the identifier that holds each symbolic size."""
     if isinstance(size, int):
