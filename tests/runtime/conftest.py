@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from bough.runtime import Buffer, Executable, Leaf, Manifest, Scalar, Tensor, team_text
+from bough.runtime.manifest import Failure
 from bough.runtime.team import Provider
 
 sys.path.append(str(Path(__file__).parent))  # for random_visits
@@ -157,7 +158,7 @@ def add_manifest(**changes: Any) -> Manifest:
         "constants": (Tensor("w", "f32", (8,)),),
         "scalars": (Scalar("batch", 0, 1000),),
         "arena": ("add", ("mul", "batch", 32), 64),
-        "failures": ((7, "x starts with a negative number"),),
+        "failures": (Failure(7, "ValueError", "x starts with a negative number"),),
     }
     return Manifest(**{**description, **changes})
 

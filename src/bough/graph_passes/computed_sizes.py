@@ -38,6 +38,7 @@ class ComputedSizes:
     def __init__(self, function: Function) -> None:
         nodes = list(every_node(function.body))
         self.most: dict[str, Expr] = {n.name: CAP if n.high is None else as_expr(n.high) for n in nodes if isinstance(n, Size)}
+        self.least: dict[str, int] = {n.name: n.low for n in nodes if isinstance(n, Size)}
         self.values = {n.name: n.value for n in nodes if isinstance(n, Size)}
         self.room = dict.fromkeys(self.most, 0)
         for value in (v for n in nodes for v in defined(n)):
@@ -100,7 +101,7 @@ class ComputedSizes:
     def _least(self, e: Expr) -> Expr:
         match e:
             case Var(name):
-                return Const(0) if name in self.most else e
+                return Const(self.least[name]) if name in self.least else e
             case Apply("add", (a, b)):
                 return add(self._least(a), self._least(b))
             case Apply("sub", (a, b)):

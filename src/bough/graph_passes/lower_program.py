@@ -14,6 +14,7 @@ import numpy as np
 
 from bough import ops
 from bough.base import settings
+from bough.base.source import Location
 from bough.graph_passes.computed_sizes import ComputedSizes
 from bough.ir.dtypes import BOOL, I64, DType
 from bough.ir.expr import Const, Expr, Extent, Load, Var, add, apply, as_expr, mod, sub, variables
@@ -150,11 +151,11 @@ class _Lowering:
         most, room = self.sizes.most[node.name], self.sizes.room[node.name]
         nominal = min(NOMINAL, int(most.value)) if isinstance(most, Const) else NOMINAL
         here = Var(node.name)
-        negative = Failure("RuntimeError", f"the size {node.name} is negative", node.location)
+        small = Failure("RuntimeError", f"the computed size {node.name} is less than {node.low}", node.location)
         return [
             Define(node.name, self.host(node.value, I64), nominal, node.location),
-            HostCheck(apply("ge", here, Const(0)), negative),
-            HostCheck(apply("le", add(here, room), most), above(most, node.name)),
+            HostCheck(apply("ge", here, Const(node.low)), small),
+            HostCheck(apply("le", add(here, room), most), above(most, node.name, node.location)),
         ]
 
     def check(self, node: Check) -> Step:
@@ -178,7 +179,7 @@ class _Lowering:
             for size, mine, theirs in zip(value.type.shape, here.shape, target.shape, strict=True):
                 if mine != theirs and not (isinstance(mine, int) and isinstance(theirs, int) and mine <= theirs):
                     fits = apply("le", as_expr(size), as_expr(theirs))
-                    out.append(HostCheck(fits, above(as_expr(theirs), result.name)))
+                    out.append(HostCheck(fits, above(as_expr(theirs), result.name, result.location)))
             out.append(self.copy(value, target, f"give.{result.name}"))
         return out
 
@@ -319,11 +320,11 @@ class _Lowering:
         return [*before, Repeat(variable, node.count, tuple(inside), node.location), *after]
 
 
-def above(most: Expr, name: str) -> Failure:
+def above(most: Expr, name: str, location: Location | None) -> Failure:
     """How the call ends where a size is above what its memory was planned for."""
     if CAPACITY in variables(most):
         return Failure(CAPACITY)
-    return Failure("RuntimeError", f"{name} is larger than its bound")
+    return Failure("RuntimeError", f"the computed size {name} is more than its bound", location)
 
 
 def with_body(kernel: Kernel, body: tuple[Statement, ...]) -> Kernel:
