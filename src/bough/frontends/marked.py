@@ -51,17 +51,16 @@ def aborted(graph: Graph) -> set[Node]:
     return set(dropped)
 
 
-class Marked:
-    """What markers do to the functions of a Program that is being built."""
+class Marked(Regions):
+    """What markers do to the function of a Program that is being built."""
 
     def __init__(
         self, builder: Builder, computed: ComputedSizes, symbols: Symbols, type_of: Callable[[torch.Tensor], TensorType]
     ) -> None:
-        self.b = builder
+        super().__init__(builder)
         self.computed = computed
         self.symbols = symbols
         self.type_of = type_of
-        self.regions = Regions(builder)
         self.has_open_size = False
         """Whether some size is bounded by nothing but what memory is planned for."""
 
@@ -70,17 +69,17 @@ class Marked:
         types = [self.type_of(f) for f in node.meta["val"]] if marker in ("if_end", "while_begin", "while_end") else []
         match marker:
             case "if_begin":
-                self.regions.begin_if(args[0])
+                self.begin_if(args[0])
             case "if_else":
-                self.regions.begin_else()
+                self.begin_else()
             case "if_end":
-                return self.regions.end_if(args[0], args[1], types, self.new_sizes(args[2]))
+                return self.end_if(args[0], args[1], types, self.new_sizes(args[2]))
             case "while_begin":
-                return self.regions.begin_while(args[0], types, self.new_sizes(args[1]))
+                return self.begin_while(args[0], types, self.new_sizes(args[1]))
             case "while_test":
-                self.regions.test(args[0])
+                self.test(args[0])
             case "while_end":
-                return self.regions.end_while(args[0], types, self.new_sizes(args[1]))
+                return self.end_while(args[0], types, self.new_sizes(args[1]))
             case "size":
                 return self.size(args[0], args[1])
             case "narrow":

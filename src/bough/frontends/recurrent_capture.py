@@ -41,6 +41,8 @@ class KeepRecurrentLayers(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if torch.compiler.is_dynamo_compiling():  # it reads this too, inside torch.cond and its kin
+            return func(*args, **(kwargs or {}))
         kind = _KINDS.get(func)
         if kind is None or kwargs or not isinstance(args[1 if kind == "lstm" else 2], (tuple, list)):
             return func(*args, **(kwargs or {}))

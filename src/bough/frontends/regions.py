@@ -11,7 +11,7 @@ from bough.base.source import Location
 from bough.frontends.builder import Builder
 from bough.ir.dtypes import BOOL, I64
 from bough.ir.expr import Extent, variables
-from bough.ir.program import If, Node, Size, TensorType, Value, While
+from bough.ir.program import If, Node, Size, TensorType, Value, While, results_of
 
 DEEPEST = 100
 """How deep branches and loops may nest."""
@@ -49,20 +49,54 @@ F = TypeVar("F", _OpenIf, _OpenWhile)
 
 
 class Regions:
-    """Begins and ends branches and loops, innermost first."""
+    """Begins and ends branches and loops, innermost first, and tells which values are known in the innermost."""
 
     def __init__(self, builder: Builder) -> None:
         self.b = builder
         self._open: list[_OpenIf | _OpenWhile] = []
+        self._home: dict[Value, int] = {}
+        self._noted: dict[int, tuple[list[Node], int]] = {}
+        self._visible: set[int] = set()
+        self.scope_changed()
+
+    def scope_changed(self) -> None:
+        """To be called where a body has been opened or closed by others."""
+        for body in self.b.bodies:
+            self._note(body)
+        heads = [frame.head for frame in self._open if isinstance(frame, _OpenWhile)]
+        self._visible = {id(body) for body in (*self.b.bodies, *heads)}
+
+    def is_known(self, value: Value) -> bool:
+        """Whether a value can be used in the innermost body. Values made elsewhere than in a body are known everywhere."""
+        if value not in self._home:
+            self._note(self.b.bodies[-1])
+        return self._home.get(value, id(self.b.bodies[0])) in self._visible
+
+    def _note(self, body: list[Node]) -> None:
+        """Notes where the values of new nodes are at home."""
+        _, known = self._noted.get(id(body), (body, 0))
+        for node in body[known:]:
+            self._home.update(dict.fromkeys(results_of(node), id(body)))
+        self._noted[id(body)] = (body, len(body))
+
+    def _open_body(self) -> None:
+        self.b.bodies.append([])
+        self.scope_changed()
+
+    def _close_body(self) -> list[Node]:
+        self._note(self.b.bodies[-1])
+        body = self.b.bodies.pop()
+        self.scope_changed()
+        return body
 
     def begin_if(self, condition: Value) -> None:
         self._push(_OpenIf(condition, self.b.location))
-        self.b.bodies.append([])
+        self._open_body()
 
     def begin_else(self) -> None:
         frame = self._innermost(_OpenIf)
-        frame.then = self.b.bodies.pop()
-        self.b.bodies.append([])
+        frame.then = self._close_body()
+        self._open_body()
 
     def end_if(
         self,
@@ -74,7 +108,7 @@ class Regions:
         """The results, of these types. None among the values of a branch: zeros, of size 0 where the size is new."""
         frame = self._innermost(_OpenIf)
         self._open.pop()
-        bodies = [frame.then, self.b.bodies.pop()]
+        bodies = [frame.then, self._close_body()]
         ends: list[list[Value]] = []
         for body, given in zip(bodies, (then, otherwise), strict=True):
             if body is None:
@@ -97,14 +131,14 @@ class Regions:
         first = (*initial, *(self._size_of(initial, s) for s in sizes))
         carried = [self.b.value(t, "state") for t in types] + [self.b.value(_SIZE, s.name) for s in sizes]
         self._push(_OpenWhile(tuple(carried), first, sizes, self.b.location))
-        self.b.bodies.append([])
+        self._open_body()
         self._define(sizes, carried[len(types) :])
         return tuple(carried[: len(types)])
 
     def test(self, condition: Value) -> None:
         frame = self._innermost(_OpenWhile)
-        frame.head, frame.condition = self.b.bodies.pop(), condition
-        self.b.bodies.append([])
+        frame.head, frame.condition = self._close_body(), condition
+        self._open_body()
 
     def end_while(
         self, updated: Sequence[Value], types: Sequence[TensorType], sizes: Sequence[NewSize] = ()
@@ -115,7 +149,7 @@ class Regions:
         if frame.condition is None:
             raise InternalError("a loop ends that tests nothing")
         next_ = (*updated, *(self._size_of(updated, s) for s in frame.sizes))
-        body = self.b.bodies.pop()
+        body = self._close_body()
         final = [self.b.value(t, "final") for t in types] + [self.b.value(_SIZE, s.name) for s in sizes]
         self._append(While(frame.carried, frame.initial, frame.head, frame.condition, body, next_, tuple(final), frame.location))
         self._define(sizes, final[len(types) :])

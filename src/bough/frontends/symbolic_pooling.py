@@ -21,6 +21,8 @@ class PoolSymbolicSizes(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if torch.compiler.is_dynamo_compiling():  # it reads this too, inside torch.cond and its kin
+            return func(*args, **(kwargs or {}))
         kwargs = dict(kwargs or {})
         symbolic = bool(args) and isinstance(args[0], torch.Tensor) and isinstance((0, *args[0].shape)[-1], torch.SymInt)
         if symbolic and func in _AVERAGES and args[1:] in _WHOLE and not kwargs:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sympy  # type: ignore[import-untyped]
@@ -25,11 +26,12 @@ from bough.frontends import (
 from bough.frontends.builder import Builder, Unsupported
 from bough.frontends.converters import CONVERTERS, Absent, overload_name
 from bough.frontends.errors import Missing, mutation
+from bough.frontends.higher_order import translate_higher_order
 from bough.frontends.marked import Marked, aborted, marker_of
 from bough.frontends.promotion import FROM_TORCH
 from bough.frontends.symbols import UnknownSize, evaluate
 from bough.frontends.trace import Trace, check_tensor
-from bough.frontends.updates import functional_name, plain_updates
+from bough.frontends.updates import functional_name, plain_updates, writes
 from bough.ir import expr
 from bough.ir.dtypes import F64, I64
 from bough.ir.expr import Extent
@@ -43,6 +45,13 @@ SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 ITEMS = (torch.ops.aten.item.default, torch.ops.aten._local_scalar_dense.default)
 UNKNOWN = Absent("the result of an operator that is missing")
 """Stands for what cannot even be typed; what uses it is passed over in silence, for its cause is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Real:
+    """A number computed from sizes that is no size."""
+
+    expression: Any
 
 
 def is_translatable(outer: GraphModule) -> bool:
@@ -73,7 +82,8 @@ class _Translation:
         self.missing: Missings = []
         self.shared: dict[Any, Value] = {}
         self.marked = Marked(self.b, trace.computed, trace.symbols, self.type_of)
-        self.reals: dict[sympy.Symbol, Value] = {}
+        self.reals: dict[Any, Value] = {}
+        self.items: dict[sympy.Symbol, Value] = {}
         self.floats: set[Value] = set()
 
     def run(self) -> tuple[Program, Missings]:
@@ -140,7 +150,8 @@ class _Translation:
         dropped = aborted(graph)
         for node in graph.nodes:
             if node.op == "output":
-                return tuple(self.argument(a, environment) for a in node.args[0])
+                results = node.args[0] if isinstance(node.args[0], (list, tuple)) else node.args
+                return tuple(self.argument(a, environment) for a in results)
             if node.op == "call_function" and node not in dropped:
                 self.b.location = locations.of_node(node) or self.b.location
                 self.b.hint = node.name
@@ -154,7 +165,12 @@ class _Translation:
 
     def argument(self, argument: Any, environment: dict[Node, Any]) -> Any:
         if isinstance(argument, Node):
-            return environment.get(argument)
+            found = environment.get(argument)
+            if isinstance(found, Real):
+                return self.real(found.expression)
+            if any(isinstance(v, Value) and not self.marked.is_known(v) for v in self.leaves([found])):
+                found = environment[argument] = self.again(argument, environment)
+            return found
         if isinstance(argument, (list, tuple)):
             return [self.argument(a, environment) for a in argument]
         return argument
@@ -169,16 +185,14 @@ class _Translation:
             return self.marked.translate(marker, node, args)
         if isinstance(meta, (torch.SymInt, torch.SymFloat)):
             if node.target in ITEMS and isinstance(meta, torch.SymFloat) and isinstance(args[0], Value):
-                self.reals[meta.node.expr] = self.b.cast(self.b.reshape(args[0], ()), F64)
-            number = self.number(meta.node.expr, isinstance(meta, torch.SymInt))
-            self.floats.update([number] if isinstance(number, Value) else [])
-            return number
+                self.items[meta.node.expr] = self.b.cast(self.b.reshape(args[0], ()), F64)
+            return self.number(meta.node.expr, isinstance(meta, torch.SymInt))
         if isinstance(meta, torch.SymBool):
             return None
         if node.target is operator.getitem:
             return args[0][args[1]]
         if isinstance(node.target, torch._ops.HigherOrderOperator):
-            return self.higher_order(node, args)
+            return translate_higher_order(self, node, args)
         kwargs = {k: self.argument(v, environment) for k, v in node.kwargs.items()}
         for used in self.leaves([args, list(kwargs.values())]):
             if isinstance(used, Absent):
@@ -200,6 +214,13 @@ class _Translation:
                 if id(value) in made:
                     value.type = expected
         return result
+
+    def again(self, node: Node, environment: dict[Node, Any]) -> Any:
+        """The result of a node inside a branch, computed once more in another one: torch takes a tensor from wherever it traced
+        that nothing has changed it."""
+        if node.op != "call_function" or marker_of(node) is not None or writes(node):
+            raise InternalError(f"{node.name} is used outside of the branch or loop that it belongs to")
+        return self.node(node, environment, False)
 
     def beside_integers(self, args: list[Any]) -> list[Any]:
         """The arguments of an operator; where no tensor has a float type, Python's floats count as torch's default type."""
@@ -241,23 +262,17 @@ class _Translation:
         except (Unsupported, AttributeError):
             return UNKNOWN
 
-    def higher_order(self, node: Node, args: list[Any]) -> Any:
-        """Regions that only set torch's mode run as part of the graph around them."""
-        if str(node.target) != "wrap_with_set_grad_enabled":
-            raise Unsupported("")
-        region = node.args[1]
-        assert isinstance(region, Node) and isinstance(region.target, str)
-        graph: torch.fx.Graph = self.exported.graph_module.get_submodule(region.target).graph
+    def region(self, region: Any, args: Sequence[Any]) -> tuple[Any, ...]:
+        """The results of a graph that is an argument of an operator."""
+        graph: torch.fx.Graph = region.graph.owning_module.get_submodule(region.target).graph
         placeholders = [n for n in graph.nodes if n.op == "placeholder"]
-        return self.graph(graph, dict(zip(placeholders, args[2:], strict=True)))
+        return self.graph(graph, dict(zip(placeholders, args, strict=True)))
 
-    def number(self, e: Any, integer: bool) -> Extent | float | Value:
-        """A number computed from sizes: an extent, or a rank-0 f64 tensor where Python has a float."""
+    def number(self, e: Any, integer: bool) -> Extent | float | Real:
+        """A number computed from sizes: an extent, or where Python has a float, what is a rank-0 f64 tensor in each use."""
         if integer and (not e.free_symbols or self.is_extent(e)):
             return int(e) if e.is_number else expr.as_extent(self.symbols.expression(e))
-        if e.is_number:
-            return float(e)
-        return self.real(e)
+        return float(e) if e.is_number else Real(e)
 
     def is_extent(self, e: Any) -> bool:
         try:
@@ -267,11 +282,18 @@ class _Translation:
         return True
 
     def real(self, e: Any) -> Value:
-        """Float arithmetic on sizes, in f64 as Python does it."""
+        """Float arithmetic on sizes, in f64 as Python does it; once in each body."""
+        known = self.reals.get(e)
+        if known is None or not self.marked.is_known(known):
+            known = self.reals[e] = self.compute_real(e)
+            self.floats.update([] if e.is_number else [known])
+        return known
+
+    def compute_real(self, e: Any) -> Value:
         if e.is_number:
             return self.b.number(float(e), F64)
-        if e in self.reals:
-            return self.reals[e]
+        if e in self.items:
+            return self.items[e]
         if e.is_integer and self.is_extent(e):
             return self.b.operand(self.symbols.expression(e), F64)
         name = type(e).__name__.removeprefix("OpaqueUnaryFn_")
@@ -288,6 +310,3 @@ class _Translation:
         for term in e.args[1:]:
             total = self.b.emit(ops[name], total, self.real(term))
         return total
-
-
-
