@@ -30,7 +30,7 @@ class Keep(Verify):
     """Verifies every pass and keeps the sequences on the way."""
 
     def __init__(self) -> None:
-        super().__init__(2, host())
+        super().__init__(3, host())
         self.sequences: list[Sequence] = []
 
     def after(self, step: Pass, value: Any, seconds: float) -> None:

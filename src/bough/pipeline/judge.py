@@ -10,15 +10,15 @@ import numpy as np
 
 from bough import ops
 from bough.base.errors import InternalError
-from bough.ir.evaluate import extent_value
+from bough.ir.evaluate import extent_value, shape_value
 from bough.ir.interpret_loops import run_loops
-from bough.ir.interpret_program import run_program
+from bough.ir.interpret_program import CheckFailed, run_program
 from bough.ir.interpret_recursion import interpret_recursion
 from bough.ir.interpret_sequence import run_sequence
 from bough.ir.kernel import Kernel
-from bough.ir.program import Program
+from bough.ir.program import CAPACITY, Program
 from bough.ir.recursion import Recursion
-from bough.ir.sequence import Repeat, Sequence, Step, nominal_sizes, phase
+from bough.ir.sequence import Repeat, Sequence, Step, Whilst, bodies, nominal_sizes, phase
 from bough.pipeline.assemble import Assembled
 from bough.runtime.linearize import linearize
 from bough.search.cost import nominal
@@ -26,6 +26,8 @@ from bough.search.cost import nominal
 Array = np.ndarray[Any, Any]
 SMALL = 3
 """What a symbolic size counts as here, inside its range."""
+ROOM = 64
+"""What `capacity` is here, and the turns of a loop."""
 WORK = 1 << 21
 """Points of loops above which the Loops interpreter, which goes scalar by scalar, is not run."""
 
@@ -39,10 +41,10 @@ class Judge:
     expected: tuple[Array, ...]
 
     @staticmethod
-    def of_program(program: Program) -> Judge:
-        """On random inputs."""
+    def of_program(program: Program) -> Judge | None:
+        """On random inputs; None where the program ends early for them."""
         function = program.functions[program.entry]
-        sizes = {d.name: max(d.low, min(SMALL, d.high or SMALL)) for d in function.dims}
+        sizes = {d.name: max(d.low, min(SMALL, d.high or SMALL)) for d in function.dims} | {CAPACITY: ROOM}
         rng = np.random.default_rng(0)
         inputs: dict[str, Array] = {}
         for p in function.params:
@@ -52,7 +54,10 @@ class Judge:
                 inputs[p.name] = rng.standard_normal(shape).astype(kind.numpy)
             else:
                 inputs[p.name] = rng.integers(0, 2, shape).astype(kind.numpy)
-        return Judge(inputs, sizes, tuple(run_program(program, list(inputs.values()), ops.evaluate)))
+        try:
+            return Judge(inputs, sizes, tuple(run_program(program, list(inputs.values()), ops.evaluate, turns=ROOM)))
+        except CheckFailed:
+            return None
 
     @staticmethod
     def of_recursion(recursion: Recursion, args: tuple[Any, ...]) -> Judge:
@@ -63,7 +68,7 @@ class Judge:
     def sequence(self, sequence: Sequence, step: str) -> None:
         """Compares with the interpreter of kernels."""
         sizes = {d.name: self.sizes[d.name] for d in sequence.dims}
-        self.compare(run_sequence(sequence, [self.inputs[i.name] for i in sequence.inputs], sizes), step)
+        self.compare(sequence, run_sequence(sequence, [self.inputs[i.name] for i in sequence.inputs], sizes), step)
 
     def loops(self, assembled: Assembled, instructions: Mapping[str, Kernel], step: str) -> None:
         """Compares with the interpreter of loops where the whole function has few enough points."""
@@ -79,11 +84,14 @@ class Judge:
         if points(sequence, sizes) > WORK:
             return
         run_loops(assembled.function, buffers, sizes, instructions, shuffle=0)
-        self.compare(tuple(buffers[r] for r in sequence.results), step)
+        shapes = [shape_value(sequence.temporaries[r].shape, sizes) for r in sequence.results]
+        self.compare(sequence, tuple(buffers[r].reshape(shape) for r, shape in zip(sequence.results, shapes)), step)
 
-    def compare(self, results: tuple[Array, ...], step: str) -> None:
-        for n, (got, want) in enumerate(zip(results, self.expected, strict=True)):
-            got = got.reshape(want.shape)
+    def compare(self, sequence: Sequence, results: tuple[Array, ...], step: str) -> None:
+        """Compares results, of which the program's own shapes may be parts; sizes that were computed stand behind them."""
+        own = results[: len(results) - len(sequence.computed)]
+        for n, (got, want) in enumerate(zip(own, self.expected, strict=True)):
+            got = got[tuple(map(slice, want.shape))].reshape(want.shape) if got.ndim == want.ndim else got.reshape(want.shape)
             near = np.allclose(got, want, 1e-3, 1e-4, equal_nan=True) if got.dtype.kind == "f" else np.array_equal(got, want)
             if not near:
                 raise InternalError(f"after the pass '{step}', result {n} is not what the program means")
@@ -97,14 +105,13 @@ def points(sequence: Sequence, sizes: Mapping[str, int]) -> int:
     def walk(steps: tuple[Step, ...]) -> int:
         total = 0
         for s in steps:
-            if not isinstance(s, Repeat):
-                for kernel in phase(s):
-                    box = 1
-                    for a in kernel.axes:
-                        box *= nominal(a.extent, counted)
-                    total += box
-            else:
-                total += nominal(s.count, counted) * walk(s.body)
+            for kernel in phase(s):
+                box = 1
+                for a in kernel.axes:
+                    box *= nominal(a.extent, counted)
+                total += box
+            times = nominal(s.count, counted) if isinstance(s, Repeat) else ROOM if isinstance(s, Whilst) else 1
+            total += times * sum(map(walk, bodies(s)))
         return total
 
     return walk(sequence.steps)

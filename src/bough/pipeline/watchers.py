@@ -13,7 +13,8 @@ from bough.ir.program import Program
 from bough.ir.program_text import print_program
 from bough.ir.recursion import Recursion
 from bough.ir.recursion_text import print_recursion
-from bough.ir.sequence import Sequence, kernels
+from bough.ir.sequence import Sequence
+from bough.ir.sequence_text import print_sequence
 from bough.ir.verify_loops import verify_loops
 from bough.ir.verify_program import verify_program
 from bough.ir.verify_recursion import verify_recursion
@@ -97,7 +98,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, Recursion):
         return print_recursion(value)
     if isinstance(value, Sequence):
-        return "\n\n".join(print_kernel(k) for k in kernels(value.steps)) + "\n"
+        return print_sequence(value)
     if isinstance(value, Planned):
         parts = [f"{print_kernel(s.kernel)}\n{s.schedule}" for s in value.scheduled.values()]
         return "\n\n".join(parts) + "\n"
