@@ -77,7 +77,7 @@ REFINE = """func main(x: f32[1, 24], most: i64[]) -> (out, turns)
 """
 
 CACHE = """func main(x: f32[1, 16], most: i64[]) -> (out, all, turns)
-  dims length: 0.., after: 0.., final: 0.., capacity: 1..
+  dims length: 0.., final: 0.., capacity: 1..
   const w: f32[16, 16]
   const v: f32[16, 16]
   zero: i64[] = full(shape=(), value=0, dtype=i64)

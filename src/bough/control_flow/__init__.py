@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from bough.control_flow.samples import over_samples
+from bough.control_flow.samples import divides, over_samples
 
-__all__ = ["over_samples"]
+__all__ = ["divides", "over_samples"]

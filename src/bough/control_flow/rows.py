@@ -151,7 +151,7 @@ class _ForMembers:
         return any(map(self.risky, children(e)))
 
     def store(self, s: Store) -> Store:
-        """Behind the sample's own end, what was there is stored again; where several points may mean one place, a spare row is."""
+        """Behind the sample's own end, what was there is stored again; where points may mean one place, in a spare row."""
         held, o = self.arrays[s.target], self.kernel.operands[s.target]
         row, index = held.row(self.region, self.position), tuple(map(self.change, s.index))
         value = self.guarded(s.value)

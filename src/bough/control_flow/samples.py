@@ -20,12 +20,17 @@ from bough.ir.dtypes import BOOL, I64, DType
 from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, apply, as_expr, as_extent, loads, sub, variables
 from bough.ir.kernel import Kernel, Let, Operand, Store
 from bough.ir.program import Dim
-from bough.ir.sequence import Branch, Check, Define, Repeat, Run, Sequence, Step, Whilst, kernels, phase, walk
+from bough.ir.sequence import Branch, Check, Define, Repeat, Run, Sequence, Step, Whilst, host_loads, kernels, phase, walk
 
 NOMINAL = 16
 """What the number of members of a region counts as where a schedule is chosen."""
 MOST = 1 << 16
 """Samples of one call."""
+
+
+def divides(sequence: Sequence) -> bool:
+    """Whether samples may take different ways: the host reads elements of arrays that are not constant."""
+    return not host_loads(sequence.steps) <= set(sequence.constants)
 
 
 def over_samples(sequence: Sequence) -> Sequence:

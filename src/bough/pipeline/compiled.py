@@ -13,7 +13,7 @@ import torch
 from torch.utils._pytree import tree_map
 
 from bough.base import settings
-from bough.base.errors import CompileError, InputError
+from bough.base.errors import CompileError
 from bough.base.version import build
 from bough.frontends.staging import Staged, is_recursive, stage
 from bough.frontends.torch_export import Imported, export
@@ -24,11 +24,13 @@ from bough.pipeline.export import export as export_files
 from bough.pipeline.fingerprint import fingerprint
 from bough.pipeline.manifest import make_manifest
 from bough.pipeline.passes import Generated, Options, Watcher, run_passes
+from bough.pipeline.samples import compile_samples
 from bough.pipeline.watchers import default_watchers
 from bough.recursion import Switches, settle
 from bough.runtime import artefact
 from bough.runtime.cache import Cache
 from bough.runtime.executable import Executable
+from bough.runtime.samples import Samples
 from bough.runtime.structured import StructuredExecutable
 from bough.search.heuristic import Heuristic, Strategy
 from bough.targets import TARGETS, Target, host
@@ -55,8 +57,12 @@ class Recipe:
             values = (*self.args, *(self.kwargs or {}).values())
             switches = settle(self.options.switches, staged.recursion.visits, values)
             return staged, run_passes(staged.recursion, replace(self.options, switches=switches), watchers)
-        imported = export(self.module, self.args, dynamic=self.dynamic, kwargs=self.kwargs)
+        imported = self.imported()
         return imported, run_passes(imported.program, self.options, watchers)
+
+    def imported(self) -> Imported:
+        """The module as a Program."""
+        return export(self.module, self.args, dynamic=self.dynamic, kwargs=self.kwargs)
 
 
 class Compiled:
@@ -66,33 +72,39 @@ class Compiled:
     compiled: a change of the module afterwards has no effect on it.
     """
 
-    __slots__ = ("_recipe", "executable")
+    __slots__ = ("_key", "_recipe", "executable")
 
-    def __init__(self, executable: Executable, recipe: Recipe | None = None) -> None:
+    def __init__(self, executable: Executable, recipe: Recipe | None = None, key: str | None = None) -> None:
+        """`key` is its name in the cache."""
         self.executable = executable
         self._recipe = recipe
+        self._key = key
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Raises `InputError` for arguments that the module was not compiled for."""
         return self.executable.call(*args, **kwargs)
 
-    def map(self, inputs: Sequence[Any]) -> list[Any]:
+    def map(self, inputs: Iterable[Any]) -> list[Any]:
         """`[self(x) for x in inputs]`, bit for bit; where the module takes several arguments, each input is a tuple.
 
-        Raises `InputError` for inputs that are not several.
+        Inputs that take different ways are computed together as far as they go the same way. The code for that is compiled
+        when it is first needed: here, or by `save`.
+        Raises `InputError` for inputs that are not several, and what the first input to fail raises.
         """
-        single = len(self.executable.manifest.parameters) == 1
-        if not isinstance(inputs, Iterable) or (not single and not all(isinstance(x, (tuple, list)) for x in inputs)):
-            raise InputError(
-                f"map was given {'an object of class ' + type(inputs).__name__ if single else 'inputs that are no tuples'}",
-                code="BGH-IN-014",
-                because="it computes several inputs" + ("" if single else ", each a tuple of all arguments"),
-                advice="pass a list of inputs; for one input, call the function itself",
-            )
-        if isinstance(self.executable, StructuredExecutable):
-            return self.executable.map(inputs)
-        call = self.executable.call
-        return [call(x) for x in inputs] if single else [call(*x) for x in inputs]
+        self._together()
+        return self.executable.map(inputs)
+
+    def _together(self) -> None:
+        """Makes the function for many samples, where it is worth one."""
+        executable, recipe = self.executable, self._recipe
+        if not executable.manifest.divides or executable.samples is not None or recipe is None:
+            return
+        key = f"{self._key}-samples" if self._key else None
+        many = cached(key, recipe.options)
+        if many is None:
+            many = compile_samples(recipe.imported().program, recipe.options)
+            keep(key, many)
+        executable.samples = Samples(executable, many)
 
     def explain(self) -> Explanation:
         """What became of each line: kernel, mapping, schedule, limit, and share of the time, measured now on the example
@@ -109,6 +121,7 @@ class Compiled:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the function to a file that `bough.load` reads, without torch and without the compiler."""
+        self._together()
         artefact.save(path, self.executable)
 
     def export(
@@ -165,21 +178,34 @@ def compile(
     options = make_options(target, threads, precision, strategy, switches)
     recipe = Recipe(module, tree_map(_tensor, args), tree_map(_tensor, kwargs), dynamic, options)
     key = cache_key(recipe) if cache else None
-    store = Cache()
-    if key is not None and (found := store.view(key)) is not None:
-        try:
-            return Compiled(artefact.loads(found, threads=options.threads, verified=True), recipe)
-        except CompileError as error:
-            log.warning("a cache entry does not load and is made anew: %s", error)
+    if (found := cached(key, options)) is not None:
+        return Compiled(found, recipe, key)
     looking = (*watchers, *default_watchers(options.target, (*recipe.args, *(recipe.kwargs or {}).values())))
     imported, generated = recipe.run(looking)
     constants = {n: own(a) for n, a in generated.assembled.sequence.constants.items()}
     manifest = make_manifest(imported, generated.assembled, options.target)
     kind = Executable if manifest.visits is None else StructuredExecutable
     executable = kind(manifest, generated.code, constants, threads=options.threads)
-    if key is not None and constant_bytes(constants) <= LARGEST_CACHED:
-        store.put(key, artefact.dumps(executable))
-    return Compiled(executable, recipe)
+    keep(key, executable)
+    return Compiled(executable, recipe, key)
+
+
+def cached(key: str | None, options: Options) -> Executable | None:
+    """What the cache has under this name."""
+    found = Cache().view(key) if key is not None else None
+    if found is None:
+        return None
+    try:
+        return artefact.loads(found, threads=options.threads, verified=True)
+    except CompileError as error:
+        log.warning("a cache entry does not load and is made anew: %s", error)
+        return None
+
+
+def keep(key: str | None, executable: Executable) -> None:
+    """Puts a function into the cache under this name, unless it is too large."""
+    if key is not None and constant_bytes(dict(executable.constants)) <= LARGEST_CACHED:
+        Cache().put(key, artefact.dumps(executable))
 
 
 def make_options(

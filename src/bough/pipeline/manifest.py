@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bough.base.errors import InternalError
+from bough.control_flow import divides
 from bough.frontends.staging import Listed as Collected
 from bough.frontends.staging import Staged
 from bough.frontends.structure import Slot, Structure
@@ -48,6 +49,7 @@ def make_manifest(imported: Imported | Staged, assembled: Assembled, target: Tar
         capacity=next((d.name for d in given.dims if d.name == CAPACITY), None),
         computed=tuple((name, len(function.results) + n) for n, name in enumerate(given.computed)),
         cuts=_cuts(function.results, given),
+        divides=divides(given),
         features=target.features,
         parallel=holds(assembled.function.body, is_parallel),
     )
@@ -76,6 +78,30 @@ def _structured(staged: Staged, assembled: Assembled, target: Target) -> Manifes
         features=target.features,
         parallel=holds(assembled.function.body, is_parallel),
         visits=staged.recursion.visits,
+    )
+
+
+def samples_manifest(assembled: Assembled, target: Target) -> Manifest:
+    """The manifest of a function for many samples: its arguments and results are those of one, with a row for each sample."""
+    given, sequence = assembled.given, assembled.sequence
+    dims: dict[str, Expr] = {d.name: Var(g.name) for d, g in zip(sequence.dims, given.dims, strict=True)}
+    return Manifest(
+        entry=f"bough_{assembled.function.name}",
+        arguments=tuple(Tensor(i.name, i.dtype.name, _sizes(i.shape)) for i in given.inputs),
+        results=tuple(
+            Tensor(r, o.dtype.name, _given_sizes(o.shape, dims)) for r in sequence.results if (o := sequence.temporaries[r])
+        ),
+        constants=_constants(sequence),
+        buffers=_buffers(assembled, dims),
+        parameters=tuple(i.name for i in given.inputs),
+        inputs=tuple(Leaf("argument", n) for n in range(len(given.inputs))),
+        outputs=tuple(Leaf("result", n) for n in range(len(sequence.results))),
+        scalars=tuple(Scalar(d.name, d.low, d.high) for d in given.dims),
+        arena=size_of(substitute(assembled.arena.size, dims)),
+        failures=_failures(assembled),
+        capacity=next((d.name for d in given.dims if d.name == CAPACITY), None),
+        features=target.features,
+        parallel=holds(assembled.function.body, is_parallel),
     )
 
 

@@ -77,9 +77,13 @@ def _normalize(s: Sequence, _: Options) -> Sequence:
 
 
 def _schedule(sequence: Sequence, options: Options) -> Planned:
+    return Planned(*schedule_kernels(sequence, options.strategy, context_of(sequence, options)))
+
+
+def context_of(sequence: Sequence, options: Options) -> Context:
+    """What a strategy sees of a sequence, but for the numbers that it defines."""
     sizes = {d.name: max(d.low, min(NOMINAL_SIZE, d.high or NOMINAL_SIZE)) for d in sequence.dims}
-    context = Context(options.target, options.threads, frozenset(sequence.constants), sizes)
-    return Planned(*schedule_kernels(sequence, options.strategy, context))
+    return Context(options.target, options.threads, frozenset(sequence.constants), sizes)
 
 
 def _assemble(planned: Planned, _: Options) -> Assembled:
@@ -117,13 +121,15 @@ class Watcher(Protocol):
     def after(self, step: Pass, value: Any, seconds: float) -> None: ...
 
 
-def run_passes(program: Program | Recursion, options: Options, watchers: Iterable[Watcher] = ()) -> Generated:
-    """Takes a program through `PASSES`."""
+def run_passes(
+    program: Program | Recursion, options: Options, watchers: Iterable[Watcher] = (), passes: tuple[Pass, ...] = PASSES
+) -> Generated:
+    """Takes a program through the passes."""
     value: Any = program
     looking = tuple(watchers)
     for w in looking:
         w.after(IMPORT, program, 0.0)
-    for step in PASSES:
+    for step in passes:
         begin = time.perf_counter()
         value = step.run(value, options)
         seconds = time.perf_counter() - begin

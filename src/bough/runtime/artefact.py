@@ -1,4 +1,5 @@
-"""Compiled functions as files: a zip of `manifest.json`, `code.o` and `constants.safetensors`, all stored uncompressed.
+"""Compiled functions as files: a zip of `manifest.json`, `code.o` and `constants.safetensors`, all stored uncompressed. Where
+there is a function for many samples, its code is `samples.o`; constants that both have are written once.
 
 Nothing in it runs on loading, and every part is checked before it is used. Constants are used in place, from the file mapped
 into memory, where the processor's alignment allows.
@@ -15,19 +16,23 @@ import struct
 import tempfile
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from bough.runtime import weights
-from bough.runtime.arrays import ALIGNMENT
+from bough.runtime.arrays import ALIGNMENT, Array
 from bough.runtime.errors import LoadError, damaged
 from bough.runtime.executable import Executable
-from bough.runtime.manifest import Manifest
+from bough.runtime.manifest import Manifest, Tensor
+from bough.runtime.samples import Samples
 from bough.runtime.structured import StructuredExecutable
 from bough.runtime.team import Provider
 
 FORMAT = 1
-_MANIFEST, _CODE, _CONSTANTS = "manifest.json", "code.o", "constants.safetensors"
+_MANIFEST, _CODE, _CONSTANTS, _SAMPLES = "manifest.json", "code.o", "constants.safetensors", "samples.o"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _PADDING = 0xD935  # the extra field that aligns a member's data, as Android's zipalign numbers it
 
@@ -76,7 +81,7 @@ def loads(
     try:
         with zipfile.ZipFile(io.BufferedReader(_Window(view))) as archive:
             members = {info.filename: info for info in archive.infolist()}
-            if members.keys() != {_MANIFEST, _CODE, _CONSTANTS}:
+            if members.keys() - {_SAMPLES} != {_MANIFEST, _CODE, _CONSTANTS}:
                 raise damaged(name, f"it holds {', '.join(sorted(members)) or 'nothing'}")
             if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()):
                 raise damaged(name, "its members are compressed")
@@ -88,13 +93,29 @@ def loads(
             raise
         raise damaged(name, f"it cannot be read as an artefact of Bough ({error})") from None
     manifest = _manifest(name, description)
-    parts = {member: _member(name, view, members[member]) for member in (_CODE, _CONSTANTS)}
+    parts = {member: _member(name, view, members[member]) for member in members if member != _MANIFEST}
     for member, part in parts.items():
         if not verified and hashlib.sha256(part).hexdigest() != description["sha256"].get(member):
             raise damaged(name, f"the bytes of {member} are not those that were written")
     constants = weights.read(parts[_CONSTANTS], manifest.constants)
     kind = Executable if manifest.visits is None else StructuredExecutable
-    return kind(manifest, parts[_CODE], constants, threads=threads, provider=provider)
+    one = kind(manifest, parts[_CODE], constants, threads=threads, provider=provider)
+    if _SAMPLES in parts:
+        many, held = _samples(name, description, parts[_CONSTANTS])
+        one.samples = Samples(one, Executable(many, parts[_SAMPLES], held, threads=threads, provider=provider))
+    return one
+
+
+def _samples(name: str, description: Any, constants: memoryview) -> tuple[Manifest, dict[str, Array]]:
+    """The manifest and the constants of the function for many samples."""
+    part = description.get("samples")
+    if not isinstance(part, dict) or not isinstance(places := part.get("constants"), dict):
+        raise damaged(name, "its function for many samples has an unknown form")
+    manifest = Manifest.from_data(part.get("function"))
+    if any(not isinstance(places.get(t.name), str) for t in manifest.constants):
+        raise damaged(name, "a constant for many samples has no place")
+    held = weights.read(constants, [replace(t, name=places[t.name]) for t in manifest.constants])
+    return manifest, {t.name: held[places[t.name]] for t in manifest.constants}
 
 
 def _manifest(name: str, description: Any) -> Manifest:
@@ -112,14 +133,18 @@ def _manifest(name: str, description: Any) -> Manifest:
 
 def _write(file: IO[bytes], executable: Executable) -> None:
     manifest = executable.manifest
+    tensors, arrays = list(manifest.constants), dict(executable.constants)
+    description: dict[str, Any] = {"format": FORMAT, "function": manifest.to_data()}
+    parts: dict[str, bytes | memoryview] = {_CODE: executable.code}
+    if executable.samples is not None:
+        many = executable.samples.many
+        places = _shared(many, tensors, arrays)
+        description["samples"] = {"function": many.manifest.to_data(), "constants": places}
+        parts[_SAMPLES] = many.code
     constants = io.BytesIO()
-    weights.write(constants, manifest.constants, executable.constants)
-    parts: dict[str, bytes | memoryview] = {_CODE: executable.code, _CONSTANTS: constants.getbuffer()}
-    description = {
-        "format": FORMAT,
-        "function": manifest.to_data(),
-        "sha256": {member: hashlib.sha256(part).hexdigest() for member, part in parts.items()},
-    }
+    weights.write(constants, tensors, arrays)
+    parts[_CONSTANTS] = constants.getbuffer()
+    description["sha256"] = {member: hashlib.sha256(part).hexdigest() for member, part in parts.items()}
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for member, part in ((_MANIFEST, json.dumps(description).encode()), *parts.items()):
             info = zipfile.ZipInfo(member, date_time=(1980, 1, 1, 0, 0, 0))
@@ -127,6 +152,25 @@ def _write(file: IO[bytes], executable: Executable) -> None:
             padding = -start % ALIGNMENT
             info.extra = struct.pack("<HH", _PADDING, padding) + bytes(padding)
             archive.writestr(info, part)
+
+
+def _shared(many: Executable, tensors: list[Tensor], arrays: dict[str, Array]) -> dict[str, str]:
+    """Under which name each constant of `many` is written; those that are not among the arrays yet are added."""
+    places: dict[str, str] = {}
+    for t in many.manifest.constants:
+        mine = many.constants[t.name]
+        same = next((o.name for o in tensors if (o.dtype, o.shape) == (t.dtype, t.shape) and _equal(arrays[o.name], mine)), None)
+        if same is None:
+            same = f"samples/{t.name}"
+            tensors.append(replace(t, name=same))
+            arrays[same] = mine
+        places[t.name] = same
+    return places
+
+
+def _equal(a: Array, b: Array) -> bool:
+    """Whether two arrays have the same bits."""
+    return bool(np.array_equal(a.reshape(-1).view(np.uint8), b.reshape(-1).view(np.uint8)))
 
 
 def _member(name: str, view: memoryview, info: zipfile.ZipInfo) -> memoryview:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,20 @@ def bind(manifest: Manifest, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
         for value, tensor in zip(values, tensors, strict=True)
     )
     return Bound(tensors, as_given, of_torch)
+
+
+def several(manifest: Manifest, inputs: Any) -> list[tuple[Any, ...]]:
+    """The arguments of each of several calls: one input each where there is one parameter, else a tuple of all."""
+    single = len(manifest.parameters) == 1
+    rows = list(inputs) if isinstance(inputs, Iterable) else None
+    if rows is None or (not single and not all(isinstance(x, (tuple, list)) for x in rows)):
+        raise InputError(
+            f"map was given {'an object of class ' + type(inputs).__name__ if single else 'inputs that are no tuples'}",
+            code="BGH-IN-014",
+            because="it computes several inputs" + ("" if single else ", each a tuple of all arguments"),
+            advice="pass a list of inputs; for one input, call the function itself",
+        )
+    return [(x,) for x in rows] if single else [tuple(x) for x in rows]
 
 
 def by_position(manifest: Manifest, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:

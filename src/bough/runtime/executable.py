@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from bough.runtime import processor
 from bough.runtime.arrays import NUMPY, Array, address, aligned, allocate, to_torch, torch, torch_dtype
-from bough.runtime.binding import bind
+from bough.runtime.binding import bind, several
 from bough.runtime.caller import Caller, Callers, Library, write_callers
 from bough.runtime.errors import LoadError, damaged
 from bough.runtime.failures import Capacity, error_of
 from bough.runtime.loader import LoadedObject
 from bough.runtime.manifest import Manifest
 from bough.runtime.results import RESULTS
+from bough.runtime.samples import Samples
 from bough.runtime.team import Provider, Team, team_of
 
 _POINTER = ctypes.c_void_p
@@ -58,7 +59,8 @@ class Executable:
             team = team_of(self._program, provider, threads)
             self._team = team if team.threads > 1 else None
         self._contexts: list[Context] = []
-        self._capacity = Capacity()
+        self.capacity = Capacity()
+        self.samples: Samples | None = None
         self._callers: dict[bool, Callers] = {}
         # The function to call where every 100 ns count; `__call__` adds one call to it.
         self.call: Caller = self._first_call
@@ -66,6 +68,17 @@ class Executable:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Raises `InputError` for arguments that the function was not compiled for."""
         return self.call(*args, **kwargs)
+
+    def map(self, inputs: Iterable[Any]) -> list[Any]:
+        """`[self(x) for x in inputs]`, bit for bit; where the function takes several arguments, each input is a tuple. Computed
+        together where there are `samples`.
+
+        Raises `InputError` for inputs that are not several, and what the first input to fail raises.
+        """
+        rows = several(self.manifest, inputs)
+        if self.samples is None or len(rows) < 2:
+            return [self.call(*args) for args in rows]
+        return self.samples.map(rows)
 
     @property
     def threads(self) -> int:
@@ -93,7 +106,8 @@ class Executable:
     def names(self, of_torch: bool) -> dict[str, Any]:
         """What the source of a caller uses of this executable."""
         names: dict[str, Any] = {
-            "capacity": self._capacity,
+            **library(of_torch).names,
+            "capacity": self.capacity,
             "take": self._contexts.pop,
             "give": self._contexts.append,
             "make": self._make_context,
@@ -179,7 +193,8 @@ _NUMPY_LIBRARY = Library(
     create="empty({shape}, {d})",
     create_large="large({shape}, {n})",
     dtype=NUMPY.__getitem__,
-    names={"cut": _cut_array, "ndarray": np.ndarray, "empty": np.empty, "address": address, "large": RESULTS.array},
+    names={"cut": _cut_array, "stack": np.stack, "ndarray": np.ndarray, "empty": np.empty, "address": address,
+           "large": RESULTS.array},
 )
 
 
@@ -197,5 +212,5 @@ def _torch_library() -> Library:
         create_large="to_torch(large({shape}, {n}), {n})",
         dtype=torch_dtype,
         names={"TENSORS": frozenset((module.Tensor, module.nn.Parameter)), "empty": module.empty, "cpu": module.device("cpu"),
-               "large": RESULTS.array, "to_torch": to_torch, "cut": _cut_tensor},
+               "large": RESULTS.array, "to_torch": to_torch, "cut": _cut_tensor, "stack": module.stack},
     )

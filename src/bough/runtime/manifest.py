@@ -117,7 +117,7 @@ class Manifest:
     With `visits`, the call takes objects: `arguments` and `scalars` are what `visits.Names` calls so, `inputs` is empty, and each
     result has one row for every call that is computed together.
     Where `parallel` is False the entry needs no threads. `features` are the processor features (LLVM's names) that the code
-    uses. `notes` is for readers, for instance what `explain` shows.
+    uses. `notes` is for readers, for instance what `explain` shows. `divides`: calls take different ways, by what they compute.
     """
 
     entry: str
@@ -137,6 +137,7 @@ class Manifest:
     cuts: tuple[Cut, ...] = ()
     features: tuple[str, ...] = ()
     notes: str = ""
+    divides: bool = False
     visits: Visits | None = None
 
     def __post_init__(self) -> None:
@@ -163,6 +164,7 @@ class Manifest:
             "cuts": [[c.result, [sizes.to_data(s) for s in c.shape]] for c in self.cuts],
             "features": list(self.features),
             "notes": self.notes,
+            "divides": self.divides,
             "visits": None if self.visits is None else to_plain(self.visits),
         }
 
@@ -218,6 +220,7 @@ class Manifest:
             ),
             features=tuple(_is(name, str) for name in _is(data.get("features"), list)),
             notes=_is(data.get("notes"), str),
+            divides=_is(data.get("divides"), bool),
             visits=_visits(data.get("visits")),
         )
 

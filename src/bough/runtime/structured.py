@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from bough.base.errors import InternalError
 from bough.base.visits import Item
 from bough.runtime.arrays import Array, torch
-from bough.runtime.binding import by_position
+from bough.runtime.binding import by_position, several
 from bough.runtime.caller import Caller
 from bough.runtime.errors import damaged
 from bough.runtime.executable import Context, Executable, library
@@ -24,7 +24,7 @@ from bough.runtime.team import Provider
 class StructuredExecutable(Executable):
     """A compiled function of the user's objects; its manifest has `visits`.
 
-    `call(*args)` is one call, `map(samples)` many at once, bit for bit the same. Results are torch tensors where this process
+    `call(*args)` is one call, `map(inputs)` many at once, bit for bit the same. Results are torch tensors where this process
     has imported torch, unless the arrays among the call's own arguments are all of NumPy. Immutable and re-entrant.
     """
 
@@ -51,12 +51,11 @@ class StructuredExecutable(Executable):
         self._written: dict[bool, tuple[Caller, Caller]] = {}
         self.call = self._call
 
-    def map(self, samples: Sequence[Any]) -> list[Any]:
-        """`[self(x) for x in samples]`, computed together; where the function takes several arguments, each is a tuple."""
-        if self._arity == 1:
-            rows = [(s,) for s in samples]
-        else:
-            rows = [tuple(by_position(self.manifest, tuple(s), {})) for s in samples]
+    def map(self, inputs: Iterable[Any]) -> list[Any]:
+        """`[self(x) for x in inputs]`, computed together; where the function takes several arguments, each is a tuple."""
+        rows = several(self.manifest, inputs)
+        if self._arity != 1:
+            rows = [tuple(by_position(self.manifest, args, {})) for args in rows]
         if not rows:
             return []
         _, many = self._callers_of(rows[0])
