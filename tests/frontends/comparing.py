@@ -13,7 +13,7 @@ from bough.frontends.torch_export import Imported, export
 from bough.ir.bfloat import from_bf16
 from bough.ir.dtypes import BF16
 from bough.ir.interpret_program import run_program
-from bough.ir.program import Assign
+from bough.ir.program import CAPACITY, Assign
 from bough.ir.verify_program import verify_program
 
 
@@ -34,7 +34,9 @@ def call(imported: Imported, *args: Any, **kwargs: Any) -> Any:
                 note(inner, value)
 
     note(imported.inputs, (args, kwargs))
-    results = run_program(imported.program, [arrays[i] for i in range(len(arrays))], ops.evaluate)
+    verify_program(imported.program, ops.infer)
+    sizes = {CAPACITY: 1000}
+    results = run_program(imported.program, [arrays[i] for i in range(len(arrays))], ops.evaluate, given=sizes)
     wide = [
         torch.from_numpy(np.array(from_bf16(r))).to(torch.bfloat16) if v.type.dtype == BF16 else torch.from_numpy(np.array(r))
         for r, v in zip(results, program.results, strict=True)

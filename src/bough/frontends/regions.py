@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -98,6 +99,20 @@ class Regions:
         frame.then = self._close_body()
         self._open_body()
 
+    @contextmanager
+    def in_first_branch(self) -> Iterator[None]:
+        """While active, the first branch of the innermost `if` is open once more in place of the second."""
+        frame = self._innermost(_OpenIf)
+        if frame.then is None:
+            raise InternalError("a branch ends that has no other side")
+        second = self._close_body()
+        self.b.bodies.append(frame.then)
+        self.scope_changed()
+        yield
+        self._close_body()
+        self.b.bodies.append(second)
+        self.scope_changed()
+
     def end_if(
         self,
         then: Sequence[Value | None],
@@ -106,21 +121,14 @@ class Regions:
         sizes: Sequence[NewSize] = (),
     ) -> tuple[Value, ...]:
         """The results, of these types. None among the values of a branch: zeros, of size 0 where the size is new."""
+        with self.in_first_branch():
+            first = self._ends(then, types, sizes)
+        second = self._ends(otherwise, types, sizes)
         frame = self._innermost(_OpenIf)
         self._open.pop()
-        bodies = [frame.then, self._close_body()]
-        ends: list[list[Value]] = []
-        for body, given in zip(bodies, (then, otherwise), strict=True):
-            if body is None:
-                raise InternalError("a branch ends that has no other side")
-            self.b.bodies.append(body)
-            values = [self._absent(types[n], sizes) if v is None else v for n, v in enumerate(given)]
-            ends.append([*values, *(self._size_of(values, s) for s in sizes)])
-            self.b.bodies.pop()
+        body = self._close_body()
         results = [self.b.value(t) for t in types] + [self.b.value(_SIZE, s.name) for s in sizes]
-        self._append(
-            If(frame.condition, bodies[0] or [], tuple(ends[0]), bodies[1] or [], tuple(ends[1]), tuple(results), frame.location)
-        )
+        self._append(If(frame.condition, frame.then or [], first, body, second, tuple(results), frame.location))
         self._define(sizes, results[len(types) :])
         return tuple(results[: len(types)])
 
@@ -181,6 +189,13 @@ class Regions:
 
     def _size_of(self, values: Sequence[Value], size: NewSize) -> Value:
         return self.b.symbolic(values[size.tensor].type.shape[size.axis])
+
+    def _ends(
+        self, given: Sequence[Value | None], types: Sequence[TensorType], sizes: Sequence[NewSize]
+    ) -> tuple[Value, ...]:
+        """What the open branch gives: its values, and what they have of new sizes."""
+        values = [self._absent(type, sizes) if v is None else v for v, type in zip(given, types, strict=True)]
+        return (*values, *(self._size_of(values, s) for s in sizes))
 
     def _absent(self, type: TensorType, sizes: Sequence[NewSize]) -> Value:
         new = {s.name for s in sizes}

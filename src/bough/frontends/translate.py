@@ -177,8 +177,12 @@ class _Translation:
 
     def node(self, node: Node, environment: dict[Node, Any], updates: bool) -> Any:
         meta = node.meta.get("val")
-        args = [self.argument(a, environment) for a in node.args]
         marker = marker_of(node)
+        if marker == "if_end":
+            with self.marked.in_first_branch():
+                then = self.argument(node.args[0], environment)
+            return self.marked.translate(marker, node, [then, *self.argument(node.args[1:], environment)])
+        args = [self.argument(a, environment) for a in node.args]
         if any(a is UNKNOWN for a in self.leaves(args)) and marker is None:
             return self.stand_ins(node)
         if marker is not None:
