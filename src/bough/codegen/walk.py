@@ -12,14 +12,15 @@ from llvmlite import ir
 from bough.base.visits import Visits
 from bough.codegen.walk_arrange import emit_arrange
 from bough.codegen.walk_discover import emit_discover
+from bough.codegen.walk_tensors import emit_tensors
 from bough.codegen.walk_words import Words
 from bough.runtime.walker_layout import VARIANT_BITS, Layout
 
 
 def emit_walk(visits: Visits, arrays: Sequence[str], sizes: Sequence[str]) -> str:
     """LLVM text of `i64 bough_walk(i64 frame)` and `i64 bough_walk_arrange(i64 frame)`, which do one after the other, or the
-    second half alone. They give the arrays and sizes of these names, in this order. Empty for more variants than fit a
-    record's header, which the reference linearizer serves."""
+    second half alone, and of `bough_walk_tensors`. They give the arrays and sizes of these names, in this order. Empty for more
+    variants than fit a record's header, which the reference linearizer serves."""
     layout = Layout(visits)
     if len(layout.variants) >= 1 << VARIANT_BITS:
         return ""
@@ -29,4 +30,6 @@ def emit_walk(visits: Visits, arrays: Sequence[str], sizes: Sequence[str]) -> st
     walk = Words(module, "bough_walk", ("frame",), internal=False)
     walk.check(walk.call(discover, walk.frame))
     walk.end(walk.call(arrange, walk.frame))
+    if any(p.shape for slots in layout.variants for p in slots.variant.payloads):
+        emit_tensors(module)
     return str(module)

@@ -12,6 +12,7 @@ import platform
 import sys
 import sysconfig
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from bough.base.errors import InternalError
@@ -20,6 +21,7 @@ from bough.runtime.linearize import linearize
 from bough.runtime.linearizer_columns import Stacked, stack, take
 from bough.runtime.linearizer_flat import Flat, Samples
 from bough.runtime.loader import LoadedObject
+from bough.runtime.tensor_reader import TensorReader
 from bough.runtime.walker_columns import holds_objects
 from bough.runtime.walker_layout import NUMBER, OBJECT, Layout, Status
 
@@ -50,6 +52,7 @@ class Linearizer:
             if name in self.arrays:
                 self._columns.append((row, self.arrays.index(name), payload))
         self._walk, self._arrange = _functions(program)
+        self._tensors = TensorReader(program) if self._walk and program and "bough_walk_tensors" in program.symbols else None
 
     def __call__(self, samples: Sequence[tuple[Any, ...]]) -> Flat:
         """The arrays and sizes of independent calls. Raises InputError for objects that the functions do not take."""
@@ -108,7 +111,8 @@ class Linearizer:
             stacked: Stacked | None
             if values is not None:
                 flat.columns[row] = None
-                stacked = stack(values, payload)
+                stacked = self._tensors.read(values, payload, partial(flat.room, row)) if self._tensors else None
+                stacked = stacked or stack(values, payload)
                 if stacked is None:
                     return False
             elif row in flat.rows:

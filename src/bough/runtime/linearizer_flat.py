@@ -47,6 +47,7 @@ class Flat:
         self.rows: dict[int, Array] = {}
         """Columns of the forest that are payloads, by the payload's number; the walk numbers their rows."""
         self._forest_columns: list[Array] = []
+        self._rooms: dict[int, Array] = {}
         self._size = _WORDS
         self._memory: list[Any] = []
         self._area: Any = None
@@ -121,6 +122,13 @@ class Flat:
         count = int(self._words[at])
         memory: Any = (ctypes.c_int64 * count).from_address(self.pointers[position])
         return np.ndarray(count, np.int64, memory)
+
+    def room(self, row: int, size: int) -> Array:
+        """Memory for the values of payload number `row`, the same as last time where that suffices."""
+        held = self._rooms.get(row)
+        if held is None or held.size < size:
+            held = self._rooms[row] = allocate(size)
+        return held
 
     def set_pointer(self, position: int, pointer: int) -> None:
         self.pointers[position] = pointer
