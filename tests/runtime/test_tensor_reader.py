@@ -45,7 +45,8 @@ def read(wanted: Payload, values: list[Any]) -> np.ndarray[Any, Any]:
     tree = Node(values[0], tuple(Node(v) for v in values[1:]))
     expected = linearize(linearizer.visits, [(tree,)]).arrays["encode.0.payload0"]
     flat = linearizer([(tree,)])
-    found = np.frombuffer((ctypes.c_char * expected.nbytes).from_address(flat.pointers[0]), expected.dtype)
+    memory: Any = (ctypes.c_char * expected.nbytes).from_address(flat.pointers[0])
+    found = np.frombuffer(memory, expected.dtype)
     np.testing.assert_array_equal(found.reshape(expected.shape), expected)
     return expected
 
