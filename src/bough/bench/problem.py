@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -31,7 +31,7 @@ class Work:
 
 class Task(Protocol):
     """What every problem has. `error` is the largest difference of outputs from those of float64, relative to the largest
-    of these; up to `tolerance` it is rounding."""
+    of these; up to `tolerance` it is rounding. `facts` are figures that only such problems have."""
 
     @property
     def work(self) -> Work: ...
@@ -41,6 +41,9 @@ class Task(Protocol):
 
     @property
     def tolerance(self) -> float: ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]: ...
 
 
 P = TypeVar("P", bound=Task)
@@ -62,6 +65,7 @@ class Problem:
     write_onnx: Callable[[Path], Path]
     error: Callable[[Sequence[Array]], float]
     tolerance: float
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

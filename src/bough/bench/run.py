@@ -104,6 +104,7 @@ def run_case(
         "peer_errors": {},
         "fastest_ms": {},
         "notes": {},
+        **problem.facts,
     }
     with tempfile.TemporaryDirectory(prefix="bough-bench-") as folder:
         calls: dict[str, Callable[[], object]] = {}

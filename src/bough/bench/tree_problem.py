@@ -6,7 +6,7 @@ import copy
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -39,6 +39,7 @@ class TreeProblem:
     work: Work
     error: Callable[[Sequence[Array]], float]
     tolerance: float = TOLERANCE
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Workload:

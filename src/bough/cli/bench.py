@@ -14,13 +14,19 @@ from bough.base import settings
 from bough.cli import output
 
 NAME = "bough"
+AGAINST = (
+    "Peers, separated by commas: torch, onnxruntime, openvino; of trees torch, batched, dgl; of dynamic torch, torch-compile, "
+    "onnxruntime."
+)
+PATHS = 4
+"""How many of the ways through a network are shown with their share of the inputs."""
 
 
 def bench(
-    suite: Annotated[str, typer.Argument(help="The suite to run: `gemm`, `rnn` or `trees`.")],
+    suite: Annotated[str, typer.Argument(help="The suite to run: `gemm`, `rnn`, `trees` or `dynamic`.")],
     against: Annotated[
         str | None,
-        typer.Option(help="Peers, separated by commas: torch, onnxruntime, openvino; of trees torch, batched, dgl."),
+        typer.Option(help=AGAINST),
     ] = None,
     ablate: Annotated[bool, typer.Option("--ablate", help="Compare with Bough without one optimization at a time.")] = False,
     sst: Annotated[
@@ -115,5 +121,8 @@ def _remarks(figures: dict[str, Any]) -> Iterator[str]:
         yield f"\nbehind the best peer in {len(behind)} of {len(figures['rows'])} cases, furthest first:"
         yield from (f"  {case}" for case in sorted(behind, key=lambda case: behind[case]))
     for row in figures["rows"]:
+        if "paths" in row:
+            shares = ", ".join(f"{share:.0%}" for share in row["paths"][:PATHS]) + (", ..." if row["paths"][PATHS:] else "")
+            yield f"{row['case']}: {len(row['paths'])} ways, taken by {shares} of the inputs"
         yield from (f"{row['case']}, {name}: {note}" for name, note in row["notes"].items())
     yield from (f"{name} is not installed: {install}" for name, install in figures["missing"].items())

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from bough.bench import dynamic_peers
 from bough.bench.peers import PEERS, open_bough
 from bough.bench.suite import Suite
-from bough.bench.suites import gemm, rnn, trees
+from bough.bench.suites import dynamic, gemm, rnn, trees
 from bough.bench.tree_peers import ABLATIONS, TREE_PEERS, open_compiled
 
 SUITES: dict[str, Suite[Any]] = {
     "gemm": Suite(lambda _: gemm.cases(), open_bough, PEERS, ("torch",)),
     "rnn": Suite(lambda _: rnn.cases(), open_bough, PEERS, ("torch",)),
     "trees": Suite(trees.cases, open_compiled, TREE_PEERS, ("torch", "batched", "dgl"), ABLATIONS),
+    "dynamic": Suite(
+        dynamic.cases,
+        dynamic_peers.open_compiled,
+        dynamic_peers.DYNAMIC_PEERS,
+        ("torch", "torch-compile", "onnxruntime"),
+        dynamic_peers.SINGLY,
+    ),
 }
