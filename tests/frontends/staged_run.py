@@ -22,7 +22,8 @@ def run(staged: Staged, *args: Any) -> Any:
         if isinstance(tree, Slot):
             return results[tree.index]
         if isinstance(tree, Listed):
-            return results[own + tree.list] if tree.stacked else list(results[own + tree.list])
+            rows = results[own + tree.list if tree.result is None else tree.result]
+            return rows if tree.stacked else list(rows)
         if isinstance(tree, (tuple, list)):
             return type(tree)(filled(t) for t in tree)
         return {k: filled(t) for k, t in tree.items()} if isinstance(tree, dict) else tree

@@ -82,7 +82,9 @@ def _test(question: Question, found: Any) -> Any:
 
 
 def elements(value: Any, each: Each) -> Sequence[Any]:
-    """The elements of a walk, in order."""
+    """The elements of a walk, in order; none of a walk over what is collected."""
+    if each.list is not None:
+        return ()
     found = read(value, each.path)
     if isinstance(found, dict):
         found = list(found.values())

@@ -81,11 +81,16 @@ Decision = Union[Ask, Fail, int]
 @dataclass(frozen=True, slots=True)
 class Each:
     """A walk over the elements of the list, tuple or dictionary's values at `path`, all but the first `skip` and the last
-    `leave`. Its elements over all activations of the variant are numbered like those, and in order within one activation."""
+    `leave`. Its elements over all activations of the variant are numbered like those, and in order within one activation.
+
+    With `list`, a walk over what the sample has collected in that list; the entry function alone has such walks. `some`:
+    samples that have collected nothing are refused."""
 
     path: Path
     skip: int = 0
     leave: int = 0
+    list: int | None = None
+    some: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +186,7 @@ class Names:
     `target(f, v, c)` [count, or elements of its walk]: call c's activation, as an index into its function's state.
     `first(f, v, e)` [count + 1]: first element of each activation in walk e, and the number of elements at the end.
     `parent(f, v, e)` [elements]: the activation of each element.
+    `member(f, v, e)` [elements]: where each element of a walk over a list stands in it, all samples' lists one after another.
     `payload(f, v, p)` [count or elements, *shape].
     `place(f, v, c)` [count]: where the collect c of each activation stands in its list, all samples' lists one after another.
     `roots` [samples]: the entry's activations as indices into its state. `spans(l)` [samples + 1]: list l of each sample.
@@ -229,6 +235,10 @@ class Names:
     @staticmethod
     def parent(function: str, variant: int, each: int) -> str:
         return f"{function}.{variant}.each{each}.parent"
+
+    @staticmethod
+    def member(function: str, variant: int, each: int) -> str:
+        return f"{function}.{variant}.each{each}.member"
 
     @staticmethod
     def payload(function: str, variant: int, payload: int) -> str:

@@ -168,6 +168,8 @@ class _Arrangement:
                 self.first[slots.number, e] = self.take(code.add(self.count(slots), 1), 8)
                 self.addresses[Names.first(f, v, e)] = self.first[slots.number, e]
                 self.claim(Names.parent(f, v, e), self.rows(slots, e), 8)
+                if slots.variant.each[e].list is not None:
+                    self.claim(Names.member(f, v, e), self.rows(slots, e), 8)
             for c, call in enumerate(slots.variant.calls):
                 self.claim(Names.target(f, v, c), self.rows(slots, call.each), 8)
             for c in range(len(slots.variant.collects)):
@@ -297,11 +299,14 @@ class _Arrangement:
                 code.put(self.addresses[Names.place(f, v, n)], rank, code.get(record, at))
         for e, walk in enumerate(slots.walks):
             begin = code.get(self.first[slots.number, e], rank)
-            block = code.at(record, code.get(record, walk.begin))
+            first = code.get(record, walk.begin)
+            block = code.at(record, first)
             with code.each(code.get(record, walk.count)) as n:
                 row, element = code.add(begin, n), code.at(block, code.multiply(n, walk.width))
                 if Names.parent(f, v, e) in self.wanted:
                     code.put(self.addresses[Names.parent(f, v, e)], row, rank)
+                if Names.member(f, v, e) in self.wanted:
+                    code.put(self.addresses[Names.member(f, v, e)], row, code.add(first, n))
                 for c in walk.calls:
                     self.write_target(Names.target(f, v, c), row, code.get(element, walk.call(c)))
                 for p in walk.payloads:

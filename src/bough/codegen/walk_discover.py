@@ -65,11 +65,34 @@ def _emit_samples(module: Any, library: Library, run: Words) -> Words:
             code.python("Py_DecRef", code.get(references, n))
         code.put(frame, Word.REFERENCES_USED, 0)
         code.check(status)
+        _walk_lists(code, layout, code.at(code.get(frame, Word.LOG), code.get(roots, sample)), spans, sample)
         for number in range(layout.lists):
             end = code.add(code.add(code.multiply(stride, number), sample), 1)
             code.put(spans, end, code.get(frame, layout.lengths + number))
     code.end(word(Status.DONE))
     return code
+
+
+def _walk_lists(code: Words, layout: Layout, record: Value, spans: Value, sample: Value) -> None:
+    """What the sample has collected, as elements of its root's walks over lists; `begin` of such a walk is the first of them."""
+    frame = code.frame
+    entries = [v for v in layout.variants_of(layout.visits.entry) if any(e.list is not None for e in v.variant.each)]
+    if not entries:
+        return
+    stride = code.add(code.get(frame, Word.SAMPLE_COUNT), 1)
+    variant = code.builder.and_(code.get(record, HEADER), word((1 << VARIANT_BITS) - 1))
+    for slots in entries:
+        with code.when(code.compare("==", variant, slots.number)):
+            for e, (each, walk) in enumerate(zip(slots.variant.each, slots.walks, strict=True)):
+                if each.list is None:
+                    continue
+                begin = code.get(spans, code.add(code.multiply(stride, each.list), sample))
+                count = code.subtract(code.get(frame, layout.lengths + each.list), begin)
+                if each.some:
+                    code.refuse(code.compare("==", count, 0))
+                code.put(record, walk.begin, begin)
+                code.put(record, walk.count, count)
+                code.add_to(frame, layout.elements + layout.walk(slots, e), count)
 
 
 def _forgive(code: Words, library: Library) -> None:
@@ -202,7 +225,9 @@ class _Activation:
         code.builder.ret(word(Status.DONE))
 
     def begin_walk(self, number: int) -> tuple[Value, Value]:
-        """What is walked over, and its length."""
+        """What is walked over, and its length. What is collected is not known before the end of the sample."""
+        if self.slots.variant.each[number].list is not None:
+            return word(0), word(0)
         listed, length = self.reader.walk(self.slots.variant.each[number])
         self.code.add_to(self.frame, self.layout.elements + self.layout.walk(self.slots, number), length)
         return listed, length

@@ -16,7 +16,7 @@ from bough.ir.evaluate import Array, Precision, compute_type, shape_value
 from bough.ir.interpret_program import Evaluate, run_program
 from bough.ir.narrow import narrowed
 from bough.ir.program import Program
-from bough.ir.recursion import Cell, Given, Recursion, Returned
+from bough.ir.recursion import Cell, Collected, Given, Recursion, Returned
 
 Results = tuple[Array, ...]
 
@@ -132,6 +132,9 @@ class _Run:
 
     def finish(self, a: _Activation) -> Results:
         """Evaluates the cell."""
+        for e, each in enumerate(a.variant.each):
+            if each.list is not None:
+                a.walks[e] = self.lists.get(each.list, [])
         results = self.evaluated(a, self.recursion.cells[a.function, a.number])
         for number, place, result in a.appended:
             self.lists[number][place] = results[result]
@@ -153,6 +156,10 @@ class _Run:
         param, source = cell.function.params[n].type, cell.sources[n]
         if isinstance(source, Given):
             return a.given[source.argument]
+        if isinstance(source, Collected):
+            number = a.variant.each[source.walk].list
+            assert number is not None
+            return self.stacked(number)
         if isinstance(source, Returned):
             rows = [results[source.result] for results in a.made[source.call]]
             each = a.variant.calls[source.call].each

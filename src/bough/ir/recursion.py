@@ -35,7 +35,14 @@ class Given:
     argument: int
 
 
-Source = Union[Read, Returned, Given]
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A parameter that holds what the list has collected that walk number `walk` goes over."""
+
+    walk: int
+
+
+Source = Union[Read, Returned, Given, Collected]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,7 @@ class Cell:
 class Recursion:
     """`cells[f, v]` belongs to variant v of function f; `results[f]` are the types of f's results, the same in all its variants,
     and `arguments[f]` those of the tensors that its callers pass down; variants of functions that are passed any repeat.
+    `rows[r]`: result r of the entry has a row, of the type in `results`, for each element of that list.
 
     Means: the entry function at the call's arguments. Interpreted by `bough.ir.interpret_recursion`.
     """
@@ -76,6 +84,7 @@ class Recursion:
     cells: dict[tuple[str, int], Cell]
     results: dict[str, tuple[TensorType, ...]]
     arguments: dict[str, tuple[TensorType, ...]] = field(default_factory=dict)
+    rows: dict[int, int] = field(default_factory=dict)
 
     def arguments_of(self, function: str) -> tuple[TensorType, ...]:
         return self.arguments.get(function, ())

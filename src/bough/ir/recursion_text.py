@@ -25,13 +25,14 @@ from bough.base.visits import Ask, Call, Decision, Each, Fail, Item, Path, Paylo
 from bough.ir.dtypes import DTYPES
 from bough.ir.program import Program, TensorType
 from bough.ir.program_text import print_program
-from bough.ir.recursion import Cell, Given, Read, Recursion, Returned, Source
+from bough.ir.recursion import Cell, Collected, Given, Read, Recursion, Returned, Source
 from bough.ir.text import print_location, print_name, print_type
 
 
 def print_recursion(recursion: Recursion, locations: bool = True) -> str:
     """The text of a recursion: how its functions walk the objects, and what each variant computes at one of them."""
     lines = [f"recursion {print_name(recursion.visits.entry)}"]
+    lines += [f"  result {r} has a row for each element of list {number}" for r, number in recursion.rows.items()]
     for f in recursion.visits.functions:
         head = f"  function {print_name(f.name)}{_arguments(recursion, f.name)} -> {_types(recursion.results[f.name])}"
         lines.append(print_location(f.location, head) if locations else head)
@@ -77,7 +78,7 @@ def question_text(q: Question) -> str:
 
 def variant_lines(v: Variant) -> list[str]:
     """What a variant walks over, calls, reads and collects."""
-    lines = [f"walk {n}: {path_text(e.path)}{_part(e)}" for n, e in enumerate(v.each)]
+    lines = [f"walk {n}: {_walk_text(e)}" for n, e in enumerate(v.each)]
     lines += [f"call {n}: {_call_text(c)}" for n, c in enumerate(v.calls)]
     lines += [f"payload {n}: {_payload_text(p)}" for n, p in enumerate(v.payloads)]
     lines += [f"collect in list {c.list}: result {c.result} after {c.calls} calls" for c in v.collects]
@@ -89,8 +90,11 @@ def path_text(path: Path) -> str:
     return "".join(f"[{s.key!r}]" if isinstance(s, Item) else f".{s.name}" for s in path) or "it"
 
 
-def _part(each: Each) -> str:
-    return f"[{each.skip}:{-each.leave or ''}]" if each.skip or each.leave else ""
+def _walk_text(each: Each) -> str:
+    if each.list is not None:
+        return f"list {each.list}" + (" of some" if each.some else "")
+    part = f"[{each.skip}:{-each.leave or ''}]" if each.skip or each.leave else ""
+    return path_text(each.path) + part
 
 
 def _of_walk(each: int | None) -> str:
@@ -118,6 +122,8 @@ def _source_text(s: Source) -> str:
     match s:
         case Read():
             return f"payload {s.payload}"
+        case Collected():
+            return f"collected in walk {s.walk}"
         case Given():
             return f"argument {s.argument}"
         case Returned():

@@ -9,7 +9,7 @@ from bough.base.visits import Ask, Decision, Variant, Visit
 from bough.ir.dtypes import DTYPES
 from bough.ir.expr import Var
 from bough.ir.program import Program, TensorType, Value
-from bough.ir.recursion import Cell, Read, Recursion, Returned, Source
+from bough.ir.recursion import Cell, Collected, Read, Recursion, Returned, Source
 from bough.ir.text import print_type
 from bough.ir.verify_program import Infer, verify_program
 
@@ -81,6 +81,8 @@ class _Verifier:
             self.fail("a call or payload is on a walk that does not exist")
         if any(not 0 <= c.calls <= len(v.calls) or c.list < 0 for c in v.collects):
             self.fail("something is collected after calls that do not exist")
+        if any(each.list is not None and any(c.each == e for c in v.calls) for e, each in enumerate(v.each)):
+            self.fail("it makes calls for elements of a list that is collected")
 
     def cell(self, name: str, variant: Variant, cell: Cell) -> None:
         function = cell.function
@@ -94,8 +96,12 @@ class _Verifier:
         results = self.recursion.results[name]
         if len(function.results) < len(results):
             self.fail(f"it gives {len(function.results)} results, not {len(results)}")
-        for value, of in zip(function.results, results):
-            self.typed(value, of)
+        of_list = {each.list: e for e, each in enumerate(variant.each)}
+        for r, (value, of) in enumerate(zip(function.results, results)):
+            rows = self.recursion.rows.get(r) if name == self.recursion.visits.entry else None
+            if rows is not None and rows not in of_list:
+                self.fail(f"its result {r} has rows for list {rows}, which it does not walk over")
+            self.typed(value, of if rows is None else self.along(cell, of_list[rows], of))
         for c in variant.collects:
             if not 0 <= c.result < len(function.results):
                 self.fail(f"it collects result {c.result}, of {len(function.results)}")
@@ -129,12 +135,26 @@ class _Verifier:
             if not 0 <= source.result < len(results):
                 self.fail(f"{call.function} has no result {source.result}")
             each, of = call.each, results[source.result]
+        elif isinstance(source, Collected):
+            number = variant.each[source.walk].list if 0 <= source.walk < len(variant.each) else None
+            if number is None:
+                self.fail(f"its walk {source.walk} is over no list")
+            each, of = source.walk, self.collected(number)
         else:
             arguments = self.recursion.arguments_of(name)
             if not 0 <= source.argument < len(arguments):
                 self.fail(f"it has no argument {source.argument}")
             each, of = None, arguments[source.argument]
         return self.along(cell, each, of)
+
+    def collected(self, number: int) -> TensorType:
+        """The type of the elements of a list."""
+        for f in self.recursion.visits.functions:
+            for n, v in enumerate(f.variants):
+                for c in v.collects:
+                    if c.list == number:
+                        return self.recursion.cells[f.name, n].function.results[c.result].type
+        self.fail(f"nothing is collected in list {number}")
 
     @staticmethod
     def along(cell: Cell, each: int | None, of: TensorType) -> TensorType:

@@ -171,8 +171,8 @@ def _tree(structure: Structure, source: Any, lists: int = 0) -> Tree:
     match structure:
         case Slot(index, number):
             return Number(index) if number and source == "result" else Leaf(source, index)
-        case Collected(number, stacked):
-            return Listed(number, lists + number, stacked)
+        case Collected(number, stacked, result):
+            return Listed(number, lists + number if result is None else result, stacked)
         case tuple() | list():
             return type(structure)(_tree(p, source, lists) for p in structure)
         case dict():

@@ -65,6 +65,15 @@ class Arrays:
             total = add(total, Var(Names.count(function, v)))
         return total
 
+    def rows(self, result: int) -> Operand:
+        """A result of the entry that has a row for each element of a list."""
+        name = f"rows{result}"
+        if name not in self.temporaries:
+            of = self.recursion.results[self.recursion.visits.entry][result]
+            length = self.lists[self.recursion.rows[result]].shape[0]
+            self.temporary(name, of.dtype, (length, *of.shape))
+        return self.temporaries[name]
+
     def make_lists(self) -> list[Operand]:
         """The collected lists, in order."""
         lengths: dict[int, Expr] = {}

@@ -13,7 +13,7 @@ from bough.graph_passes.normalize import drop_empty_reductions
 from bough.ir.expr import Expr, Extent, Load, Var, apply, as_expr, loads, variables
 from bough.ir.interpret_kernel import run_kernel
 from bough.ir.kernel import Kernel, Operand
-from bough.ir.recursion import Cell, Given, Returned
+from bough.ir.recursion import Cell, Collected, Given, Returned
 from bough.ir.sequence import Repeat, Run, Sequence, Step, expressions, map_kernels, map_loads, map_statement, outer_scalars
 from bough.recursion.arrays import Arrays
 from bough.recursion.batch import batch, separate, unbatched
@@ -74,6 +74,7 @@ class CellLowering:
         """Places and binding times of the parameters: payloads, and results of calls through the calls' targets."""
         variant = self.variant
         times: dict[str, Time] = {}
+        target: str | None
         for param, source in zip(self.cell.function.params, self.cell.sources):
             if isinstance(source, Returned):
                 call = variant.calls[source.call]
@@ -85,6 +86,11 @@ class CellLowering:
                 times[param.name] = Time.LEVEL if self.setting.down and self.setting.in_levels else Time.EARLY
                 self.places[param.name] = Place(held, "node", offset=offset)
                 continue
+            elif isinstance(source, Collected):
+                number = variant.each[source.walk].list
+                assert number is not None
+                each, target, held = source.walk, self.member_of(source.walk), self.arrays.lists[number]
+                times[param.name] = Time.EARLY
             else:
                 each, target = variant.payloads[source.payload].each, None
                 held = self.arrays.tables[Names.payload(*self.member, source.payload)]
@@ -147,9 +153,19 @@ class CellLowering:
         """The results that go into the state of the function and into lists, with a name and the place of each."""
         f, v = self.member
         for r in sorted(self.setting.needed.get(f, ())):
+            rows = self.arrays.recursion.rows.get(r) if f == self.arrays.recursion.visits.entry else None
+            if rows is not None:
+                walk = next(e for e, each in enumerate(self.variant.each) if each.list == rows)
+                yield r, f"rows{r}", Place(self.arrays.rows(r), "element", walk, target=self.member_of(walk))
+                continue
             yield r, f"state{r}", Place(self.arrays.state(f, r), "node", offset=self.arrays.offset(f, v))
         for n, c in enumerate(self.variant.collects):
             yield c.result, f"collect{n}", Place(self.arrays.lists[c.list], "node", target=Names.place(f, v, n))
+
+    def member_of(self, walk: int) -> str | None:
+        """The index array from elements of a walk over a list to the list; None where they stand in the same order."""
+        alone = len(self.arrays.recursion.visits.function(self.member[0]).variants) == 1
+        return None if alone else Names.member(*self.member, walk)
 
     def passed(self) -> Iterator[tuple[int, str, Place]]:
         """The results that go down, with a name and the place of each: the rows of the activations that are called."""

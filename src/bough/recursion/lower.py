@@ -181,11 +181,12 @@ class _Lowering:
         plain = len(function.variants) == 1 and not any(c.function == entry_name for v in self.variants.values() for c in v.calls)
         names: list[str] = []
         for r, of in enumerate(self.recursion.results[entry_name]):
-            state = self.arrays.state(entry_name, r)
-            if not plain:
-                rows = self.arrays.temporary(f"result{r}", of.dtype, (Var(Names.samples), *of.shape))
-                self.steps.append(Run(take(state, self.arrays.tables[Names.roots], rows)))
-                state = rows
+            rows = r in self.recursion.rows
+            state = self.arrays.rows(r) if rows else self.arrays.state(entry_name, r)
+            if not plain and not rows:
+                taken = self.arrays.temporary(f"result{r}", of.dtype, (Var(Names.samples), *of.shape))
+                self.steps.append(Run(take(state, self.arrays.tables[Names.roots], taken)))
+                state = taken
             names.append(state.name)
         return names
 

@@ -1,8 +1,8 @@
 """Tensors that go down the recursion: which cells compute them, and when.
 
-    node(x, g): h = tanh(linear(g)); left(h), right(h)     ->    down: before the levels, from the highest level to the lowest, the
-                                                                 rows of h at the activations that are called
-                                                                 up: the rest, in which g is known before the levels
+    node(x, g): h = tanh(linear(g)); left(h), right(h)    ->    down: before the levels, from the highest level to the lowest,
+                                                                rows of h at the activations that are called
+                                                                up: the rest, in which g is known before the levels
 
 A level is above those of its children, so that going down level by level reaches every activation after its caller.
 """

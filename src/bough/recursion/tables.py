@@ -26,6 +26,8 @@ def tables(visits: Visits) -> dict[str, Operand]:
             for e in range(len(variant.each)):
                 table(Names.first(f, v, e), add(count, 1))
                 table(Names.parent(f, v, e), Var(Names.elements(f, v, e)))
+                if variant.each[e].list is not None:
+                    table(Names.member(f, v, e), Var(Names.elements(f, v, e)))
             for c, call in enumerate(variant.calls):
                 table(Names.target(f, v, c), rows(f, v, call.each))
             for p, payload in enumerate(variant.payloads):

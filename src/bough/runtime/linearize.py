@@ -109,9 +109,24 @@ class _Walk:
             else:
                 self.finish(top)
                 stack.pop()
+        self.walk_lists(root)
         self.found.roots.append(root)
         for span, length in zip(self.found.spans, self.lengths):
             span.append(length)
+
+    def walk_lists(self, root: _Activation) -> None:
+        """What the sample has collected, as elements of the entry's walks over lists."""
+        for e, each in enumerate(self.variant(root).each):
+            if each.list is not None:
+                root.walks[e] = range(self.found.spans[each.list][-1], self.lengths[each.list])
+                if each.some and not root.walks[e]:
+                    raise InputError(
+                        "a list that the model fills on the way is empty",
+                        code="BGH-ST-009",
+                        because="the model combines its elements, as torch.stack does, which takes one at least",
+                        advice="pass structures with objects at which something is appended",
+                        location=self.variant(root).location,
+                    )
 
     def activate(self, function: str, value: Any, above: _Activation | None, call: int, element: int) -> _Activation:
         visit = self.functions[function]
@@ -243,6 +258,8 @@ class _Tables:
             first = _ends(lengths)
             self.arrays[Names.first(f, n, e)] = first
             self.arrays[Names.parent(f, n, e)] = np.repeat(np.arange(len(members)), lengths)
+            if variant.each[e].list is not None:
+                self.arrays[Names.member(f, n, e)] = _indices(place for a in members for place in a.walks[e])
             self.sizes[Names.elements(f, n, e)] = int(first[-1])
             self.sizes[Names.widest_elements(f, n, e)] = _largest(np.diff(first[start]))
             self.sizes[Names.longest(f, n, e)] = _largest(lengths)

@@ -57,7 +57,8 @@ class _Uses:
         variants = [v for f in visits.functions for v in f.variants]
         asked = [q for f in visits.functions for q in questions(f.decision)]
         self.references = {_name(c.path) for v in variants for c in v.calls}
-        self.lists = {_name(e.path) for v in variants for e in v.each} | {_name(q.path) for q in asked if q.length}
+        self.lists = {_name(e.path) for v in variants for e in v.each if e.list is None}
+        self.lists |= {_name(q.path) for q in asked if q.length}
 
     def columns(self, visit: Visit) -> set[Column] | None:
         """None where it asks for something else."""

@@ -23,7 +23,6 @@ from bough.frontends.staging.symbols import (
     Number,
     Place,
     Position,
-    Rows,
     Spread,
     Symbol,
 )  # fmt: skip
@@ -62,6 +61,8 @@ def _len(staging: Primitives, value: Any) -> Any:
     if elements is None:
         return len(value)
     each = staging.run.record.eaches[elements.each]
+    if each.list is not None:
+        return Number(staging.run, staging.run.size(elements.each))
     if each.skip or each.leave:
         raise refuse_source("the length of a part of a list is asked for", "only that of the whole list can be")
     return Length(staging.run, Place(each.path))
@@ -205,8 +206,6 @@ def _joined(function: Callable[..., Any]) -> Callable[..., Any]:
     """torch.stack and torch.cat over a list of unknown length."""
 
     def rule(staging: Primitives, tensors: Any, dim: int = 0, **kwargs: Any) -> Any:
-        if id(tensors) in staging.run.world.effects.lists and function is torch.stack and dim == 0 and not kwargs:
-            return Rows(staging.run, staging.run.world.effects.lists[id(tensors)])
         stacked = _stacked(staging, tensors)
         if stacked is None:
             return staging.run.torch_call(function, (tensors,), {"dim": dim, **kwargs})

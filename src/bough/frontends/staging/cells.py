@@ -12,13 +12,15 @@ from torch import nn
 from bough.frontends import torch_export
 from bough.frontends.staging.discover import Function, World
 from bough.frontends.staging.primitives import Primitives
+from bough.frontends.staging.results import leaf, listed
 from bough.frontends.staging.run import NOTHING, Record, Run
 from bough.frontends.staging.signals import refuse_source
 from bough.frontends.staging.symbols import Place, Symbol
-from bough.frontends.staging.templates import flatten
+from bough.frontends.staging.templates import Listed, Template, flatten, rebuild
+from bough.ir.expr import Var
 from bough.ir.program import Assign, Dim, Loop, Node, Value
 from bough.ir.program import Function as Straight
-from bough.ir.recursion import Cell, Pass, Read, Returned, Source
+from bough.ir.recursion import Cell, Collected, Pass, Read, Returned, Source
 
 Arrays = dict[tuple[int, tuple[int, ...], str], np.ndarray[Any, Any]]
 
@@ -44,8 +46,8 @@ def export_cell(world: World, model: Any, function: Function, record: Record, na
         run = Run(world, function, record.answers, NOTHING, dict(zip(sources, tensors, strict=True)), record.known)
         staging = Primitives(run)
         result = function.invoke(staging, Symbol(run, Place(())))
-        _, made = flatten(world.listed(staging, result), lambda v: world.leaf(function, run, v))
-        return (*made, *world.collected(run), *run.passed)
+        _, made = flatten(listed(staging, result), lambda v: leaf(function, run, v))
+        return (*made, *run.collected, *run.passed)
 
     examples = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in record.params.values())
     walks = {n: e for n, s in enumerate(sources) if (e := _each_of(record, s)) is not None}
@@ -68,8 +70,11 @@ def export_cell(world: World, model: Any, function: Function, record: Record, na
 
 def _refuse_rows(function: Function, record: Record, results: tuple[Value, ...]) -> None:
     """Every activation has results of one size, so none may grow with a list of its object."""
-    for result in results:
-        if not all(isinstance(extent, int) for extent in result.type.shape):
+    lists = row_results(record.template)
+    for n, result in enumerate(results):
+        shape = result.type.shape
+        of_list = n in lists and any(shape[0] == Var(f"each{e}") for e, each in enumerate(record.eaches) if each.list == lists[n])
+        if not all(isinstance(extent, int) for extent in (shape[1:] if of_list else shape)):
             raise refuse_source(
                 f"`{function.name}` returns a tensor that is as long as a list of the structure",
                 "the results of all objects are kept in one array",
@@ -78,9 +83,25 @@ def _refuse_rows(function: Function, record: Record, results: tuple[Value, ...])
             )
 
 
+def row_results(template: Template | None) -> dict[int, int]:
+    """The results that have a row for each element of a list that is collected, with the number of the list."""
+    found: dict[int, int] = {}
+
+    def note(v: Any) -> Any:
+        if isinstance(v, Listed) and v.result is not None:
+            found[v.result] = v.list
+        return v
+
+    if template is not None:
+        rebuild(template.tree, note)
+    return found
+
+
 def _each_of(record: Record, source: Source) -> int | None:
     if isinstance(source, Read):
         return record.payloads[source.payload].each
+    if isinstance(source, Collected):
+        return source.walk
     return record.calls[source.call].each if isinstance(source, Returned) else None
 
 

@@ -19,18 +19,19 @@ from torch._subclasses.fake_tensor import (
 from bough.base.errors import BoughError, CompileError, InternalError
 from bough.base.reading import elements, read
 from bough.base.source import Location
-from bough.base.visits import Call, Collect, Each, Fail, Path, Payload
+from bough.base.visits import Call, Each, Fail, Path, Payload
 from bough.frontends import locations
 from bough.frontends.staging import calls
 from bough.frontends.staging.effects import Effects
 from bough.frontends.staging.examples import kind_of, number_type, tensor_type, values_at
 from bough.frontends.staging.given import Cells, Handed, Handing, captured_tensors, filled, holds_handed, with_cells
 from bough.frontends.staging.primitives import Primitives
+from bough.frontends.staging.results import finish, is_number
 from bough.frontends.staging.rewrite import rewrite
 from bough.frontends.staging.run import LONGEST_UNROLLED, NOTHING, Record, Run
 from bough.frontends.staging.signals import Pending, Refused, Restart, Signal, refuse_source
-from bough.frontends.staging.symbols import Arithmetic, Length, Place, Rows, Symbol, show_path
-from bough.frontends.staging.templates import Listed, Template, flatten
+from bough.frontends.staging.symbols import Length, Place, Symbol, show_path
+from bough.frontends.staging.templates import Template
 from bough.frontends.staging.transform import STAGING
 from bough.frontends.staging.ways import Trail, Waiting, Way, Ways
 
@@ -179,7 +180,7 @@ class World:
         parts = [n for n, v in arguments.items() if isinstance(v, Symbol)]
         if len(parts) < 2:
             return parts
-        return [n for n in parts if isinstance(arguments[n], Length) or not self.is_number(run, arguments[n])]
+        return [n for n in parts if isinstance(arguments[n], Length) or not is_number(run, arguments[n])]
 
     def apart(self, handing: Handing, name: str, value: Any) -> Any:
         if isinstance(value, (int, float)) and (handing.function.__code__, name) in self.learned.numbers:
@@ -243,7 +244,7 @@ class World:
                 result = function.invoke(staging, Symbol(run, Place(())))
                 if result is None and blind and function.types:
                     raise Refused("the model returns None for it", run.returned or function.location)
-                return Way(self.finish(function, staging, result))
+                return Way(finish(self, function, staging, result))
         except Pending as pending:
             return Waiting(pending.call, pending.each)
         except Refused as refused:
@@ -271,81 +272,6 @@ class World:
             return
         known[name] = error
         raise Restart
-
-    def finish(self, function: Function, staging: Primitives, result: Any) -> Record:
-        run, record = staging.run, staging.run.record
-        template, tensors = flatten(self.listed(staging, result), lambda v: self.leaf(function, run, v))
-        if function.template is None:
-            function.template, function.types, function.settled = template, tensors, run.returned
-        else:
-            self.compare(function, template, tensors, run)
-        extra = self.collected(run)
-        for n, old in enumerate(record.collects):
-            record.collects[n] = Collect(old.list, len(tensors) + n, old.calls)
-        record.template, record.results = template, (*tensors, *extra)
-        record.answers = tuple(a for _, a, _ in run.trail)
-        record.known = tuple(run.facts.answers[: len(run.facts.answers) - len(run.trail)])
-        record.location = run.returned or function.location
-        return record
-
-    def leaf(self, function: Function, run: Run, value: Any) -> Any:
-        """What stands for a part of a result that is no tensor."""
-        if isinstance(value, Arithmetic) and self.is_number(run, value):
-            return torch.as_tensor(run.number(value))
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and function is not self.entry:
-            return torch.tensor(value)  # another way may compute it
-        if value is None or isinstance(value, (bool, int, float, str, Listed)):
-            return value
-        raise refuse_source(
-            f"`{function.name}` returns {_described(value)}",
-            "the results of a recursive function are tensors and numbers in tuples, lists and dictionaries",
-            "combine what comes from a list of unknown length into one tensor",
-            run.returned or function.location,
-        )
-
-    def collected(self, run: Run) -> list[torch.Tensor]:
-        """The tensors that the run appended to lists."""
-        made = [torch.as_tensor(run.number(v)) if isinstance(v, Arithmetic) else v for v in run.collected]
-        for value in made:
-            if not isinstance(value, torch.Tensor):
-                raise refuse_source(f"{_described(value)} is collected in a list", "only tensors can be", "", run.returned)
-        return made
-
-    def listed(self, staging: Primitives, result: Any) -> Any:
-        """The result with the lists in it that are collected in."""
-        if id(result) in self.effects.lists:
-            return Listed(self.effects.lists[id(result)])
-        if id(result) in self.effects.filled:
-            raise refuse_source(
-                f"`{staging.run.function.name}` returns a {type(result).__name__} that functions of the recursion fill",
-                "entries by object are not kept",
-                "append the results to a list and return that",
-                staging.run.returned,
-            )
-        if isinstance(result, Rows):
-            return Listed(result.list, stacked=True)
-        if type(result) in (tuple, list):
-            return type(result)(self.listed(staging, r) for r in result)
-        return {k: self.listed(staging, r) for k, r in result.items()} if type(result) is dict else result
-
-    def is_number(self, run: Run, value: Any) -> bool:
-        return not isinstance(value, Symbol) or any(kind_of(v) == "number" for v in run.values(value._place))
-
-    def compare(self, function: Function, template: Template, tensors: tuple[torch.Tensor, ...], run: Run) -> None:
-        def shown(tree: Template, of: tuple[torch.Tensor, ...]) -> str:
-            kinds = [f"{str(t.dtype).removeprefix('torch.')}{list(t.shape)}" for t in of]
-            return ", ".join(kinds) + ("" if tree == template or function.template != tree else " nested otherwise")
-
-        same = [(t.dtype, t.shape) for t in tensors] == [(t.dtype, t.shape) for t in function.types]
-        if template != function.template or not same:
-            raise refuse_source(
-                f"`{function.name}` returns different kinds of results: {shown(template, tensors)} here, "
-                f"{shown(function.template or template, function.types)} at {function.settled}",
-                "the results of all objects are kept in one array",
-                "return the same shapes, types and nesting on every way",
-                run.returned or function.location,
-                "BGH-REC-004",
-            )
 
     # -- the search ------------------------------------------------------------------------------------------------------
 
@@ -414,7 +340,7 @@ class World:
         staging = Primitives(run)
         try:
             with self.mode:
-                self.finish(function, staging, function.invoke(staging, Symbol(run, Place(()))))
+                finish(self, function, staging, function.invoke(staging, Symbol(run, Place(()))))
         except Restart:
             raise
         except Signal:
@@ -504,10 +430,6 @@ def captured(function: types.FunctionType, cells: Cells) -> list[Any]:
         if name != STAGING and not isinstance(value, types.FunctionType) and not hasattr(value, "cache_info"):
             found.append(value)
     return found
-
-
-def _described(value: Any) -> str:
-    return f"a {type(value).__name__}" if not isinstance(value, Symbol) else f"`{value!r}`, a part of the structure"
 
 
 def explain(error: Exception) -> CompileError:

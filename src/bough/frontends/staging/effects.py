@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from bough.base.errors import CompileError
 from bough.base.visits import Collect
 from bough.frontends.staging.signals import here, refuse_source
+from bough.frontends.staging.symbols import Arithmetic, Symbol
 
 if TYPE_CHECKING:
     from bough.frontends.staging.primitives import Primitives
@@ -24,6 +27,10 @@ class Effects:
         """The same by what stays equal when a run is repeated."""
         self.filled: set[int] = set()
         """The ids of all lists, dictionaries and sets that functions of the recursion fill."""
+        self.types: dict[int, torch.Tensor] = {}
+        """An element of each list, by number."""
+        self.python_numbers: set[int] = set()
+        """The lists of Python's numbers."""
         self.held: list[Any] = []
         self.overlays: list[tuple[Any, str, Any]] = []
 
@@ -52,9 +59,22 @@ class Effects:
             if owner:
                 raise mutation("a list that is not empty")
             self.enter_list(owner, ("outside", id(owner)))
-        record = staging.run.record
-        record.collects.append(Collect(self.lists[id(owner)], -1, len(record.calls)))
-        staging.run.collected.append(args[0])
+        record, number, value = staging.run.record, self.lists[id(owner)], args[0]
+        if isinstance(value, Arithmetic):
+            self.python_numbers.add(number)
+            value = torch.as_tensor(staging.run.number(value))
+        if not isinstance(value, torch.Tensor):
+            kind = f"`{value!r}`, a part of the structure," if isinstance(value, Symbol) else f"a {type(value).__name__}"
+            raise refuse_source(f"{kind} is collected in a list", "only tensors and numbers can be")
+        if self.types.setdefault(number, value).shape != value.shape or self.types[number].dtype != value.dtype:
+            raise refuse_source(
+                "tensors of different kinds are collected in one list",
+                "the elements of a list are kept in one array",
+                "append tensors of one shape and type",
+                code="BGH-REC-004",
+            )
+        record.collects.append(Collect(number, -1, len(record.calls)))
+        staging.run.collected.append(value)
 
     def overlay(self, staging: Primitives, owner: Any, name: str, value: Any) -> None:
         """`self.states = []` where the recursion starts: the list (or memo) is there while the model is staged."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -85,6 +86,8 @@ class Primitives:
     def length_at_most(self, values: Elements, count: int) -> bool:
         """Whether a list of unknown length has at most so many elements."""
         each = self.run.record.eaches[values.each]
+        if each.list is not None:
+            raise self.run.filled()
         return self.run.ask(Place(each.path), "at_most", count + each.skip + each.leave, True)
 
     def looked_up(self, table: Any, key: Symbol | Identity) -> Any:
@@ -322,8 +325,11 @@ class Primitives:
         return values  # type: ignore[no-any-return]
 
     def symbolic_elements(self, values: Any) -> Elements | None:
-        if id(values) in self.run.world.effects.filled:
-            raise self.run.filled()
+        effects = self.run.world.effects
+        if id(values) in effects.filled:
+            if id(values) not in effects.lists:
+                raise self.run.filled()
+            return self.run.collected_in(effects.lists[id(values)])
         if isinstance(values, Symbol) and not isinstance(values, Length):
             return None if self.known_elements(values) is not None else self.elements(values)
         if isinstance(values, Elements):
@@ -338,8 +344,10 @@ class Primitives:
     def elements(self, values: Any) -> Elements:
         if isinstance(values, Elements):
             return values
-        if id(values) in self.gathered:
-            return self.gathered[id(values)][1]
+        if not isinstance(values, Symbol):
+            known = self.symbolic_elements(values)
+            assert known is not None
+            return known
         place = values._place
         if place.each is not None:
             self.ask_in_a_function()
@@ -363,6 +371,10 @@ class Primitives:
 
     def require_some(self, values: Elements, what: str) -> None:
         """Refuses objects whose list is empty, as Python would."""
+        each = self.run.record.eaches[values.each]
+        if each.list is not None:
+            self.run.record.eaches[values.each] = replace(each, some=True)
+            return
         if self.length_at_most(values, 0):
             path = Place(self.run.record.eaches[values.each].path)
             raise Refused(f"`{path}` is empty, and {what} needs at least one element", here())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import operator
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +33,7 @@ from bough.frontends.staging.symbols import (
 from bough.frontends.staging.templates import Template
 from bough.frontends.staging.ways import Trail
 from bough.ir.dtypes import DTYPES
-from bough.ir.recursion import Given, Read, Returned, Source
+from bough.ir.recursion import Collected, Given, Read, Returned, Source
 
 NOTHING = object()
 """In place of an example object: there is none on this way."""
@@ -42,6 +42,8 @@ LONGEST_UNROLLED = 8
 """Lists up to this length may have a way of their own for each length."""
 SIZES = (5, 7, 11, 13, 17, 19, 23, 29)
 """Stand-ins for the number of elements of walks: no two are equal, so that mixing them up shows."""
+LIST_SIZES = (1009, 1013, 1019, 1021, 1031, 1033, 1039, 1049)
+"""The same for walks over lists that are collected, by the number of the list; no size of a model's own is like them."""
 
 
 @dataclass(slots=True)
@@ -53,6 +55,8 @@ class Record:
     payloads: list[Payload] = field(default_factory=list)
     collects: list[Collect] = field(default_factory=list)
     params: dict[Source, torch.Tensor] = field(default_factory=dict)
+    list_uses: dict[int, int] = field(default_factory=dict)
+    """After how many calls each list is used that is collected."""
     passes: list[tuple[int, int]] = field(default_factory=list)
     """The call and the argument of each tensor that goes down."""
     template: Template | None = None
@@ -357,9 +361,44 @@ class Run:
 
     def stacked_parameter(self, source: Source, dtype: torch.dtype, shape: tuple[int, ...], each: int | None) -> torch.Tensor:
         if source not in self.record.params:
-            full = shape if each is None else (SIZES[each], *shape)
+            full = shape if each is None else (self.stand_in(each), *shape)
             self.record.params[source] = torch.empty(full, dtype=dtype) if self.inputs is None else self.inputs[source]
         return self.record.params[source]
+
+    def stand_in(self, each: int) -> int:
+        """What the number of elements of a walk counts as where shapes are worked out."""
+        number = self.record.eaches[each].list
+        return SIZES[each] if number is None else LIST_SIZES[number % len(LIST_SIZES)]
+
+    def list_of(self, each: int) -> int | None:
+        """The list that a walk is over, if it is over one that is collected."""
+        return self.record.eaches[each].list
+
+    def collected_in(self, number: int) -> Elements:
+        """What the call has collected in a list, for the entry function, behind the calls that collect."""
+        kind = self.world.effects.types.get(number)
+        if self.function is not self.world.entry or kind is None or number in self.own_lists():
+            raise self.filled()
+        found = (e for e, each in enumerate(self.record.eaches) if each.list == number)
+        each = next(found, None)
+        if each is None:
+            self.record.eaches.append(Each((), list=number))
+            each = len(self.record.eaches) - 1
+            self.record.list_uses[number] = len(self.record.calls)
+        stacked = self.stacked_parameter(Collected(each), kind.dtype, tuple(kind.shape), each)
+        numbers = number in self.world.effects.python_numbers
+        return Elements(self, each, Number(self, stacked) if numbers else stacked)
+
+    def own_lists(self) -> set[int]:
+        """The lists that the run itself appends to."""
+        return {c.list for c in self.record.collects}
+
+    def walked_lists(self) -> Iterator[tuple[int, torch.Tensor]]:
+        """The lists that the run goes over, and their elements, stacked."""
+        for source, tensor in self.record.params.items():
+            number = self.list_of(source.walk) if isinstance(source, Collected) else None
+            if number is not None:
+                yield number, tensor
 
     def size(self, each: int) -> Any:
         """The number of elements of a walk, as the shapes of the cell have it."""
@@ -373,6 +412,8 @@ class Run:
     def each_of(self, source: Source) -> int | None:
         if isinstance(source, Read):
             return self.record.payloads[source.payload].each
+        if isinstance(source, Collected):
+            return source.walk
         return self.record.calls[source.call].each if isinstance(source, Returned) else None
 
     def each(self, path: Any, skip: int = 0, leave: int = 0) -> int:
@@ -501,9 +542,9 @@ class Run:
 
     def filled(self) -> CompileError:
         return refuse_source(
-            "a list or dictionary that functions of the recursion fill is used where the recursion was started",
-            "what is in it is known when the recursion is over",
-            "return the list, or torch.stack of it, and go on from there outside of the model",
+            "a list or dictionary that functions of the recursion fill is used in a way that no rule covers",
+            "what is in it, and how much, is known when the recursion is over",
+            "where the recursion was started, combine all elements of a list that others fill, or return it",
         )
 
     def computed_choice(self) -> CompileError:

@@ -12,7 +12,7 @@ from torch import nn
 from bough.base.errors import CompileError
 from bough.base.visits import Variant, Visit, Visits, with_repeats
 from bough.frontends.promotion import FROM_TORCH
-from bough.frontends.staging.cells import Arrays, export_cell
+from bough.frontends.staging.cells import Arrays, export_cell, row_results
 from bough.frontends.staging.discover import Learned, World
 from bough.frontends.staging.primitives import Primitives
 from bough.frontends.staging.run import Record
@@ -97,12 +97,35 @@ def _assemble(world: World, module: Any, names: tuple[str, ...]) -> Staged:
             cells[function.name, number] = export_cell(world, module, function, way.record, f"{function.name}_{number}", shared)
         variants = tuple(with_ranges(_variant(n, w.record), cells[function.name, n]) for n, w in enumerate(ways))
         visits.append(Visit(function.name, function.ways.decision(), variants, function.location))
-        results[function.name] = tuple(TensorType(FROM_TORCH[t.dtype], tuple(t.shape)) for t in function.types)
+        rows = row_results(function.template)
+        shapes = [tuple(t.shape)[n in rows :] for n, t in enumerate(function.types)]
+        results[function.name] = tuple(TensorType(FROM_TORCH[t.dtype], s) for t, s in zip(function.types, shapes, strict=True))
         if function.arguments:
             arguments[function.name] = tuple(TensorType(FROM_TORCH[a.dtype], a.shape) for a in function.arguments)
     _refuse_memos(world, remembered, arguments)
-    recursion = Recursion(with_repeats(Visits(tuple(visits), world.entry.name), remembered, arguments), cells, results, arguments)
+    _refuse_early_uses(world)
+    described = with_repeats(Visits(tuple(visits), world.entry.name), remembered, arguments)
+    recursion = Recursion(described, cells, results, arguments, row_results(world.entry.template))
     return Staged(recursion, _outputs(world), names)
+
+
+def _refuse_early_uses(world: World) -> None:
+    """A list is used when all that fills it has been called."""
+    records = {f.name: [w.record for _, w, _ in f.ways.ends() if isinstance(w, Way)] for f in world.functions.values()}
+    fills = {name: {c.list for r in of for c in r.collects} for name, of in records.items()}
+    for _ in fills:
+        for name, of in records.items():
+            fills[name] |= {number for r in of for c in r.calls for number in fills[c.function]}
+    for record in records[world.entry.name]:
+        for number, calls in record.list_uses.items():
+            late = next((c for c in record.calls[calls:] if number in fills[c.function]), None)
+            if late is not None:
+                raise refuse_source(
+                    "a list that functions of the recursion fill is used before they all have run",
+                    "what is in it is known when the recursion is over",
+                    "use it after the last call that appends to it, or fill another list",
+                    late.location,
+                )
 
 
 def _refuse_memos(world: World, remembered: set[tuple[str, int]], arguments: Mapping[str, object]) -> None:

@@ -206,22 +206,7 @@ class Identity:
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """torch.stack of list number `list`, whose tensors are appended while the model recurses. It can only be returned."""
-
-    run: Run
-    list: int
-
-    def __getattr__(self, name: str) -> Any:
-        raise self.run.filled()
-
-    @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        raise next(v for v in leaves((args, kwargs or {})) if isinstance(v, Rows)).run.filled()
-
-
-SYMBOLIC = (Arithmetic, Elements, Spread, Identity, Rows)
+SYMBOLIC = (Arithmetic, Elements, Spread, Identity)
 
 
 def leaves(tree: Any) -> Iterator[Any]:

@@ -27,10 +27,21 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """In the nesting of a result: the tensors collected in list `list`, as a Python list or, `stacked`, as one tensor."""
+    """In the nesting of a result: the tensors collected in list `list`, as a Python list or, `stacked`, as one tensor. With
+    `result`, instead of each element of the list its row of that result of the entry."""
 
     list: int
     stacked: bool = False
+    result: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowOfList:
+    """In the nesting of a result, before it is flattened: a tensor with a row for each element of a list."""
+
+    list: int
+    tensor: torch.Tensor
+    stacked: bool
 
 
 def flatten(value: Any, leaf: Callable[[Any], Any]) -> tuple[Template, tuple[torch.Tensor, ...]]:
@@ -38,6 +49,9 @@ def flatten(value: Any, leaf: Callable[[Any], Any]) -> tuple[Template, tuple[tor
     tensors: list[torch.Tensor] = []
 
     def slot(v: Any) -> Any:
+        if isinstance(v, RowOfList):
+            tensors.append(v.tensor)
+            return Listed(v.list, v.stacked, len(tensors) - 1)
         made = v if isinstance(v, torch.Tensor) else leaf(v)
         if not isinstance(made, torch.Tensor):
             return made
