@@ -187,14 +187,22 @@ def _cut_tensor(tensor: Any, shape: tuple[int, ...]) -> Any:
     return tensor[tuple(map(slice, shape))].contiguous()
 
 
+def _array_rows(array: Array) -> list[Array]:
+    return [array[n, ...] for n in range(len(array))]
+
+
+def _tensor_rows(tensor: Any) -> Any:
+    return tensor.unbind(0)
+
+
 _NUMPY_LIBRARY = Library(
     is_quick="type({x}) is ndarray and {x}.dtype == {d} and {x}.flags.c_contiguous and {x}.flags.aligned",
     pointer="address({x})",
     create="empty({shape}, {d})",
     create_large="large({shape}, {n})",
     dtype=NUMPY.__getitem__,
-    names={"cut": _cut_array, "stack": np.stack, "ndarray": np.ndarray, "empty": np.empty, "address": address,
-           "large": RESULTS.array},
+    names={"ndarray": np.ndarray, "empty": np.empty, "address": address, "large": RESULTS.array, "cut": _cut_array,
+           "stack": np.stack, "rows": _array_rows},
 )
 
 
@@ -212,5 +220,5 @@ def _torch_library() -> Library:
         create_large="to_torch(large({shape}, {n}), {n})",
         dtype=torch_dtype,
         names={"TENSORS": frozenset((module.Tensor, module.nn.Parameter)), "empty": module.empty, "cpu": module.device("cpu"),
-               "large": RESULTS.array, "to_torch": to_torch, "cut": _cut_tensor, "stack": module.stack},
+               "large": RESULTS.array, "to_torch": to_torch, "cut": _cut_tensor, "stack": module.stack, "rows": _tensor_rows},
     )

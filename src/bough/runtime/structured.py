@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,7 @@ class StructuredExecutable(Executable):
         )
         found = self._written.get(of_torch)
         if found is None:
-            names = {**self.names(of_torch), "fill": self.linearizer.fill, "rows": _tensor_rows if of_torch else _array_rows}
+            names = {**self.names(of_torch), "fill": self.linearizer.fill}
             found = write_structured_callers(self.manifest, library(of_torch), self._team is not None, names)
             self._written[of_torch] = found
         return found
@@ -101,10 +101,3 @@ def _array_arguments(manifest: Manifest) -> tuple[int, ...]:
     steps = {path[0].key for path in paths if len(path) == 1 and isinstance(path[0], Item)}
     return tuple(sorted(key for key in steps if isinstance(key, int)))
 
-
-def _tensor_rows(tensor: Any) -> Sequence[Any]:
-    return tensor.unbind(0)  # type: ignore[no-any-return]
-
-
-def _array_rows(array: Array) -> Sequence[Any]:
-    return [array[n, ...] for n in range(len(array))]
