@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Union
 
-from bough.ir.expr import Expr, Extent, Var, as_expr, loads, substitute, variables
-from bough.ir.kernel import Kernel, Store
+from bough.ir.expr import Expr, Extent, Load, Var, as_expr, loads, substitute, variables
+from bough.ir.kernel import Kernel, Let, Store
 from bough.ir.sequence import Branch, Repeat, Step, Whilst, expressions, host_expressions, phase
 
 
@@ -89,12 +89,12 @@ def _expose(steps: tuple[Step, ...], written: Written, found: set[str]) -> None:
 
 def _expose_kernel(k: Kernel, written: Written, found: set[str]) -> None:
     for load in {load for s in k.body for e in expressions(s) for load in loads(e)}:
-        here = _region(k, load.source, load.index)
-        if load.source in k.apart or not any(_covers(w, here) for w in written.get(load.source, ())):
+        here = region(k, load.source, load.index)
+        if load.source in k.apart or not any(covers(w, here) for w in written.get(load.source, ())):
             found.add(load.source)
     found.update(load.source for a in k.ragged for load in loads(as_expr(a.extent)))
     for store in k.stores:
-        written.setdefault(store.target, []).append(_region(k, store.target, store.index))
+        written.setdefault(store.target, []).append(region(k, store.target, store.index))
 
 
 def _host_reads(expressions: Iterable[Expr], written: Written, found: set[str]) -> None:
@@ -116,7 +116,8 @@ Written = dict[str, list[Region]]
 """What has been written for sure of each array."""
 
 
-def _region(kernel: Kernel, name: str, index: tuple[Expr, ...]) -> Region:
+def region(kernel: Kernel, name: str, index: tuple[Expr, ...]) -> Region:
+    """The part of an operand that an index names over all points of a kernel."""
     extents = {a.name: a.extent for a in kernel.axes}
     shape, found = kernel.operands[name].shape, list[Part]()
     for i, size in zip(index, shape, strict=True):
@@ -129,13 +130,40 @@ def _region(kernel: Kernel, name: str, index: tuple[Expr, ...]) -> Region:
     return shape, tuple(found)
 
 
-def _covers(written: Region, read: Region) -> bool:
-    (shape, parts), (seen, wanted) = written, read
+def covers(written: Region, read: Region | None) -> bool:
+    """Whether what is read, None being any part, is written for sure."""
+    shape, parts = written
     if not any(parts):
         return True
+    if read is None:
+        return False
+    seen, wanted = read
     return shape == seen and all(w is None or w == r for w, r in zip(parts, wanted, strict=True))
 
 
 def whole(kernel: Kernel, store: Store) -> bool:
     """Whether every element of the operand is stored."""
-    return not any(_region(kernel, store.target, store.index)[1])
+    return not any(region(kernel, store.target, store.index)[1])
+
+
+def keeps_points(kernel: Kernel) -> bool:
+    """Whether a kernel reads what it writes only where it writes it, and before; or in another slab; promises aside."""
+    axes = {a.name for a in kernel.axes} | {s.name for s in kernel.body if isinstance(s, Let)}
+    places = {s.target: s.index for s in kernel.stores}
+    written: set[str] = set()
+
+    def fits(load: Load) -> bool:
+        place = places.get(load.source)
+        if place is None or load.source in kernel.apart:
+            return True
+        slabs = any(i != j and axes.isdisjoint(variables(i) | variables(j)) for i, j in zip(load.index, place, strict=True))
+        return slabs or (load.index == place and load.source not in written)
+
+    for s in kernel.body:
+        if not all(fits(load) for e in expressions(s) for load in loads(e)):
+            return False
+        if isinstance(s, Store):
+            if s.index != places[s.target]:
+                return False
+            written.add(s.target)
+    return True

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from bough.graph_passes.effects import Effects, around, exposed, whole
+from bough.graph_passes.effects import Effects, around, exposed, keeps_points, whole
 from bough.graph_passes.lower_program import loaded
 from bough.graph_passes.split_sums import is_concatenation, split_sums
 from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, as_expr, children, loads, substitute, variables
@@ -257,23 +257,16 @@ def absorb(producer: Kernel, consumer: Kernel, kept: set[str]) -> Kernel | None:
     late = [i for i in outside if i not in early]
     if late and (producer.reductions or kept):
         return None
-    return _merge(producer, consumer, [i for i in outside if i in early], [*inside, *((i, ()) for i in late)], kept, positions)
+    points = [*inside, *((i, ()) for i in late)]
+    merged = _merge(producer, consumer, [i for i in outside if i in early], points, kept, positions)
+    return merged if keeps_points(merged) else None
 
 
 def _keep_apart(producer: Kernel, consumer: Kernel) -> bool:
-    """Whether their promises hold for both together, and the consumer writes nothing that the producer reads, other slabs
-    aside."""
+    """Whether their promises hold for both together."""
     for name in {*producer.apart, *consumer.apart}:
         if any(i.name == name and name not in k.apart for k in (producer, consumer) for i in k.inputs):
             return False
-    axes = {a.name for k in (producer, consumer) for a in k.axes}
-    reads = [load for s in producer.body for e in expressions(s) for load in loads(e) if load.source not in producer.apart]
-    for s in consumer.stores:
-        for load in reads:
-            if load.source == s.target and not any(
-                i != j and axes.isdisjoint(variables(i) | variables(j)) for i, j in zip(load.index, s.index)
-            ):
-                return False
     return True
 
 

@@ -71,6 +71,7 @@ class _Lowering:
         self.temporaries: dict[str, Operand] = {}
         self.scalars: dict[str, Expr] = {}  # rank-0 i64 values that the host knows: loop indices
         self.sizes = ComputedSizes(function)
+        self.partly: set[str] = set()
         self.held: dict[Value, str] = {}  # values that live in the buffer of another one
 
     def run(self) -> Sequence:
@@ -80,7 +81,7 @@ class _Lowering:
         steps = [*steps, *self.materialize_results(inputs)]
         return Sequence(
             f.name, inputs, self.results, self.temporaries, self.constants, self.constant_types, tuple(steps), self.dims(),
-            computed=tuple(self.sizes.in_shapes(f.results)),
+            computed=tuple(self.sizes.in_shapes(f.results)), partly=frozenset(self.partly & self.temporaries.keys()),
         )  # fmt: skip
 
     def dims(self) -> tuple[Dim, ...]:
@@ -95,6 +96,8 @@ class _Lowering:
 
     def make(self, value: Value, name: str | None = None) -> Operand:
         """A temporary for a value."""
+        if any(self.sizes.depends(e) for e in value.type.shape):
+            self.partly.add(name or value.name)
         return self.temporary(name or value.name, value.type.dtype, self.sizes.planned(value.type.shape))
 
     def copy(

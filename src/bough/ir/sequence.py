@@ -125,6 +125,8 @@ Step = Union[Run, Group, Beside, Repeat, Define, Branch, Whilst, Check]
 @dataclass(frozen=True, slots=True, eq=False)
 class Sequence:
     """`inputs`, `constants` and `temporaries` hold every operand the kernels name; `results` name some of them, in order.
+    Of the temporaries `partly` only the first elements along each axis are in use, as many as computed sizes say: a kernel that
+    stores from the first element on writes all of them, and what it leaves is never read.
     The last results are the sizes `computed`, each an `i64` of rank 0, over which shapes of the others may be cut after the call.
     With `visits`, inputs and dims are what `bough.base.visits.Names` calls so, in a choice and order of their own."""
 
@@ -138,6 +140,7 @@ class Sequence:
     dims: tuple[Dim, ...] = ()
     visits: Visits | None = None
     computed: tuple[str, ...] = ()
+    partly: frozenset[str] = frozenset()
 
 
 def bodies(step: Step) -> tuple[tuple[Step, ...], ...]:

@@ -50,6 +50,8 @@ def print_sequence(sequence: Sequence) -> str:
         lines.append(f"  computed {', '.join(map(print_name, sequence.computed))}")
     lines.extend(f"  const {print_operand(o)}" for o in constant_operands(sequence))
     lines.extend(f"  temporary {print_operand(o)}" for o in sequence.temporaries.values())
+    if sequence.partly:
+        lines.append(f"  partly {', '.join(map(print_name, sorted(sequence.partly)))}")
     _print_steps(sequence.steps, "  ", lines)
     return "\n".join(lines) + "\n"
 
@@ -141,15 +143,16 @@ class SequenceReader(KernelReader):
         types: dict[str, DType] = {}
         temporaries: dict[str, Operand] = {}
         computed: list[str] = []
+        partly: list[str] = []
         steps: list[Step] = []
 
         def line() -> None:
             if self.keyword("dims"):
                 dims.extend(read_dims(self))
             elif self.keyword("computed"):
-                computed.append(self.name())
-                while self.accept(","):
-                    computed.append(self.name())
+                computed.extend(self.names())
+            elif self.keyword("partly"):
+                partly.extend(self.names())
             elif self.keyword("const"):
                 o = self.operand()
                 zeros = np.zeros([e for e in o.shape if isinstance(e, int)], o.dtype.numpy)
@@ -164,8 +167,16 @@ class SequenceReader(KernelReader):
             self.end_line()
 
         self.block(indent, line)
-        all_steps, sizes = tuple(steps), tuple(computed)
-        return Sequence(name, inputs, tuple(results), temporaries, constants, types, all_steps, tuple(dims), computed=sizes)
+        return Sequence(
+            name, inputs, tuple(results), temporaries, constants, types, tuple(steps), tuple(dims), None, tuple(computed),
+            frozenset(partly),
+        )  # fmt: skip
+
+    def names(self) -> list[str]:
+        found = [self.name()]
+        while self.accept(","):
+            found.append(self.name())
+        return found
 
     def step(self) -> Step:
         indent = self.line.indent

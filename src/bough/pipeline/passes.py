@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from bough.codegen import compile_functions, emit_walk
+from bough.graph_passes.coalesce import coalesce, coalesce_appends
 from bough.graph_passes.fuse import fuse
 from bough.graph_passes.lower_program import lower_function
 from bough.graph_passes.normalize import normalize
@@ -107,7 +108,9 @@ IMPORT = Pass("import module", "PyTorch", "Program", lambda program, _: program)
 
 PASSES: tuple[Pass, ...] = (
     Pass("lower operators", "Program", "Kernel", _lower),
+    Pass("append in place", "Kernel", "Kernel", lambda sequence, _: coalesce_appends(sequence)),
     Pass("fuse kernels", "Kernel", "Kernel", _fuse),
+    Pass("share arrays", "Kernel", "Kernel", lambda sequence, _: coalesce(sequence)),
     Pass("normalize axes", "Kernel", "Kernel", _normalize),
     Pass("choose schedules", "Kernel", "Kernel", _schedule),
     Pass("assemble loops", "Kernel", "Loops", _assemble),

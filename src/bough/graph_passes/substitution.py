@@ -1,0 +1,67 @@
+"""Steps with other arrays: new names, new shapes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bough.ir.expr import Const, Expr, Extent, Load
+from bough.ir.kernel import Kernel, Operand, Store
+from bough.ir.sequence import Branch, Check, Define, Step, Whilst, map_bodies, map_kernels, map_loads, map_statement, phase
+
+
+def renamed(kernel: Kernel, names: dict[str, str]) -> Kernel:
+    """The kernel over arrays of other names, of which several may become one. What has one element along a dimension is there
+    at 0, so that equal places look equal."""
+    if names.keys().isdisjoint(kernel.operands):
+        return kernel
+    shapes = {o.name: o.shape for o in kernel.operands.values() if o.name in names or o.name in names.values()}
+
+    def place(operand: str, index: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        shape = shapes.get(operand)
+        return index if shape is None else tuple(Const(0) if e == 1 else i for i, e in zip(index, shape, strict=True))
+
+    def change(load: Load) -> Expr:
+        return Load(names.get(load.source, load.source), place(load.source, load.index), load.dtype)
+
+    body = []
+    for s in kernel.body:
+        s = map_statement(s, lambda e: map_loads(e, change))
+        body.append(Store(names.get(s.target, s.target), place(s.target, s.index), s.value) if isinstance(s, Store) else s)
+    inputs, outputs = (
+        tuple({names.get(o.name, o.name): replace(o, name=names.get(o.name, o.name)) for o in group}.values())
+        for group in (kernel.inputs, kernel.outputs)
+    )
+    apart = tuple(names.get(n, n) for n in kernel.apart)
+    return replace(kernel, inputs=inputs, outputs=outputs, body=tuple(body), apart=apart)
+
+
+def rename(steps: tuple[Step, ...], names: dict[str, str]) -> tuple[Step, ...]:
+    """The steps over arrays of other names."""
+
+    def host(e: Expr) -> Expr:
+        return map_loads(e, lambda load: Load(names.get(load.source, load.source), load.index, load.dtype))
+
+    def changed(s: Step) -> Step:
+        s = map_bodies(s, lambda body: tuple(map(changed, body)))
+        match s:
+            case Define():
+                return replace(s, value=host(s.value))
+            case Branch() | Whilst() | Check():
+                return replace(s, condition=host(s.condition))
+            case _:
+                return map_kernels((s,), lambda k: renamed(k, names))[0] if phase(s) else s
+
+    return tuple(map(changed, steps))
+
+
+def with_shape(steps: tuple[Step, ...], name: str, shape: tuple[Extent, ...]) -> tuple[Step, ...]:
+    """The steps with an array in another shape of the same rank."""
+
+    def operand(o: Operand) -> Operand:
+        return replace(o, shape=shape) if o.name == name else o
+
+    return map_kernels(
+        steps,
+        lambda k: replace(k, inputs=tuple(map(operand, k.inputs)), outputs=tuple(map(operand, k.outputs)))
+        if name in k.operands else k,
+    )  # fmt: skip
