@@ -29,6 +29,7 @@ bench: $(VENV)/.peers
 	$(BIN)/bough bench gemm --against torch,onnxruntime,openvino
 	$(BIN)/bough bench rnn --against torch,onnxruntime,openvino
 	$(BIN)/bough bench trees --against torch,batched,dgl
+	$(BIN)/bough bench dynamic --against torch,torch-compile,onnxruntime
 
 clean:
 	rm -rf $(VENV) docs/_build build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

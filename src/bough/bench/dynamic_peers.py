@@ -17,7 +17,7 @@ from bough.bench.dynamic_problem import Args, DynamicProblem, dynamic_session
 from bough.bench.peers import TRIALS, Peer, Session
 from bough.pipeline import compile as compile_module
 
-PATIENCE = 300.0
+PATIENCE = 180.0
 """Seconds that torch.compile may take for one network."""
 
 
