@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from bough import ops
@@ -42,7 +43,7 @@ def call(imported: Imported, *args: Any, **kwargs: Any) -> Any:
         for r, v in zip(results, program.results, strict=True)
     ]
     numbers = map_leaves(
-        imported.outputs, "", lambda s, _: int(wide[s.index]) if isinstance(s, Slot) and s.number else s
+        imported.outputs, "", lambda s, _: wide[s.index].item() if isinstance(s, Slot) and s.number else s
     )
     return fill(numbers, wide)
 
@@ -60,7 +61,7 @@ def compare(got: Any, wanted: Any, tolerance: float = 2e-5) -> None:
     assert len(got) == len(wanted)
     for g, w in zip(got, wanted, strict=True):
         if not isinstance(w, torch.Tensor):
-            assert g == w
+            assert type(g) is type(w) and g == (pytest.approx(w, rel=tolerance, abs=tolerance) if type(w) is float else w)
             continue
         assert g.dtype == w.dtype
         assert g.shape == w.shape

@@ -17,6 +17,13 @@ class Slot:
     number: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ComputedNumber:
+    """A Python number among a traced module's results, as a tensor of rank 0."""
+
+    tensor: Any
+
+
 Structure = Union[Slot, tuple[Any, ...], list[Any], dict[Any, Any], None, bool, int, float, str]
 """Leaves that are no slots stand for themselves: they are the same in every call. Named tuples become plain tuples."""
 

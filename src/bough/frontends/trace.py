@@ -26,7 +26,7 @@ from bough.frontends.computed_sizes import ComputedSizes
 from bough.frontends.errors import in_training
 from bough.frontends.promotion import FROM_TORCH
 from bough.frontends.recurrent_capture import KeepRecurrentLayers
-from bough.frontends.structure import Slot, Structure, fill, map_leaves, static_leaf, with_kwargs
+from bough.frontends.structure import ComputedNumber, Slot, Structure, fill, map_leaves, static_leaf, with_kwargs
 from bough.frontends.symbolic_pooling import PoolSymbolicSizes
 from bough.frontends.symbols import Symbols
 from bough.ir.program import CAPACITY, Dim
@@ -110,10 +110,10 @@ class _Flat(nn.Module):
         results: list[Any] = []
 
         def leaf(value: object, path: str) -> Structure:
-            if not isinstance(value, (torch.Tensor, torch.SymInt)):
+            if not isinstance(value, (torch.Tensor, torch.SymInt, ComputedNumber)):
                 return static_leaf(value, path)
-            results.append(value)
-            return Slot(len(results) - 1, number=isinstance(value, torch.SymInt))
+            results.append(value.tensor if isinstance(value, ComputedNumber) else value)
+            return Slot(len(results) - 1, number=not isinstance(value, torch.Tensor))
 
         try:
             with KeepRecurrentLayers(), PoolSymbolicSizes(), locations.NoteLocations() as notes:

@@ -182,7 +182,7 @@ class _Translation:
             with self.marked.in_first_branch():
                 then = self.argument(node.args[0], environment)
             return self.marked.translate(marker, node, [then, *self.argument(node.args[1:], environment)])
-        args = [self.argument(a, environment) for a in node.args]
+        args = [self.argument(a, environment) for a in _needed(node)]
         if any(a is UNKNOWN for a in self.leaves(args)) and marker is None:
             return self.stand_ins(node)
         if marker is not None:
@@ -314,3 +314,13 @@ class _Translation:
         for term in e.args[1:]:
             total = self.b.emit(ops[name], total, self.real(term))
         return total
+
+
+def _needed(node: Node) -> tuple[Any, ...]:
+    """The arguments; what `copy` overwrites whole may belong to a branch or loop that has ended, and is not looked at."""
+    if node.target is not torch.ops.aten.copy.default:
+        return node.args
+    target, source = (a.meta["val"] if isinstance(a, Node) else None for a in node.args[:2])
+    if target is None or source is None or target.dtype != source.dtype or target.shape != source.shape:
+        return node.args
+    return (node.args[1], *node.args[1:])

@@ -15,8 +15,8 @@ from torch.utils._pytree import tree_map
 from bough.base import settings
 from bough.base.errors import CompileError
 from bough.base.version import build
-from bough.frontends.staging import Staged, is_recursive, stage
-from bough.frontends.torch_export import Imported, export
+from bough.frontends.staging import Staged, export_module, is_recursive, stage
+from bough.frontends.torch_export import Imported
 from bough.pipeline.assemble import constant_bytes
 from bough.pipeline.explain import Explanation, explain
 from bough.pipeline.export import Exported
@@ -62,7 +62,7 @@ class Recipe:
 
     def imported(self) -> Imported:
         """The module as a Program."""
-        return export(self.module, self.args, dynamic=self.dynamic, kwargs=self.kwargs)
+        return export_module(self.module, self.args, dynamic=self.dynamic, kwargs=self.kwargs)
 
 
 class Compiled:

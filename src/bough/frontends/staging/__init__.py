@@ -1,7 +1,9 @@
-"""Recursive modules to Recursions, by running the user's source on symbolic objects."""
+"""The user's source, rewritten and run on symbolic values: recursive modules to Recursions, and modules whose course depends on
+what they compute to Programs."""
 
 from bough.frontends.staging.circles import is_recursive
+from bough.frontends.staging.data_stage import export_module
 from bough.frontends.staging.stage import Staged, stage
 from bough.frontends.staging.templates import Listed
 
-__all__ = ["Listed", "Staged", "is_recursive", "stage"]
+__all__ = ["Listed", "Staged", "export_module", "is_recursive", "stage"]

@@ -15,7 +15,6 @@ from bough.frontends.staging.primitives import Primitives
 from bough.frontends.staging.results import leaf, listed
 from bough.frontends.staging.run import NOTHING, Record, Run
 from bough.frontends.staging.signals import refuse_source
-from bough.frontends.staging.symbols import Place, Symbol
 from bough.frontends.staging.templates import Listed, Template, flatten, rebuild
 from bough.ir.expr import Var
 from bough.ir.program import Assign, Dim, Loop, Node, Value
@@ -45,7 +44,7 @@ def export_cell(world: World, model: Any, function: Function, record: Record, na
     def way(*tensors: torch.Tensor) -> Any:
         run = Run(world, function, record.answers, NOTHING, dict(zip(sources, tensors, strict=True)), record.known)
         staging = Primitives(run)
-        result = function.invoke(staging, Symbol(run, Place(())))
+        result = run.invoke()
         _, made = flatten(listed(staging, result), lambda v: leaf(function, run, v))
         return (*made, *run.collected, *run.passed)
 

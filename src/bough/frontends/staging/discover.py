@@ -21,7 +21,7 @@ from bough.base.reading import elements, read
 from bough.base.source import Location
 from bough.base.visits import Call, Each, Fail, Path, Payload
 from bough.frontends import locations
-from bough.frontends.staging import calls
+from bough.frontends.staging import calls, turns
 from bough.frontends.staging.effects import Effects
 from bough.frontends.staging.examples import kind_of, number_type, tensor_type, values_at
 from bough.frontends.staging.given import Cells, Handed, Handing, captured_tensors, filled, holds_handed, with_cells
@@ -75,6 +75,8 @@ class Learned:
     real: dict[str, set[Where]] = field(default_factory=dict)
     numbers: set[tuple[types.CodeType, str]] = field(default_factory=set)
     """Arguments that are plain numbers, a new one at each level."""
+    turns: dict[Location | None, turns.Learned] = field(default_factory=dict)
+    """Loops over lists, by their lines, that are run turn by turn."""
     unrolled: dict[str, CompileError] = field(default_factory=dict)
     """Functions whose lists are told apart by their lengths, because of an error when they were not."""
 
@@ -241,7 +243,7 @@ class World:
         blind = run.example is NOTHING
         try:
             with self.mode:
-                result = function.invoke(staging, Symbol(run, Place(())))
+                result = run.invoke()
                 if result is None and blind and function.types:
                     raise Refused("the model returns None for it", run.returned or function.location)
                 return Way(finish(self, function, staging, result))
@@ -340,7 +342,7 @@ class World:
         staging = Primitives(run)
         try:
             with self.mode:
-                finish(self, function, staging, function.invoke(staging, Symbol(run, Place(()))))
+                finish(self, function, staging, run.invoke())
         except Restart:
             raise
         except Signal:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 from bough.frontends.staging.signals import refuse_source
-from bough.frontends.staging.symbols import Arithmetic, Number
+from bough.frontends.staging.symbols import Arithmetic, Number, leaves
 
 _FOLDS: dict[Any, str] = {
     torch.add: "add", torch.Tensor.add: "add", torch.Tensor.__add__: "add", torch.Tensor.__radd__: "add",
@@ -29,7 +29,7 @@ class Carried:
 
     def step(self, function: str, other: Any) -> Any:
         if isinstance(other, Carried) or self.function not in (None, function):
-            return self._refused()
+            self._refused()
         return Carried(self.loop, self.name, function, (*self.terms, other))
 
     def __add__(self, other: Any) -> Any:
@@ -57,11 +57,16 @@ class Carried:
         own = next((a for a in args if isinstance(a, Carried)), None)
         others = [a for a in args if a is not own]
         if own is None or kwargs or len(others) != 1 or func not in _FOLDS:
-            raise refuse_carried(own.name if own else "a value")
+            (own or next(a for a in leaves((args, kwargs or {})) if isinstance(a, Carried)))._refused()
         return own.step(_FOLDS[func], others[0])
 
-    def _refused(self, *_: Any, **__: Any) -> Any:
-        raise refuse_carried(self.name)
+    def _refused(self, *_: Any, **__: Any) -> NoReturn:
+        self.loop.needs_turns()
+        raise refuse_source(
+            f"`{self.name}` goes from one element of a list to the next in a way that no rule covers",
+            "the number of elements is not known",
+            "recurse over a linked list, or combine torch.stack of the results",
+        )
 
     __getattr__ = __rsub__ = __truediv__ = __matmul__ = __rmatmul__ = __getitem__ = __bool__ = __iter__ = __call__ = _refused
     __neg__ = __pow__ = __lt__ = __gt__ = __eq__ = __ne__ = _refused
@@ -100,11 +105,3 @@ def _fold(function: str, total: Any, stacked: torch.Tensor) -> Any:
         case "maximum":
             return torch.maximum(total, stacked.amax(0))
     return torch.minimum(total, stacked.amin(0))
-
-
-def refuse_carried(name: str) -> Exception:
-    return refuse_source(
-        f"`{name}` goes from one element of a list to the next through more than a sum, product, maximum or minimum",
-        "the number of elements is not known, so each step must be the same simple one",
-        "recurse over a linked list, or combine torch.stack of the results",
-    )

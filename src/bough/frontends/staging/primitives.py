@@ -234,10 +234,10 @@ class Primitives:
 
     # -- statements ------------------------------------------------------------------------------------------------------
 
-    def loop(self, values: Any, pattern: Any) -> walks.Loop:
+    def loop(self, values: Any, pattern: Any, getters: dict[str, Callable[[], Any]]) -> walks.Loop:
         values = self.opened(values)
         elements = self.symbolic_elements(values)
-        return walks.Loop(self.run, self.known(values) if elements is None else None, pattern, elements)
+        return walks.Loop(self.run, self.known(values) if elements is None else None, pattern, elements, getters)
 
     def store_attribute(self, owner: Any, name: str, value: Any) -> None:
         if isinstance(owner, Symbol):

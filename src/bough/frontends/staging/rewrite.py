@@ -9,9 +9,10 @@ import textwrap
 import types
 from typing import Any
 
+from bough.frontends.staging.thunks import lower_control
 from bough.frontends.staging.transform import STAGING, Transformer
 
-_CACHE: dict[types.CodeType, types.CodeType | None] = {}
+_CACHE: dict[tuple[types.CodeType, bool], types.CodeType | None] = {}
 _MADE: set[types.CodeType] = set()
 
 
@@ -20,10 +21,10 @@ def rewrite(function: types.FunctionType, staging: Any) -> types.FunctionType | 
 
     Closure, defaults and globals are the original's. A rewritten function is bound to `staging` anew.
     """
-    code = function.__code__
-    if code not in _MADE and code not in _CACHE:
-        _CACHE[code] = _compile(code)
-    new = code if code in _MADE else _CACHE[code]
+    code, control = function.__code__, bool(getattr(staging, "rewrites_control", False))
+    if code not in _MADE and (code, control) not in _CACHE:
+        _CACHE[code, control] = _compile(code, control)
+    new = code if code in _MADE else _CACHE[code, control]
     if new is None:
         return None
     cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
@@ -61,8 +62,9 @@ def _defines(node: ast.AST, code: types.CodeType) -> bool:
     return name == code.co_name and tuple(names) == code.co_varnames[: len(names)]
 
 
-def _compile(code: types.CodeType) -> types.CodeType | None:
-    """The rewritten code, made as the inner function of one whose parameters are the free variables."""
+def _compile(code: types.CodeType, control: bool) -> types.CodeType | None:
+    """The rewritten code, made as the inner function of one whose parameters are the free variables. `control`: its control
+    flow goes through staging, too."""
     definition = definition_of(code)
     if definition is None:
         return None
@@ -71,7 +73,10 @@ def _compile(code: types.CodeType) -> types.CodeType | None:
         definition = ast.copy_location(ast.FunctionDef("rewritten", definition.args, body, []), definition)
     definition.decorator_list, definition.returns = [], None
     scope = code.co_qualname.rpartition("<locals>.")[2].split(".")
-    new = [Transformer(scope[-2] if len(scope) > 1 else "").function(definition)]
+    if control:
+        assert isinstance(definition, ast.FunctionDef)
+        lower_control(definition)
+    new = [Transformer(scope[-2] if len(scope) > 1 else "", control).function(definition)]
     new[0].name = "rewritten"  # not its own name, which means something else inside: the function that users call
     names = dict.fromkeys((STAGING, *code.co_freevars))
     parameters = ast.arguments([], [ast.arg(n) for n in names], None, [], [], None, [])

@@ -31,6 +31,7 @@ from bough.frontends.staging.symbols import (
     leaves,
 )  # fmt: skip
 from bough.frontends.staging.templates import Template
+from bough.frontends.staging.turns import Turns
 from bough.frontends.staging.ways import Trail
 from bough.ir.dtypes import DTYPES
 from bough.ir.recursion import Collected, Given, Read, Returned, Source
@@ -90,6 +91,8 @@ class Run:
         self.trail: Trail = []
         self.record = Record()
         self.scope: int | None = None
+        self.turns: Turns | None = None
+        """The loop that is run turn by turn."""
         self.staging: Any = None
         self.lenient = False
         self.provisional = False
@@ -97,6 +100,14 @@ class Run:
         self.collected: list[Any] = []
         self.passed: list[torch.Tensor] = []
         self.returned: Location | None = None
+
+    def invoke(self) -> Any:
+        """Runs the function; gives what it returns."""
+        try:
+            return self.function.invoke(self.staging, Symbol(self, Place(())))
+        finally:
+            if self.turns is not None:
+                self.turns.abandon()
 
     # -- questions -------------------------------------------------------------------------------------------------------
 
@@ -357,7 +368,13 @@ class Run:
             raise refuse_source(
                 "an element of a list is used outside of the loop over it", "a list without a fixed length has no such element"
             )
-        return PerElement(self, each, tensor)
+        return self.of_element(each, tensor)
+
+    def of_element(self, each: int, stacked: torch.Tensor) -> Any:
+        """The generic element of a walk whose body is run: for all elements at once, or in its turn."""
+        if self.turns is not None and self.turns.elements.each == each:
+            return self.turns.row(stacked)
+        return PerElement(self, each, stacked)
 
     def stacked_parameter(self, source: Source, dtype: torch.dtype, shape: tuple[int, ...], each: int | None) -> torch.Tensor:
         if source not in self.record.params:
@@ -445,7 +462,10 @@ class Run:
         number = len(self.record.calls) - 1 if given else self.record.calls.index(call)
         for argument, value in enumerate(given):
             self.record.passes.append((number, argument))
-            self.passed.append(self.passed_down(value, place.each))
+            if self.turns is not None and self.turns.elements.each == place.each:
+                self.turns.passed_down(value)
+            else:
+                self.passed.append(self.passed_down(value, place.each))
         results = [self.parameter(Returned(number, i), t.dtype, tuple(t.shape), place.each) for i, t in enumerate(callee.types)]
         # Copies, which cost nothing in the end: Python's callers may change what they get in place.
         return callee.template.fill([per_element_call(torch.clone, (r,), {}) for r in results], lambda t: Number(self, t))

@@ -13,6 +13,7 @@ _STARTS = {
     ("bough.frontends.staging.discover", "run"),
     ("bough.frontends.staging.discover", "provide"),
     ("bough.frontends.staging.cells", "way"),
+    ("bough.frontends.staging.data_stage", "forward"),
 }
 """The functions that start runs."""
 

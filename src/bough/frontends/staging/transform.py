@@ -1,8 +1,8 @@
 """The rewriting of Python source: what can meet symbolic values goes through staging functions.
 
-    for child in node.children:          loop1 = staging.loop(staging.attribute(node, "children"), None)
+    for child in node.children:          loop1 = staging.loop(staging.attribute(node, "children"), None, {"h": lambda: h})
         h = h + self(child)       ->     for child in loop1:
-                                             if loop1.symbolic: h = loop1.enter("h", lambda: h)
+                                             if loop1.symbolic: h = loop1.enter("h")
                                              h = h + staging.call(self, child)
                                          if loop1.symbolic: h = loop1.leave("h"); child = loop1.leave("child")
 
@@ -26,10 +26,12 @@ _OF_FRAMES = frozenset({"super", "locals", "globals", "vars"})
 
 
 class Transformer(ast.NodeTransformer):
-    """Rewrites one function; `owner` is the class around it, for private names."""
+    """Rewrites one function; `owner` is the class around it, for private names. `control`: its control flow has been rewritten
+    already (see `thunks`)."""
 
-    def __init__(self, owner: str) -> None:
+    def __init__(self, owner: str, control: bool = False) -> None:
         self.owner = owner.lstrip("_")
+        self.control = control
         self.temporaries = 0
 
     # -- definitions -----------------------------------------------------------------------------------------------------
@@ -102,7 +104,9 @@ class Transformer(ast.NodeTransformer):
             made = self.staged("contains", node, [b, a])
         else:
             return ast.copy_location(ast.Compare(a, [op], [b]), node)
-        return ast.copy_location(ast.UnaryOp(ast.Not(), made), node) if isinstance(op, (ast.IsNot, ast.NotIn)) else made
+        if not isinstance(op, (ast.IsNot, ast.NotIn)):
+            return made
+        return self.staged("negated", node, [made]) if self.control else ast.copy_location(ast.UnaryOp(ast.Not(), made), node)
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         self.generic_visit(node)
@@ -233,7 +237,7 @@ class Transformer(ast.NodeTransformer):
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
         self.generic_visit(node)
         if isinstance(node.target, ast.Name):
-            return node
+            return self.updated(node, node.target) if self.control else node
         owner = self.temporary()
         made: list[ast.stmt] = [_placed(ast.Assign([ast.Name(owner, ast.Store())], node.target.value), node)]
         node.target.value = ast.Name(owner, ast.Load())
@@ -247,20 +251,42 @@ class Transformer(ast.NodeTransformer):
             old = self.staged("attribute", node, [*operands, ast.Constant(node.target.attr)])
         result = self.temporary()
         made.append(_placed(ast.Assign([ast.Name(result, ast.Store())], old), node))
-        made.append(_placed(ast.AugAssign(ast.Name(result, ast.Store()), node.op, node.value), node))
+        update = _placed(ast.AugAssign(ast.Name(result, ast.Store()), node.op, node.value), node)
+        made.append(self.updated(update, ast.Name(result)) if self.control else update)
         made.append(_placed(ast.Expr(self.store(node, node.target, ast.Name(result, ast.Load()))), node))
         return made
+
+    def updated(self, node: ast.AugAssign, target: ast.Name) -> ast.stmt:
+        """`name += value` as an assignment."""
+        operator = ast.Constant(f"i{_OPERATORS[type(node.op)]}")
+        value = self.staged("update", node, [operator, ast.Name(target.id, ast.Load()), node.value])
+        return _placed(ast.Assign([ast.Name(target.id, ast.Store())], value), node)
+
+    def visit_Delete(self, node: ast.Delete) -> Any:
+        self.generic_visit(node)
+        if not self.control:
+            return node
+        return [_placed(self.deleted(node, t), node) for t in node.targets]
+
+    def deleted(self, node: ast.Delete, target: ast.expr) -> ast.stmt:
+        if isinstance(target, ast.Attribute):
+            return ast.Expr(self.staged("delete_attribute", node, [target.value, ast.Constant(target.attr)]))
+        if isinstance(target, ast.Subscript):
+            return ast.Expr(self.staged("delete_item", node, [target.value, self.key(target.slice)]))
+        return ast.Delete([target])
 
     def visit_For(self, node: ast.For) -> Any:
         assigned = sorted(_assigned(node.body))
         targets = sorted(_assigned([node.target]))
         self.generic_visit(node)
         loop = self.temporary()
-        made = self.staged("loop", node, [node.iter, ast.Constant(pattern_of(node.target))])
+        none = ast.arguments([], [], None, [], [], None, [])
+        getters = ast.Dict([ast.Constant(n) for n in assigned], [ast.Lambda(none, ast.Name(n, ast.Load())) for n in assigned])
+        made = self.staged("loop", node, [node.iter, ast.Constant(pattern_of(node.target)), getters])
         before = _placed(ast.Assign([ast.Name(loop, ast.Store())], made), node)
         node.iter = ast.copy_location(ast.Name(loop, ast.Load()), node)
-        enters = [self.hand(node, loop, n, "enter", True) for n in assigned]
-        leaves = [self.hand(node, loop, n, "leave", False) for n in dict.fromkeys((*assigned, *targets))]
+        enters = [self.hand(node, loop, n, "enter") for n in assigned]
+        leaves = [self.hand(node, loop, n, "leave") for n in dict.fromkeys((*assigned, *targets))]
         if enters:
             node.body = [self.if_symbolic(node, loop, enters), *node.body]
         return [before, node, self.if_symbolic(node, loop, leaves)] if leaves else [before, node]
@@ -271,12 +297,9 @@ class Transformer(ast.NodeTransformer):
     def visit_AsyncWith(self, node: ast.AsyncWith) -> ast.AST:
         return self.unsupported("async", node)
 
-    def hand(self, node: ast.AST, loop: str, name: str, what: str, getter: bool) -> ast.stmt:
-        """`name = loop.what("name")`, with `lambda: name` where the loop has to read it."""
-        args: list[ast.expr] = [ast.Constant(name)]
-        if getter:
-            args.append(ast.Lambda(ast.arguments([], [], None, [], [], None, []), ast.Name(name, ast.Load())))
-        value = ast.Call(ast.Attribute(ast.Name(loop, ast.Load()), what, ast.Load()), args, [])
+    def hand(self, node: ast.AST, loop: str, name: str, what: str) -> ast.stmt:
+        """`name = loop.what("name")`."""
+        value = ast.Call(ast.Attribute(ast.Name(loop, ast.Load()), what, ast.Load()), [ast.Constant(name)], [])
         return _placed(ast.Assign([ast.Name(name, ast.Store())], value), node)
 
     def if_symbolic(self, node: ast.AST, loop: str, body: list[ast.stmt]) -> ast.stmt:
@@ -305,7 +328,7 @@ class Transformer(ast.NodeTransformer):
         return [self.visit(s) if n else s for n, s in enumerate(match_to_ifs(node, name, self.visit(node.subject), STAGING))]
 
     def visit_Try(self, node: ast.Try) -> ast.AST:
-        if node.handlers:
+        if node.handlers and not self.control:
             return self.unsupported("try", node)
         return self.generic_visit(node)
 
@@ -316,7 +339,7 @@ class Transformer(ast.NodeTransformer):
         return self.unsupported("global", node)
 
     def visit_Nonlocal(self, node: ast.Nonlocal) -> ast.AST:
-        return self.unsupported("nonlocal", node)
+        return node if self.control else self.unsupported("nonlocal", node)
 
     # -- helpers ---------------------------------------------------------------------------------------------------------
 
@@ -354,6 +377,10 @@ def pattern_of(target: ast.expr) -> Any:
     return "*" if isinstance(target, ast.Starred) else None
 
 
+_OPERATORS: dict[type[ast.operator], str] = {
+    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "truediv", ast.FloorDiv: "floordiv", ast.Mod: "mod", ast.Pow: "pow",
+    ast.MatMult: "matmul", ast.BitAnd: "and", ast.BitOr: "or", ast.BitXor: "xor", ast.LShift: "lshift", ast.RShift: "rshift",
+}  # fmt: skip
 _SCOPES = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from bough.frontends.staging.folds import Carried
 from bough.frontends.staging.per_element import PerElement
-from bough.frontends.staging.signals import refuse_source
-from bough.frontends.staging.symbols import Elements, Number, Place, Position, Symbol
+from bough.frontends.staging.signals import Restart, here, refuse_source
+from bough.frontends.staging.symbols import Elements, Number, Place, Position, Symbol, leaves
 from bough.frontends.staging.templates import rebuild
+from bough.frontends.staging.turns import Learned, Turns
 
 if TYPE_CHECKING:
     from bough.frontends.staging.run import Run
@@ -36,11 +38,11 @@ def inside(values: Elements) -> Any:
 
 def _inside(run: Run, each: int, value: Any) -> Any:
     if isinstance(value, torch.Tensor):
-        return PerElement(run, each, value)
+        return run.of_element(each, value)
     if isinstance(value, Place):
         return run.at(value) if value.path else Symbol(run, value)  # an element may be a tensor here and a list there
     if isinstance(value, Number):
-        return Number(run, PerElement(run, each, value.tensor))
+        return Number(run, run.of_element(each, value.tensor))
     return value
 
 
@@ -62,13 +64,18 @@ def leave(run: Run, each: int, value: Any) -> Elements:
 
 
 class Loop:
-    """A `for` statement. `symbolic`: over a list of unknown length, with the rewritten code handing its names over."""
+    """A `for` statement. `symbolic`: over a list of unknown length, with the rewritten code handing its names over; `getters`
+    read those that the body assigns."""
 
-    def __init__(self, run: Run, values: Any, pattern: Any, elements: Elements | None) -> None:
+    def __init__(
+        self, run: Run, values: Any, pattern: Any, elements: Elements | None, getters: dict[str, Callable[[], Any]]
+    ) -> None:
         self.run, self.values, self.pattern, self.elements = run, values, pattern, elements
         self.symbolic = elements is not None
+        self.location = here()
+        self.getters = {name: partial(_value, get) for name, get in getters.items()}
         self.before: dict[str, Any] = {}
-        self.getters: dict[str, Callable[[], Any]] = {}
+        self.turns: Turns | None = None
         self.after: dict[str, Any] = {}
         self.grown: dict[int, tuple[list[Any], list[Any]]] = {}
         self.finished = False
@@ -79,6 +86,10 @@ class Loop:
                 yield self.run.staging.shape(value, self.pattern)
             return
         run = self.run
+        if self.location in run.world.learned.turns:
+            self.turns = Turns(run, self.elements, self.location, self.getters)
+            self.before = self.turns.begin(MISSING)
+            run.turns = self.turns
         element = enter(run, self.elements)
         run.staging.loops.append(self)
         yield run.staging.shape(element, self.pattern)
@@ -87,20 +98,39 @@ class Loop:
     def _close(self) -> None:
         run, elements = self.run, self.elements
         assert elements is not None
-        for name, getter in self.getters.items():
-            self.after[name] = self._final(name, _value(getter))
         for owner, added in self.grown.values():
             if len(added) > 1 or owner:
                 raise refuse_source("a list takes more than the results of one loop", "its length would have no simple form")
-            run.staging.gathered[id(owner)] = (owner, leave(run, elements.each, added[0]))
+        if self.turns is not None:
+            self._end_turns(self.turns)
+        else:
+            for name, getter in self.getters.items():
+                self.after[name] = self._final(name, getter())
+            for owner, added in self.grown.values():
+                run.staging.gathered[id(owner)] = (owner, leave(run, elements.each, added[0]))
         run.staging.loops.pop()
         run.scope = None
         self.finished = True
 
-    def enter(self, name: str, getter: Callable[[], Any]) -> Any:
+    def _end_turns(self, turns: Turns) -> None:
+        run, grown = self.run, list(self.grown.values())
+        self.after, stacked = turns.end([added[0] for _, added in grown])
+        run.turns = None
+        for (owner, _), values in zip(grown, stacked, strict=True):
+            run.staging.gathered[id(owner)] = (owner, Elements(run, turns.elements.each, values))
+
+    def needs_turns(self) -> None:
+        """Tries again with a loop that runs turn by turn."""
+        known = self.run.world.learned.turns
+        if self.location not in known:
+            known[self.location] = Learned()
+            raise Restart
+
+    def enter(self, name: str) -> Any:
         """The value of a name at the start of the body: of what the loop carries on, something that notes how."""
-        self.getters[name] = getter
-        value = _value(getter)
+        if self.turns is not None:
+            return self.before.get(name, Gone(name))
+        value = self.getters[name]()
         self.before[name] = value
         if isinstance(value, (torch.Tensor, Number, int, float)) and not isinstance(value, bool):
             return Carried(self, name)
@@ -111,6 +141,8 @@ class Loop:
         if isinstance(value, Carried):
             return self.before[name] if value.function is None else value.folded(self.before[name])
         if _of_element(value):
+            if any(isinstance(v, torch.Tensor) for v in leaves(self.before[name])):
+                self.needs_turns()
             return Gone(name)
         return value
 

@@ -1,0 +1,241 @@
+"""`if` and its like on computed conditions: both sides are traced, one after the other, and what they change is joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from bough.frontends import markers
+from bough.frontends.staging import layouts
+from bough.frontends.staging.choices import Choice, question, settled
+from bough.frontends.staging.outcomes import CONTINUE, NEVER, Entry, Return, Unreachable, comes
+from bough.frontends.staging.scalars import DTYPES, Scalar
+from bough.frontends.staging.scopes import MISSING, Cell, Elements, Place
+
+if TYPE_CHECKING:
+    from bough.frontends.staging.data import DataStaging
+
+Thunk = Callable[[], Any]
+
+
+@dataclass(slots=True)
+class Side:
+    """What one side of a branch gave. `dead`: it ends the call with an error."""
+
+    outcome: Any
+    changes: dict[Any, tuple[Place, Any, Any]]
+
+    @property
+    def dead(self) -> bool:
+        return self.outcome is NEVER
+
+
+def run(staging: DataStaging, thunk: Thunk, own: Sequence[Entry] = (), offered: Sequence[Entry] = ()) -> Any:
+    """Runs a block and then `own`, where it falls through. A branch at the end of the block may do that itself, and go on with
+    `offered`."""
+    staging.offered = (*own, *offered)
+    outcome = thunk()
+    for position, entry in enumerate(own):
+        if entry.done:
+            continue
+        outcome = go_on(staging, outcome, entry, (*own[position + 1 :], *offered))
+    staging.offered = ()
+    return outcome
+
+
+def go_on(staging: DataStaging, outcome: Any, entry: Entry, later: Sequence[Entry]) -> Any:
+    """Runs an entry where the outcome leads to it."""
+    coming = comes(entry, outcome)
+    if coming is None:
+        assert isinstance(outcome, Choice)
+        left = question(outcome, lambda o: not entry.follows(o))
+        if isinstance(left, Scalar):
+            return symbolic(staging, left, lambda: staging.only(outcome, lambda o: not entry.follows(o)), entry.run, (), later)
+        coming = not left
+    if coming:
+        entry.done = True
+        return run(staging, entry.run, (), later)
+    return outcome
+
+
+def branch(
+    staging: DataStaging, test: Any, then: Thunk | None, otherwise: Thunk | None, rest: Thunk | None, live: Sequence[str], tail: bool
+) -> Any:
+    """An `if`. `rest`: what follows in its block. `tail`: its outcome is the outcome of the block."""
+    offered = staging.taken(tail)
+    own = (Entry(rest),) if rest is not None else ()
+    truth = staging.truth(test)
+    if isinstance(truth, bool):
+        chosen = then if truth else otherwise
+        return run(staging, chosen or _nothing, own, offered)
+    thunks = (then, otherwise, rest)
+    return symbolic(staging, truth, then or _nothing, otherwise or _nothing, own, offered, live, thunks)
+
+
+def _nothing() -> None:
+    return None
+
+
+def symbolic(
+    staging: DataStaging,
+    condition: Scalar,
+    first: Thunk,
+    second: Thunk,
+    own: Sequence[Entry],
+    offered: Sequence[Entry] = (),
+    live: Sequence[str] | None = None,
+    thunks: Sequence[Thunk | None] = (),
+) -> Any:
+    """Both sides, joined, and then `own`. What only the second side leads to is run inside it."""
+    start = staging.serial
+    cells = staging.cells(thunks or (first, second))
+    markers.if_begin(condition.tensor)
+    one = side(staging, first, cells, condition, True)
+    chain = [e for e in (*own, *offered) if not e.done]
+    inside: list[Entry] = []
+    for entry in () if one.dead else chain:
+        if comes(entry, one.outcome) is not False:
+            break
+        inside.append(entry)
+    markers.if_else()
+    two = side(staging, lambda: run(staging, second, inside), cells, condition, False)
+    for entry in inside:
+        entry.done = True
+    outcome = _joined(staging, condition, one, two, start, live)
+    if one.dead or two.dead:
+        learn(staging, condition, two.dead)
+    left = [e for e in own if not e.done]
+    for position, entry in enumerate(left):
+        if not entry.done:
+            outcome = go_on(staging, outcome, entry, (*left[position + 1 :], *offered))
+    return outcome
+
+
+def side(staging: DataStaging, thunk: Thunk, cells: Sequence[Cell], condition: Scalar, holds: bool) -> Side:
+    """Traces one side of a branch; afterwards all is as it was before."""
+    scope = staging.enter()
+    try:
+        for cell in cells:
+            staging.touch(cell)
+        learn(staging, condition, holds)
+        staging.offered = ()
+        outcome = narrowed(staging.ending(thunk))
+        changes = {k: (place, before, narrowed(now)) for k, (place, before, now) in scope.changes().items()}
+        scope.undo()
+    finally:
+        staging.leave(scope)
+    return Side(outcome, {} if outcome is NEVER else changes)
+
+
+def narrowed(value: Any) -> Any:
+    """A value with what is known of its choices in the scope that is about to end."""
+    value = settled(value) if not isinstance(value, Choice) or MISSING not in value.alternatives else value
+    if isinstance(value, Return):
+        return Return(narrowed(value.value))
+    if type(value) is tuple:
+        return tuple(map(narrowed, value))
+    return value
+
+
+def learn(staging: DataStaging, condition: Scalar, holds: bool) -> None:
+    """Notes what a condition says about later ones."""
+    scope = staging.scope
+    scope.know(condition.tensor, holds)
+    if condition.opposite is not None:
+        scope.know(condition.opposite, not holds)
+    if condition.about is not None:
+        selector, yes, no = condition.about
+        scope.restrict(selector, yes if holds else no)
+
+
+def _joined(
+    staging: DataStaging, condition: Scalar, one: Side, two: Side, start: int, live: Sequence[str] | None
+) -> Any:
+    places: dict[Any, Place] = {}
+    befores: dict[Any, Any] = {}
+    for s in (one, two):
+        for key, (place, before, _) in s.changes.items():
+            places[key] = place
+            befores[key] = place.owner if isinstance(place, Elements) else before
+    needed = {k: p for k, p in places.items() if not (isinstance(p, Cell) and live is not None and p.name not in live)}
+    firsts = [one.outcome, *(one.changes[k][2] if k in one.changes else befores[k] for k in needed)]
+    seconds = [two.outcome, *(two.changes[k][2] if k in two.changes else befores[k] for k in needed)]
+    joint = Join(staging, condition, start)
+    if one.dead and two.dead:
+        joint.finish()
+        raise Unreachable
+    made = [joint.value(a, b, one.dead, two.dead) for a, b in zip(firsts, seconds, strict=True)]
+    results = joint.finish()
+    outcome, *values = [m(results) for m in made]
+    for key, value in zip(needed, values, strict=True):
+        staging.touch(places[key])
+        places[key].write(value)
+    for key, place in places.items():
+        if key not in needed:
+            staging.touch(place)
+            place.write(MISSING)
+    return outcome
+
+
+class Join:
+    """Collects the tensors in which two sides differ, ends the branch with them, and gives the values behind it."""
+
+    def __init__(self, staging: DataStaging, condition: Scalar, start: int) -> None:
+        self.staging, self.condition, self.start = staging, condition, start
+        self.pairs: list[tuple[torch.Tensor | None, torch.Tensor | None]] = []
+
+    def finish(self) -> list[torch.Tensor]:
+        results = markers.if_end([a for a, _ in self.pairs], [b for _, b in self.pairs])
+        self.staging.made_here(results)
+        return results
+
+    def value(self, a: Any, b: Any, no_first: bool = False, no_second: bool = False) -> Callable[[list[torch.Tensor]], Any]:
+        """What gives the joined value from the results; `no_first`: the first side never ends."""
+        if a is b and not self.is_inner(a):
+            return lambda _: a
+        staging = self.staging
+        if no_first or no_second:
+            form = layouts.layout_of(staging, b if no_first else a)
+            known = layouts.encode(staging, form, b if no_first else a)
+            absent: list[layouts.Leaf] = [None] * len(known)
+            firsts, seconds = (absent, known) if no_first else (known, absent)
+        else:
+            form = layouts.unify(layouts.layout_of(staging, a), layouts.layout_of(staging, b), False)
+            firsts, seconds = layouts.encode(staging, form, a), layouts.encode(staging, form, b)
+        leaves = [self.leaf(x, y, d) for x, y, d in zip(firsts, seconds, layouts.dtypes(form), strict=True)]
+        return lambda results: layouts.build(staging, form, iter([leaf(results) for leaf in leaves]))
+
+    def is_inner(self, value: Any) -> bool:
+        return isinstance(value, torch.Tensor) and self.staging.born(value) >= self.start
+
+    def leaf(self, a: layouts.Leaf, b: layouts.Leaf, dtype: torch.dtype) -> Callable[[list[torch.Tensor]], Any]:
+        if a is b or b is None or a is None:
+            known = b if a is None else a
+            if not self.is_inner(known):
+                return lambda _: known
+        if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+            return self.paired(a, b)
+        if a is None or b is None:
+            return self.paired(a, b)  # type: ignore[arg-type]
+        condition = self.condition.tensor
+        if not isinstance(a, torch.Tensor) and not isinstance(b, torch.Tensor):
+            if a == b and type(a) is type(b):
+                return lambda _: a
+            return lambda _: torch.where(condition, torch.full((), a, dtype=dtype), torch.full((), b, dtype=dtype))
+        if isinstance(a, torch.Tensor):
+            get = self.paired(a, None) if self.is_inner(a) else lambda _: a
+            return lambda results: torch.where(condition, get(results), torch.full((), b, dtype=dtype))
+        assert isinstance(b, torch.Tensor)
+        other = self.paired(None, b) if self.is_inner(b) else lambda _: b
+        return lambda results: torch.where(condition, torch.full((), a, dtype=dtype), other(results))
+
+    def paired(self, a: torch.Tensor | None, b: torch.Tensor | None) -> Callable[[list[torch.Tensor]], Any]:
+        number = len(self.pairs)
+        self.pairs.append((a, b))
+        return lambda results: results[number]
+
+
+__all__ = ["CONTINUE", "DTYPES", "Elements", "branch", "go_on", "run", "symbolic"]

@@ -1,0 +1,240 @@
+"""Loops of the compiled function: what they carry from turn to turn is found by trying the body until nothing else changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from bough.frontends import markers
+from bough.frontends.staging import layouts
+from bough.frontends.staging.branches import Thunk, learn
+from bough.frontends.staging.choices import Choice, question
+from bough.frontends.staging.layouts import Fixed, Layout
+from bough.frontends.staging.outcomes import CONTINUE, NEVER
+from bough.frontends.staging.scopes import MISSING, AttributeOf, Cell, Content, Elements, Place, Scope
+
+if TYPE_CHECKING:
+    from bough.frontends.staging.data import DataStaging
+
+MOST_TRIES = 24
+OUTCOME = ("outcome",)
+"""The key of where control goes at the end of a turn, which is carried like a name."""
+
+
+@dataclass(slots=True)
+class State:
+    """What is known of a loop from earlier tries."""
+
+    forms: dict[Hashable, Layout] = field(default_factory=dict)
+    places: dict[Hashable, Place] = field(default_factory=dict)
+    shapes: dict[tuple[Hashable, int], tuple[Any, ...]] = field(default_factory=dict)
+    """Shapes of leaves, for those that are absent at first."""
+    growths: tuple[markers.Growth, ...] = ()
+
+
+@dataclass(slots=True)
+class Loop:
+    """One loop: its test, its body, and the names that are needed when a turn begins or behind it."""
+
+    staging: DataStaging
+    test: Thunk
+    turn: Thunk
+    needed: frozenset[str]
+    cells: list[Cell]
+    extra: list[Place]
+    state: State = field(default_factory=State)
+    dead: dict[Hashable, Place] = field(default_factory=dict)
+
+
+def carry(
+    staging: DataStaging, test: Thunk, turn: Thunk, head: Sequence[str], live: Sequence[str], counter: Any = None,
+    thunks: Sequence[Any] = (),
+) -> Any:  # fmt: skip
+    """Traces a loop whose test, or whose early end, is computed. Gives its outcome."""
+    extra: list[Place] = [] if counter is None else [AttributeOf(counter, "value")]
+    loop = Loop(staging, test, turn, frozenset((*head, *live)), staging.cells([test, turn, *thunks]), extra)
+    for _ in range(MOST_TRIES):
+        done, outcome = _attempt(loop)
+        if done:
+            return outcome
+    raise staging.refused(
+        "a loop changes the kind of what it computes from turn to turn",
+        f"after {MOST_TRIES} tries there was still something that it carries in a new form",
+        "keep tensors of one type and rank, and numbers, in the names that the loop changes",
+    )
+
+
+def _attempt(loop: Loop) -> tuple[bool, Any]:
+    """One try. (True, outcome) where it counts."""
+    staging, state = loop.staging, loop.state
+    markers.attempt_begin()
+    initial = _initial(loop)
+    scope = staging.enter()
+    for place in (*loop.cells, *loop.extra, *(p for p in state.places.values() if not isinstance(p, Elements))):
+        staging.touch(place)
+    outcome, carried = _begun(loop, initial)
+    outcome = _turn(loop, scope, outcome)
+    updated, fits = _updated(loop, scope, outcome, carried)
+    if fits:
+        return True, _finished(loop, scope, updated)
+    scope.undo()
+    staging.leave(scope)
+    markers.attempt_abort()
+    return False, None
+
+
+def _initial(loop: Loop) -> list[torch.Tensor]:
+    staging, state = loop.staging, loop.state
+    made: list[torch.Tensor] = []
+    for key, form in state.forms.items():
+        value = None if key == OUTCOME else _value_of(state.places[key])
+        leaves = layouts.encode(staging, form, value)
+        for n, (leaf, dtype) in enumerate(zip(leaves, layouts.dtypes(form), strict=True)):
+            if leaf is None:
+                shape = tuple(s if isinstance(s, int) else 0 for s in state.shapes[key, n])
+                leaf = torch.zeros(shape, dtype=dtype)
+            made.append(leaf if isinstance(leaf, torch.Tensor) else torch.full((), leaf, dtype=dtype))
+    return made
+
+
+def _value_of(place: Place) -> Any:
+    return place.owner if isinstance(place, Elements) else place.read()
+
+
+def _begun(loop: Loop, initial: list[torch.Tensor]) -> tuple[Any, list[torch.Tensor]]:
+    """The loop's beginning: places have what a turn finds in them."""
+    staging, state = loop.staging, loop.state
+    carried = markers.while_begin(initial, state.growths)
+    staging.made_here(carried)
+    leaves, outcome = iter(carried), None
+    for key, form in state.forms.items():
+        value = layouts.build(staging, form, leaves)
+        if key == OUTCOME:
+            outcome = value
+        else:
+            if isinstance(state.places[key], Elements):
+                staging.touch(state.places[key])
+            state.places[key].write(value)
+    return outcome, carried
+
+
+def _turn(loop: Loop, scope: Scope, outcome: Any) -> Any:
+    """The test and one turn. The new outcome."""
+    staging = loop.staging
+    staging.offered = ()
+    if outcome is None:
+        known = staging.truth(loop.test())
+    else:
+        going = question(outcome, lambda o: o is None) if isinstance(outcome, Choice) else False
+        known = staging.all_true(False, going, loop.test)
+    if isinstance(known, bool):
+        markers.while_test(torch.full((), known, dtype=torch.bool))
+    else:
+        markers.while_test(known.tensor)
+        learn(staging, known, True)
+    result = staging.ending(loop.turn)
+    return _carried_on(result)
+
+
+def _carried_on(outcome: Any) -> Any:
+    """The outcome of a turn: `continue` goes on like the end of the body."""
+    if isinstance(outcome, Choice):
+        mapped = [_carried_on(o) for o in outcome.alternatives]
+        return None if all(m is None for m in mapped) else Choice(outcome.staging, outcome.selector, mapped)
+    return None if outcome is CONTINUE or outcome is NEVER else outcome
+
+
+def _updated(loop: Loop, scope: Scope, outcome: Any, carried: list[torch.Tensor]) -> tuple[list[torch.Tensor], bool]:
+    """The carried values behind a turn, and whether the loop was begun with the right ones."""
+    staging, state = loop.staging, loop.state
+    now: dict[Hashable, Any] = {k: (outcome if k == OUTCOME else state.places[k].read()) for k in state.forms}
+    before: dict[Hashable, Any] = {}
+    if outcome is not None:
+        now[OUTCOME] = outcome
+    for key, (place, old, new) in scope.changes().items():
+        if isinstance(place, Cell) and place.name not in loop.needed:
+            loop.dead[key] = place
+            continue
+        if key not in now:
+            now[key], before[key] = new, (place.owner if isinstance(place, Elements) else old)
+            state.places[key] = place
+    forms: dict[Hashable, Layout] = {}
+    for key, value in now.items():
+        known = state.forms.get(key) or layouts.layout_of(staging, before.get(key))
+        forms[key] = layouts.unify(known, layouts.layout_of(staging, value), True)
+    if forms != state.forms:
+        _learn_shapes(loop, forms, now)
+        state.forms, state.growths = forms, ()
+        return [], False
+    position, updated = 0, []
+    for key, form in forms.items():
+        for leaf, dtype in zip(layouts.encode(staging, form, now[key]), layouts.dtypes(form), strict=True):
+            if leaf is None:
+                leaf = carried[position]
+            updated.append(leaf if isinstance(leaf, torch.Tensor) else torch.full((), leaf, dtype=dtype))
+            position += 1
+    growths = markers.growths(updated)
+    if growths != tuple(state.growths):
+        state.growths = growths
+        return [], False
+    return updated, True
+
+
+def _learn_shapes(loop: Loop, forms: dict[Hashable, Layout], now: dict[Hashable, Any]) -> None:
+    for key, form in forms.items():
+        for n, leaf in enumerate(layouts.encode(loop.staging, form, now[key])):
+            if isinstance(leaf, torch.Tensor):
+                loop.state.shapes[key, n] = tuple(leaf.shape)
+            elif leaf is not None:
+                loop.state.shapes[key, n] = ()
+
+
+def _finished(loop: Loop, scope: Scope, updated: list[torch.Tensor]) -> Any:
+    """Ends the loop; places have what it leaves in them."""
+    staging, state = loop.staging, loop.state
+    finals = markers.while_end(updated)
+    for key, (place, before) in reversed(scope.journal.items()):
+        if not isinstance(place, Elements):
+            place.write(before)
+    staging.leave(scope)
+    markers.attempt_keep()
+    staging.made_here(finals)
+    leaves, outcome = iter(finals), None
+    for key, form in state.forms.items():
+        value = layouts.build(staging, form, leaves)
+        if key == OUTCOME:
+            outcome = value
+        else:
+            staging.touch(state.places[key])
+            state.places[key].write(value)
+    for key, place in loop.dead.items():
+        if key not in state.forms:
+            staging.touch(place)
+            place.write(MISSING)
+    return outcome
+
+
+def attempt(staging: DataStaging, thunks: Sequence[Any], body: Callable[[], tuple[bool, Any]]) -> tuple[bool, Any]:
+    """Traces something that counts only where it says so."""
+    markers.attempt_begin()
+    scope = staging.enter()
+    kept = True
+    try:
+        for cell in staging.cells(thunks):
+            staging.touch(cell)
+        kept, result = body()
+        return kept, result
+    finally:
+        if kept:
+            markers.attempt_keep()
+        else:
+            scope.undo()
+        staging.leave(scope)
+        if not kept:
+            markers.attempt_abort()
+
+
+__all__ = ["Content", "Fixed", "attempt", "carry"]

@@ -1,0 +1,165 @@
+"""Truth values that may be computed, and the expressions that evaluate only some of their parts."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from bough.frontends import markers
+from bough.frontends.staging.branches import Thunk, symbolic
+from bough.frontends.staging.choices import Choice, each_alternative, settled
+from bough.frontends.staging.outcomes import NEVER, Return, Unreachable
+from bough.frontends.staging.scalars import Scalar
+
+if TYPE_CHECKING:
+    from bough.frontends.staging.data import DataStaging
+
+
+def truth(staging: DataStaging, value: Any) -> bool | Scalar:
+    """What `if` asks of a value: known, or a computed bool."""
+    value = settled(value)
+    if isinstance(value, bool) or value is None:
+        return bool(value)
+    if isinstance(value, Choice):
+        made = each_alternative(staging, staging.truth, value)
+        return made if isinstance(made, (bool, Scalar)) else truth(staging, made)
+    if isinstance(value, Scalar):
+        return _known(staging, value if value.kind is bool else value != 0)
+    if isinstance(value, torch.Tensor):
+        return _of_tensor(staging, value)
+    if isinstance(value, (torch.SymInt, torch.SymBool, torch.SymFloat)):
+        return _of_size(staging, value)
+    method = getattr(type(value), "__bool__", None) or getattr(type(value), "__len__", None)
+    if method is not None and hasattr(method, "__code__"):
+        return staging.truth(staging.call(method, value))
+    return bool(value)
+
+
+def _known(staging: DataStaging, value: Scalar) -> bool | Scalar:
+    known = staging.scope.fact(value.tensor)
+    if known is None and value.about is not None:
+        selector, yes, no = value.about
+        left = set(staging.scope.possible(selector, max((*yes, *no)) + 1)) & (yes | no)
+        known = True if left <= yes else False if left <= no else None
+    return value if known is None else known
+
+
+def _of_tensor(staging: DataStaging, value: torch.Tensor) -> bool | Scalar:
+    key = (id(value), value._version)
+    scope = staging.scope
+    while scope is not None:
+        if key in scope.truths:
+            return _known(staging, scope.truths[key])
+        scope = scope.parent  # type: ignore[assignment]
+    if value.numel() != 1:
+        raise staging.refused(
+            f"the truth of a tensor of shape {list(value.shape)} is asked for",
+            "Boolean value of Tensor with more than one value is ambiguous",
+            "ask for .any() or .all() of it",
+        )
+    single = value.reshape(())
+    made = Scalar(staging, single if single.dtype is torch.bool else single != 0)
+    staging.scope.truths[key] = made
+    staging.scope.held.append(value)
+    return made
+
+
+def _of_size(staging: DataStaging, value: Any) -> bool | Scalar:
+    if markers.is_computed(value):
+        if isinstance(value, torch.SymInt):
+            return _known(staging, Scalar(staging, None, value) != 0)
+        return Scalar(staging, torch.full((), value, dtype=torch.bool))
+    return bool(value)
+
+
+def negated(staging: DataStaging, value: Any) -> bool | Scalar:
+    known = staging.truth(value)
+    if isinstance(known, bool):
+        return not known
+    made = Scalar(staging, torch.logical_not(known.tensor))
+    made.opposite = known.tensor
+    if known.about is not None:
+        selector, yes, no = known.about
+        made.about = (selector, no, yes)
+    return made
+
+
+def choose(staging: DataStaging, test: Any, then: Thunk, otherwise: Thunk) -> Any:
+    """`then() if test else otherwise()`."""
+    known = staging.truth(test)
+    if isinstance(known, bool):
+        return then() if known else otherwise()
+    made = symbolic(staging, known, lambda: Return(then()), lambda: Return(otherwise()), ())
+    return returned(made)
+
+
+def returned(outcome: Any) -> Any:
+    """The value of a function by its outcome."""
+    if outcome is None:
+        return None
+    if isinstance(outcome, Return):
+        return outcome.value
+    if isinstance(outcome, Choice):
+        return Choice(outcome.staging, outcome.selector, [returned(o) for o in outcome.alternatives])
+    assert outcome is NEVER
+    raise Unreachable
+
+
+def chain(staging: DataStaging, conjunction: bool, first: Any, others: Sequence[Thunk]) -> Any:
+    """`a and b and c`, or the same with `or`: the operand that decides."""
+    if not others:
+        return first
+    return _decided(staging, conjunction, first, lambda: chain(staging, conjunction, others[0](), others[1:]))
+
+
+def _decided(staging: DataStaging, conjunction: bool, value: Any, rest: Thunk) -> Any:
+    known = staging.truth(value)
+    if isinstance(known, bool):
+        return rest() if known is conjunction else value
+    if conjunction:
+        return choose(staging, known, rest, lambda: value)
+    return choose(staging, known, lambda: value, rest)
+
+
+def truths(staging: DataStaging, conjunction: bool, simple: bool, first: Any, others: Sequence[Thunk]) -> Any:
+    """The truth of such a chain. `simple`: its parts may be computed though Python would not."""
+    known = staging.truth(first)
+    if not others or (isinstance(known, bool) and known is not conjunction):
+        return known
+    if isinstance(known, bool):
+        return truths(staging, conjunction, simple, others[0](), others[1:])
+    if not simple:
+        return _decided(staging, conjunction, known, lambda: truths(staging, conjunction, simple, others[0](), others[1:]))
+    later = truths(staging, conjunction, simple, others[0](), others[1:])
+    if isinstance(later, bool):
+        return known if later is conjunction else later
+    return Scalar(staging, (torch.logical_and if conjunction else torch.logical_or)(known.tensor, later.tensor))
+
+
+def chained(staging: DataStaging, simple: bool, names: Sequence[str], first: Any, others: Sequence[Thunk]) -> Any:
+    """`a < b < c`: each operand is evaluated once, and only as far as it is needed."""
+    right = others[0]()
+    made = compared(staging, names[0], first, right)
+    if len(names) == 1:
+        return made
+    later: Callable[[], Any] = lambda: chained(staging, simple, names[1:], right, others[1:])  # noqa: E731
+    if simple and isinstance(made, Scalar) and not isinstance(staging.truth(made), bool):
+        return truths(staging, True, True, made, [later])
+    return _decided(staging, True, made, later)
+
+
+_COMPARISONS = {"Eq": "eq", "NotEq": "ne", "Lt": "lt", "LtE": "le", "Gt": "gt", "GtE": "ge"}
+
+
+def compared(staging: DataStaging, name: str, a: Any, b: Any) -> Any:
+    """A comparison by the name of its node."""
+    if name in ("Is", "IsNot"):
+        same = staging.is_same(a, b)
+        return same if name == "Is" else staging.negated(same)
+    if name in ("In", "NotIn"):
+        found = staging.contains(b, a)
+        return found if name == "In" else staging.negated(found)
+    return getattr(operator, _COMPARISONS[name])(a, b)

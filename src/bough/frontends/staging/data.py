@@ -1,0 +1,378 @@
+"""The staging functions for control on computed values, which rewritten code calls while torch traces it."""
+
+from __future__ import annotations
+
+import builtins
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from bough.base.errors import CompileError
+from bough.frontends import markers
+from bough.frontends.locations import is_internal
+from bough.frontends.staging import branches, conditions, data_calls, data_items, data_loops, torch_calls
+from bough.frontends.staging.branches import Thunk, run
+from bough.frontends.staging.choices import Choice, each_alternative, question, settled
+from bough.frontends.staging.examples import positional_name
+from bough.frontends.staging.outcomes import BREAK, CONTINUE, NEVER, Entry, Return, Unreachable
+from bough.frontends.staging.scalars import Scalar, convert
+from bough.frontends.staging.scopes import AttributeOf, Cell, Content, Elements, Place, Scope
+from bough.frontends.staging.signals import here
+
+_IMMUTABLE = (str, int, float, bool, bytes, tuple, frozenset, type(None), torch.Tensor)
+
+
+class DataStaging:
+    """Of one trace."""
+
+    rewrites_control = True
+    Return, BREAK, CONTINUE = staticmethod(Return), BREAK, CONTINUE
+
+    def __init__(self) -> None:
+        self.serial = 1
+        self.births: dict[int, tuple[Any, int]] = {}
+        """Tensors and containers made during the trace, by id, with when they were made."""
+        self.scope = Scope(None, 0)
+        self.offered: tuple[Entry, ...] = ()
+        self.tries = 0
+        self.raised: BaseException | None = None
+        """The last exception that Python raises as well."""
+        self.lenient = False
+        self.warned = False
+
+    # -- what was made when ----------------------------------------------------------------------------------------------
+
+    def made_here(self, values: Sequence[Any]) -> None:
+        self.serial += 1
+        for value in values:
+            if id(value) not in self.births:
+                self.births[id(value)] = (value, self.serial)
+
+    def fresh(self, value: Any) -> Any:
+        self.made_here([value])
+        return value
+
+    def born(self, value: Any) -> int:
+        known = self.births.get(id(value))
+        return 0 if known is None else known[1]
+
+    def is_own(self, value: Any) -> bool:
+        return id(value) in self.births
+
+    # -- scopes ----------------------------------------------------------------------------------------------------------
+
+    def enter(self) -> Scope:
+        self.serial += 1
+        self.scope = Scope(self.scope, self.serial, self.tries)
+        return self.scope
+
+    def leave(self, scope: Scope) -> None:
+        assert scope.parent is not None
+        self.scope = scope.parent
+
+    def touch(self, place: Place) -> None:
+        """Notes a place that is about to be changed, in all scopes that it is older than."""
+        born, scope, value = self.born(place.owner), self.scope, None
+        key = place.key
+        while scope is not None and key not in scope.journal and born < max(scope.start, 1):
+            value = value or (place.read(),)
+            scope.journal[key] = (place, *value)
+            scope = scope.parent  # type: ignore[assignment]
+
+    def cells(self, thunks: Sequence[Thunk | None]) -> list[Cell]:
+        """The local names that inner functions share."""
+        found: dict[int, Cell] = {}
+        for thunk in thunks:
+            code = getattr(thunk, "__code__", None)
+            if code is not None:
+                for name, cell in zip(code.co_freevars, thunk.__closure__ or (), strict=True):  # type: ignore[union-attr]
+                    found[id(cell)] = Cell(cell, name)
+        return list(found.values())
+
+    def taken(self, tail: bool) -> tuple[Entry, ...]:
+        """What was offered to the statement at the end of a block."""
+        offered, self.offered = self.offered if tail else (), ()
+        return offered
+
+    def ending(self, thunk: Thunk) -> Any:
+        """The outcome of one side of a branch; NEVER where it ends the call with an error."""
+        try:
+            return thunk()
+        except Unreachable:
+            return NEVER
+        except Exception as error:
+            if not self.is_pythons(error):
+                raise
+            self.fail(error)
+            return NEVER
+
+    def is_pythons(self, error: Exception) -> bool:
+        """Whether eager Python raises the same exception there."""
+        if isinstance(error, CompileError):
+            return False
+        if error is self.raised:
+            return True
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        return trace is not None and not is_internal(trace.tb_frame.f_code.co_filename)
+
+    def fail(self, error: Exception) -> None:
+        self.forbid_in_try()
+        markers.check(torch.full((), False, dtype=torch.bool), type(error).__name__, str(error))
+
+    def forbid_in_try(self) -> None:
+        if self.tries > 0:
+            raise self.refused(
+                "an error that depends on computed values is raised inside `try`",
+                "compiled code ends at an error, and runs no handler",
+                "test the condition with `if` in place of `try`",
+            )
+
+    # -- complaints ------------------------------------------------------------------------------------------------------
+
+    def refused(self, what: str, because: str, advice: str = "") -> CompileError:
+        return CompileError(what, code="BGH-CTRL-001", because=because, advice=advice, location=here())
+
+    def refused_use(self, value: Any) -> CompileError:
+        return self.refused(
+            f"{value!r}, a value that only the call decides, is used where it must be known",
+            "the function that needs it is not traced",
+            "use it in conditions, arithmetic and calls of torch's functions",
+        )
+
+    def python_error(self, error: Exception) -> Exception:
+        """An exception that Python raises at this place, too."""
+        self.raised = error
+        return error
+
+    def text(self, value: Any) -> str:
+        if self.lenient:
+            return repr(value)
+        raise self.refused(
+            "a computed value is turned into text", "compiled code makes no text", "leave that to Python code around the model"
+        )
+
+    def unsupported(self, what: str) -> None:
+        raise self.refused(f"`{what}` where control depends on computed values", "the front end has no rule for it")
+
+    # -- control ---------------------------------------------------------------------------------------------------------
+
+    def function(self, body: Thunk) -> Any:
+        """The body of a function with jumps out of its statements."""
+        return conditions.returned(run(self, body))
+
+    def branch(
+        self,
+        test: Any,
+        then: Thunk | None,
+        otherwise: Thunk | None,
+        rest: Thunk | None,
+        live: Sequence[str],
+        tail: bool = False,
+    ) -> Any:
+        return branches.branch(self, test, then, otherwise, rest, live, tail)
+
+    def then(self, outcome: Any, rest: Thunk | None) -> Any:
+        """What follows a `try` or a `with` whose body may jump."""
+        offered = self.taken(True)
+        return outcome if rest is None else branches.go_on(self, outcome, Entry(rest), offered)
+
+    def repeat(self, *args: Any) -> Any:
+        return data_loops.repeat(self, *args)
+
+    def each(self, *args: Any) -> Any:
+        return data_loops.each(self, *args)
+
+    @contextmanager
+    def trying(self) -> Iterator[None]:
+        self.tries += 1
+        try:
+            yield
+        finally:
+            self.tries -= 1
+
+    def check(self, test: Any, message: Thunk | None) -> None:
+        """`assert`."""
+        truth = self.truth(test)
+        if truth is True:
+            return
+        text = "" if message is None else self.leniently(lambda: str(message()))
+        if truth is False:
+            raise self.python_error(AssertionError(text))
+        self.check_that(truth, "AssertionError", text)
+
+    def check_that(self, condition: Any, error: str, message: str) -> None:
+        """The call ends with an error where a computed condition does not hold."""
+        condition = self.truth(condition)
+        if condition is True:
+            return
+        if condition is False:
+            kinds = vars(builtins)
+            raise self.python_error(kinds[error](message) if error in kinds else RuntimeError(message))
+        self.forbid_in_try()
+        markers.check(condition.tensor, error, message)
+        branches.learn(self, condition, True)
+
+    def refuse(self, exception: Callable[[], Any]) -> None:
+        """`raise`."""
+        made = self.leniently(exception)
+        raise self.python_error(made() if isinstance(made, type) else made)
+
+    def leniently(self, function: Thunk) -> Any:
+        before, self.lenient = self.lenient, True
+        try:
+            return function()
+        finally:
+            self.lenient = before
+
+    # -- conditions ------------------------------------------------------------------------------------------------------
+
+    def truth(self, value: Any) -> bool | Scalar:
+        return conditions.truth(self, value)
+
+    def negated(self, value: Any) -> Any:
+        return conditions.negated(self, value)
+
+    def choose(self, test: Any, then: Thunk, otherwise: Thunk) -> Any:
+        return conditions.choose(self, test, then, otherwise)
+
+    def conjunction(self, simple: bool, first: Any, *others: Thunk) -> Any:
+        return conditions.chain(self, True, first, others)
+
+    def disjunction(self, simple: bool, first: Any, *others: Thunk) -> Any:
+        return conditions.chain(self, False, first, others)
+
+    def all_true(self, simple: bool, first: Any, *others: Thunk) -> Any:
+        return conditions.truths(self, True, simple, first, others)
+
+    def any_true(self, simple: bool, first: Any, *others: Thunk) -> Any:
+        return conditions.truths(self, False, simple, first, others)
+
+    def chained(self, simple: bool, names: Sequence[str], first: Any, *others: Thunk) -> Any:
+        return conditions.chained(self, simple, names, first, others)
+
+    def only(self, choice: Any, holds: Callable[[Any], bool]) -> Any:
+        """A choice of which these alternatives are left."""
+        found = settled(choice)
+        if not isinstance(found, Choice):
+            return found
+        left = [v for n, v in enumerate(found.alternatives) if n in self.left(found)]
+        assert all(map(holds, left))
+        return found
+
+    def left(self, choice: Choice) -> list[int]:
+        return self.scope.possible(choice.selector.tensor, len(choice.alternatives))
+
+    # -- values ----------------------------------------------------------------------------------------------------------
+
+    def call(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return data_calls.call(self, function, args, kwargs)
+
+    def torch_call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return torch_calls.torch_call(self, function, args, kwargs)
+
+    def operator(self, name: str, *operands: Any) -> Any:
+        return getattr(operator, name)(*operands)
+
+    def update(self, name: str, a: Any, b: Any) -> Any:
+        """`a += b` and its like; the result is what `a` becomes."""
+        if isinstance(a, Choice) or isinstance(b, Choice):
+            return each_alternative(self, lambda x, y: self.update(name, x, y), a, b)
+        if isinstance(a, list) and name == "iadd":
+            data_calls.call(self, a.extend, (b,), {})
+            return a
+        if isinstance(a, (set, dict)):
+            self.touch(Content(a))
+        return getattr(operator, name)(a, b)
+
+    def attribute(self, owner: Any, name: str) -> Any:
+        owner = settled(owner)
+        if isinstance(owner, Choice):
+            return each_alternative(self, lambda v: self.attribute(v, name), owner)
+        if isinstance(owner, torch.Tensor):
+            return torch_calls.attribute(self, owner, name)
+        return getattr(owner, name)
+
+    def item(self, owner: Any, key: Any) -> Any:
+        return data_items.item(self, owner, key)
+
+    def slice(self, start: Any, stop: Any, step: Any) -> builtins.slice:
+        return builtins.slice(start, stop, step)
+
+    def store_item(self, owner: Any, key: Any, value: Any) -> None:
+        data_items.store(self, owner, key, value)
+
+    def delete_item(self, owner: Any, key: Any) -> None:
+        data_items.delete(self, owner, key)
+
+    def store_attribute(self, owner: Any, name: str, value: Any) -> None:
+        owner = settled(owner)
+        if isinstance(owner, Choice):
+            each_alternative(self, lambda v: self.store_attribute(v, name, value), owner)
+            return
+        if not isinstance(owner, (type, *_IMMUTABLE)):
+            place = AttributeOf(owner, name)
+            self.touch(place)
+            if isinstance(owner, nn.Module) and not isinstance(getattr(type(owner), name, None), property):
+                place.write(value)
+                return
+        setattr(owner, name, value)
+
+    def delete_attribute(self, owner: Any, name: str) -> None:
+        self.touch(AttributeOf(owner, name))
+        delattr(owner, name)
+
+    def wrote(self, tensor: torch.Tensor) -> None:
+        """Notes that a tensor is about to be written in place."""
+        base = tensor._base if tensor._is_view() else tensor
+        assert base is not None
+        self.touch(Elements(base))
+
+    def is_same(self, a: Any, b: Any) -> Any:
+        for x, y in ((a, b), (b, a)):
+            if isinstance(x, Choice):
+                if isinstance(y, Choice):
+                    return each_alternative(self, self.is_same, x, y)
+                return question(x, lambda v: v is y)
+        return a is b
+
+    def contains(self, container: Any, value: Any) -> Any:
+        return data_items.contains(self, container, value)
+
+    def shape(self, value: Any, pattern: Any) -> Any:
+        """A value as the target of an assignment unpacks it."""
+        return data_items.unpacked(self, value, pattern)
+
+    def spread(self, value: Any) -> Any:
+        return data_items.elements_of(self, value)
+
+    def comprehend(
+        self, kind: str, values: Any, body: Callable[[Any], Any], conditions: Sequence[Callable[[Any], Any]], flat: bool
+    ) -> Any:
+        return data_loops.comprehend(self, kind, values, body, conditions, flat)
+
+    def returned(self, value: Any) -> Any:
+        return value
+
+    def positional(self, value: Any, cls: type, index: int) -> Any:
+        if cls in (bool, bytearray, bytes, dict, float, frozenset, int, list, set, str, tuple):
+            return value
+        return self.attribute(value, positional_name(cls, index))
+
+    def number(self, value: Any, kind: type) -> Any:
+        """`int(value)` and its like for a computed number."""
+        return convert(value, kind)
+
+    def merged(self, choice: Choice, numbers: list[int]) -> Any:
+        """Some alternatives of one form as one value."""
+        first, *others = numbers
+        value = choice.alternatives[first]
+        for n in others:
+            test = Scalar(self, choice.selector.tensor == n)
+            value = self.choose(test, lambda n=n: choice.alternatives[n], lambda value=value: value)  # type: ignore[misc]
+        return value

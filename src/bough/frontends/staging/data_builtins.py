@@ -1,0 +1,219 @@
+"""What Python's builtin functions and tensors' methods mean where control depends on computed values."""
+
+from __future__ import annotations
+
+import math
+import operator
+import warnings
+from collections.abc import Callable
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from bough.frontends import markers
+from bough.frontends.staging import torch_calls
+from bough.frontends.staging.choices import Choice
+from bough.frontends.staging.scalars import Scalar, constant, convert, kind_of, number_tensor
+
+if TYPE_CHECKING:
+    from bough.frontends.staging.data import DataStaging
+
+
+def _converted(kind: type) -> Callable[..., Any]:
+    """int(), float(), bool()."""
+
+    def rule(staging: DataStaging, *args: Any, **kwargs: Any) -> Any:
+        value = args[0] if len(args) == 1 and not kwargs else None
+        if isinstance(value, torch.Tensor):
+            value = torch_calls.number_of(staging, value)
+        if kind is bool and args:
+            return staging.truth(args[0])
+        return convert(value, kind) if isinstance(value, Scalar) else NotImplemented
+
+    return rule
+
+
+def _len(staging: DataStaging, value: Any) -> Any:
+    if isinstance(value, torch.Tensor) and value.dim() > 0 and markers.is_computed(value.shape[0]):
+        return torch_calls.computed(staging, value.shape[0])
+    method = getattr(type(value), "__len__", None)
+    return staging.call(method, value) if hasattr(method, "__code__") else NotImplemented
+
+
+def _extreme(name: str) -> Callable[..., Any]:
+    """`max(a, b, ...)`: the first, unless a later one is greater."""
+    order: Callable[[Any, Any], Any] = operator.gt if name == "max" else operator.lt
+
+    def rule(staging: DataStaging, *values: Any, **kwargs: Any) -> Any:
+        if len(values) == 1:
+            if isinstance(values[0], torch.Tensor):
+                return NotImplemented if values[0].dim() == 0 else rule(staging, *values[0].unbind(0), **kwargs)
+            values = tuple(staging.spread(values[0]))
+        if kwargs or not any(isinstance(v, (Scalar, Choice, torch.Tensor)) for v in values):
+            return NotImplemented if "key" not in kwargs else _by_key(staging, name, order, values, kwargs["key"])
+        return reduce(lambda a, b: _better(staging, order, a, b), values)
+
+    return rule
+
+
+def _by_key(staging: DataStaging, name: str, order: Any, values: tuple[Any, ...], key: Any) -> Any:
+    best, found = values[0], staging.call(key, values[0])
+    for value in values[1:]:
+        mine = staging.call(key, value)
+        test = staging.truth(order(mine, found))
+        best = staging.choose(test, lambda v=value: v, lambda b=best: b)  # type: ignore[misc]
+        found = staging.choose(test, lambda m=mine: m, lambda f=found: f)  # type: ignore[misc]
+    return best
+
+
+def _better(staging: DataStaging, order: Any, a: Any, b: Any) -> Any:
+    test = order(b, a)
+    kinds = kind_of(a), kind_of(b)
+    if None not in kinds and isinstance(test, Scalar) and len({k for k in kinds if k is not bool}) == 1:
+        kind = next(k for k in kinds if k is not bool)
+        x, y = (number_tensor(v, kind) if isinstance(v, Scalar) else constant(v, kind) for v in (a, b))  # type: ignore[arg-type]
+        return Scalar(staging, torch.where(test.tensor, y, x))
+    return staging.choose(test, lambda: b, lambda: a)
+
+
+def _sum(staging: DataStaging, values: Any, start: Any = 0) -> Any:
+    return reduce(lambda a, b: a + b, staging.spread(values), start)
+
+
+def _all_of(conjunction: bool) -> Callable[..., Any]:
+    def rule(staging: DataStaging, values: Any) -> Any:
+        thunks = [lambda v=v: v for v in staging.spread(values)]
+        if not thunks:
+            return conjunction
+        decide = staging.all_true if conjunction else staging.any_true
+        return decide(True, thunks[0](), *thunks[1:])
+
+    return rule
+
+
+def _round(staging: DataStaging, value: Any, digits: Any = None) -> Any:
+    return value.__round__(digits) if isinstance(value, Scalar) else NotImplemented
+
+
+def _absolute(staging: DataStaging, value: Any) -> Any:
+    return abs(value) if isinstance(value, Scalar) else NotImplemented
+
+
+def _isinstance(staging: DataStaging, value: Any, classes: Any) -> Any:
+    if isinstance(value, Scalar):
+        return issubclass(value.kind, classes)
+    return NotImplemented
+
+
+def _type(staging: DataStaging, value: Any, *rest: Any) -> Any:
+    return value.kind if isinstance(value, Scalar) and not rest else NotImplemented
+
+
+def _print(staging: DataStaging, *args: Any, **_: Any) -> None:
+    """Compiled code prints nothing; that is said once."""
+    if not staging.warned:
+        warnings.warn("print in a compiled model prints nothing", stacklevel=2)
+        staging.warned = True
+
+
+def _of_math(name: str) -> Callable[..., Any]:
+    def rule(staging: DataStaging, *values: Any) -> Any:
+        if not any(isinstance(v, (Scalar, torch.Tensor)) for v in values):
+            return NotImplemented
+        numbers = [torch_calls.number_of(staging, v) if isinstance(v, torch.Tensor) else v for v in values]
+        tensors = [number_tensor(v, float) if isinstance(v, Scalar) else constant(v, float) for v in numbers]
+        if name in _DOMAINS:
+            staging.check_that(Scalar(staging, _DOMAINS[name](tensors[0])), "ValueError", "math domain error")
+        if name == "log" and len(tensors) == 2:
+            return Scalar(staging, torch.log(tensors[0]) / torch.log(tensors[1]))
+        made = Scalar(staging, getattr(torch, _NAMES.get(name, name))(*tensors))
+        return convert(made, int) if name in ("floor", "ceil", "trunc") else made
+
+    return rule
+
+
+_NAMES = {"fabs": "abs", "pow": "pow"}
+_DOMAINS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "sqrt": lambda t: torch.logical_not(t < 0), **{n: lambda t: torch.logical_not(t <= 0) for n in ("log", "log2", "log10")},
+}  # fmt: skip
+
+
+def _listed(kind: Any) -> Callable[..., Any]:
+    """list(), tuple() and sorted() of what staging can walk over."""
+
+    def rule(staging: DataStaging, values: Any = ()) -> Any:
+        found = staging.spread(values)
+        return kind(found) if isinstance(found, (list, tuple)) else NotImplemented
+
+    return rule
+
+
+def _zip(staging: DataStaging, *values: Any, strict: bool = False) -> Any:
+    return list(zip(*map(staging.spread, values), strict=strict))
+
+
+def _enumerate(staging: DataStaging, values: Any, start: int = 0) -> Any:
+    from bough.frontends.staging.data_loops import Numbered, is_computed_iterable
+
+    if is_computed_iterable(staging, values):
+        return Numbered(values, start)
+    return list(enumerate(staging.spread(values), start)) if isinstance(start, int) else NotImplemented
+
+
+def _range(staging: DataStaging, *bounds: Any) -> Any:
+    from bough.frontends.staging.data_loops import Range
+
+    bounds = tuple(torch_calls.number_of(staging, b) if isinstance(b, torch.Tensor) else b for b in bounds)
+    if not any(isinstance(b, Scalar) for b in bounds):
+        return NotImplemented
+    start, stop, step = (0, bounds[0], 1) if len(bounds) == 1 else (*bounds, 1)[:3]
+    return Range(start, stop, step)
+
+
+def _map(staging: DataStaging, function: Any, *values: Any) -> Any:
+    return [staging.call(function, *v) for v in zip(*map(staging.spread, values), strict=False)]
+
+
+def _reversed(staging: DataStaging, values: Any) -> Any:
+    return list(staging.spread(values))[::-1]
+
+
+def _divmod(staging: DataStaging, a: Any, b: Any) -> Any:
+    return a // b, a % b
+
+
+def _tensor(staging: DataStaging, *args: Any, **kwargs: Any) -> Any:
+    if not torch_calls._tensors(args) and not any(isinstance(v, Scalar) for v in torch_calls._leaves(args[0])):
+        return NotImplemented
+    return torch_calls.tensor_of(staging, args, kwargs)
+
+
+def _getattr(staging: DataStaging, owner: Any, name: str, *default: Any) -> Any:
+    if default and not isinstance(owner, Choice) and not hasattr(owner, name):
+        return default[0]
+    return staging.attribute(owner, name)
+
+
+def _setattr(staging: DataStaging, owner: Any, name: str, value: Any) -> Any:
+    staging.store_attribute(owner, name, value)
+
+
+SPECIAL: dict[Any, Callable[..., Any]] = {
+    int: _converted(int), float: _converted(float), bool: _converted(bool), len: _len, max: _extreme("max"), min: _extreme("min"),
+    sum: _sum, all: _all_of(True), any: _all_of(False), round: _round, abs: _absolute, isinstance: _isinstance, type: _type,
+    print: _print, list: _listed(list), tuple: _listed(tuple), zip: _zip, enumerate: _enumerate, range: _range, map: _map,
+    reversed: _reversed, divmod: _divmod, getattr: _getattr, setattr: _setattr,
+    torch.tensor: _tensor, torch.as_tensor: _tensor, torch.is_tensor: lambda staging, v: isinstance(v, torch.Tensor),
+    **{getattr(math, n): _of_math(n) for n in (
+        "exp", "log", "sqrt", "tanh", "sin", "cos", "log2", "log1p", "floor", "ceil", "trunc", "fabs", "pow", "log10", "expm1",
+        "isnan", "isinf", "isfinite",
+    )},
+}  # fmt: skip
+"""Functions by what they mean here; NotImplemented leaves it to the function itself."""
+
+METHODS: dict[str, Callable[..., Any]] = {
+    "item": torch_calls.number_of, "tolist": torch_calls.listed,
+    "__bool__": lambda staging, t: staging.truth(t),
+}  # fmt: skip
+"""Methods of tensors that give Python's values."""

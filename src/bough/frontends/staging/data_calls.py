@@ -1,0 +1,235 @@
+"""Calls while control depends on computed values: the user's functions are rewritten, torch's are run as they are."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from bough.frontends.locations import is_internal
+from bough.frontends.staging import torch_calls
+from bough.frontends.staging.choices import Choice, each_alternative, settled
+from bough.frontends.staging.data_builtins import METHODS, SPECIAL
+from bough.frontends.staging.rewrite import is_rewritten, rewrite
+from bough.frontends.staging.scalars import Scalar
+from bough.frontends.staging.scopes import Cell, Content
+
+if TYPE_CHECKING:
+    from bough.frontends.staging.data import DataStaging
+
+_GENERATORS = 0x20 | 0x80 | 0x200
+"""Flags of the code of generators and coroutines."""
+
+
+def call(staging: DataStaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    staging.offered = ()
+    function, args, kwargs = settled(function), tuple(map(settled, args)), {k: settled(v) for k, v in kwargs.items()}
+    if isinstance(function, functools.partial) and "real_callable" in function.keywords:
+        function = function.keywords["real_callable"]  # while torch exports, it has others in the place of max and min
+    choices = [v for v in (function, *args, *kwargs.values()) if isinstance(v, Choice)]
+    if choices and not _understands(staging, function):
+        return _distributed(staging, function, args, kwargs)
+    return _plain(staging, function, args, kwargs)
+
+
+def _understands(staging: DataStaging, function: Any) -> bool:
+    """Whether choices among the arguments are for the function itself to handle: those of the user's, and `append`."""
+    if isinstance(function, (types.FunctionType, types.MethodType)):
+        return is_rewritable(function)
+    if isinstance(function, nn.Module):
+        return is_rewritable(function.forward)
+    if isinstance(function, types.BuiltinMethodType):
+        return isinstance(function.__self__, (list, dict, set))
+    return isinstance(function, type) and isinstance(function.__init__, types.FunctionType)  # type: ignore[misc]
+
+
+def _distributed(staging: DataStaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    names = list(kwargs)
+
+    def plainly(inner: Any, *values: Any) -> Any:
+        return call(staging, inner, values[: len(args)], dict(zip(names, values[len(args) :], strict=True)))
+
+    return each_alternative(staging, plainly, function, *args, *kwargs.values())
+
+
+def _plain(staging: DataStaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if isinstance(function, types.MethodType) and isinstance(function.__func__, types.FunctionType):
+        return _plain(staging, function.__func__, (function.__self__, *args), kwargs)
+    if isinstance(function, functools.partial):
+        return call(staging, function.func, (*function.args, *args), {**function.keywords, **kwargs})
+    if isinstance(function, types.FunctionType):
+        return _function(staging, function, args, kwargs)
+    if isinstance(function, nn.Module):
+        return _module(staging, function, args, kwargs)
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, torch.Tensor):
+        return _tensor_method(staging, owner, function, args, kwargs)
+    if isinstance(owner, (list, dict, set)) and isinstance(function, types.BuiltinMethodType):
+        return _container_method(staging, owner, function, args, kwargs)
+    if isinstance(owner, Scalar):
+        return function(*args, **kwargs)
+    special = SPECIAL.get(function) if _is_hashable(function) else None
+    if special is not None:
+        made = special(staging, *args, **kwargs)
+        if made is not NotImplemented:
+            return _noted(staging, made)
+    if isinstance(function, type):
+        return _construct(staging, function, args, kwargs)
+    wrapped = getattr(function, "__wrapped__", None)
+    if isinstance(wrapped, types.FunctionType) and is_rewritable(wrapped):  # functools.cache
+        return _function(staging, wrapped, args, kwargs)
+    if _is_symbolic((args, kwargs)):
+        return torch_calls.computed(staging, torch_calls.torch_call(staging, function, args, kwargs))
+    own = getattr(type(function), "__call__", None)  # noqa: B004
+    if isinstance(own, types.FunctionType) and is_rewritable(own):
+        return _function(staging, own, (function, *args), kwargs)
+    return _noted(staging, function(*args, **kwargs))
+
+
+def _is_hashable(function: Any) -> bool:
+    return isinstance(function, (types.BuiltinFunctionType, types.FunctionType, type, types.BuiltinMethodType)) or isinstance(
+        function, types.MethodDescriptorType
+    )
+
+
+def _noted(staging: DataStaging, result: Any) -> Any:
+    if isinstance(result, (list, dict, set)):
+        staging.fresh(result)
+    torch_calls.note(staging, result)
+    return torch_calls.computed(staging, result)
+
+
+def _is_symbolic(tree: Any) -> bool:
+    work = [tree]
+    while work:
+        value = work.pop()
+        if isinstance(value, (Scalar, Choice)):
+            return True
+        if isinstance(value, (list, tuple)):
+            work.extend(value)
+        elif isinstance(value, dict):
+            work.extend(value.values())
+        elif isinstance(value, slice):
+            work.extend((value.start, value.stop, value.step))
+    return False
+
+
+# -- the user's functions --------------------------------------------------------------------------------------------------
+
+
+def is_rewritable(function: Any) -> bool:
+    """Whether a function is one of the user's, or of a library that is not torch, Python's or Bough's."""
+    function = getattr(function, "__func__", function)
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, types.CodeType) or code.co_flags & _GENERATORS:
+        return False
+    if is_rewritten(function):
+        return True
+    module = (getattr(function, "__module__", None) or "").split(".")
+    if module[:3] == ["torch", "nn", "modules"] and module[-1] == "container":
+        return True
+    return not is_internal(code.co_filename) and module[0] not in _LIBRARIES
+
+
+_LIBRARIES = frozenset(sys.stdlib_module_names) - {"__main__"} | {"torch", "numpy"} - {"this"}
+
+
+def _function(staging: DataStaging, function: types.FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    special = SPECIAL.get(function)
+    if special is not None and (made := special(staging, *args, **kwargs)) is not NotImplemented:
+        return _noted(staging, made)
+    new = rewrite(function, staging) if is_rewritable(function) else None
+    if new is not None:
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            if name not in ("__class__", "__staging__"):
+                staging.touch(Cell(cell, name))
+        return new(*args, **kwargs)
+    wrapped = getattr(function, "__wrapped__", None)
+    if wrapped is not None and is_rewritable(wrapped):  # a wrapper of torch's, such as no_grad
+        return call(staging, wrapped, args, kwargs)
+    if _is_symbolic((args, kwargs)):
+        return torch_calls.computed(staging, torch_calls.torch_call(staging, function, args, kwargs))
+    return _noted(staging, function(*args, **kwargs))
+
+
+def _module(staging: DataStaging, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    forward = module.forward
+    if not is_rewritable(forward):
+        if not any(is_rewritable(m.forward) for m in module.modules()):
+            return _noted(staging, module(*args, **kwargs))
+        return _noted(staging, _with_staged_children(staging, module, args, kwargs))
+    for hook in module._forward_pre_hooks.values():
+        changed = staging.call(hook, module, args)
+        args = args if changed is None else changed if isinstance(changed, tuple) else (changed,)
+    result = staging.call(forward, *args, **kwargs)
+    for hook in module._forward_hooks.values():
+        changed = staging.call(hook, module, args, result)
+        result = result if changed is None else changed
+    return result
+
+
+def _with_staged_children(staging: DataStaging, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A module of torch's that calls modules of the user's."""
+    mine = [m for m in module.modules() if m is not module and is_rewritable(m.forward)]
+    before = [m.__dict__.get("forward") for m in mine]
+    for m in mine:
+        forward = m.forward
+        m.__dict__["forward"] = lambda *a, forward=forward, **k: staging.call(forward, *a, **k)
+    try:
+        return module(*args, **kwargs)
+    finally:
+        for m, forward in zip(mine, before, strict=True):
+            if forward is None:
+                del m.__dict__["forward"]
+            else:
+                m.__dict__["forward"] = forward
+
+
+def _construct(staging: DataStaging, cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    init = cls.__init__  # type: ignore[misc]
+    if cls.__new__ is not object.__new__ or not isinstance(init, types.FunctionType) or not is_rewritable(init):
+        return _noted(staging, staging.fresh(cls(*args, **kwargs)))
+    made: Any = staging.fresh(object.__new__(cls))
+    if init.__code__.co_filename.startswith("<"):  # of a dataclass
+        init(made, *args, **kwargs)
+    else:
+        call(staging, init, (made, *args), kwargs)
+    return made
+
+
+# -- methods of tensors and containers -------------------------------------------------------------------------------------
+
+
+def _tensor_method(staging: DataStaging, owner: torch.Tensor, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    name = method.__name__
+    special = METHODS.get(name)
+    if special is not None:
+        made = special(staging, owner, *args, **kwargs)
+        if made is not NotImplemented:
+            return made
+    if _is_symbolic((args, kwargs)):
+        unbound = getattr(torch.Tensor, name)
+        return torch_calls.computed(staging, torch_calls.torch_call(staging, unbound, (owner, *args), kwargs))
+    return _noted(staging, method(*args, **kwargs))
+
+
+_CHANGES = frozenset(
+    "append extend insert add update pop popitem clear remove sort reverse setdefault discard __setitem__ __delitem__".split()
+)
+
+
+def _container_method(staging: DataStaging, owner: Any, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    name = method.__name__
+    if isinstance(owner, dict) and name in ("get", "pop", "setdefault") and args and _is_symbolic(args[0]):
+        raise staging.refused(f"`{name}` of a dictionary is asked for a computed key", "keys must be known", "use `if` on the key")
+    if isinstance(owner, list) and name in ("index", "count", "remove") and _is_symbolic((owner, args)):
+        raise staging.refused(f"`{name}` of a list searches for a computed value", "there is no rule for it", "write the loop out")
+    if isinstance(owner, list) and name in ("pop", "insert") and args and _is_symbolic(args[0]):
+        raise staging.refused(f"`{name}` of a list at a computed position", "there is no rule for it", "use a tensor")
+    if name in _CHANGES:
+        staging.touch(Content(owner))
+    return _noted(staging, method(*args, **kwargs))

@@ -1,0 +1,288 @@
+"""Elements of tensors, lists and tables at computed positions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from bough.frontends import markers
+from bough.frontends.staging import torch_calls
+from bough.frontends.staging.choices import Choice, each_alternative, question, settled
+from bough.frontends.staging.scalars import Scalar, constant
+from bough.frontends.staging.scopes import Content
+
+if TYPE_CHECKING:
+    from bough.frontends.staging.data import DataStaging
+
+_TABLES = (list, tuple, nn.ModuleList, nn.ParameterList, nn.Sequential, str, range)
+
+
+def item(staging: DataStaging, owner: Any, key: Any) -> Any:
+    owner, key = settled(owner), settled(key)
+    if isinstance(owner, Choice) or isinstance(key, Choice):
+        return each_alternative(staging, staging.item, owner, key)
+    if isinstance(owner, torch.Tensor):
+        return _of_tensor(staging, owner, key)
+    if isinstance(key, torch.Tensor) and isinstance(owner, _TABLES):
+        key = torch_calls.number_of(staging, key)
+    if isinstance(key, Scalar) and isinstance(owner, _TABLES):
+        return _of_table(staging, owner, key)
+    if isinstance(key, Scalar) and isinstance(owner, (dict, nn.ModuleDict, nn.ParameterDict)):
+        return _of_dictionary(staging, owner, key)
+    if isinstance(key, slice) and any(isinstance(v, (Scalar, torch.Tensor)) for v in (key.start, key.stop, key.step)):
+        raise staging.refused("a list is sliced at a computed position", "its length would not be known", "use a tensor")
+    method = getattr(type(owner), "__getitem__", None)
+    return staging.call(method, owner, key) if hasattr(method, "__code__") else owner[key]
+
+
+def _of_table(staging: DataStaging, owner: Any, key: Scalar) -> Any:
+    """`table[i]`: one of its elements."""
+    count = len(owner)
+    if count == 0:
+        raise staging.python_error(IndexError("list index out of range"))
+    position = checked(staging, key, count, f"{type(owner).__name__} index out of range")
+    return resolved(staging, Choice(staging, position, list(owner)))
+
+
+def resolved(staging: DataStaging, choice: Choice) -> Any:
+    """Numbers and tensors of one form as one value; a choice where the alternatives differ."""
+    values = choice.alternatives
+    if all(isinstance(v, torch.Tensor) for v in values) and len({(v.dtype, v.shape) for v in values}) == 1:
+        return torch.stack(values).index_select(0, choice.selector.tensor.reshape(1)).squeeze(0)
+    kinds = {v.kind if isinstance(v, Scalar) else type(v) for v in values}
+    if len(kinds) == 1 and kinds <= {bool, int, float}:
+        (kind,) = kinds
+        tensors = [v.tensor if isinstance(v, Scalar) else constant(v, kind) for v in values]
+        return Scalar(staging, torch.stack(tensors).index_select(0, choice.selector.tensor.reshape(1)).reshape(()))
+    return choice
+
+
+def _of_dictionary(staging: DataStaging, owner: Any, key: Scalar) -> Any:
+    keys = [k for k in owner.keys() if type(k) in (bool, int, float)]
+    position = torch.full((), len(keys), dtype=torch.int64)
+    for n, k in enumerate(keys):
+        position = torch.where((key == k).tensor, torch.full((), n, dtype=torch.int64), position)
+    staging.check_that(Scalar(staging, position < len(keys)), "KeyError", "a computed key")
+    return resolved(staging, Choice(staging, Scalar(staging, position), [owner[k] for k in keys]))
+
+
+def checked(staging: DataStaging, key: Scalar, count: Any, message: str) -> Scalar:
+    """A position with negative ones counted from the end; one outside ends the call with an IndexError."""
+    number = key.tensor.to(torch.int64)
+    length = count.tensor if isinstance(count, Scalar) else count
+    if isinstance(count, torch.SymInt):
+        length = markers.scalar(count)
+    inside = torch.logical_and(number >= -length, number < length)
+    staging.check_that(Scalar(staging, inside), "IndexError", message)
+    return Scalar(staging, torch.where(number < 0, number + length, number))
+
+
+# -- tensors ---------------------------------------------------------------------------------------------------------------
+
+
+def _is_position(key: Any) -> bool:
+    if isinstance(key, Scalar):
+        return key.kind is int
+    return isinstance(key, torch.Tensor) and key.dim() == 0 and key.dtype in (torch.int64, torch.int32, torch.uint8, torch.int16)
+
+
+def _is_computed(key: Any) -> bool:
+    if isinstance(key, slice):
+        return any(isinstance(v, (Scalar, torch.Tensor)) for v in (key.start, key.stop, key.step))
+    return isinstance(key, Scalar) or _is_position(key)
+
+
+def _of_tensor(staging: DataStaging, owner: torch.Tensor, key: Any) -> Any:
+    keys = key if isinstance(key, tuple) else (key,)
+    if isinstance(key, list) and any(isinstance(k, Scalar) for k in key):
+        return owner[torch_calls.tensor_of(staging, (key,), {})]
+    if not any(map(_is_computed, keys)):
+        return owner[key]
+    axis, plain = 0, []
+    later: list[tuple[int, Any]] = []
+    keys = _without_ellipsis(owner, keys)
+    for k in keys:
+        if _is_computed(k):
+            later.append((axis, k))
+            plain.append(slice(None))
+            axis += 1
+            continue
+        plain.append(k)
+        axis += 0 if isinstance(k, int) else 1
+    made = owner[tuple(plain)] if any(p != slice(None) for p in plain) else owner
+    for position, k in reversed(later):
+        made = _taken(staging, made, position, k)
+    return made
+
+
+def _without_ellipsis(owner: torch.Tensor, keys: tuple[Any, ...]) -> tuple[Any, ...]:
+    where = next((n for n, k in enumerate(keys) if k is Ellipsis), None)
+    if where is None:
+        return keys
+    missing = owner.dim() - sum(k is not None and k is not Ellipsis for k in keys)
+    return (*keys[:where], *[slice(None)] * missing, *keys[where + 1 :])
+
+
+def _taken(staging: DataStaging, owner: torch.Tensor, axis: int, key: Any) -> torch.Tensor:
+    """One axis at a computed position, or a computed part of it."""
+    if isinstance(key, slice):
+        start, length = bounds(staging, owner.shape[axis], key)
+        return markers.narrow(owner, axis, start, length)
+    position = torch_calls.number_of(staging, key) if isinstance(key, torch.Tensor) else key
+    size = owner.shape[axis]
+    message = f"index is out of bounds for dimension {axis}"
+    number = checked(staging, position, size, message)
+    return owner.index_select(axis, number.tensor.reshape(1)).squeeze(axis)
+
+
+def bounds(staging: DataStaging, size: Any, key: slice) -> tuple[Any, Any]:
+    """Where a slice with computed bounds begins, and how long it is, as sizes: Python's own rule."""
+    if key.step is not None and not (isinstance(key.step, int) and key.step == 1):
+        raise staging.refused("a tensor is sliced with a step and computed bounds", "there is no rule for it")
+    length = markers.scalar(size) if isinstance(size, torch.SymInt) else torch.full((), size, dtype=torch.int64)
+
+    def at(value: Any, default: torch.Tensor) -> torch.Tensor:
+        if value is None:
+            return default
+        if isinstance(value, torch.Tensor):
+            value = torch_calls.number_of(staging, value)
+        number = value.tensor if isinstance(value, Scalar) else torch.full((), value, dtype=torch.int64)
+        number = torch.where(number < 0, number + length, number)
+        return torch.minimum(torch.clamp(number, min=0), length)
+
+    start, stop = at(key.start, torch.full((), 0, dtype=torch.int64)), at(key.stop, length)
+    count = torch.clamp(stop - start, min=0)
+    first = 0 if key.start is None or key.start == 0 else markers.size(start, high=size)
+    return first, markers.size(count, high=size)
+
+
+# -- writing ---------------------------------------------------------------------------------------------------------------
+
+
+def store(staging: DataStaging, owner: Any, key: Any, value: Any) -> None:
+    owner, key = settled(owner), settled(key)
+    if isinstance(owner, Choice) or isinstance(key, Choice):
+        each_alternative(staging, lambda o, k: staging.store_item(o, k, value), owner, key)
+        return
+    if isinstance(owner, torch.Tensor):
+        _write(staging, owner, key, settled(value))
+        return
+    if isinstance(owner, (list, dict)):
+        staging.touch(Content(owner))
+        if isinstance(key, torch.Tensor) and isinstance(owner, list):
+            key = torch_calls.number_of(staging, key)
+        if isinstance(key, Scalar) and isinstance(owner, list):
+            position = checked(staging, key, len(owner), "list assignment index out of range")
+            for n, old in enumerate(list(owner)):
+                owner[n] = staging.choose(position == n, lambda: value, lambda old=old: old)  # type: ignore[misc]
+            return
+    method = getattr(type(owner), "__setitem__", None)
+    if hasattr(method, "__code__"):
+        staging.call(method, owner, key, value)
+    else:
+        owner[key] = value
+
+
+def delete(staging: DataStaging, owner: Any, key: Any) -> None:
+    if isinstance(key, (Scalar, Choice)) or isinstance(owner, Choice):
+        raise staging.refused("an element at a computed position is deleted", "there is no rule for it")
+    staging.touch(Content(owner))
+    del owner[key]
+
+
+def _write(staging: DataStaging, owner: torch.Tensor, key: Any, value: Any) -> None:
+    """`tensor[key] = value`."""
+    if isinstance(value, Choice):
+        each_alternative(staging, lambda v: _write(staging, owner, key, v), value)
+        return
+    keys = key if isinstance(key, tuple) else (key,)
+    if isinstance(value, Scalar):
+        value = value.tensor.to(owner.dtype)
+    if not any(map(_is_computed, keys)):
+        owner[key] = value
+        return
+    keys = _without_ellipsis(owner, keys)
+    here = torch.ones((), dtype=torch.bool)
+    for axis, k in enumerate(keys):
+        here = torch.logical_and(here, _mask(staging, owner, axis, k))
+    target = _of_tensor(staging, owner, tuple(keys))
+    if any(isinstance(k, slice) and _is_computed(k) for k in keys):
+        raise staging.refused("a part of a tensor with computed bounds is assigned", "there is no rule for it", "use torch.cat")
+    new = torch.as_tensor(value, dtype=owner.dtype).expand(target.shape)
+    for axis, k in enumerate(keys):
+        if not isinstance(k, slice):
+            new = new.unsqueeze(axis)
+    whole = all(not isinstance(k, slice) or k == slice(None) for k in keys)
+    if not whole:
+        raise staging.refused("a tensor is assigned at a computed position beside a slice", "there is no rule for it")
+    staging.wrote(owner)
+    owner.copy_(torch.where(here, new, owner))
+
+
+def _mask(staging: DataStaging, owner: torch.Tensor, axis: int, key: Any) -> torch.Tensor:
+    """Which positions along an axis are meant, with that axis where it is in the tensor."""
+    shape = [-1 if n == axis else 1 for n in range(owner.dim())]
+    positions = torch.arange(owner.shape[axis]).reshape(shape)
+    if isinstance(key, slice):
+        return torch.ones((), dtype=torch.bool)
+    if isinstance(key, int):
+        return positions == (key % owner.shape[axis])
+    number = torch_calls.number_of(staging, key) if isinstance(key, torch.Tensor) else key
+    return positions == checked(staging, number, owner.shape[axis], f"index is out of bounds for dimension {axis}").tensor
+
+
+# -- containers ------------------------------------------------------------------------------------------------------------
+
+
+def contains(staging: DataStaging, container: Any, value: Any) -> Any:
+    container, value = settled(container), settled(value)
+    if isinstance(container, Choice) or isinstance(value, Choice):
+        return each_alternative(staging, staging.contains, container, value)
+    if isinstance(container, dict):
+        container = list(container)
+    if isinstance(container, torch.Tensor):
+        inner = value.tensor if isinstance(value, Scalar) else value
+        return staging.truth((container == inner).any())
+    if isinstance(value, torch.Tensor) and isinstance(container, (set, frozenset, range)):
+        value = torch_calls.number_of(staging, value)
+    if isinstance(container, (list, tuple, set, frozenset, range)) and (
+        isinstance(value, (Scalar, torch.Tensor)) or any(isinstance(v, (Scalar, torch.Tensor)) for v in container)
+    ):
+        if isinstance(container, range) and container.step == 1 and len(container) > 8:
+            return staging.all_true(True, value >= container.start, lambda: value < container.stop)
+        tests = [lambda v=v: v is value or v == value for v in container]
+        return staging.any_true(True, tests[0](), *tests[1:]) if tests else False
+    return value in container
+
+
+def unpacked(staging: DataStaging, value: Any, pattern: Any) -> Any:
+    """A value as the target of an assignment unpacks it."""
+    value = settled(value)
+    if not isinstance(pattern, tuple):
+        return value
+    if isinstance(value, Choice):
+        value = each_alternative(staging, lambda v: tuple(unpacked(staging, v, pattern)), value)
+        if isinstance(value, Choice):
+            parts = range(len(pattern))
+            return tuple(each_alternative(staging, lambda v, n=n: v[n], value) for n in parts)  # type: ignore[misc]
+    if isinstance(value, torch.Tensor) and "*" not in pattern:
+        value = tuple(value.unbind(0))
+    return value
+
+
+def elements_of(staging: DataStaging, value: Any) -> Any:
+    """What a library function may iterate over."""
+    value = settled(value)
+    if isinstance(value, Choice):
+        found = each_alternative(staging, lambda v: tuple(elements_of(staging, v)), value)
+        if isinstance(found, Choice):
+            raise staging.refused("lists of which only the call decides one are walked over by a library function", "their lengths differ")
+        return found
+    if isinstance(value, torch.Tensor):
+        return value.unbind(0)
+    return value
+
+
+__all__ = ["contains", "delete", "elements_of", "item", "question", "store", "unpacked"]

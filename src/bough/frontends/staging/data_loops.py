@@ -1,0 +1,219 @@
+"""`while`, `for` and comprehensions: unrolled where Python knows their course, loops of the compiled function where not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from bough.frontends import markers
+from bough.frontends.staging.branches import Thunk, go_on, run
+from bough.frontends.staging.carried import attempt, carry
+from bough.frontends.staging.choices import Choice, each_alternative, settled
+from bough.frontends.staging.outcomes import BREAK, CONTINUE, Entry, Unreachable, comes
+from bough.frontends.staging.scalars import Scalar
+
+if TYPE_CHECKING:
+    from bough.frontends.staging.data import DataStaging
+
+LONGEST_UNROLLED = 8
+"""Turns of a `for` over a range that may end early, up to which each turn is traced on its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """`range` with a computed bound."""
+
+    start: Any
+    stop: Any
+    step: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """`enumerate` of what has a computed length."""
+
+    values: Any
+    start: Any
+
+
+def is_computed_iterable(staging: DataStaging, values: Any) -> bool:
+    if isinstance(values, torch.Tensor):
+        return values.dim() > 0 and markers.is_computed(values.shape[0])
+    return isinstance(values, (Range, Numbered))
+
+
+def repeat(
+    staging: DataStaging, test: Thunk, turn: Thunk, otherwise: Thunk | None, rest: Thunk | None,
+    head: Sequence[str], live: Sequence[str], leaves: bool, tail: bool,
+) -> Any:  # fmt: skip
+    """A `while`. `head` and `live`: the names that are needed when a turn begins, and behind the loop."""
+    offered = staging.taken(tail)
+    own = (Entry(rest),) if rest is not None else ()
+    return run(staging, lambda: _ended(staging, _turns(staging, test, turn, head, live), otherwise), own, offered)
+
+
+def _turns(staging: DataStaging, test: Thunk, turn: Thunk, head: Sequence[str], live: Sequence[str]) -> Any:
+    """Turns that Python decides are taken at once; from the first that it cannot, it is a loop of the compiled function."""
+
+    ended = object()
+
+    def one() -> tuple[bool, Any]:
+        known = staging.truth(test())
+        if isinstance(known, Scalar):
+            return False, None
+        if not known:
+            return True, ended
+        outcome = run(staging, turn)
+        return comes(Entry(turn, of_turn=True), outcome) is not None, outcome
+
+    while True:
+        kept, outcome = attempt(staging, (test, turn), one)
+        if not kept:
+            return carry(staging, test, turn, head, live)
+        if outcome is ended:
+            return None
+        if outcome is not None and outcome is not CONTINUE:
+            return outcome
+
+
+def _ended(staging: DataStaging, outcome: Any, otherwise: Thunk | None) -> Any:
+    """The outcome of a whole loop: `break` leads behind it, and the end of the turns to the `else`."""
+    if otherwise is not None:
+        outcome = go_on(staging, outcome, Entry(otherwise, of_turn=True), ())
+    return _behind(outcome)
+
+
+def _behind(outcome: Any) -> Any:
+    if isinstance(outcome, Choice):
+        mapped = [_behind(o) for o in outcome.alternatives]
+        return None if all(m is None for m in mapped) else Choice(outcome.staging, outcome.selector, mapped)
+    return None if outcome is BREAK or outcome is CONTINUE else outcome
+
+
+def each(
+    staging: DataStaging, values: Any, turn: Callable[[Any], Any], otherwise: Thunk | None, rest: Thunk | None,
+    head: Sequence[str], live: Sequence[str], leaves: bool, tail: bool,
+) -> Any:  # fmt: skip
+    """A `for`."""
+    offered = staging.taken(tail)
+    own = (Entry(rest),) if rest is not None else ()
+    return run(staging, lambda: _ended(staging, _each(staging, values, turn, head, live, leaves), otherwise), own, offered)
+
+
+def _each(
+    staging: DataStaging, values: Any, turn: Callable[[Any], Any], head: Sequence[str], live: Sequence[str], leaves: bool
+) -> Any:
+    values = settled(values)
+    if isinstance(values, Choice):
+        raise staging.refused("a loop walks over lists of which only the call decides one", "their elements differ")
+    if is_computed_iterable(staging, values):
+        return counted(staging, values, turn, head, live)
+    if isinstance(values, range) and leaves and len(values) > LONGEST_UNROLLED:
+        return counted(staging, Range(values.start, values.stop, values.step), turn, head, live)
+    method = getattr(type(values), "__iter__", None)
+    if method is not None and hasattr(method, "__code__") and not isinstance(values, torch.nn.Module):
+        if not isinstance(values, torch.Tensor):
+            values = staging.call(method, values)
+    elements = values.unbind(0) if isinstance(values, torch.Tensor) else values
+    return _unrolled(staging, iter(elements), turn)
+
+
+def _unrolled(staging: DataStaging, elements: Any, turn: Callable[[Any], Any]) -> Any:
+    """One turn after the other; behind one that may end the loop, the others are traced where it does not."""
+    for element in elements:
+        later = Entry(lambda: _unrolled(staging, elements, turn), of_turn=True)
+        outcome = run(staging, lambda element=element: turn(element), (), (later,))  # type: ignore[misc]
+        if later.done:
+            return outcome
+        coming = comes(later, outcome)
+        if coming is None:
+            return go_on(staging, outcome, later, ())
+        if not coming:
+            return outcome
+    return None
+
+
+def counted(staging: DataStaging, values: Any, turn: Callable[[Any], Any], head: Sequence[str], live: Sequence[str]) -> Any:
+    """A loop over positions."""
+    bounds = _bounds(staging, values)
+    state = _Counter(bounds.start)
+
+    def test() -> Any:
+        below = state.value < bounds.stop
+        if isinstance(bounds.step, Scalar):
+            raise staging.refused("a range with a computed step is walked over", "its direction is not known")
+        return below if bounds.step > 0 else state.value > bounds.stop
+
+    def body() -> Any:
+        position = state.value
+        element = _element(staging, values, position)
+        state.value = position + bounds.step
+        return turn(element)
+
+    return _turns_of(staging, test, body, state, turn, head, live)
+
+
+def _turns_of(
+    staging: DataStaging, test: Thunk, body: Thunk, state: _Counter, turn: Any, head: Sequence[str], live: Sequence[str]
+) -> Any:
+    return carry(staging, test, body, head, live, state, [turn])
+
+
+class _Counter:
+    """The position that a loop has come to."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _bounds(staging: DataStaging, values: Any) -> Range:
+    if isinstance(values, Range):
+        return values
+    if isinstance(values, Numbered):
+        return _bounds(staging, values.values)
+    return Range(0, staging.call(len, values), 1)
+
+
+def _element(staging: DataStaging, values: Any, position: Any) -> Any:
+    if isinstance(values, Range):
+        return position
+    if isinstance(values, Numbered):
+        inner = _bounds(staging, values.values)
+        count = position if not isinstance(values.values, Range) else (position - inner.start) // inner.step
+        return count + values.start, _element(staging, values.values, position)
+    return staging.item(values, position)
+
+
+def comprehend(
+    staging: DataStaging, kind: str, values: Any, body: Callable[[Any], Any], conditions: Sequence[Callable[[Any], Any]], flat: bool
+) -> Any:
+    """A comprehension; `flat`: the body gives a list of elements."""
+    values = settled(values)
+    if is_computed_iterable(staging, values):
+        raise staging.refused("a comprehension over a computed number of elements", "there is no rule for it", "write a loop")
+    elements = values.unbind(0) if isinstance(values, torch.Tensor) else values
+    made = staging.fresh([])
+    for element in elements:
+        chosen: Any = True
+        for condition in conditions:
+            chosen = staging.truth(condition(element))
+            if chosen is False:
+                break
+        if isinstance(chosen, Scalar):
+            raise staging.refused("a comprehension with a computed condition", "its length would not be known", "write a loop")
+        if chosen:
+            made.extend(body(element) if flat else [body(element)])
+    match kind:
+        case "generator":
+            return iter(made)
+        case "dict":
+            return staging.fresh(dict(made))
+        case "set":
+            return staging.fresh(set(made))
+    return made
+
+
+__all__ = ["Numbered", "Range", "Unreachable", "comprehend", "each", "each_alternative", "is_computed_iterable", "repeat"]

@@ -1,0 +1,93 @@
+"""A module whose course depends on what it computes, as one that torch can trace: its functions run rewritten (see `thunks`)."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from bough.base.errors import CompileError
+from bough.frontends import torch_export
+from bough.frontends.dimensions import DynamicSpec
+from bough.frontends.staging.choices import Choice, settled
+from bough.frontends.staging.data import DataStaging
+from bough.frontends.staging.scalars import Scalar
+from bough.frontends.staging.torch_calls import Watch
+from bough.frontends.structure import ComputedNumber, map_leaves
+
+
+def export_staged(
+    module: Callable[..., Any],
+    args: tuple[Any, ...],
+    *,
+    dynamic: DynamicSpec | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+) -> torch_export.Imported:
+    """`torch_export.export` of a module with control flow on computed values."""
+    return torch_export.export(_Staged(module), args, dynamic=dynamic, kwargs=kwargs)
+
+
+_OF_CONTROL = frozenset({"BGH-CTRL-001", "BGH-TRACE-001", "BGH-MUT-001", "BGH-OP-001"})
+"""Where torch's own trace may end because of control on computed values, or of Python values computed from tensors."""
+
+
+def export_module(
+    module: Callable[..., Any],
+    args: tuple[Any, ...],
+    *,
+    dynamic: DynamicSpec | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+) -> torch_export.Imported:
+    """`torch_export.export`, and `export_staged` where the module's course depends on computed values."""
+    try:
+        return torch_export.export(module, args, dynamic=dynamic, kwargs=kwargs)
+    except CompileError as error:
+        if error.code not in _OF_CONTROL:
+            raise
+        plain = error
+    try:
+        return export_staged(module, args, dynamic=dynamic, kwargs=kwargs)
+    except CompileError as error:
+        raise (error if plain.code == "BGH-CTRL-001" or error.code == "BGH-CTRL-001" else plain) from None
+
+
+class _Staged(nn.Module):
+    """The module, so that its weights are found. Its forward knows it by a closure: torch wraps what is read as an attribute."""
+
+    def __init__(self, model: Callable[..., Any]) -> None:
+        super().__init__()
+        self.model = model
+        self.training = False
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            staging = DataStaging()
+            try:
+                with Watch(staging):
+                    return _result(staging, staging.call(model, *args, **kwargs))
+            finally:
+                staging.scope.undo()
+
+        original = model.forward if isinstance(model, nn.Module) else model
+        try:
+            forward.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
+        except ValueError:  # built-in functions do not tell
+            pass
+        self.forward = functools.update_wrapper(forward, original, ("__name__",), ())
+
+
+def _result(staging: DataStaging, value: Any) -> Any:
+    """What the call returns, as the trace takes it."""
+
+    def leaf(v: Any, path: str) -> Any:
+        v = settled(v)
+        if isinstance(v, Scalar):
+            return ComputedNumber(v.tensor)
+        if isinstance(v, Choice):
+            raise staging.refused(f"`{path}` is a value of a different kind in each branch", "results have one form")
+        return v.clone() if isinstance(v, torch.Tensor) else v
+
+    return map_leaves(settled(value), "result", leaf)

@@ -1,0 +1,273 @@
+"""The forms that values take on the way out of a branch or around a loop: a nesting of fixed parts, and of tensors to carry.
+
+`unify` finds the form that two values can both take; `encode` gives the tensors of a value in a form, `build` the value again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Union
+
+import torch
+
+from bough.frontends.staging.choices import Choice
+from bough.frontends.staging.outcomes import Jump, Return
+from bough.frontends.staging.scalars import DTYPES, Scalar, number_tensor
+from bough.frontends.staging.scopes import MISSING, Entries
+
+if TYPE_CHECKING:
+    from bough.frontends.staging.data import DataStaging
+
+_RANK = {bool: 0, int: 1, float: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """The same in every call: a Python value, or an object by its identity."""
+
+    value: Any
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Fixed):
+            return False
+        a, b = self.value, other.value
+        if a is b:
+            return True
+        plain = (str, int, float, bool, bytes, torch.dtype, torch.device, slice, range, complex)
+        return type(a) is type(b) and isinstance(a, plain) and repr(a) == repr(b)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number that is computed, or differs; `known`: it is a constant of this value so far."""
+
+    kind: type
+    known: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    dtype: torch.dtype
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A list, tuple, dictionary, object or outcome; `names` tells two of a kind apart."""
+
+    kind: Any
+    names: tuple[Any, ...]
+    parts: tuple[Layout, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    parts: tuple[Layout, ...]
+
+
+Layout = Union[Fixed, Number, Tensor, Parts, Choices]
+Leaf = Union[torch.Tensor, bool, int, float, None]
+"""A tensor, a known number in the place of one, or None where the value has nothing there."""
+
+
+def layout_of(staging: DataStaging, value: Any) -> Layout:
+    if isinstance(value, torch.Tensor):
+        return Tensor(value.dtype, value.dim())
+    if isinstance(value, Scalar):
+        return Number(value.kind)
+    if isinstance(value, Choice):
+        return Choices(tuple(layout_of(staging, v) for v in value.alternatives))
+    if type(value) in DTYPES:
+        return Number(type(value), value)
+    if isinstance(value, Return):
+        return Parts(Return, (), (layout_of(staging, value.value),))
+    opened = opened_up(staging, value)
+    if opened is None:
+        return Fixed(value)
+    names, parts = opened
+    return Parts(type(value), names, tuple(layout_of(staging, p) for p in parts))
+
+
+def opened_up(staging: DataStaging, value: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
+    """Names and values of what is in a container that nobody but the traced call knows; None for all else."""
+    if isinstance(value, tuple):
+        return (len(value),), tuple(value)
+    if isinstance(value, Entries):
+        return tuple(value), tuple(value.values())
+    if not staging.is_own(value):
+        return None
+    if type(value) is list:
+        return (len(value),), tuple(value)
+    if isinstance(value, dict):
+        return tuple(value), tuple(value.values())
+    if hasattr(value, "__dict__") and not isinstance(value, (type, torch.nn.Module, Jump)) and not callable(value):
+        return tuple(vars(value)), tuple(vars(value).values())
+    return None
+
+
+def unify(a: Layout, b: Layout, loop: bool) -> Layout:
+    """A form for values of both; the alternatives of `a` keep their numbers. `loop`: numbers of two kinds become one."""
+    if isinstance(a, Choices) or isinstance(b, Choices):
+        return _with_alternatives(a, b, loop)
+    made = _plainly(a, b, loop)
+    return made if made is not None else Choices((a, b))
+
+
+def _plainly(a: Layout, b: Layout, loop: bool) -> Layout | None:
+    match a, b:
+        case Number(), Number():
+            return _numbers(a, b, loop)
+        case (Fixed(), Fixed()) | (Tensor(), Tensor()) if a == b:
+            return a
+        case Parts(), Parts() if a.kind is b.kind and a.names == b.names:
+            return Parts(a.kind, a.names, tuple(unify(x, y, loop) for x, y in zip(a.parts, b.parts, strict=True)))
+    return None
+
+
+def _numbers(a: Number, b: Number, loop: bool) -> Layout | None:
+    if a.known is not None and b.known is not None and Fixed(a.known) == Fixed(b.known):
+        return a
+    kind = max(a.kind, b.kind, key=_RANK.__getitem__)
+    return Number(kind) if loop or a.kind is b.kind or (a.known is not None and b.kind is kind) else None
+
+
+def _with_alternatives(a: Layout, b: Layout, loop: bool) -> Layout:
+    found = list(a.parts if isinstance(a, Choices) else (a,))
+    for part in b.parts if isinstance(b, Choices) else (b,):
+        for n, known in enumerate(found):
+            made = _plainly(known, part, loop)
+            if made is not None:
+                found[n] = made
+                break
+        else:
+            found.append(part)
+    return found[0] if len(found) == 1 else Choices(tuple(found))
+
+
+def fits(value: Layout, form: Layout) -> bool:
+    """Whether values of the first can take the second as it is."""
+    return unify(form, value, True) == form
+
+
+def encode(staging: DataStaging, form: Layout, value: Any) -> list[Leaf]:
+    """The leaves of a value. No operator is traced where the form is the value's own, or its first alternatives are."""
+    match form:
+        case Fixed() | Number(known=bool() | int() | float()):
+            return []
+        case Tensor():
+            return [value]
+        case Number(kind=kind):
+            if isinstance(value, Scalar):
+                return [number_tensor(value, kind)]
+            return [kind(value)]
+        case Parts(kind=kind):
+            parts = (value.value,) if kind is Return else _values(staging, value)
+            return [x for f, v in zip(form.parts, parts, strict=True) for x in encode(staging, f, v)]
+        case Choices():
+            return _encode_choice(staging, form, value)
+
+
+def _values(staging: DataStaging, value: Any) -> tuple[Any, ...]:
+    opened = opened_up(staging, value)
+    assert opened is not None
+    return opened[1]
+
+
+def _encode_choice(staging: DataStaging, form: Choices, value: Any) -> list[Leaf]:
+    alternatives = value.alternatives if isinstance(value, Choice) else (value,)
+    numbers = [_number_of(staging, form, v) for v in alternatives]
+    selector: Leaf = numbers[0]
+    if isinstance(value, Choice):
+        selector = value.selector.tensor
+        if numbers != list(range(len(numbers))):
+            selector = _renumbered(selector, numbers)
+    made: list[Leaf] = [selector]
+    for n, part in enumerate(form.parts):
+        mine = [v for v, m in zip(alternatives, numbers, strict=True) if m == n]
+        if len(mine) > 1:  # two alternatives of one form: what differs between them is told by the old selector
+            assert isinstance(value, Choice)
+            chosen = [m == n for m in numbers]
+            mine = [staging.merged(value, [k for k, c in enumerate(chosen) if c])]
+        made += encode(staging, part, mine[0]) if mine else [None] * count(part)
+    return made
+
+
+def _number_of(staging: DataStaging, form: Choices, value: Any) -> int:
+    mine = layout_of(staging, value)
+    for n, part in enumerate(form.parts):
+        if _plainly(part, mine, True) == part:
+            return n
+    raise AssertionError("the form was made for the value")
+
+
+def _renumbered(selector: torch.Tensor, numbers: Sequence[int]) -> torch.Tensor:
+    made = torch.full((), numbers[0], dtype=torch.int64)
+    for old, new in enumerate(numbers[1:], 1):
+        made = torch.where(selector == old, torch.full((), new, dtype=torch.int64), made)
+    return made
+
+
+def count(form: Layout) -> int:
+    """How many leaves values of this form have."""
+    match form:
+        case Tensor():
+            return 1
+        case Number(known=known):
+            return int(known is None)
+        case Parts(parts=parts):
+            return sum(map(count, parts))
+        case Choices(parts=parts):
+            return 1 + sum(map(count, parts))
+    return 0
+
+
+def dtypes(form: Layout) -> list[torch.dtype]:
+    """The element types of the leaves."""
+    match form:
+        case Tensor(dtype=dtype):
+            return [dtype]
+        case Number(kind=kind, known=None):
+            return [DTYPES[kind]]
+        case Parts(parts=parts):
+            return [d for p in parts for d in dtypes(p)]
+        case Choices(parts=parts):
+            return [torch.int64, *(d for p in parts for d in dtypes(p))]
+    return []
+
+
+def build(staging: DataStaging, form: Layout, leaves: Iterator[Any]) -> Any:
+    """The value again; containers are new ones."""
+    match form:
+        case Fixed(value=value):
+            return value
+        case Number(known=known) if known is not None:
+            return known
+        case Tensor():
+            return next(leaves)
+        case Number():
+            leaf = next(leaves)
+            return Scalar(staging, leaf) if isinstance(leaf, torch.Tensor) else leaf
+        case Choices():
+            selector = next(leaves)
+            return Choice(staging, Scalar(staging, selector), [build(staging, p, leaves) for p in form.parts])
+    values = [build(staging, p, leaves) for p in form.parts]
+    kind = form.kind
+    if kind is Return:
+        return Return(values[0])
+    if issubclass(kind, tuple):
+        return kind(*values) if hasattr(kind, "_fields") else kind(values)
+    if kind is list:
+        return staging.fresh(values)
+    if issubclass(kind, dict):
+        made = kind()
+        made.update(zip(form.names, values, strict=True))
+        return staging.fresh(made)
+    made = staging.fresh(object.__new__(kind))
+    vars(made).update(zip(form.names, values, strict=True))
+    return made
+
+
+__all__ = ["MISSING", "Choices", "Fixed", "Layout", "Leaf", "Number", "Parts", "Tensor", "build", "count", "dtypes", "encode", "fits", "layout_of", "unify"]  # noqa: E501
