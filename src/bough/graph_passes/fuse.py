@@ -26,6 +26,7 @@ from bough.ir.sequence import (
     Sequence,
     Step,
     Whilst,
+    bodies,
     expressions,
     host_expressions,
     host_loads,
@@ -57,7 +58,9 @@ def _fuse_steps(steps: tuple[Step, ...], outside: Iterable[str]) -> tuple[Step, 
     """Fuses runs of kernels between steps of control; what is read outside of a run stays stored. Definitions come before what
     they do not depend on."""
     steps = _definitions_first(steps)
-    done = tuple(_fuse_bodies(s, {*outside, *exposed(steps[n + 1 :])}) for n, s in enumerate(steps))
+    done = tuple(
+        _fuse_bodies(s, {*outside, *exposed(steps[n + 1 :])}) if bodies(s) else s for n, s in enumerate(steps)
+    )  # fmt: skip
     out: list[Step] = []
     start = 0
     while start < len(done):
