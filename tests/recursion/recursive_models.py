@@ -139,6 +139,20 @@ def child_sum() -> Recursion:
     return Recursion(visits, {("main", 0): classifier(), ("encode", 0): b.cell(h, c)}, {"main": (TensorType(F32, (3,)),), "encode": (STATE, STATE)})
 
 
+def labelled() -> Recursion:
+    """Any number of children. What each node says of itself and of its children is collected, and no other node needs it."""
+    walk = Variant("node", (Each(CHILDREN),), (Call("encode", (), 0),), (Payload(WORD, "i64"),), collects=(Collect(0, 1, 1),))
+    b = Build("node", ("A",))
+    hs = b.returned(0, 0, Var("A"), HIDDEN)
+    below = b("linear", b("reduce_sum", hs, axes=(0,), keep=False), weight(HIDDEN, HIDDEN), None)
+    h = b("tanh", b("add", b("linear", b.embed(0), weight(HIDDEN, HIDDEN), None), below))
+    children = b("reduce_sum", b("exp", hs), axes=(0,), keep=False)
+    label = b("add", b("linear", h, weight(3, HIDDEN), weight(3)), b("linear", children, weight(3, HIDDEN), None))
+    visits = Visits((MAIN, Visit("encode", 0, (walk,))), "main")
+    cell = b.cell(h, b("log_softmax", label, axis=0))
+    return Recursion(visits, {("main", 0): classifier(), ("encode", 0): cell}, {"main": (TensorType(F32, (3,)),), "encode": (STATE,)})
+
+
 def attention() -> Recursion:
     """Children weigh each other: scores over pairs of children, and the node itself among the rows."""
     walk = Variant("node", (Each(CHILDREN),), (Call("encode", (), 0),), (Payload(WORD, "i64"), Payload(WORD, "i64", each=0), Payload(None, "i64", each=0)))
@@ -273,7 +287,7 @@ def chain() -> Recursion:
 
 
 MODELS: dict[str, Callable[[], Recursion]] = {
-    "joined": joined, "shared_product": shared_product,    "tree_rnn": tree_rnn, "child_sum": child_sum, "forwards": lambda: folding(False), "backwards": lambda: folding(True), "attention": attention, "two_kinds": two_kinds, "chain": chain,
+    "joined": joined, "shared_product": shared_product, "labelled": labelled, "tree_rnn": tree_rnn, "child_sum": child_sum, "forwards": lambda: folding(False), "backwards": lambda: folding(True), "attention": attention, "two_kinds": two_kinds, "chain": chain,
 }  # fmt: skip
 
 

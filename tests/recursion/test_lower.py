@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recursive_models import EMBEDDING, MODELS, chain, child_sum, list_of, samples, shared_product, tree_rnn
+from recursive_models import EMBEDDING, MODELS, chain, child_sum, labelled, list_of, samples, shared_product, tree_rnn
 
 from bough import ops
 from bough.graph_passes.fuse import fuse
@@ -78,6 +78,15 @@ def test_what_is_known_early_leaves_the_loop() -> None:
 
     assert products(ALL) == 2  # of the children's states; those of words are done before
     assert products(replace(ALL, hoisting=False)) == 4
+
+
+def test_what_no_other_activation_needs_follows_the_levels() -> None:
+    def products(switches: Switches) -> int:
+        loops = (s for s in lower_recursion(labelled(), switches).steps if isinstance(s, Repeat))
+        return sum(k.name == "linear" for loop in loops for k in kernels(loop.body))
+
+    assert products(ALL) == 1  # that of the children's states; those of words are done before
+    assert products(replace(ALL, sinking=False)) == 3
 
 
 def test_constants_are_held_once() -> None:

@@ -1,4 +1,5 @@
-"""Binding times: what a cell can compute once, what for all objects before the levels, and what needs results of a level."""
+"""Binding times: what a cell can compute once, what for all objects before the levels, what needs results of a level, and what
+can wait until after the levels."""
 
 from __future__ import annotations
 
@@ -74,6 +75,24 @@ def worth_hoisting(steps: Iterable[Step], times: Mapping[str, Time]) -> set[str]
         if writes(step) & chosen:
             chosen |= writes(step) | {name for name in reads(step) if any(name in writes(s) for s in early)}
     return chosen
+
+
+def after_levels(steps: Iterable[Step], wanted: Iterable[str], lasting: set[str]) -> set[str]:
+    """Arrays that are better computed for all activations after the levels: those that no array `wanted` in the levels needs,
+    where they come from what is `lasting` or never written. Other arrays are not kept for every activation."""
+    listed = tuple(steps)
+    written = set().union(*map(writes, listed))
+    inside = set(wanted)
+    while True:
+        for step in reversed(listed):
+            if writes(step) & inside:
+                inside |= reads(step) | writes(step)
+        late = [s for s in listed if not writes(s) & inside]
+        made = set().union(*map(writes, late))
+        stuck = [s for s in late if reads(s) & written - made - lasting]
+        if not stuck:
+            return made
+        inside |= set().union(*map(writes, stuck))
 
 
 def _time(step: Step, times: Mapping[str, Time]) -> Time:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -17,7 +18,7 @@ from bough.ir.recursion import Cell, Collected, Given, Returned
 from bough.ir.sequence import Repeat, Run, Sequence, Step, expressions, map_kernels, map_loads, map_statement, outer_scalars
 from bough.recursion.arrays import Arrays
 from bough.recursion.batch import batch, separate, unbatched
-from bough.recursion.binding import Time, binding_times, kernels_of, reads, worth_hoisting, writes
+from bough.recursion.binding import Time, after_levels, binding_times, kernels_of, reads, worth_hoisting, writes
 from bough.recursion.places import Place, Region, Walks
 from bough.recursion.regions import Member
 from bough.recursion.switches import Switches
@@ -26,11 +27,13 @@ from bough.recursion.switches import Switches
 @dataclass(frozen=True, slots=True)
 class Setting:
     """How a cell is lowered: run in a loop over levels or, before it, for all activations; among the functions `stage`.
-    `needed[f]` are the results of f that anything reads. `down`: the cell computes what it passes down and nothing else."""
+    `needed[f]` are the results of f that anything reads, `inner[f]` those that cells of the stage read. `down`: the cell computes
+    what it passes down and nothing else."""
 
     in_levels: bool
     stage: frozenset[str]
     needed: Mapping[str, set[int]]
+    inner: Mapping[str, set[int]]
     switches: Switches
     down: bool = False
 
@@ -64,11 +67,16 @@ class CellLowering:
         self.hoisted: set[str] = set()
         if setting.in_levels and setting.switches.hoisting and not like:
             self.hoisted = worth_hoisting(self.steps, self.times)
+        self.late: set[str] = set()
+        self.sunken: set[str] = like.sunken if like else set()
+        if setting.switches.sinking and setting.in_levels and not setting.down:
+            self.sink(lowered)
         self.constants(lowered)
         self.padded = {n for s in self.steps for n in self.outlive(s)}
         for o in (*lowered.temporaries.values(), *rows):
             self.places[o.name] = shared.get(o.name) or self.place(o)
-        self.outputs = self.results(lowered)
+        self.outputs, self.late_outputs = (self.results(lowered, late) for late in (False, True))
+        self.stored = self.states(lowered)
 
     def parameters(self) -> dict[str, Time]:
         """Places and binding times of the parameters: payloads, and results of calls through the calls' targets."""
@@ -97,6 +105,27 @@ class CellLowering:
                 times[param.name] = Time.EARLY
             self.places[param.name] = Place(held, "node" if each is None else "element", each or 0, target=target)
         return times
+
+    def sink(self, lowered: Sequence) -> None:
+        """Finds the arrays that are computed after the levels, and the names of the results that are."""
+        f = self.member[0]
+        wanted = {lowered.results[r] for r in self.setting.inner.get(f, ())}
+        if self.sunken:
+            wanted |= {lowered.results[r] for r, name, _ in self.kept() if name not in self.sunken}
+            unused = after_levels(self.steps, wanted, set(self.times))
+            self.steps = tuple(s for s in self.steps if not writes(s) & unused)
+            return
+        lasting = self.hoisted | {lowered.results[r] for r in self.setting.needed.get(f, ())}
+        waiting = [s for s in self.steps if self.time(s) != Time.ONCE and not writes(s) & self.hoisted]
+        self.late = after_levels(waiting, wanted, lasting)
+        self.sunken = {name for r, name, _ in self.kept() if lowered.results[r] in self.late}
+
+    def states(self, lowered: Sequence) -> dict[str, Place]:
+        """Where arrays of the levels are found after them: those that are results."""
+        if not self.late:
+            return {}
+        found = {lowered.results[r]: place for r, name, place in self.kept() if name.startswith("state")}
+        return {n: place for n, place in found.items() if n in self.times and n not in self.late}
 
     def constants(self, lowered: Sequence) -> None:
         for name, value in lowered.constants.items():
@@ -127,7 +156,8 @@ class CellLowering:
         name = f"{self.prefix}.{o.name}"
         if self.times.get(o.name, Time.ONCE) == Time.ONCE:
             return Place(self.arrays.temporary(name, o.dtype, o.shape), "once")
-        local = self.setting.in_levels and o.name not in self.hoisted and self.setting.switches.dense_scratch
+        outlasting = o.name in self.hoisted or o.name in self.late
+        local = self.setting.in_levels and not outlasting and self.setting.switches.dense_scratch
         along = None if o.name in self.padded else self.along(o)
         shape = tuple(map(self.walks.longest, o.shape))
         if along is None:
@@ -138,14 +168,16 @@ class CellLowering:
         held = self.arrays.temporary(name, o.dtype, (Var(rows), *shape[:d], *shape[d + 1 :]))
         return Place(held, "element", walk, d, local)
 
-    def results(self, lowered: Sequence) -> tuple[Run, ...]:
+    def results(self, lowered: Sequence, late: bool) -> tuple[Run, ...]:
         """Kernels that put the results into the state of the function and into the lists, or down to callees: one for all of
-        a shape, so that what computes them fuses into it."""
+        a shape, so that what computes them fuses into it. `late`: those that are computed after the levels."""
         alike: dict[tuple[tuple[Extent, ...], int], list[Kernel]] = {}
         written: Counter[str] = Counter()  # a kernel stores into an array once
         for result, name, place in self.passed() if self.setting.down else self.kept():
-            copy = self.result(lowered, result, name, place)
-            alike.setdefault((copy.outputs[0].shape, written[place.operand.name]), []).append(copy)
+            if (name in self.sunken) != late:
+                continue
+            kernel = self.result(lowered, result, name, place)
+            alike.setdefault((kernel.outputs[0].shape, written[place.operand.name]), []).append(kernel)
             written[place.operand.name] += 1
         return tuple(Run(together(copies)) for copies in alike.values())
 
@@ -210,8 +242,16 @@ class CellLowering:
     def body(self, region: Region) -> list[Step]:
         """Everything else, and the results."""
         hoisting = self.setting.switches.hoisting
-        rest = [s for s in self.steps if not writes(s) & self.hoisted and not (hoisting and self.time(s) == Time.ONCE)]
+        elsewhere = self.hoisted | self.late
+        rest = [s for s in self.steps if not writes(s) & elsewhere and not (hoisting and self.time(s) == Time.ONCE)]
         return [*self.batched(rest, region), *self.for_all(self.outputs, region, None, frozenset())]
+
+    def after(self, region: Region) -> list[Step]:
+        """What is computed after the levels, where what they have computed is whole and in its place."""
+        done = copy(self)
+        done.places, done.apart = {**self.places, **self.stored}, set()
+        late = [s for s in self.steps if writes(s) & self.late]
+        return [*done.batched(late, region), *done.for_all(self.late_outputs, region, None, frozenset())]
 
     def time(self, step: Step) -> Time:
         return max((self.times[name] for name in writes(step)), default=Time.ONCE)

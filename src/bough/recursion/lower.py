@@ -12,10 +12,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bough.base.visits import Names, Stage, stages
 from bough.ir.expr import Const, Expr, Load, Var, add, apply, as_expr, loads, maximum, minimum, select, sub, variables
 from bough.ir.kernel import Axis, Kernel, Operand, Store
-from bough.ir.recursion import Recursion, Returned
+from bough.ir.recursion import Cell, Recursion, Returned
 from bough.ir.sequence import Define, Repeat, Run, Sequence, Step, kernels, outer_scalars, phase
 from bough.recursion.arrays import Arrays
 from bough.recursion.cells import CellLowering, Setting
@@ -111,6 +113,8 @@ class _Lowering:
             self.steps.extend(apart(stage, [s for part in parts for s in part]))
         if step:
             self.steps.append(self.levels(stage, base if inside else [], step, 2 if first else 0 if inside else 1))
+        for cell in (*base, *step):
+            self.steps.extend(cell.after(everything(cell.member, self.variants[cell.member])))
 
     def early(self, stage: Stage, cell: CellLowering, first: CellLowering | None) -> None:
         """What is hoisted, over all activations; what a simpler cell for level 1 does not need, from level 2 on."""
@@ -127,7 +131,8 @@ class _Lowering:
         return CellLowering(member, self.recursion.cells[member], self.arrays, self.setting(stage, in_levels))
 
     def setting(self, stage: Stage, in_levels: bool, down: bool = False) -> Setting:
-        return Setting(in_levels, frozenset(stage.functions), self.needed, self.switches, down)
+        read = results_read(self.recursion, ((m, self.recursion.cells[m]) for m in (*stage.base, *stage.step)))
+        return Setting(in_levels, frozenset(stage.functions), self.needed, read, self.switches, down)
 
     def first_level(self, stage: Stage, step: list[CellLowering]) -> dict[Member, CellLowering]:
         """Cells for level 1, where they are simpler than elsewhere because each call ends in a base variant."""
@@ -208,13 +213,19 @@ def first_size(stage: Stage, cell: CellLowering) -> Expr:
 def needed_results(recursion: Recursion, down: list[Passing]) -> dict[str, set[int]]:
     """The results of each function that a cell or the caller reads."""
     entry_name = recursion.visits.entry
-    needed: dict[str, set[int]] = {entry_name: set(range(len(recursion.results[entry_name])))}
+    cells = (*recursion.cells.items(), *((p.member, p.cell) for p in down))
+    return {**results_read(recursion, cells), entry_name: set(range(len(recursion.results[entry_name])))}
+
+
+def results_read(recursion: Recursion, cells: Iterable[tuple[Member, Cell]]) -> dict[str, set[int]]:
+    """The results of each function that these cells read."""
+    found: dict[str, set[int]] = {}
     described = variants(recursion.visits)
-    for member, cell in (*recursion.cells.items(), *((p.member, p.cell) for p in down)):
+    for member, cell in cells:
         for source in cell.sources:
             if isinstance(source, Returned):
-                needed.setdefault(described[member].calls[source.call].function, set()).add(source.result)
-    return needed
+                found.setdefault(described[member].calls[source.call].function, set()).add(source.result)
+    return found
 
 
 def take(source: Operand, rows: Operand, target: Operand) -> Kernel:

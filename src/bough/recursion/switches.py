@@ -16,6 +16,9 @@ class Switches:
     hoisting: bool = True
     """Sums over payloads alone are computed for all activations before the levels, what depends on no object once; else in
     each level."""
+    sinking: bool = True
+    """What no other activation needs, as a classifier at each node, is computed for all activations after the levels; else in
+    each level."""
     constant_propagation: bool = True
     """Results that are the same for all activations of a variant are known to their callers as constants."""
     dense_scratch: bool = True
