@@ -11,6 +11,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from bough.frontends import markers
+from bough.frontends.staging import selections
 from bough.frontends.staging.scalars import KINDS, Scalar
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ class Watch(TorchFunctionMode):
         kwargs = kwargs or {}
         for tensor in written(func, args, kwargs):
             self.staging.wrote(tensor)
-        result = func(*args, **kwargs)
+        result = selections.select(func, args, kwargs)
+        if result is NotImplemented:
+            result = func(*args, **kwargs)
         note(self.staging, result)
         return result
 
