@@ -9,12 +9,13 @@ import torch
 from listing_models import MODELS as LISTING
 from passing_models import MODELS as PASSING
 from staged_run import run, same
+from turning_models import MODELS as TURNING
 
 from bough import ops
 from bough.frontends.staging import stage
 from bough.ir.verify_recursion import verify_recursion
 
-MODELS = {**PASSING, **LISTING}
+MODELS = {**PASSING, **LISTING, **TURNING}
 
 
 def build(name: str) -> tuple[Any, list[tuple[Any, ...]]]:

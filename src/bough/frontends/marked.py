@@ -19,8 +19,15 @@ from bough.ir.program import Check, Size, TensorType, Value
 _PREFIX = "bough."
 _ATTEMPTS = ("attempt_begin", "attempt_keep", "attempt_abort")
 MARKERS = frozenset(
-    {"if_begin", "if_else", "if_end", "while_begin", "while_test", "while_end", "size", "narrow", "check", *_ATTEMPTS}
+    {
+        "if_begin", "if_else", "if_end", "while_begin", "while_test", "while_end", "for_begin", "for_row", "for_end",
+        "size", "narrow", "check", *_ATTEMPTS,
+    }
 )
+
+
+_OF_LISTS = ("if_end", "while_begin", "while_end", "for_begin", "for_end")
+"""Those with a list of results."""
 
 
 def marker_of(node: Node) -> str | None:
@@ -66,7 +73,7 @@ class Marked(Regions):
 
     def translate(self, marker: str, node: Node, args: list[Any]) -> Any:
         """The results of a marker; its arguments are values and sizes."""
-        types = [self.type_of(f) for f in node.meta["val"]] if marker in ("if_end", "while_begin", "while_end") else []
+        types = [self.type_of(f) for f in node.meta["val"]] if marker in _OF_LISTS else []
         match marker:
             case "if_begin":
                 self.begin_if(args[0])
@@ -80,6 +87,12 @@ class Marked(Regions):
                 self.test(args[0])
             case "while_end":
                 return self.end_while(args[0], types, self.new_sizes(args[1]))
+            case "for_begin":
+                return self.begin_for(args[0], args[1])
+            case "for_row":
+                return self.b.emit("take_at", args[0], args[1], axis=0)
+            case "for_end":
+                return self.end_for(args[0], args[1], types)
             case "size":
                 return self.size(args[0], args[1])
             case "narrow":

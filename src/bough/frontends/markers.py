@@ -20,7 +20,8 @@ from bough.base.errors import InternalError
 from bough.frontends.computed_sizes import Growth, Size, current, expression, join_growths, loop_growths
 
 __all__ = [
-    "Growth", "attempt_abort", "attempt_begin", "attempt_keep", "check", "growths", "if_begin", "if_else", "if_end",
+    "Growth", "attempt_abort", "attempt_begin", "attempt_keep", "check", "for_begin", "for_end", "for_row", "growths",
+    "if_begin", "if_else", "if_end",
     "is_computed", "narrow", "scalar", "size", "while_begin", "while_end", "while_test",
 ]  # fmt: skip
 
@@ -32,6 +33,9 @@ _SCHEMAS = (
     "while_begin(Tensor[] initial, int[] sizes, SymInt[] offsets) -> Tensor[]",
     "while_test(Tensor condition) -> ()",
     "while_end(Tensor[] updated, int[] sizes, SymInt[] offsets) -> Tensor[]",
+    "for_begin(Tensor[] initial, SymInt count) -> Tensor[]",
+    "for_row(Tensor rows, Tensor index) -> Tensor",
+    "for_end(Tensor[] updated, Tensor[] collected, SymInt count) -> Tensor[]",
     "size(Tensor value, int number) -> SymInt",
     "narrow(Tensor x, int axis, SymInt start, SymInt length) -> Tensor",
     "check(Tensor condition, str error, str message) -> ()",
@@ -78,6 +82,11 @@ def _narrowed(x: torch.Tensor, axis: int, start: Size, length: Size) -> torch.Te
 
 _FAKES = {
     "if_end": _joined, "while_begin": _fresh, "while_end": _fresh, "narrow": _narrowed,
+    "for_begin": lambda initial, count: [initial[0].new_empty((), dtype=torch.int64), *(t.new_empty(t.shape) for t in initial)],
+    "for_row": lambda rows, index: rows.new_empty(rows.shape[1:]),
+    "for_end": lambda updated, collected, count: [
+        *(t.new_empty(t.shape) for t in updated), *(t.new_empty((count, *t.shape)) for t in collected)
+    ],
     "size": lambda value, number: current().symbol(number),
 }  # fmt: skip
 _WITHOUT_TENSORS = ("if_else", "attempt_begin", "attempt_keep", "attempt_abort")
@@ -156,6 +165,27 @@ def while_end(updated: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     computed.loops.pop()
     sizes, offsets = computed.declare_all(loop.growths, [t.shape for t in loop.initial])
     return list(torch.ops.bough.while_end(list(updated), sizes, offsets))
+
+
+def for_begin(initial: Sequence[torch.Tensor], count: Size) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """What follows, up to `for_end`, runs `count` times, a number that is known before the loop. Gives the number of the turn, an
+    i64 of rank 0, and the carried values, one at least, as each turn sees them."""
+    index, *carried = torch.ops.bough.for_begin(list(initial), count)
+    return index, carried
+
+
+def for_row(rows: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """The row of a tensor that belongs to a turn of the loop whose number is `index`."""
+    return torch.ops.bough.for_row(rows, index)  # type: ignore[no-any-return]
+
+
+def for_end(
+    updated: Sequence[torch.Tensor], collected: Sequence[torch.Tensor], count: Size
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Ends the innermost loop with the next carried values. Gives the last ones, and the values of all turns of what is
+    `collected`, stacked along a new first axis."""
+    results = list(torch.ops.bough.for_end(list(updated), list(collected), count))
+    return results[: len(updated)], results[len(updated) :]
 
 
 def size(value: torch.Tensor, *, low: int = 0, high: Size | None = None, name: str | None = None) -> torch.SymInt:

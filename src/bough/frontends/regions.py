@@ -12,7 +12,7 @@ from bough.base.source import Location
 from bough.frontends.builder import Builder
 from bough.ir.dtypes import BOOL, I64
 from bough.ir.expr import Extent, variables
-from bough.ir.program import If, Node, Size, TensorType, Value, While, results_of
+from bough.ir.program import If, Loop, Node, Size, TensorType, Value, While, results_of
 
 DEEPEST = 100
 """How deep branches and loops may nest."""
@@ -46,7 +46,16 @@ class _OpenWhile:
     condition: Value | None = None
 
 
-F = TypeVar("F", _OpenIf, _OpenWhile)
+@dataclass(slots=True)
+class _OpenFor:
+    index: Value
+    count: Extent
+    carried: tuple[Value, ...]
+    initial: tuple[Value, ...]
+    location: Location | None
+
+
+F = TypeVar("F", _OpenIf, _OpenWhile, _OpenFor)
 
 
 class Regions:
@@ -54,7 +63,7 @@ class Regions:
 
     def __init__(self, builder: Builder) -> None:
         self.b = builder
-        self._open: list[_OpenIf | _OpenWhile] = []
+        self._open: list[_OpenIf | _OpenWhile | _OpenFor] = []
         self._home: dict[Value, int] = {}
         self._noted: dict[int, tuple[list[Node], int]] = {}
         self._visible: set[int] = set()
@@ -163,7 +172,31 @@ class Regions:
         self._define(sizes, final[len(types) :])
         return tuple(final[: len(types)])
 
-    def _push(self, frame: _OpenIf | _OpenWhile) -> None:
+    def begin_for(self, initial: Sequence[Value], count: Extent) -> tuple[Value, ...]:
+        """The number of the turn, and the carried values."""
+        index = self.b.value(_SIZE, "turn")
+        carried = tuple(self.b.value(v.type, "state") for v in initial)
+        self._push(_OpenFor(index, count, carried, tuple(initial), self.b.location))
+        self._open_body()
+        return index, *carried
+
+    def end_for(
+        self, updated: Sequence[Value], collected: Sequence[Value], types: Sequence[TensorType]
+    ) -> tuple[Value, ...]:
+        """The final values and the stacked ones, of these types."""
+        frame = self._innermost(_OpenFor)
+        self._open.pop()
+        body = self._close_body()
+        results = tuple(self.b.value(t, "final" if n < len(updated) else "steps") for n, t in enumerate(types))
+        self._append(
+            Loop(
+                frame.index, frame.count, frame.carried, frame.initial, tuple(updated), results[: len(updated)],
+                tuple(collected), results[len(updated) :], body, location=frame.location,
+            )
+        )  # fmt: skip
+        return results
+
+    def _push(self, frame: _OpenIf | _OpenWhile | _OpenFor) -> None:
         if len(self._open) >= DEEPEST:
             raise CompileError(
                 f"branches and loops on computed values nest more than {DEEPEST} deep",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from bough.ir.program import Assign, Check, Function, If, Loop, Node, Size, Value, While
 from bough.ir.recursion import Cell
@@ -16,12 +17,39 @@ def narrowed(cell: Cell, results: Collection[int]) -> Cell:
     body: list[Node] = []
     for node in reversed(f.body):
         if isinstance(node, (Size, Check)) or live & set(made_by(node)):
-            live |= used_by([node])
-            body.append(node)
+            kept_node = _narrow_loop(node, live) if isinstance(node, Loop) else node
+            live |= used_by([kept_node])
+            body.append(kept_node)
     params = [n for n, p in enumerate(f.params) if p in live]
     constants = {v: a for v, a in f.constants.items() if v in live}
     function = Function(f.name, tuple(f.params[n] for n in params), constants, body[::-1], kept, f.dims)
     return Cell(function, tuple(cell.sources[n] for n in params), cell.sizes)
+
+
+def _narrow_loop(loop: Loop, wanted: set[Value]) -> Loop:
+    """The loop without states, and assignments of its body, that nothing wanted needs."""
+    states = {n for n, v in enumerate(loop.final) if v in wanted}
+    stacked = [n for n, v in enumerate(loop.stacked) if v in wanted]
+    while True:
+        live = {loop.updated[n] for n in states} | {loop.collected[n] for n in stacked}
+        body: list[Node] = []
+        for node in reversed(loop.body):
+            if isinstance(node, (Size, Check)) or live & set(made_by(node)):
+                live |= used_by([node])
+                body.append(node)
+        needed = states | {n for n, v in enumerate(loop.carried) if v in live}
+        if needed == states:
+            break
+        states = needed
+    kept = sorted(states)
+
+    def of(values: tuple[Value, ...]) -> tuple[Value, ...]:
+        return tuple(values[n] for n in kept)
+
+    return replace(
+        loop, carried=of(loop.carried), initial=of(loop.initial), updated=of(loop.updated), final=of(loop.final),
+        collected=tuple(loop.collected[n] for n in stacked), stacked=tuple(loop.stacked[n] for n in stacked), body=body[::-1],
+    )  # fmt: skip
 
 
 def made_by(node: Node) -> tuple[Value, ...]:

@@ -72,6 +72,7 @@ class CellLowering:
         if setting.switches.sinking and setting.in_levels and not setting.down:
             self.sink(lowered)
         self.constants(lowered)
+        self.results_of_cell = set(lowered.results)
         self.padded = {n for s in self.steps for n in self.outlive(s)}
         for o in (*lowered.temporaries.values(), *rows):
             self.places[o.name] = shared.get(o.name) or self.place(o)
@@ -298,7 +299,7 @@ class CellLowering:
         for s in step.body:
             before |= reads(s) - written
             written |= writes(s)
-        outside = {n for s in self.steps if s is not step for n in reads(s) | writes(s)}
+        outside = {n for s in self.steps if s is not step for n in reads(s) | writes(s)} | self.results_of_cell
         return frozenset(written & (before | outside))
 
 

@@ -285,8 +285,9 @@ def _check_computed(manifest: Manifest) -> None:
             raise damaged("the manifest", f"a cut does not fit result {cut.result}")
         for size in cut.shape:
             sizes.from_data(size, scalars | {name for name, _ in manifest.computed})
+    samples = int(manifest.visits is not None)  # the axes before those of a single call's result
     for number in _numbers(manifest.outputs):
-        if not 0 <= number.result < len(manifest.results) or manifest.results[number.result].shape:
+        if not 0 <= number.result < len(manifest.results) or len(manifest.results[number.result].shape) != samples:
             raise damaged("the manifest", f"result {number.result} is no number")
 
 

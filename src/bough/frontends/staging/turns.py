@@ -88,22 +88,29 @@ class Turns:
         self.waiting: list[tuple[int, torch.Tensor | None]] = []
         """Places among what the run passes down, each with the tensor from before the loop, or None for what is collected."""
         self.count = run.size(elements.each)
+        self.active = False
 
     def begin(self, missing: Any) -> dict[str, Any]:
         """Marks the loop. Gives the values of names in the first line of its body, for those that have any."""
         self.before = {name: v for name, get in self.getters.items() if (v := get()) is not missing}
-        firsts: list[torch.Tensor] = []
-        for name, value in self.before.items():
-            firsts += self.tensors(self.first(name, value))
+        firsts = self.firsts() or self.firsts(numbers=True)
         if not firsts:
             raise refuse_source("a loop over a list of unknown length carries nothing on", "no rule says what it means")
         index, carried = markers.for_begin([t.contiguous() for t in firsts], self.count)
         self.index, self.carried = index, carried
         self.notes.__enter__()  # type: ignore[no-untyped-call]
+        self.active = True
         self.notes.note((index, carried))
         rest = iter(carried)
         self.inside = {name: self.filled(self.first(name, v), rest) for name, v in self.before.items()}
         return self.inside
+
+    def firsts(self, numbers: bool = False) -> list[torch.Tensor]:
+        """The tensors before the first turn, and with `numbers` all plain numbers as such."""
+        for name, value in self.before.items():
+            if numbers and isinstance(value, (int, float)) and not isinstance(value, bool):
+                self.learned.numbers[name] = First(torch.float64 if isinstance(value, float) else torch.int64, (), True)
+        return [t for name, value in self.before.items() for t in self.tensors(self.first(name, value))]
 
     def first(self, name: str, value: Any) -> Any:
         known = self.learned.numbers.get(name)
@@ -150,7 +157,9 @@ class Turns:
 
     def abandon(self) -> None:
         """Where the body has not come to its end."""
-        self.notes.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        if self.active:
+            self.notes.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        self.active = False
 
     def end(self, grown: list[Any]) -> tuple[dict[str, Any], list[Any]]:
         """Marks the end. Gives the values of the names behind the loop, and for each of `grown`, values of one turn, those of all
