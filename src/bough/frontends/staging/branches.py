@@ -36,13 +36,14 @@ class Side:
 def run(staging: DataStaging, thunk: Thunk, own: Sequence[Entry] = (), offered: Sequence[Entry] = ()) -> Any:
     """Runs a block and then `own`, where it falls through. A branch at the end of the block may do that itself, and go on with
     `offered`."""
-    staging.offered = (*own, *offered)
-    outcome = thunk()
-    for position, entry in enumerate(own):
-        if entry.done:
-            continue
-        outcome = go_on(staging, outcome, entry, (*own[position + 1 :], *offered))
-    staging.offered = ()
+    before, staging.offered = staging.offered, (*own, *offered)
+    try:
+        outcome = thunk()
+        for position, entry in enumerate(own):
+            if not entry.done:
+                outcome = go_on(staging, outcome, entry, (*own[position + 1 :], *offered))
+    finally:
+        staging.offered = before
     return outcome
 
 
@@ -91,7 +92,7 @@ def symbolic(
 ) -> Any:
     """Both sides, joined, and then `own`. What only the second side leads to is run inside it."""
     start = staging.serial
-    cells = staging.cells(thunks or (first, second))
+    cells = staging.cells((first, second, *thunks, *own, *offered))
     markers.if_begin(condition.tensor)
     one = side(staging, first, cells, condition, True)
     chain = [e for e in (*own, *offered) if not e.done]
@@ -121,8 +122,7 @@ def side(staging: DataStaging, thunk: Thunk, cells: Sequence[Cell], condition: S
         for cell in cells:
             staging.touch(cell)
         learn(staging, condition, holds)
-        staging.offered = ()
-        outcome = narrowed(staging.ending(thunk))
+        outcome = narrowed(staging.alone(staging.ending, thunk))
         changes = {k: (place, before, narrowed(now)) for k, (place, before, now) in scope.changes().items()}
         scope.undo()
     finally:

@@ -124,7 +124,6 @@ def _begun(loop: Loop, initial: list[torch.Tensor]) -> tuple[Any, list[torch.Ten
 def _turn(loop: Loop, scope: Scope, outcome: Any) -> Any:
     """The test and one turn. The new outcome."""
     staging = loop.staging
-    staging.offered = ()
     if outcome is None:
         known = staging.truth(loop.test())
     else:
@@ -135,7 +134,7 @@ def _turn(loop: Loop, scope: Scope, outcome: Any) -> Any:
     else:
         markers.while_test(known.tensor)
         learn(staging, known, True)
-    result = staging.ending(loop.turn)
+    result = staging.alone(staging.ending, loop.turn)
     return _carried_on(result)
 
 

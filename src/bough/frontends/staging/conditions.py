@@ -132,7 +132,8 @@ def truths(staging: DataStaging, conjunction: bool, simple: bool, first: Any, ot
     if isinstance(known, bool):
         return truths(staging, conjunction, simple, others[0](), others[1:])
     if not simple:
-        return _decided(staging, conjunction, known, lambda: truths(staging, conjunction, simple, others[0](), others[1:]))
+        rest: Thunk = lambda: truths(staging, conjunction, simple, others[0](), others[1:])  # noqa: E731
+        return choose(staging, known, rest, lambda: False) if conjunction else choose(staging, known, lambda: True, rest)
     later = truths(staging, conjunction, simple, others[0](), others[1:])
     if isinstance(later, bool):
         return known if later is conjunction else later

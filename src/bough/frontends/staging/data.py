@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import operator
+import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from bough.frontends.staging.branches import Thunk, run
 from bough.frontends.staging.choices import Choice, each_alternative, question, settled
 from bough.frontends.staging.examples import positional_name
 from bough.frontends.staging.outcomes import BREAK, CONTINUE, NEVER, Entry, Return, Unreachable
+from bough.frontends.staging.rewrite import is_rewritten
 from bough.frontends.staging.scalars import Scalar, convert
 from bough.frontends.staging.scopes import AttributeOf, Cell, Content, Elements, Place, Scope
 from bough.frontends.staging.signals import here
@@ -83,20 +85,39 @@ class DataStaging:
             scope.journal[key] = (place, *value)
             scope = scope.parent  # type: ignore[assignment]
 
-    def cells(self, thunks: Sequence[Thunk | None]) -> list[Cell]:
-        """The local names that inner functions share."""
+    def cells(self, thunks: Sequence[Any]) -> list[Cell]:
+        """The local names that inner functions of the user's share, also those that functions of ours close over."""
         found: dict[int, Cell] = {}
-        for thunk in thunks:
-            code = getattr(thunk, "__code__", None)
-            if code is not None:
-                for name, cell in zip(code.co_freevars, thunk.__closure__ or (), strict=True):  # type: ignore[union-attr]
-                    found[id(cell)] = Cell(cell, name)
+        seen: set[int] = set()
+        work = list(thunks)
+        while work:
+            value = work.pop()
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+            if isinstance(value, Entry):
+                work.append(value.run)
+            elif isinstance(value, (tuple, list)):
+                work.extend(value)
+            elif isinstance(value, types.FunctionType):
+                cells = [Cell(c, n) for n, c in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)]
+                if is_rewritten(value):
+                    found.update((id(c.cell), c) for c in cells)
+                else:
+                    work.extend(v for c in cells if isinstance(v := c.read(), (types.FunctionType, Entry, tuple)))
         return list(found.values())
 
     def taken(self, tail: bool) -> tuple[Entry, ...]:
         """What was offered to the statement at the end of a block."""
-        offered, self.offered = self.offered if tail else (), ()
-        return offered
+        return self.offered if tail else ()
+
+    def alone(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Calls a function to which nothing is offered."""
+        before, self.offered = self.offered, ()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self.offered = before
 
     def ending(self, thunk: Thunk) -> Any:
         """The outcome of one side of a branch; NEVER where it ends the call with an error."""

@@ -26,7 +26,6 @@ _GENERATORS = 0x20 | 0x80 | 0x200
 
 
 def call(staging: DataStaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    staging.offered = ()
     function, args, kwargs = settled(function), tuple(map(settled, args)), {k: settled(v) for k, v in kwargs.items()}
     if isinstance(function, functools.partial) and "real_callable" in function.keywords:
         function = function.keywords["real_callable"]  # while torch exports, it has others in the place of max and min
@@ -147,7 +146,7 @@ def _function(staging: DataStaging, function: types.FunctionType, args: tuple[An
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             if name not in ("__class__", "__staging__"):
                 staging.touch(Cell(cell, name))
-        return new(*args, **kwargs)
+        return staging.alone(new, *args, **kwargs)
     wrapped = getattr(function, "__wrapped__", None)
     if wrapped is not None and is_rewritable(wrapped):  # a wrapper of torch's, such as no_grad
         return call(staging, wrapped, args, kwargs)
