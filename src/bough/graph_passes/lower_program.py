@@ -16,6 +16,7 @@ from bough import ops
 from bough.base import settings
 from bough.base.source import Location
 from bough.graph_passes.computed_sizes import ComputedSizes
+from bough.graph_passes.normalize import drop_unit_reductions
 from bough.ir.dtypes import BOOL, I64, DType
 from bough.ir.expr import Const, Expr, Extent, Load, Var, add, apply, as_expr, mod, sub, variables
 from bough.ir.interpret_kernel import run_kernel
@@ -225,7 +226,7 @@ class _Lowering:
         lowered = ops.lower(node.op, [None if a is None else self.logical(a) for a in node.args], results, node.attributes)
         out: list[Step] = []
         for kernel in lowered:
-            kernel = self.planned(kernel)
+            kernel = drop_unit_reductions(self.planned(kernel))
             for o in kernel.outputs:
                 self.temporaries.setdefault(o.name, o)
             origins = (node.location,) if node.location else ()

@@ -47,6 +47,22 @@ def drop_empty_reductions(kernel: Kernel) -> Kernel:
     )
 
 
+def drop_unit_reductions(kernel: Kernel) -> Kernel:
+    """A reduction over one point is what it reduces there."""
+    unit: dict[str, Expr] = {a.name: Const(0) for a in kernel.axes if a.extent == 1} if kernel.reductions else {}
+    if not any(unit.keys() & r.axes for _, r in kernel.reductions):
+        return kernel
+    body: list[Statement] = []
+    for s in kernel.body:
+        if isinstance(s, Let) and isinstance(s.value, Reduce):
+            axes = tuple(a for a in s.value.axes if a not in unit)
+            point = substitute(s.value.body, unit)
+            s = Let(s.name, Reduce(s.value.op, axes, point) if axes else point)
+        body.append(s)
+    gone = unit.keys() & kernel.reduced
+    return replace(kernel, axes=tuple(a for a in kernel.axes if a.name not in gone), body=tuple(body))
+
+
 def drop_unit_axes(kernel: Kernel) -> Kernel:
     """Axes with one point are replaced by 0, and dimensions of size 1 vanish from operands."""
     unit: dict[str, Expr] = {a.name: Const(0) for a in kernel.axes if a.extent == 1}
