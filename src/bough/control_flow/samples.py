@@ -22,7 +22,7 @@ from bough.ir.kernel import Kernel, Let, Operand, Store
 from bough.ir.program import Dim
 from bough.ir.sequence import Branch, Check, Define, Repeat, Run, Sequence, Step, Whilst, host_loads, kernels, phase, walk
 
-NOMINAL = 16
+NOMINAL = 64
 """What the number of members of a region counts as where a schedule is chosen."""
 MOST = 1 << 16
 """Samples of one call."""

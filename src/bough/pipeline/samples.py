@@ -40,11 +40,9 @@ def _over_samples(sequence: Sequence, _: Options) -> Sequence:
 
 def _passes() -> tuple[Pass, ...]:
     at = next(n for n, p in enumerate(PASSES) if p.name == "choose schedules")
-    normalize = next(p for p in PASSES if p.name == "normalize axes")
     own = (
         Pass("keep the order of sums", "Kernel", "Kernel", _keep_orders),
         Pass("give each sample a row", "Kernel", "Kernel", _over_samples),
-        normalize,
     )
     return (*PASSES[:at], *own, *PASSES[at:])
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil, lcm, prod
 
-from bough.ir.expr import Const, Extent, as_expr, substitute, variables
+from bough.ir.expr import Const, Expr, Extent, Var, as_expr, substitute, variables
 from bough.ir.kernel import Kernel
 from bough.schedule.access import LARGE, Access, address, load_accesses, store_accesses
 from bough.schedule.decisions import Block, Decision, Even, Schedule, Serial, Serpentine
@@ -21,6 +21,8 @@ Known = dict[tuple[int, str, int, str], bool]
 """Which kernels, by identity, may follow which others along which rows: asked many times for long runs."""
 LEVEL_BYTES = 1 << 15
 """Weights that each thread may as well read whole for its few rows."""
+MANY_ROWS = 64
+"""Rows that are enough for all threads, where each is enough for a chunk."""
 LONGEST_TILE = 48
 """Rows above which the tiles of different kernels are too uneven to share blocks."""
 
@@ -99,10 +101,13 @@ def _row_axes(planned: Planned, context: Context) -> list[str]:
 
 def _few_rows(kernel: Kernel, row: str, context: Context) -> bool:
     """Whether a level's few rows share a matrix, or have much work each: then threads share the columns out, not the rows."""
-    if context.defined.isdisjoint(variables(as_expr(kernel.axis(row).extent))):
+    extent = kernel.axis(row).extent
+    if context.defined.isdisjoint(variables(as_expr(extent))):
         return False
     work = prod(nominal(x.extent, context.sizes) for x in kernel.axes if x.name != row) / context.target.lanes
-    return work > CHUNK_CYCLES or any(
+    if work > CHUNK_CYCLES:
+        return nominal(extent, context.sizes) < MANY_ROWS
+    return any(
         row not in {v for i in x.index for v in variables(i)}
         and 4 * prod(nominal(e, context.sizes) for e in kernel.operands[x.operand].shape) > LEVEL_BYTES
         for x in load_accesses(kernel)
@@ -125,17 +130,34 @@ def _follows(first: Kernel, a: str, then: Kernel, b: str) -> bool:
     """Whether two kernels have equal rows `a` and `b`, and nothing crosses from row to row."""
     if first.axis(a).extent != then.axis(b).extent:
         return False
-    if {o.name for o in then.outputs} & {o.name for o in (*first.inputs, *first.outputs)}:
+    touched = {o.name for o in (*first.inputs, *first.outputs)}
+    written = {o.name for o in then.outputs} & touched
+    if not all(_same_rows(first, a, then, b, name) for name in written):
         return False
-    if not {o.name for o in then.inputs} & {o.name for o in first.outputs}:
-        return True
-    loads = load_accesses(then)
-    for store in store_accesses(first):
-        mine = [x for x in loads if x.operand == store.operand]
-        here = _row_stride(first, store, a) if mine else None
-        if mine and (here is None or any(_row_stride(then, x, b) != here for x in mine)):
-            return False
-    return True
+    made = {o.name for o in then.inputs} & {o.name for o in first.outputs} - written
+    return all(_next_to(first, a, then, b, name) or _same_rows(first, a, then, b, name) for name in made)
+
+
+def _next_to(first: Kernel, a: str, then: Kernel, b: str, name: str) -> bool:
+    """Whether the rows of an array lie one after the other for both, at the same distance."""
+    strides = {_row_stride(first, x, a) for x in store_accesses(first) if x.operand == name}
+    strides |= {_row_stride(then, x, b) for x in load_accesses(then) if x.operand == name}
+    return len(strides) == 1 and None not in strides
+
+
+def _same_rows(first: Kernel, a: str, then: Kernel, b: str, name: str) -> bool:
+    """Whether both touch, in each row of theirs, one row of an array alone, and the same one. It is another for each, since a
+    kernel that stores there stores distinct points to distinct places."""
+    both = ((first, a), (then, b))
+    rows = {_row_of(x, row) for k, row in both for x in (*load_accesses(k), *store_accesses(k)) if x.operand == name}
+    return len(rows) == 1 and None not in rows
+
+
+def _row_of(access: Access, row: str) -> Expr | None:
+    """The first index as an expression of the row, if no other depends on it."""
+    if not access.index or row not in variables(access.index[0]) or any(row in variables(i) for i in access.index[1:]):
+        return None
+    return substitute(access.index[0], {row: Var("#row")})
 
 
 def _row_stride(kernel: Kernel, access: Access, row: str) -> int | None:
@@ -164,9 +186,21 @@ def _blocked(kernels: list[Planned], axes: list[str], context: Context) -> list[
         for x in p.kernel.axes:
             points *= nominal(x.extent, context.sizes) if x.name != a else 1
         per_row += points / context.target.lanes
-    wanted = max(rows / (8 * context.threads), CHUNK_CYCLES / max(per_row, 1.0), 1.0)
+    near = machine_of(context.target).near_bytes / 2 / max(1, _row_bytes(kernels, axes, context))
+    wanted = max(min(rows / (8 * context.threads), near), CHUNK_CYCLES / max(per_row, 1.0), 1.0)
     block = tile * max(1, ceil(min(wanted, rows) / tile))
     return [Planned(p.kernel, _with_blocks(p, a, block, context)) for p, a in zip(kernels, axes)]
+
+
+def _row_bytes(kernels: list[Planned], axes: list[str], context: Context) -> int:
+    """What a row reads and writes of arrays that have a part for each."""
+    found: dict[str, int] = {}
+    for p, row in zip(kernels, axes):
+        for x in (*load_accesses(p.kernel), *store_accesses(p.kernel)):
+            if any(row in variables(i) for i in x.index):
+                o = p.kernel.operands[x.operand]
+                found[o.name] = o.dtype.bytes * prod(nominal(e, context.sizes) for e in o.shape[1:])
+    return sum(found.values())
 
 
 def _with_blocks(planned: Planned, row: str, rows: int, context: Context) -> Schedule:
