@@ -112,7 +112,7 @@ def structure(levels: list[int], leaves: int, arity: int | None, seed: int) -> t
 
 def compiled(sequence: Sequence, threads: int) -> Generated:
     value: Any = sequence
-    for step in PASSES[1:]:
+    for step in PASSES[1 + next(n for n, p in enumerate(PASSES) if p.name == "lower operators") :]:
         value = step.run(value, Options(host(), threads))
         if isinstance(value, Sequence):
             verify_sequence(value)

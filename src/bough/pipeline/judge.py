@@ -65,10 +65,15 @@ class Judge:
         linearized = linearize(recursion.visits, [args])
         return Judge(linearized.arrays, linearized.sizes, tuple(interpret_recursion(recursion, args, ops.evaluate)))
 
+    def program(self, program: Program, step: str) -> None:
+        """Compares with what another program means."""
+        self.compare(run_program(program, list(self.inputs.values()), ops.evaluate, given=self.sizes, turns=ROOM), step)
+
     def sequence(self, sequence: Sequence, step: str) -> None:
         """Compares with the interpreter of kernels."""
         sizes = {d.name: self.sizes[d.name] for d in sequence.dims}
-        self.compare(sequence, run_sequence(sequence, [self.inputs[i.name] for i in sequence.inputs], sizes), step)
+        results = run_sequence(sequence, [self.inputs[i.name] for i in sequence.inputs], sizes)
+        self.compare(_own(sequence, results), step)
 
     def loops(self, assembled: Assembled, instructions: Mapping[str, Kernel], step: str) -> None:
         """Compares with the interpreter of loops where the whole function has few enough points."""
@@ -85,16 +90,21 @@ class Judge:
             return
         run_loops(assembled.function, buffers, sizes, instructions, shuffle=0)
         shapes = [shape_value(sequence.temporaries[r].shape, sizes) for r in sequence.results]
-        self.compare(sequence, tuple(buffers[r].reshape(shape) for r, shape in zip(sequence.results, shapes)), step)
+        results = tuple(buffers[r].reshape(shape) for r, shape in zip(sequence.results, shapes))
+        self.compare(_own(sequence, results), step)
 
-    def compare(self, sequence: Sequence, results: tuple[Array, ...], step: str) -> None:
-        """Compares results, of which the program's own shapes may be parts; sizes that were computed stand behind them."""
-        own = results[: len(results) - len(sequence.computed)]
-        for n, (got, want) in enumerate(zip(own, self.expected, strict=True)):
+    def compare(self, results: tuple[Array, ...], step: str) -> None:
+        """Compares results, of which the program's own shapes may be parts."""
+        for n, (got, want) in enumerate(zip(results, self.expected, strict=True)):
             got = got[tuple(map(slice, want.shape))].reshape(want.shape) if got.ndim == want.ndim else got.reshape(want.shape)
             near = np.allclose(got, want, 1e-3, 1e-4, equal_nan=True) if got.dtype.kind == "f" else np.array_equal(got, want)
             if not near:
                 raise InternalError(f"after the pass '{step}', result {n} is not what the program means")
+
+
+def _own(sequence: Sequence, results: tuple[Array, ...]) -> tuple[Array, ...]:
+    """The results of the program; sizes that were computed stand behind them."""
+    return results[: len(results) - len(sequence.computed)]
 
 
 def points(sequence: Sequence, sizes: Mapping[str, int]) -> int:

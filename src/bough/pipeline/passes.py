@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from bough.codegen import compile_functions, emit_walk
 from bough.graph_passes.coalesce import coalesce, coalesce_appends
+from bough.graph_passes.decisions import drop_dead, fold_decisions, hoist, sink
 from bough.graph_passes.fuse import fuse
 from bough.graph_passes.lower_program import lower_function
 from bough.graph_passes.normalize import normalize
@@ -63,6 +64,19 @@ class Pass:
     run: Callable[[Any, Options], Any]
 
 
+def _decisions(*steps: Callable[[Program], Program]) -> Callable[[Program | Recursion, Options], Program | Recursion]:
+    """Takes a Program through steps; what a recursion decides is in its visits."""
+
+    def run(program: Program | Recursion, _: Options) -> Program | Recursion:
+        if isinstance(program, Recursion):
+            return program
+        for step in steps:
+            program = step(program)
+        return program
+
+    return run
+
+
 def _lower(program: Program | Recursion, options: Options) -> Sequence:
     if isinstance(program, Recursion):
         return lower_recursion(program, options.switches)
@@ -107,6 +121,9 @@ IMPORT = Pass("import module", "PyTorch", "Program", lambda program, _: program)
 """What watchers are shown first: the program as it came from the front end."""
 
 PASSES: tuple[Pass, ...] = (
+    Pass("fold decisions", "Program", "Program", _decisions(fold_decisions, drop_dead)),
+    Pass("sink into branches", "Program", "Program", _decisions(sink, fold_decisions, drop_dead)),
+    Pass("hoist out of loops", "Program", "Program", _decisions(hoist, drop_dead)),
     Pass("lower operators", "Program", "Kernel", _lower),
     Pass("append in place", "Kernel", "Kernel", lambda sequence, _: coalesce_appends(sequence)),
     Pass("fuse kernels", "Kernel", "Kernel", _fuse),

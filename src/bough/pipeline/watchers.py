@@ -56,11 +56,19 @@ class Verify:
         self.depth, self.args = depth, args
         self.instructions = {i.name: i.kernel for i in target.instructions}
         self.judge: Judge | None = None
+        self.before: Any = None
 
     def after(self, step: Pass, value: Any, seconds: float) -> None:
+        if value is self.before:
+            return
+        first, self.before = self.before is None, value
         if isinstance(value, Program):
-            verify_program(value, ops.infer)
-            self.judge = Judge.of_program(value) if self.depth >= 3 else None
+            if first or self.depth >= 2:
+                verify_program(value, ops.infer)
+            if self.judge:
+                self.judge.program(value, step.name)
+            elif first and self.depth >= 3:
+                self.judge = Judge.of_program(value)
         elif isinstance(value, Recursion):
             verify_recursion(value, ops.infer)
             self.judge = Judge.of_recursion(value, self.args) if self.depth >= 3 else None
@@ -76,18 +84,22 @@ class Verify:
 
 
 class Dump:
-    """Writes the text of the program after each pass into a folder: `1-lower-operators.txt` and so on."""
+    """Writes the text of the program after each pass that changed it into a folder: `01-import-module.txt` and so on."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.count = 0
+        self.before: Any = None
 
     def after(self, step: Pass, value: Any, seconds: float) -> None:
+        if value is self.before:
+            return
+        self.before = value
         self.count += 1
         text = text_of(value)
         if text:
             self.folder.mkdir(parents=True, exist_ok=True)
-            name = f"{self.count}-{step.name.replace(' ', '-')}.txt"
+            name = f"{self.count:02}-{step.name.replace(' ', '-')}.txt"
             (self.folder / name).write_text(text, encoding="utf-8")
 
 
