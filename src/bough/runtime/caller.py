@@ -25,7 +25,9 @@ Caller = Callable[..., Any]
 @dataclass(frozen=True, slots=True)
 class Library:
     """How a library of arrays is spelled in generated source. `{x}` is the argument, `{d}` its element type as the library
-    has it, `{n}` its name. `create` makes a result, `create_large` one above `results.LARGE` bytes.
+    has it, `{n}` its name. `create` makes a result, `create_fixed` one whose shape is known, `create_large` one above
+    `results.LARGE` bytes: of `{shape}`, a tuple, or `{sizes}`, its elements, and like `{e}`, which is what `example` gives for an
+    element type and the known shape, or none.
 
     `names` are the objects that the spellings use, and `cut(result, shape)`.
     """
@@ -33,7 +35,9 @@ class Library:
     is_quick: str
     pointer: str
     create: str
+    create_fixed: str
     create_large: str
+    example: Callable[[str, tuple[int, ...]], Any]
     dtype: Callable[[str], Any]
     names: dict[str, Any]
 
@@ -205,11 +209,14 @@ def _cut(out: Source, manifest: Manifest, variables: dict[str, str]) -> None:
 def created(out: Source, dtype: str, shape: tuple[Size, ...], library: Library, variables: dict[str, str]) -> str:
     """The expression that makes a result."""
     extents = shape_source(shape, variables)
-    small = library.create.format(shape=extents, d=out.constant(library.dtype(dtype)))
-    large = library.create_large.format(shape=extents, n=out.constant(dtype))
+    known = tuple(size for size in shape if isinstance(size, int))
     width = NUMPY[dtype].itemsize
-    if all(isinstance(size, int) for size in shape):
-        return large if prod(size for size in shape if isinstance(size, int)) * width >= LARGE else small
+    large = library.create_large.format(shape=extents, n=out.constant(dtype))
+    if len(known) == len(shape):
+        if prod(known) * width >= LARGE:
+            return large
+        return library.create_fixed.format(shape=extents, e=out.constant(library.example(dtype, known)))
+    small = library.create.format(shape=extents, sizes=extents[1:-1], e=out.constant(library.example(dtype, ())))
     count = " * ".join(sizes.source(size, variables) for size in shape)
     return f"{large} if {count} >= {LARGE // width} else {small}"
 

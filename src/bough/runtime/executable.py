@@ -198,8 +198,10 @@ def _tensor_rows(tensor: Any) -> Any:
 _NUMPY_LIBRARY = Library(
     is_quick="type({x}) is ndarray and {x}.dtype == {d} and {x}.flags.c_contiguous and {x}.flags.aligned",
     pointer="address({x})",
-    create="empty({shape}, {d})",
+    create="empty({shape}, {e})",
+    create_fixed="empty({shape}, {e})",
     create_large="large({shape}, {n})",
+    example=lambda dtype, _: NUMPY[dtype],
     dtype=NUMPY.__getitem__,
     names={"ndarray": np.ndarray, "empty": np.empty, "address": address, "large": RESULTS.array, "cut": _cut_array,
            "stack": np.stack, "rows": _array_rows},
@@ -216,9 +218,11 @@ def _torch_library() -> Library:
     return Library(
         is_quick="type({x}) in TENSORS and {x}.dtype is {d} and {x}.is_cpu and {x}.is_contiguous() and not {x}.is_neg()",
         pointer="{x}.data_ptr()",
-        create="empty({shape}, dtype={d}, device=cpu)",
+        create="{e}.new_empty({sizes})",
+        create_fixed="empty_like({e})",
         create_large="to_torch(large({shape}, {n}), {n})",
+        example=lambda dtype, shape: module.empty(shape, dtype=torch_dtype(dtype), device="cpu"),
         dtype=torch_dtype,
-        names={"TENSORS": frozenset((module.Tensor, module.nn.Parameter)), "empty": module.empty, "cpu": module.device("cpu"),
+        names={"TENSORS": frozenset((module.Tensor, module.nn.Parameter)), "empty_like": module.empty_like,
                "large": RESULTS.array, "to_torch": to_torch, "cut": _cut_tensor, "stack": module.stack, "rows": _tensor_rows},
     )

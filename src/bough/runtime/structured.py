@@ -65,7 +65,8 @@ class StructuredExecutable(Executable):
     def _call(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs or len(args) != self._arity:
             args = tuple(by_position(self.manifest, args, kwargs))
-        return self._callers_of(args)[0](args)
+        one, _ = self._callers_of(args)
+        return one(*args)
 
     def _callers_of(self, args: tuple[Any, ...]) -> tuple[Caller, Caller]:
         of_torch = torch() is not None and not (
@@ -73,9 +74,11 @@ class StructuredExecutable(Executable):
         )
         found = self._written.get(of_torch)
         if found is None:
-            names = {**self.names(of_torch), "fill": self.linearizer.fill}
+            names = {**self.names(of_torch), "fill": self.linearizer.fill, "slow": self._call}
             found = write_structured_callers(self.manifest, library(of_torch), self._team is not None, names)
             self._written[of_torch] = found
+            if of_torch and not self._arrays:
+                self.call = found[0]
         return found
 
     def _make_context(self) -> Context:

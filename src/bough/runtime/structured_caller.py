@@ -16,16 +16,17 @@ from bough.runtime.sizes import Size
 def write_structured_callers(
     manifest: Manifest, library: Library, with_team: bool, names: dict[str, Any]
 ) -> tuple[Caller, Caller]:
-    """`one(args)` gives the output of a call, `many(list of args)` the list of theirs; `args` are tuples of all arguments.
+    """`one(*args)` gives the output of a call, `many(list of args)` the list of theirs; `args` are tuples of all arguments.
 
-    `names` holds what the source uses of the executable, as for `caller.write_callers`, besides `fill(flat, samples)`, and
-    `rows(array)`: the rows of a result.
+    `names` holds what the source uses of the executable, as for `caller.write_callers`, besides `fill(flat, samples)`,
+    `rows(array)`: the rows of a result, and `slow(*args, **kwargs)` for arguments that are not as many or have names.
     """
     out = Source({**names, **library.names})
     variables = {scalar.name: f"s{i}" for i, scalar in enumerate(manifest.scalars)}
     outputs = _Outputs(out, manifest)
 
-    out.add(0, "def one(args):")
+    out.add(0, "def one(*args, **kwargs):")
+    out.add(1, f"if kwargs or len(args) != {len(manifest.parameters)}: return slow(*args, **kwargs)")
     out.add(1, "samples = [args]")
     _run(out, manifest, library, with_team, variables, outputs.single())
     for result in outputs.listed:
