@@ -77,7 +77,6 @@ REFINE = """func main(x: f32[1, 24], most: i64[]) -> (out, turns)
 """
 
 CACHE = """func main(x: f32[1, 16], most: i64[]) -> (out, all, turns)
-  dims length: 0.., final: 0.., capacity: 1..
   const w: f32[16, 16]
   const v: f32[16, 16]
   zero: i64[] = full(shape=(), value=0, dtype=i64)
@@ -105,7 +104,6 @@ CACHE = """func main(x: f32[1, 16], most: i64[]) -> (out, all, turns)
 """
 
 PICK = """func main(x: f32[2, 8], n: i64[]) -> (y, whole, middle)
-  dims count: 0..8
   size count = n in 0..8
   part: f32[2, count] = slice(x, axis=1, start=0, stop=count, step=1)
   sums: f32[2] = reduce_sum(part, axes=(1,), keep=false)
