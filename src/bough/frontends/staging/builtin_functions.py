@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bough.frontends.staging import walks
+from bough.frontends.staging import strands, walks
 from bough.frontends.staging.per_element import PerElement
 from bough.frontends.staging.signals import refuse_source
 from bough.frontends.staging.symbols import (
@@ -165,6 +165,11 @@ def _stacked(staging: Primitives, values: Any) -> Any:
 
 
 def _sum(staging: Primitives, values: Any, start: Any = 0) -> Any:
+    if isinstance(start, list) and isinstance(values, Elements):
+        if not strands.only_pieces(values.tree):
+            strands.learn(staging.run.world, staging.run.function.base, strands.EVERYWHERE)
+            raise staging.run.filled()
+        return [*start, *values.tree]
     stacked = _stacked(staging, values)
     if stacked is None:
         return functools.reduce(lambda a, b: a + b, staging.known(values), start)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from bough.base.visits import Attribute
+from bough.frontends.staging import strands
 from bough.frontends.staging.builtin_functions import SPECIAL, tensor_of
 from bough.frontends.staging.per_element import PerElement
 from bough.frontends.staging.rewrite import is_rewritten, rewrite
@@ -188,10 +189,16 @@ def _on_container(
     if name == "clear" and staging.run.function is staging.run.world.entry:
         staging.run.world.effects.fill(owner)  # empty where the recursion starts, as it is taken to be
         return None
+    if strands.has_pieces(owner) or (args and strands.has_pieces(args[0])):
+        if name not in ("append", "extend", "insert"):
+            raise staging.run.filled()
+        return method(*args, **kwargs)
     if name in _CHANGES:
         if id(owner) in staging.run.world.effects.lists or id(owner) not in staging.created:
             return staging.run.world.effects.collect(staging, owner, name, args)
         if staging.loops and isinstance(owner, list):
+            if name == "extend":
+                strands.learn(staging.run.world, staging.run.function.base, strands.EVERYWHERE)
             if name != "append":
                 raise refuse_source(f"`{name}` in a loop over a list of unknown length", "only append is understood there")
             staging.loops[-1].grown.setdefault(id(owner), (owner, []))[1].append(args[0])

@@ -21,7 +21,7 @@ from bough.base.reading import elements, read
 from bough.base.source import Location
 from bough.base.visits import Call, Each, Fail, Path, Payload
 from bough.frontends import locations
-from bough.frontends.staging import calls, turns
+from bough.frontends.staging import calls, strands, turns
 from bough.frontends.staging.effects import Effects
 from bough.frontends.staging.examples import kind_of, number_type, tensor_type, values_at
 from bough.frontends.staging.given import Cells, Handed, Handing, captured_tensors, filled, holds_handed, with_cells
@@ -60,6 +60,8 @@ class Function:
     candidates: dict[Any, list[type]] = field(default_factory=dict)
     arguments: tuple[Handed, ...] = ()
     """What callers pass down to it."""
+    strands: strands.Version | None = None
+    """The lists that it returns, if they grow."""
     template: Template | None = None
     types: tuple[torch.Tensor, ...] = ()
     settled: Location | None = None
@@ -77,6 +79,8 @@ class Learned:
     """Arguments that are plain numbers, a new one at each level."""
     turns: dict[Location | None, turns.Learned] = field(default_factory=dict)
     """Loops over lists, by their lines, that are run turn by turn."""
+    strands: dict[Any, set[strands.Path]] = field(default_factory=dict)
+    """Code of functions that return lists which grow, with where these stand among the results."""
     unrolled: dict[str, CompileError] = field(default_factory=dict)
     """Functions whose lists are told apart by their lengths, because of an error when they were not."""
 
@@ -173,8 +177,9 @@ class World:
 
         code = function.__code__
         line = Location(code.co_filename, code.co_firstlineno, code.co_name)
-        callee = self.function((base, node, *fixed, closure), function.__name__, invoke, base, line)
-        callee.arguments = tuple(handing.handed)
+        version = strands.version_for(staging.run, code)
+        callee = self.function((base, node, *fixed, (closure, version)), function.__name__, invoke, base, line)
+        callee.arguments, callee.strands = tuple(handing.handed), version
         return staging.run.visit(callee, place, handing.tensors)
 
     def nodes(self, run: Run, arguments: dict[str, Any]) -> list[str]:
@@ -201,6 +206,8 @@ class World:
         if isinstance(value, tuple):
             return ("tuple", *(self.fixed(staging, function, v) for v in value))
         self.held.append(value)
+        if strands.has_pieces(value):
+            raise staging.run.filled()
         if isinstance(value, types.FunctionType):
             return "function", value.__code__, tuple(self.fixed(staging, function, v) for v in captured(value, {}))
         if isinstance(value, list) and (id(value) in staging.created or id(value) in self.effects.lists):

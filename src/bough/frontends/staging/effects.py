@@ -60,21 +60,28 @@ class Effects:
                 raise mutation("a list that is not empty")
             self.enter_list(owner, ("outside", id(owner)))
         record, number, value = staging.run.record, self.lists[id(owner)], args[0]
-        if isinstance(value, Arithmetic):
-            self.python_numbers.add(number)
+        is_number = isinstance(value, Arithmetic)
+        if is_number:
             value = torch.as_tensor(staging.run.number(value))
         if not isinstance(value, torch.Tensor):
             kind = f"`{value!r}`, a part of the structure," if isinstance(value, Symbol) else f"a {type(value).__name__}"
             raise refuse_source(f"{kind} is collected in a list", "only tensors and numbers can be")
-        if self.types.setdefault(number, value).shape != value.shape or self.types[number].dtype != value.dtype:
+        self.note_type(number, value, is_number)
+        record.collects.append(Collect(number, -1, len(record.calls)))
+        staging.run.collected.append(value)
+
+    def note_type(self, number: int, element: torch.Tensor, is_number: bool) -> None:
+        """Notes of what kind the elements of a list are."""
+        if is_number:
+            self.python_numbers.add(number)
+        known = self.types.setdefault(number, element)
+        if known.shape != element.shape or known.dtype != element.dtype:
             raise refuse_source(
                 "tensors of different kinds are collected in one list",
                 "the elements of a list are kept in one array",
                 "append tensors of one shape and type",
                 code="BGH-REC-004",
             )
-        record.collects.append(Collect(number, -1, len(record.calls)))
-        staging.run.collected.append(value)
 
     def overlay(self, staging: Primitives, owner: Any, name: str, value: Any) -> None:
         """`self.states = []` where the recursion starts: the list (or memo) is there while the model is staged."""

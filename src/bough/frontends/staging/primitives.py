@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from bough.base.visits import Item, Question
-from bough.frontends.staging import calls, walks
+from bough.frontends.staging import calls, strands, walks
 from bough.frontends.staging.effects import mutation
 from bough.frontends.staging.examples import class_attribute, kind_of, positional_name
 from bough.frontends.staging.facts import subclasses
@@ -31,6 +31,7 @@ from bough.frontends.staging.symbols import (
 )  # fmt: skip
 from bough.frontends.staging.templates import rebuild
 
+_ELEMENT = object()
 LONGEST_TABLE = 64
 """A table of constants that is indexed by what lies in a structure becomes one question per entry."""
 
@@ -66,6 +67,8 @@ class Primitives:
             return self.call(self.run.attribute(owner, "__getitem__"), key)
         if isinstance(owner, (Symbol, Elements)):
             return self.run.item(owner, key)
+        if strands.has_pieces(owner):
+            raise self.run.filled()
         if id(owner) in self.gathered:
             return self.element(self.gathered[id(owner)][1], key)
         if isinstance(owner, (torch.Tensor, PerElement)):
@@ -209,6 +212,8 @@ class Primitives:
     ) -> Any:
         """A comprehension; `flat`: the body gives a list of elements."""
         values = self.opened(values)
+        if strands.has_pieces(values) and kind in ("list", "generator") and not conditions and self.copies(body):
+            return self.fresh(list(values))
         elements = self.symbolic_elements(values)
         if elements is None:
             chosen = (v for v in self.known(values) if all(c(v) for c in conditions))
@@ -219,6 +224,8 @@ class Primitives:
                 case "dict":
                     return self.fresh(dict(made))
             return self.fresh(list(made) if kind == "list" else set(made))
+        if flat and kind in ("list", "generator") and not conditions:
+            return self.joined(elements, body)
         if kind in ("dict", "set") or flat:
             raise refuse_source(
                 f"a {kind} comprehension over a list of unknown length" if not flat else "two loops in one comprehension",
@@ -231,6 +238,22 @@ class Primitives:
         made_elements = walks.leave(self.run, elements.each, body(element))
         self.run.scope = None
         return made_elements
+
+    def copies(self, body: Callable[[Any], Any]) -> bool:
+        """Whether a comprehension's body gives its elements as they are; not asked where they can be computed with."""
+        try:
+            return self.run.function is not self.run.world.entry and body(_ELEMENT) is _ELEMENT
+        except Exception:
+            return False
+
+    def joined(self, elements: Elements, body: Callable[[Any], Any]) -> Any:
+        """The lists that calls return for each element, joined."""
+        made = body(walks.enter(self.run, elements))
+        self.run.scope = None
+        if not strands.only_pieces(made):
+            strands.learn(self.run.world, self.run.function.base, strands.EVERYWHERE)
+            raise self.run.filled()
+        return made
 
     # -- statements ------------------------------------------------------------------------------------------------------
 
@@ -330,6 +353,8 @@ class Primitives:
             if id(values) not in effects.lists:
                 raise self.run.filled()
             return self.run.collected_in(effects.lists[id(values)])
+        if strands.has_pieces(values):
+            return strands.elements(self.run, values)
         if isinstance(values, Symbol) and not isinstance(values, Length):
             return None if self.known_elements(values) is not None else self.elements(values)
         if isinstance(values, Elements):

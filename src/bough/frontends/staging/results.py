@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from bough.base.visits import Collect
+from bough.frontends.staging import strands
 from bough.frontends.staging.examples import kind_of
 from bough.frontends.staging.primitives import Primitives
 from bough.frontends.staging.run import Record, Run
@@ -53,6 +56,13 @@ def leaf(function: Function, run: Run, value: Any) -> Any:
 
 def listed(staging: Primitives, result: Any) -> Any:
     """The result with the lists in it that are collected in."""
+    made = _listed(staging, result, (), itertools.count())
+    strands.finish(staging.run)
+    return made
+
+
+def _listed(staging: Primitives, result: Any, path: strands.Path, grown: Iterator[int]) -> Any:
+    """`grown` counts the lists that grow."""
     effects, run = staging.run.world.effects, staging.run
     if id(result) in effects.lists:
         return Listed(effects.lists[id(result)])
@@ -68,9 +78,25 @@ def listed(staging: Primitives, result: Any) -> Any:
     number = run.list_of(result.each) if isinstance(result, Elements) else None
     if number is not None and isinstance(result.tree, torch.Tensor):
         return RowOfList(number, result.tree, stacked=False)
+    if type(result) is list and (strands.has_pieces(result) or strands.grows(run, path)):
+        return _strand(staging, result, path, grown)
     if type(result) in (tuple, list):
-        return type(result)(listed(staging, r) for r in result)
-    return {k: listed(staging, r) for k, r in result.items()} if type(result) is dict else result
+        return type(result)(_listed(staging, r, (*path, n), grown) for n, r in enumerate(result))
+    if type(result) is dict:
+        return {k: _listed(staging, r, (*path, k), grown) for k, r in result.items()}
+    return result
+
+
+def _strand(staging: Primitives, result: list[Any], path: strands.Path, grown: Iterator[int]) -> Listed:
+    """A list that grows."""
+    run = staging.run
+    if run.function is run.world.entry:
+        if len(result) != 1:
+            raise run.filled()
+        return Listed(result[0].number)
+    if not strands.grows(run, path):
+        strands.learn(run.world, run.function.base, path)
+    return Listed(strands.collect(staging, result, next(grown)))
 
 
 def _rows(run: Run, tensor: torch.Tensor) -> Any:
@@ -92,6 +118,8 @@ def compare(function: Function, template: Template, tensors: tuple[torch.Tensor,
         kinds = [f"{str(t.dtype).removeprefix('torch.')}{list(t.shape)}" for t in of]
         return ", ".join(kinds) + ("" if tree == template or function.template != tree else " nested otherwise")
 
+    for path in strands.longer(function.template.tree, template.tree) if function.template else ():
+        strands.learn(run.world, function.base, path)
     same = [(t.dtype, t.shape) for t in tensors] == [(t.dtype, t.shape) for t in function.types]
     if template != function.template or not same:
         raise refuse_source(

@@ -25,12 +25,13 @@ from bough.frontends.staging.symbols import (
     Elements,
     Length,
     Number,
+    Piece,
     Place,
     Position,
     Symbol,
     leaves,
 )  # fmt: skip
-from bough.frontends.staging.templates import Template
+from bough.frontends.staging.templates import Listed, Template, rebuild
 from bough.frontends.staging.turns import Turns
 from bough.frontends.staging.ways import Trail
 from bough.ir.dtypes import DTYPES
@@ -99,6 +100,9 @@ class Run:
         """Whether lists that are empty in the example are taken for empty."""
         self.collected: list[Any] = []
         self.passed: list[torch.Tensor] = []
+        self.pieces: list[Piece] = []
+        """Lists that calls have returned and that have found no place yet."""
+        self.outer_strands = 0
         self.returned: Location | None = None
 
     def invoke(self) -> Any:
@@ -468,7 +472,13 @@ class Run:
                 self.passed.append(self.passed_down(value, place.each))
         results = [self.parameter(Returned(number, i), t.dtype, tuple(t.shape), place.each) for i, t in enumerate(callee.types)]
         # Copies, which cost nothing in the end: Python's callers may change what they get in place.
-        return callee.template.fill([per_element_call(torch.clone, (r,), {}) for r in results], lambda t: Number(self, t))
+        made = callee.template.fill([per_element_call(torch.clone, (r,), {}) for r in results], lambda t: Number(self, t))
+        return rebuild(made, lambda v: self.piece(number, v) if isinstance(v, Listed) else v)
+
+    def piece(self, call: int, listed: Listed) -> list[Piece]:
+        """A list that a call has returned."""
+        self.pieces.append(Piece(call, listed.list))
+        return self.pieces[-1:]
 
     def passed_down(self, value: Any, each: int | None) -> torch.Tensor:
         """A tensor for a callee; for all callees, where the call is made for each element of a walk."""

@@ -206,7 +206,16 @@ class Identity:
     place: Place
 
 
-SYMBOLIC = (Arithmetic, Elements, Spread, Identity)
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """In a list: what call number `call` of the run has returned at its place, or has returned for each element of its walk; it
+    is collected in list `number`."""
+
+    call: int
+    number: int
+
+
+SYMBOLIC = (Arithmetic, Elements, Spread, Identity, Piece)
 
 
 def leaves(tree: Any) -> Iterator[Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from bough.frontends.staging import strands
 from bough.frontends.staging.folds import Carried
 from bough.frontends.staging.per_element import PerElement
 from bough.frontends.staging.signals import Restart, here, refuse_source
@@ -131,7 +132,7 @@ class Loop:
         if self.turns is not None:
             return self.before.get(name, Gone(name))
         value = self.getters[name]()
-        self.before[name] = value
+        self.before[name] = list(value) if isinstance(value, list) else value
         if isinstance(value, (torch.Tensor, Number, int, float)) and not isinstance(value, bool):
             return Carried(self, name)
         return value if value is not MISSING else Gone(name)
@@ -140,6 +141,10 @@ class Loop:
         assert self.elements is not None
         if isinstance(value, Carried):
             return self.before[name] if value.function is None else value.folded(self.before[name])
+        if isinstance(value, list) and isinstance(self.before[name], list) and len(value) > len(self.before[name]):
+            if strands.only_pieces(value[len(self.before[name]) :]):
+                return value
+            strands.learn(self.run.world, self.run.function.base, strands.EVERYWHERE)
         if _of_element(value):
             if any(isinstance(v, torch.Tensor) for v in leaves(self.before[name])):
                 self.needs_turns()

@@ -1,4 +1,5 @@
-"""Models in which something goes down from parents to children, staged and interpreted, against eager PyTorch."""
+"""Models in which tensors go down, lists are filled, joined and used, and loops carry states; staged and interpreted, against
+eager PyTorch."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from joining_models import MODELS as JOINING
 from listing_models import MODELS as LISTING
 from passing_models import MODELS as PASSING
 from staged_run import run, same
@@ -15,7 +17,7 @@ from bough import ops
 from bough.frontends.staging import stage
 from bough.ir.verify_recursion import verify_recursion
 
-MODELS = {**PASSING, **LISTING, **TURNING}
+MODELS = {**PASSING, **LISTING, **TURNING, **JOINING}
 
 
 def build(name: str) -> tuple[Any, list[tuple[Any, ...]]]:
