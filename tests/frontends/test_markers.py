@@ -248,3 +248,13 @@ def test_deep_nesting_takes_linear_time() -> None:
     assert seconds(40) < 8 * seconds(10) + 0.5
     with pytest.raises(CompileError, match="BGH-CTRL-002"):
         export(Deep(101), (torch.ones(3),))
+
+
+def test_missing_operators_inside_branches_are_listed() -> None:
+    class Module(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            (y,) = choose(x.sum() > 0, lambda: [torch.linalg.svd(x)[0]], lambda: [torch.linalg.inv(x)])
+            return y
+
+    with pytest.raises(CompileError, match=r"(?s)BGH-OP-001.*svd"):
+        export(Module(), (torch.eye(3),))

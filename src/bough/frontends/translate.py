@@ -73,6 +73,10 @@ def translate(trace: Trace, exported: ExportedProgram) -> tuple[Program, Missing
     return _Translation(trace, exported).run()
 
 
+class _Undecided(Exception):
+    """A branch or loop needs the result of an operator that is missing."""
+
+
 class _Translation:
     def __init__(self, trace: Trace, exported: ExportedProgram) -> None:
         self.trace = trace
@@ -100,7 +104,10 @@ class _Translation:
             elif node.users and spec.kind is not InputKind.TOKEN:
                 environment[node] = self.weight(spec.target or node.name)
         self.check_mutations()
-        results = self.graph(graph, environment)
+        try:
+            results = self.graph(graph, environment)
+        except _Undecided:
+            return Program({}), self.missing
         kinds = [s.kind for s in self.exported.graph_signature.output_specs]
         outputs = tuple(self.result(r) for r, k in zip(results, kinds, strict=True) if k is OutputKind.USER_OUTPUT)
         (body,) = self.b.bodies
@@ -177,20 +184,13 @@ class _Translation:
 
     def node(self, node: Node, environment: dict[Node, Any], updates: bool) -> Any:
         meta = node.meta.get("val")
-        marker = marker_of(node)
-        if marker == "if_end":
-            with self.marked.in_first_branch():
-                then = self.argument(node.args[0], environment)
-            return self.marked.translate(marker, node, [then, *self.argument(node.args[1:], environment)])
-        args = [self.argument(a, environment) for a in _needed(node)]
-        if any(a is UNKNOWN for a in self.leaves(args)) and marker is None:
-            return self.stand_ins(node)
-        if marker is not None:
-            return self.marked.translate(marker, node, args)
+        if (marker := marker_of(node)) is not None:
+            return self.marker(marker, node, environment)
         if isinstance(meta, (torch.SymInt, torch.SymFloat)):
-            if node.target in ITEMS and isinstance(meta, torch.SymFloat) and isinstance(args[0], Value):
-                self.items[meta.node.expr] = self.b.cast(self.b.reshape(args[0], ()), F64)
-            return self.number(meta.node.expr, isinstance(meta, torch.SymInt))
+            return self.computed_number(node, meta, environment)
+        args = [self.argument(a, environment) for a in node.args]
+        if any(a is UNKNOWN for a in self.leaves(args)):
+            return self.stand_ins(node)
         if isinstance(meta, torch.SymBool):
             return None
         if node.target is operator.getitem:
@@ -218,6 +218,27 @@ class _Translation:
                 if id(value) in made:
                     value.type = expected
         return result
+
+    def marker(self, marker: str, node: Node, environment: dict[Node, Any]) -> Any:
+        """What a marker of control flow gives."""
+        if marker == "if_end":
+            with self.marked.in_first_branch():
+                then = self.argument(node.args[0], environment)
+            args = [then, *self.argument(node.args[1:], environment)]
+        else:
+            args = self.argument(node.args, environment)
+        if any(a is UNKNOWN for a in self.leaves(args)):
+            raise _Undecided
+        return self.marked.translate(marker, node, args)
+
+    def computed_number(self, node: Node, meta: torch.SymInt | torch.SymFloat, environment: dict[Node, Any]) -> Any:
+        """A number that torch has computed from sizes, or taken from a tensor."""
+        if node.target in ITEMS and isinstance(meta, torch.SymFloat):
+            tensor = self.argument(node.args[0], environment)
+            if tensor is UNKNOWN:
+                return UNKNOWN
+            self.items[meta.node.expr] = self.b.cast(self.b.reshape(tensor, ()), F64)
+        return self.number(meta.node.expr, isinstance(meta, torch.SymInt))
 
     def again(self, node: Node, environment: dict[Node, Any]) -> Any:
         """The result of a node inside a branch, computed once more in another one: torch takes a tensor from wherever it traced
