@@ -9,6 +9,7 @@ import pytest
 import torch
 from joining_models import MODELS as JOINING
 from listing_models import MODELS as LISTING
+from pairing_models import MODELS as PAIRING
 from passing_models import MODELS as PASSING
 from staged_run import run, same
 from turning_models import MODELS as TURNING
@@ -17,7 +18,7 @@ from bough import ops
 from bough.frontends.staging import stage
 from bough.ir.verify_recursion import verify_recursion
 
-MODELS = {**PASSING, **LISTING, **TURNING, **JOINING}
+MODELS = {**PASSING, **LISTING, **TURNING, **JOINING, **PAIRING}
 
 
 def build(name: str) -> tuple[Any, list[tuple[Any, ...]]]:

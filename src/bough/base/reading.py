@@ -13,7 +13,7 @@ import numpy as np
 
 from bough.base.errors import InputError
 from bough.base.source import Location
-from bough.base.visits import Ask, Attribute, Each, Fail, Item, Path, Payload, Question, Visit
+from bough.base.visits import Ask, Attribute, Call, Each, Fail, Item, Path, Payload, Question, Visit
 
 Array = np.ndarray[Any, Any]
 
@@ -79,6 +79,18 @@ def _test(question: Question, found: Any) -> Any:
             return hasattr(found, value)
         case "has_key":
             return value in found
+
+
+def target(call: Call, value: Any, element: Any = None) -> Any:
+    """The object that a call is made at, by the activation at `value`, for the element of its walk if it has one."""
+    if call.parts:
+        return tuple(read(element if p.of_element else value, p.path, call.location) for p in call.parts)
+    return read(value if call.each is None else element, call.path, call.location)
+
+
+def identity(call: Call | None, found: Any) -> Any:
+    """What tells apart the objects of a call's function, as long as they live."""
+    return tuple(map(id, found)) if call is not None and call.parts else id(found)
 
 
 def elements(value: Any, each: Each) -> Sequence[Any]:

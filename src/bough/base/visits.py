@@ -94,13 +94,23 @@ class Each:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """An object of several that a function is called with: at `path` from the caller's object, or from the element."""
+
+    path: Path
+    of_element: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """`function` at the object at `path`; with `each`, at `path` from every element of that walk of the variant."""
+    """`function` at the object at `path`; with `each`, at `path` from every element of that walk of the variant. With `parts`, in
+    place of that object the tuple of these; two such tuples are one object where they hold the same objects."""
 
     function: str
     path: Path
     each: int | None = None
     location: Location | None = field(default=None, compare=False)
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +334,7 @@ def from_plain(data: Any) -> Visits:
     return value
 
 
-_KINDS = {k.__name__: k for k in (Attribute, Item, Question, Ask, Fail, Each, Call, Payload, Collect, Variant, Visit, Visits)}
+_KINDS = {k.__name__: k for k in (Attribute, Item, Question, Ask, Fail, Each, Part, Call, Payload, Collect, Variant, Visit, Visits)}
 
 
 def _plain(value: Any) -> Any:

@@ -19,10 +19,10 @@ from bough.runtime.walker_layout import VARIANT_BITS, Layout
 
 def emit_walk(visits: Visits, arrays: Sequence[str], sizes: Sequence[str]) -> str:
     """LLVM text of `i64 bough_walk(i64 frame)` and `i64 bough_walk_arrange(i64 frame)`, which do one after the other, or the
-    second half alone, and of `bough_walk_tensors`. They give the arrays and sizes of these names, in this order. Empty for more
-    variants than fit a record's header, which the reference linearizer serves."""
+    second half alone, and of `bough_walk_tensors`. They give the arrays and sizes of these names, in this order. Empty for
+    what the reference linearizer serves: more variants than fit a record's header, and functions of several objects."""
     layout = Layout(visits)
-    if len(layout.variants) >= 1 << VARIANT_BITS:
+    if len(layout.variants) >= 1 << VARIANT_BITS or any(c.parts for v in layout.variants for c in v.variant.calls):
         return ""
     module = ir.Module("bough_walk", context=ir.Context())
     discover = emit_discover(module, layout)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bough.base.errors import InputError, InternalError
-from bough.base.reading import decide, elements, payload, read
+from bough.base.reading import decide, elements, identity, payload, target
 from bough.base.visits import Payload, Variant, call_order
 from bough.ir.dtypes import DTYPES
 from bough.ir.evaluate import Array, Precision, compute_type, shape_value
@@ -47,6 +47,7 @@ class _Activation:
     number: int
     variant: Variant
     value: Any
+    key: Any
     walks: list[Sequence[Any]]
     made: list[list[Results]]
     given: tuple[Array, ...]
@@ -64,7 +65,7 @@ class _Run:
         self.lists: dict[int, list[Array]] = {}
 
     def visit(self, function: str, value: Any) -> Results:
-        stack = [self.activate(function, value, ())]
+        stack = [self.activate(function, value, id(value), ())]
         while True:
             top = stack[-1]
             deeper = self.advance(top)
@@ -79,11 +80,12 @@ class _Run:
 
     def advance(self, a: _Activation) -> _Activation | None:
         """Makes calls whose results are known; gives the first whose are not, or None where all are made."""
-        for call, callee, target, element in a.calls:
+        for call, callee, found, element in a.calls:
             a.waiting = call
-            if (callee, id(target)) not in self.known:
-                return self.activate(callee, target, self.passed(a, call, element))
-            results = self.known[callee, id(target)]
+            key = identity(a.variant.calls[call], found)
+            if (callee, key) not in self.known:
+                return self.activate(callee, found, key, self.passed(a, call, element))
+            results = self.known[callee, key]
             if results is None:
                 raise InputError("the structure has a circle", code="BGH-ST-003", because=f"{callee} would need its own result")
             a.made[call].append(results)
@@ -99,14 +101,14 @@ class _Run:
         along = a.variant.calls[call].each is not None
         return tuple(results[p.result][element] if along else results[p.result] for p in passes)
 
-    def activate(self, function: str, value: Any, given: tuple[Array, ...]) -> _Activation:
+    def activate(self, function: str, value: Any, key: Any, given: tuple[Array, ...]) -> _Activation:
         visit = self.recursion.visits.function(function)
-        self.known[function, id(value)] = None
+        self.known[function, key] = None
         self.alive.append(value)
         number = decide(visit, value)
         variant = visit.variants[number]
         walks = [elements(value, e) for e in variant.each]
-        activation = _Activation(function, number, variant, value, walks, [[] for _ in variant.calls], given)
+        activation = _Activation(function, number, variant, value, key, walks, [[] for _ in variant.calls], given)
         activation.calls = self.calls(activation)
         return activation
 
@@ -119,7 +121,7 @@ class _Run:
             for element, base in enumerate((a.value,) if each is None else a.walks[each]):
                 for n in group:
                     call = a.variant.calls[n]
-                    yield n, call.function, read(base, call.path, call.location), element
+                    yield n, call.function, target(call, a.value, base), element
             made += len(group)
             self.append(a, made)
 
@@ -140,9 +142,9 @@ class _Run:
             self.lists[number][place] = results[result]
         kept = results[: len(self.recursion.results[a.function])]
         if a.variant.repeats:
-            del self.known[a.function, id(a.value)]
+            del self.known[a.function, a.key]
         else:
-            self.known[a.function, id(a.value)] = kept
+            self.known[a.function, a.key] = kept
         return kept
 
     def evaluated(self, a: _Activation, cell: Cell) -> Results:

@@ -87,7 +87,11 @@ def variant_lines(v: Variant) -> list[str]:
 
 def path_text(path: Path) -> str:
     """`.left[0]`; `it` for the object itself."""
-    return "".join(f"[{s.key!r}]" if isinstance(s, Item) else f".{s.name}" for s in path) or "it"
+    return print_path(path) or "it"
+
+
+def print_path(path: Path) -> str:
+    return "".join(f"[{s.key!r}]" if isinstance(s, Item) else f".{s.name}" for s in path)
 
 
 def _walk_text(each: Each) -> str:
@@ -102,7 +106,8 @@ def _of_walk(each: int | None) -> str:
 
 
 def _call_text(c: Call) -> str:
-    return f"{print_name(c.function)}({path_text(c.path)}){_of_walk(c.each)}"
+    parts = ", ".join(("element" if p.of_element else "it") + print_path(p.path) for p in c.parts)
+    return f"{print_name(c.function)}({parts or path_text(c.path)}){_of_walk(c.each)}"
 
 
 def _payload_text(p: Payload) -> str:

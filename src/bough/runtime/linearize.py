@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bough.base.errors import InputError
-from bough.base.reading import decide, describe, elements, path_text, payload, read
+from bough.base.reading import decide, describe, elements, identity, path_text, payload, target
 from bough.base.visits import Item, Names, Path, Stage, Variant, Visits, call_order, stages
 from bough.runtime.arrays import NUMPY
 
@@ -91,15 +91,15 @@ class _Walk:
 
     def sample(self, args: tuple[Any, ...]) -> None:
         self.known = {}  # an object that two samples share is computed for each, as in two calls
-        root = self.activate(self.entry, args, None, 0, 0)
+        root = self.activate(self.entry, args, id(args), None, 0, 0)
         stack = [(root, self.calls(root))]
         while stack:
             top, calls = stack[-1]
             for call, element in calls:
-                function, target = self.target(top, call, element)
-                callee = self.known.get((function, id(target)))
+                function, found, key = self.target(top, call, element)
+                callee = self.known.get((function, key))
                 if callee is None or (callee.done and self.variant(callee).repeats):
-                    callee = self.activate(function, target, top, call, element)
+                    callee = self.activate(function, found, key, top, call, element)
                     stack.append((callee, self.calls(callee)))
                 elif not callee.done:
                     raise self.circle(callee, top, call, element)
@@ -128,7 +128,9 @@ class _Walk:
                         location=self.variant(root).location,
                     )
 
-    def activate(self, function: str, value: Any, above: _Activation | None, call: int, element: int) -> _Activation:
+    def activate(
+        self, function: str, value: Any, key: Any, above: _Activation | None, call: int, element: int
+    ) -> _Activation:
         visit = self.functions[function]
         try:
             number = decide(visit, value)
@@ -138,7 +140,7 @@ class _Walk:
         variant = visit.variants[number]
         places = [0] * len(variant.collects)
         a = _Activation(function, number, value, walks, [[] for _ in variant.calls], places, above, call, element)
-        self.known[function, id(value)] = a  # `a` keeps the object alive, so that no other one gets its id
+        self.known[function, key] = a  # `a` keeps the object alive, so that no other one gets its id
         self.found.of[function, number].append(a)
         return a
 
@@ -164,11 +166,12 @@ class _Walk:
                 a.places[n] = self.lengths[c.list]
                 self.lengths[c.list] += 1
 
-    def target(self, a: _Activation, number: int, element: int) -> tuple[str, Any]:
+    def target(self, a: _Activation, number: int, element: int) -> tuple[str, Any, Any]:
+        """The function, the object, and what tells it apart."""
         call = self.variant(a).calls[number]
-        base = a.value if call.each is None else a.walks[call.each][element]
         try:
-            return call.function, read(base, call.path, call.location)
+            found = target(call, a.value, None if call.each is None else a.walks[call.each][element])
+            return call.function, found, identity(call, found)
         except InputError as error:
             raise self.placed(error, a.above, a.call, a.element) from error
 

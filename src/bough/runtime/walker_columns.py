@@ -70,6 +70,8 @@ class _Uses:
                 found.append(class_column(q))
             elif not q.path and (q.test != "is_none" or q.length):
                 return None
+        if any(c.parts for v in visit.variants for c in v.calls):
+            return None
         for v in visit.variants:
             for e in v.each:
                 found += [_column(e.path, "first"), _column(e.path, "items")]

@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import (
 )  # fmt: skip
 
 from bough.base.errors import BoughError, CompileError, InternalError
-from bough.base.reading import elements, read
+from bough.base.reading import elements, identity, target
 from bough.base.source import Location
 from bough.base.visits import Call, Each, Fail, Path, Payload
 from bough.frontends import locations
@@ -51,7 +51,7 @@ class Function:
     base: Any
     location: Location | None
     objects: list[Any] = field(default_factory=list)
-    seen: dict[int, Any] = field(default_factory=dict)
+    seen: dict[Any, Any] = field(default_factory=dict)
     ways: Ways = field(default_factory=Ways)
     optional: set[Where] = field(default_factory=set)
     """Where tensors were found in some objects, and None in others."""
@@ -148,20 +148,20 @@ class World:
         raise Restart
 
     def visit(self, staging: Primitives, function: types.FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A call of a function of the recursion: one argument is the object, the others are part of the function's name."""
+        """A call of a function of the recursion: arguments that are parts of the structure are its object, several as
+        a tuple; tensors go down; the others are part of the function's name."""
         bound = inspect.signature(function).bind(*args, **kwargs)
         bound.apply_defaults()
         nodes = self.nodes(staging.run, bound.arguments)
-        if len(nodes) != 1:
+        if not nodes:
             raise refuse_source(
-                f"`{function.__qualname__}` recurses with {len(nodes)} parts of the structure among its arguments",
-                "an activation of a recursive function belongs to one object",
-                "put them into one object, such as a tuple that is built with the structure",
+                f"`{function.__qualname__}` recurses with no part of the structure among its arguments",
+                "an activation of a recursive function belongs to an object",
+                "write it as a loop, or pass the object that it goes down",
             )
-        (node,) = nodes
-        place = bound.arguments[node]._place
+        places = [bound.arguments[n]._place for n in nodes]
         handing = Handing(function, staging.run.number)
-        others = {n: self.apart(handing, n, v) for n, v in bound.arguments.items() if n != node}
+        others = {n: self.apart(handing, n, v) for n, v in bound.arguments.items() if n not in nodes}
         cells = captured_tensors(handing)
         fixed = [(n, self.fixed(staging, function, v)) for n, v in others.items()]
         closure = tuple(self.fixed(staging, function, v) for v in captured(function, cells))
@@ -172,15 +172,16 @@ class World:
             made = rewrite(with_cells(function, cells, inner.run), inner)
             assert made is not None
             values = {n: filled(v, inner.run) for n, v in others.items()}
-            given = inspect.BoundArguments(bound.signature, {**bound.arguments, **values, node: root})
+            parts = dict(zip(nodes, [root] if len(nodes) == 1 else [root[n] for n in range(len(nodes))], strict=True))
+            given = inspect.BoundArguments(bound.signature, {**bound.arguments, **values, **parts})
             return made(*given.args, **given.kwargs)
 
         code = function.__code__
         line = Location(code.co_filename, code.co_firstlineno, code.co_name)
         version = strands.version_for(staging.run, code)
-        callee = self.function((base, node, *fixed, (closure, version)), function.__name__, invoke, base, line)
+        callee = self.function((base, tuple(nodes), *fixed, (closure, version)), function.__name__, invoke, base, line)
         callee.arguments, callee.strands = tuple(handing.handed), version
-        return staging.run.visit(callee, place, handing.tensors)
+        return staging.run.visit(callee, places, handing.tensors)
 
     def nodes(self, run: Run, arguments: dict[str, Any]) -> list[str]:
         """The arguments that are parts of the structure; beside such, its numbers are numbers that go down."""
@@ -323,7 +324,7 @@ class World:
                     self.run(function, [], value)
                     continue
                 called = self.called(value, end.call, end.each)
-                found = [(callee, o) for o in called if self.meet(callee, o)]
+                found = [(callee, o) for o in called if self.meet(callee, o, end.call)]
                 if found:
                     stack += found
                 elif called or not self.provide(function, value):
@@ -335,7 +336,7 @@ class World:
                     for c in end.record.calls:
                         callee = next(f for f in self.functions.values() if f.name == c.function)
                         each = None if c.each is None else end.record.eaches[c.each]
-                        stack += [(callee, o) for o in self.called(value, c, each) if self.meet(callee, o)]
+                        stack += [(callee, o) for o in self.called(value, c, each) if self.meet(callee, o, c)]
         return postponed
 
     def provide(self, function: Function, example: Any) -> bool:
@@ -362,17 +363,18 @@ class World:
     def provide_any(self, waiting: list[tuple[Function, Any]]) -> bool:
         return any(self.provide(function, NOTHING) for function in dict.fromkeys(f for f, _ in waiting))
 
-    def meet(self, function: Function, value: Any) -> bool:
-        """Whether the object is new to the function."""
-        if id(value) in function.seen or len(function.objects) >= MOST_OBJECTS:
+    def meet(self, function: Function, value: Any, call: Call | None = None) -> bool:
+        """Whether the object is new to the function, which `call` calls."""
+        key = identity(call, value)
+        if key in function.seen or len(function.objects) >= MOST_OBJECTS:
             return False
-        function.seen[id(value)] = value
+        function.seen[key] = value
         function.objects.append(value)
         self.known.setdefault(type(value), value)
         return True
 
     def called(self, value: Any, call: Call, each: Each | None) -> list[Any]:
-        return [read(o, call.path) for o in ([value] if each is None else elements(value, each))]
+        return [target(call, value, o) for o in ([value] if each is None else elements(value, each))]
 
     def check_payloads(self, function: Function, record: Record, value: Any) -> None:
         """Starts again where an object has None or a float at a place that was taken for a tensor or an integer."""

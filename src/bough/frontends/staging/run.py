@@ -14,7 +14,7 @@ import torch
 from bough.base.errors import CompileError, InputError
 from bough.base.reading import holds
 from bough.base.source import Location
-from bough.base.visits import Ask, Attribute, Call, Collect, Each, Payload, Question
+from bough.base.visits import Ask, Attribute, Call, Collect, Each, Part, Payload, Question
 from bough.frontends.promotion import TO_TORCH
 from bough.frontends.staging import examples
 from bough.frontends.staging.facts import Answer, Facts, subclasses
@@ -455,9 +455,10 @@ class Run:
 
     # -- visits ----------------------------------------------------------------------------------------------------------
 
-    def visit(self, callee: Any, place: Place, given: Sequence[Any] = ()) -> Any:
-        """The result of a function of the recursion at a place, with tensors that go down to it."""
-        call = Call(callee.name, place.path, place.each, here())
+    def visit(self, callee: Any, places: Sequence[Place], given: Sequence[Any] = ()) -> Any:
+        """The result of a function of the recursion at a place, or at several together, with tensors that go down to it."""
+        call = self.call_at(callee.name, places)
+        place = Place(call.path, call.each)
         each = None if place.each is None else self.record.eaches[place.each]
         if callee.template is None:
             raise Pending(call, each)
@@ -474,6 +475,16 @@ class Run:
         # Copies, which cost nothing in the end: Python's callers may change what they get in place.
         made = callee.template.fill([per_element_call(torch.clone, (r,), {}) for r in results], lambda t: Number(self, t))
         return rebuild(made, lambda v: self.piece(number, v) if isinstance(v, Listed) else v)
+
+    @staticmethod
+    def call_at(function: str, places: Sequence[Place]) -> Call:
+        walks = {p.each for p in places if p.each is not None}
+        if len(walks) > 1:
+            raise refuse_source("elements of different lists meet", "lists may have different lengths", "walk over one at a time")
+        each = next(iter(walks), None)
+        if len(places) == 1:
+            return Call(function, places[0].path, each, here())
+        return Call(function, (), each, here(), tuple(Part(p.path, p.each is not None) for p in places))
 
     def piece(self, call: int, listed: Listed) -> list[Piece]:
         """A list that a call has returned."""
