@@ -30,3 +30,19 @@ def test_topk(check: Check, largest: bool) -> None:
     for k in (0, 1, 3, 9):
         check("topk", [x], x.topk(k, 1, largest), k=k, axis=1, largest=largest)
     check("topk", [x], x.topk(2, 0, largest), k=2, axis=0, largest=largest)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64])
+def test_a_few_of_many(check: Check, dtype: torch.dtype) -> None:
+    """More than are compared each with each; ties come as they stood, which PyTorch leaves open."""
+    torch.manual_seed(2)
+    x = torch.randint(-50, 50, (3, 300)).to(dtype)
+    if dtype.is_floating_point:
+        x[1, 200] = x[1, 7] = float("nan")
+        x[2] = float("-inf")
+        x[2, 250], x[2, 40] = float("inf"), 1.0
+    for axis, moved in ((1, x), (0, x.T.contiguous())):
+        ordered = torch.sort(moved, dim=axis, descending=True, stable=True)
+        wanted = tuple(part.narrow(axis, 0, 5) for part in ordered)
+        check("topk", [moved], wanted, k=5, axis=axis, largest=True)
+    check("topk", [x[0]], tuple(part[:16] for part in torch.sort(x[0], descending=True, stable=True)), k=16, axis=0, largest=True)
