@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from bough.base.clock import interleaved_medians
 from bough.frontends.staging import Staged
@@ -18,8 +21,12 @@ from bough.ir.evaluate import evaluate
 from bough.ir.kernel import Kernel
 from bough.ir.sequence import Beside, Define, Group, Repeat, Run, Sequence, Step, phase
 from bough.pipeline.assemble import Scheduled, host_part
+from bough.pipeline.host_program import HostProgram, describe, straight
 from bough.pipeline.manifest import make_manifest
 from bough.pipeline.passes import Generated, Options, object_code
+from bough.pipeline.picture import svg
+from bough.pipeline.profile import profile
+from bough.runtime.binding import bind
 from bough.runtime.executable import Executable
 from bough.runtime.linearize import linearize
 from bough.runtime.structured import StructuredExecutable
@@ -49,17 +56,25 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Rows in the order in which the kernels run."""
+    """Rows in the order in which the kernels stand. `program` is there where the course of a call depends on what it computes;
+    kernels that the example does not come to have no runs."""
 
     target: str
     threads: int
     rows: tuple[Row, ...]
+    program: HostProgram | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def picture(self, path: str | PathLike[str]) -> None:
+        """Draws sub-networks, decisions and loops into an SVG file."""
+        Path(path).write_text(svg(self.program or straight([r.kernel for r in self.rows])), encoding="utf-8")
+
     def __str__(self) -> str:
         out = [f"{len(self.rows)} kernels for {self.target} on {self.threads} threads"]
+        if self.program is not None:
+            out.append(str(self.program))
         for n, r in enumerate(self.rows, 1):
             times = f", {r.runs} times" if r.runs != 1 else ""
             out.append("")
@@ -76,6 +91,7 @@ def explain(
 ) -> Explanation:
     """Rows for every kernel, measured on these arguments."""
     sequence, scheduled = generated.assembled.sequence, generated.assembled.scheduled
+    program = describe(sequence, scheduled)
     arrays: dict[str, Any] = {}
     if isinstance(imported, Staged):
         given, linearized = generated.assembled.given, linearize(imported.recursion.visits, [(*args, *kwargs.values())])
@@ -83,14 +99,32 @@ def explain(
         arrays = {i.name: linearized.arrays[g.name] for i, g in zip(sequence.inputs, given.inputs, strict=True)}
     else:
         sizes = _sizes(sequence, _tensors((args, dict(kwargs))))
+    if program is not None:
+        if not arrays:
+            tensors = bind(make_manifest(imported, generated.assembled, options.target), args, kwargs).tensors
+            arrays = {i.name: _array(t) for i, t in zip(sequence.inputs, tensors, strict=True)}
+        courses = profile(generated.assembled, options, arrays, sizes)
+        rows = [_row(scheduled[name], c.runs, c.sizes, options) for name, c in courses.items()]
+        return _explained(options, rows, [c.seconds for c in courses.values()], program)
     rows = [
         _sum([_row(scheduled[name], runs, at, options) for at, runs in found])
         for name, found in _runs(sequence.steps, 1, sizes, arrays).items()
     ]
     times = _measure(imported, generated, options, lambda f: f.call(*args, **kwargs), [r.kernel for r in rows])
+    return _explained(options, rows, times, None)
+
+
+def _explained(options: Options, rows: list[Row], times: list[float], program: HostProgram | None) -> Explanation:
     total = sum(times) or 1.0
     measured = tuple(replace(r, ms=1e3 * t, share=t / total) for r, t in zip(rows, times, strict=True))
-    return Explanation(options.target.name, options.threads, measured)
+    return Explanation(options.target.name, options.threads, measured, program)
+
+
+def _array(value: Any) -> np.ndarray[Any, Any]:
+    """The elements of a tensor; bfloat16 as bits."""
+    if isinstance(value, np.ndarray):
+        return value
+    return np.asarray((value.view(torch.int16) if value.dtype == torch.bfloat16 else value).numpy())
 
 
 def _tensors(given: Any) -> list[Any]:
