@@ -42,6 +42,7 @@ from bough.schedule.access import address
 from bough.schedule.decisions import Schedule
 from bough.schedule.lower import lower_kernel
 from bough.schedule.pack import pack_constant, pack_operands
+from bough.search.chunks import nominal_chunks
 from bough.search.heuristic import Context, Strategy
 from bough.search.rows import Planned, group_rows
 
@@ -141,12 +142,17 @@ def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -
 
 
 def side_by_side(steps: list[Run | Group], scheduled: dict[str, Scheduled], context: Context) -> list[Step]:
-    """Phases of a level that need nothing of each other as one: where each has little work, waiting is what costs."""
+    """Phases of a level that need nothing of each other as one: where each has little work, waiting is what costs. Where one
+    thread does each of them without the others, there is nothing to wait for."""
 
     def small(s: Run | Group) -> bool:
         extents = {v for k in phase(s) for a in k.axes for v in variables(as_expr(a.extent))}
         parallel = not any(scheduled[k.name].schedule.serial or scheduled[k.name].schedule.serpentine for k in phase(s))
         return parallel and not context.defined.isdisjoint(extents)
+
+    def shared(s: Run | Group) -> bool:
+        first = phase(s)[0]
+        return nominal_chunks(first, scheduled[first.name].schedule, context.sizes) > 1
 
     if sum(map(small, steps)) < 2:
         return list(steps)
@@ -158,7 +164,7 @@ def side_by_side(steps: list[Run | Group], scheduled: dict[str, Scheduled], cont
     for depth in sorted(levels):
         together = [s for s in levels[depth] if small(s)]
         out += [s for s in levels[depth] if not small(s)]
-        out += [Beside(tuple(together))] if len(together) > 1 else together
+        out += [Beside(tuple(together))] if len(together) > 1 and any(map(shared, together)) else together
     return out
 
 

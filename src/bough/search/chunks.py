@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from math import ceil
+from collections.abc import Mapping
+from math import ceil, prod
 
 from bough.ir.kernel import Kernel
-from bough.schedule.decisions import Block
-from bough.search.cost import Machine, TileShape, Work
+from bough.schedule.decisions import Block, Schedule
+from bough.search.cost import Machine, TileShape, Work, nominal
 
 CLAIM_CYCLES = 300.0
 """What a thread spends between two chunks."""
 LATE = 0.5
 """The part of a chunk for which the others wait, on average, when a thread was kept from its core."""
+SHARED_CYCLES = 2500.0
+"""What sharing a phase out costs, from the first thread's start to the last one's end: less work is done sooner by one thread."""
 FAR_BYTES = 8.0
 """Bytes per cycle at which one core reads what is not in its own caches."""
 
@@ -33,25 +36,34 @@ def choose_blocks(
 
     `cost` is that of the whole kernel in cycles. The estimate of a choice is the time of the busiest thread, a little
     more where few chunks leave nothing to share out when a thread is late. Axes that are `few` often have but one tile: the
-    others give every thread a chunk even then, as far as they can.
+    others give every thread a chunk even then, as far as they can, unless there is too little work in it to share out.
     """
     counts = tile_counts(work, order, shape, machine)
-    total = 1
-    for n in counts.values():
-        total *= n
-    blocks = _cheapest(kernel, work, shape, order, counts, cost / total, machine, threads)
-    if few:
-        narrow = {a: 1 if a in few else n for a, n in counts.items()}
-        if _chunks(narrow, blocks) < threads:
-            return _cheapest(kernel, work, shape, order, narrow, cost / total, machine, threads)
+    each = cost / prod(counts.values())
+    narrow = {a: 1 if a in few else n for a, n in counts.items()}
+    if len(few) == 1 and each * prod(narrow.values()) < SHARED_CYCLES:
+        least = ceil(SHARED_CYCLES / (each * prod(narrow.values())))
+        return [Block(a, least if a in few else n) for a, n in counts.items() if a in few or n > 1]
+    blocks = _cheapest(kernel, work, shape, order, counts, each, machine, threads)
+    if few and chunk_count(narrow, blocks) < threads:
+        return _cheapest(kernel, work, shape, order, narrow, each, machine, threads)
     return blocks
 
 
-def _chunks(counts: dict[str, int], blocks: list[Block]) -> int:
-    found = 1
-    for a, n in counts.items():
-        found *= ceil(n / next((b.tiles for b in blocks if b.axis == a), 1))
-    return found
+def chunk_count(counts: Mapping[str, int], blocks: list[Block]) -> int:
+    """How many chunks there are of so many tiles."""
+    return prod(ceil(n / next((b.tiles for b in blocks if b.axis == a), 1)) for a, n in counts.items())
+
+
+def nominal_chunks(kernel: Kernel, schedule: Schedule, sizes: Mapping[str, int]) -> int:
+    """How many chunks a kernel has at nominal sizes."""
+    counts: dict[str, int] = {}
+    for a in kernel.free:
+        size = schedule.rows(a.name)
+        if schedule.vector and schedule.vector.axis == a.name:
+            size = schedule.vector.lanes * schedule.vector.count
+        counts[a.name] = ceil(nominal(a.extent, sizes) / size)
+    return chunk_count(counts, [d for d in schedule.decisions if isinstance(d, Block)])
 
 
 def _cheapest(
