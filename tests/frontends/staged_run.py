@@ -11,6 +11,10 @@ from bough import ops
 from bough.frontends.staging import Listed, Staged
 from bough.frontends.structure import Slot
 from bough.ir.interpret_recursion import interpret_recursion
+from bough.ir.parse_recursion import parse_recursion
+from bough.ir.recursion import Recursion
+from bough.ir.recursion_text import print_recursion
+from bough.ir.verify_recursion import verify_recursion
 
 
 def run(staged: Staged, *args: Any) -> Any:
@@ -29,6 +33,19 @@ def run(staged: Staged, *args: Any) -> Any:
         return {k: filled(t) for k, t in tree.items()} if isinstance(tree, dict) else tree
 
     return filled(staged.outputs)
+
+
+def check_text(recursion: Recursion) -> None:
+    """The recursion's text parses back to the same recursion."""
+    constants = {c.function.name: {v.name: a for v, a in c.function.constants.items()} for c in recursion.cells.values()}
+    found = parse_recursion(print_recursion(recursion), constants)
+    verify_recursion(found, ops.infer)
+    assert print_recursion(found) == print_recursion(recursion, locations=False)
+    assert found.visits == recursion.visits and found.results == recursion.results
+    assert found.arguments == recursion.arguments and found.rows == recursion.rows
+    for member, cell in recursion.cells.items():
+        other = found.cells[member]
+        assert (other.sources, other.sizes, other.passes) == (cell.sources, cell.sizes, cell.passes)
 
 
 def same(got: Any, wanted: Any) -> None:

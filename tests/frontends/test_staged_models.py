@@ -11,7 +11,7 @@ from joining_models import MODELS as JOINING
 from listing_models import MODELS as LISTING
 from pairing_models import MODELS as PAIRING
 from passing_models import MODELS as PASSING
-from staged_run import run, same
+from staged_run import check_text, run, same
 from turning_models import MODELS as TURNING
 
 from bough import ops
@@ -32,5 +32,6 @@ def test_as_eager(name: str) -> None:
     model, examples = build(name)
     staged = stage(model, examples[0])
     verify_recursion(staged.recursion, ops.infer)
+    check_text(staged.recursion)
     for args in examples:
         same(run(staged, *args), model(*args))

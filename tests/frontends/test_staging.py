@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from staged_run import run, same
+from staged_run import check_text, run, same
 
 from bough.base.visits import Attribute
 from bough.frontends.staging import is_recursive, stage
@@ -32,6 +32,7 @@ def build(name: str) -> Any:
 def test_as_eager(name: str) -> None:
     model, structures = build(name)
     staged = stage(model, (structures[0],))
+    check_text(staged.recursion)
     for value in structures:
         same(run(staged, value), model(value))
 

@@ -7,14 +7,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bough.base.errors import InternalError
-from bough.base.visits import Ask, Attribute, Call, Collect, Each, Item, Payload, Question, Variant, Visit, Visits
+from bough.base.visits import Ask, Attribute, Call, Collect, Each, Fail, Item, Payload, Question, Variant, Visit, Visits
 from bough.ir.dtypes import F32, F64
 from bough.ir.expr import Var
+from bough.ir.parse_recursion import parse_recursion
 from bough.ir.program import Assign, Dim, Function, TensorType, Value
 from bough.ir.recursion import Cell, Read, Recursion, Returned
 from bough.ir.recursion_text import print_recursion
+from bough.ir.text import ParseError
 from bough.ir.verify_recursion import verify_recursion
 
 STATE = TensorType(F32, (4,))
@@ -47,25 +51,56 @@ recursion main
     variant main
     variant main
       call 0: total([0])
+      param x = call 0 result 0
       func main(x: f32[4]) -> (x)
-        x = call 0 result 0
   function total -> f32[4]
     ask length of .children equals 0
       yes: variant leaf
       no: variant node
     variant leaf
       payload 0: .vector: f32[4]
+      param x = payload 0
       func leaf(x: f32[4]) -> (x)
-        x = payload 0
     variant node
-      walk 0: .children
-      call 0: total(it) for each of walk 0
+      walk A: .children
+      call 0: total(it) for each of A
       collect in list 0: result 0 after 1 calls
+      param hs = call 0 result 0
       func node(hs: f32[A, 4]) -> (h)
-        hs = call 0 result 0
         dims A: 0..
         h: f32[4] = reduce_sum(hs, axes=(0,), keep=false)
 """
+
+
+NAMES = st.text(st.characters(categories=["L", "Nd"], max_codepoint=0x250), min_size=1, max_size=6).map(lambda s: f"n{s}")
+PATHS = st.lists(st.builds(Attribute, NAMES) | st.builds(Item, st.integers(-9, 99) | st.text(max_size=5)), max_size=4).map(tuple)
+PLAIN = st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False) | st.text(max_size=8)
+QUESTIONS = st.one_of(
+    st.builds(Question, PATHS, st.sampled_from(["is_none", "is_true"]), length=st.booleans()),
+    st.builds(Question, PATHS, st.sampled_from(["equals", "less", "at_most", "has_attribute", "has_key"]), PLAIN),
+    st.builds(Question, PATHS, st.just("is_instance"), st.lists(NAMES, min_size=1, max_size=3).map(tuple)),
+)
+DECISIONS = st.recursive(
+    st.sampled_from([0, 1]) | st.builds(Fail, st.text(max_size=12)), lambda d: st.builds(Ask, QUESTIONS, d, d), max_leaves=8
+)
+
+
+@given(DECISIONS, PATHS, PATHS, st.integers(0, 3), st.tuples(st.integers(-9, 0), st.integers(0, 99)) | st.none())
+def test_the_text_parses_back(decision: Any, path: Any, walk: Any, skip: int, allowed: Any) -> None:
+    main, total = recursion().visits.functions
+    leaf = replace(total.variants[0], payloads=(Payload(path, "f32", (4,), range=allowed),), repeats=skip > 1)
+    node = replace(total.variants[1], each=(Each(walk, skip, 1),), calls=(Call("total", path, 0),))
+    whole = replace(recursion(), visits=Visits((main, replace(total, decision=decision, variants=(leaf, node))), "main"))
+    found = parse_recursion(print_recursion(whole))
+    assert found.visits == whole.visits and print_recursion(found) == print_recursion(whole)
+
+
+@pytest.mark.parametrize("line", ["ask .a is odd", "call 0: total(", "param x = payload", "variant leaf twice"])
+def test_what_is_no_recursion(line: str) -> None:
+    text = print_recursion(recursion())
+    old = {"ask": "ask length of .children equals 0", "call": "call 0: total([0])", "para": "param x = payload 0"}
+    with pytest.raises(ParseError, match="line"):
+        parse_recursion(text.replace(old.get(line[:4].strip(), "variant leaf\n      payload"), line))
 
 
 def with_variant(r: Recursion, **changes: Any) -> Recursion:

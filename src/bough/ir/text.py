@@ -36,6 +36,7 @@ _TOKEN = re.compile(
     |(?P<number>\d+(?:\.\d+)?(?:e[+-]?\d+)?(?:_(?:{"|".join(DTYPES)}))?)
     |(?P<name>{_NAME}|`[^`]*`)
     |(?P<string>"(?:[^"\\]|\\.)*")
+    |(?P<attribute>\.(?:[A-Za-z_]\w*|`[^`]*`))
     |(?P<symbol>\.\.|->|//|<=|>=|==|!=|[-+*/%<>=()\[\],:])""",
     re.ASCII | re.VERBOSE,
 )
