@@ -102,7 +102,8 @@ def _build(made: Path, name: str, variants: Sequence[Variant], contents: bytes, 
         objects.append(made / f"code{number}.o")
         objects[-1].write_bytes(variant.code)
     shared = made / f"lib{name}.so"
-    exported = [f"{name}_{function}" for function in source.FUNCTIONS]
+    functions = (*source.FUNCTIONS, *(["set_capacity"] if variants[0].manifest.capacity else []))
+    exported = [f"{name}_{function}" for function in functions]
     compiler = link(made, shared, [made / f"{name}_host.c", *objects], exported, variants[0].triple)
     (made / f"{name}.json").write_text(json.dumps(_description(name, variants, weights, shared), indent=1) + "\n")
     return compiler

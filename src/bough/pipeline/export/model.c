@@ -53,6 +53,7 @@ struct @name@_model {
 };
 
 static _Thread_local char message[512];
+static _Thread_local int64_t capacity = @most@; /* of sizes that the model computes */
 
 static int fail(int status, const char *format, ...)
 {
@@ -70,7 +71,7 @@ static inline int64_t mod(int64_t a, int64_t b) { return a - floordiv(a, b) * b;
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* ------------------------------------------------------------------------------------------------------------- SHA-256 (FIPS 180-4) */
+@set_capacity@/* ------------------------------------------------------------------------------------------------------------- SHA-256 (FIPS 180-4) */
 
 static const uint32_t ROUND[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be,
@@ -360,6 +361,8 @@ int @name@_run(@name@_model *model, const @name@_array *arguments, const @name@_
     code->fill(pointers, arguments, results, model->constants, own->base, s);
     int32_t failed = code->team_run(model->team, code->entry, pointers, s);
     give(model, own);
+    if (failed && failed == MORE_CAPACITY)
+        return fail(@NAME@_SMALL, "a size that the model computes is above the capacity, %lld", (long long)capacity);
     if (failed)
         return fail(@NAME@_FAILED, "%s (status %d)", reason(failed), (int)failed);
     finish(arguments, results, s);

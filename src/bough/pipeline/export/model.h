@@ -29,7 +29,8 @@ enum @name@_status {
     @NAME@_NO_MEMORY = 3,
     @NAME@_BAD_WEIGHTS = 4,   /* the file of weights cannot be read, or is not the one that was written */
     @NAME@_BAD_PROCESSOR = 5, /* the processor lacks instructions that the code uses */
-    @NAME@_FAILED = 6         /* the model itself reports a failure */
+    @NAME@_FAILED = 6,        /* the model itself reports a failure */
+    @NAME@_SMALL = 7          /* sizes that the model computes are above the capacity */
 };
 
 typedef struct {
@@ -51,7 +52,7 @@ int @name@_shapes(const @name@_array *arguments, @name@_array *results);
 /* Computes the results into `results[i].data`. Ranks and shapes must be those that @name@_shapes gives. */
 int @name@_run(@name@_model *model, const @name@_array *arguments, const @name@_array *results);
 
-/* Ends the model's threads and frees it. No call may be running. Null is allowed. */
+@capacity@/* Ends the model's threads and frees it. No call may be running. Null is allowed. */
 void @name@_close(@name@_model *model);
 
 /* What went wrong in the last call of this thread that did not return @NAME@_OK. */

@@ -12,7 +12,8 @@ from bough.base import settings
 from bough.pipeline.export.variants import Variant
 from bough.runtime import sizes
 from bough.runtime.arrays import ALIGNMENT, NUMPY
-from bough.runtime.manifest import Leaf, Manifest, Tensor, leaves
+from bough.runtime.failures import FIRST_CAPACITY, MOST_CAPACITY
+from bough.runtime.manifest import CAPACITY, Leaf, Manifest, Tensor, leaves
 from bough.runtime.sizes import Size
 
 _FORMS = {"add": "({} + {})", "sub": "({} - {})", "mul": "({} * {})", "floordiv": "floordiv({}, {})", "mod": "mod({}, {})",
@@ -20,6 +21,12 @@ _FORMS = {"add": "({} + {})", "sub": "({} - {})", "mul": "({} * {})", "floordiv"
 # Features that both GCC and Clang can ask a processor for. The others (f16c, lzcnt, movbe) are in every one with AVX2 and BMI2.
 _ASKED = ("ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "bmi", "bmi2", "avx512f", "avx512vl", "avx512bw",
           "avx512dq", "avx512cd", "avx512vnni", "avx512bf16")  # fmt: skip
+_ABOUT_CAPACITY = f"""/* Sets what sizes that the model computes are at most in the calls of this thread: {FIRST_CAPACITY} at first.
+ * A call that needs more returns @NAME@_SMALL; then set more, ask for the shapes of the results again, and call again. */
+void @name@_set_capacity(int64_t size);
+
+"""
+_SET_CAPACITY = f"void @name@_set_capacity(int64_t size) {{ capacity = most(1, least(size, {MOST_CAPACITY})); }}\n\n"
 FUNCTIONS = ("open", "shapes", "run", "close", "error", "target")
 
 
@@ -42,23 +49,28 @@ class Weights:
 
 
 def outputs(manifest: Manifest) -> list[tuple[Leaf, Tensor]]:
-    """What a call gives, each thing once, in the order of the model's outputs."""
+    """What a call gives, each thing once, in the order of the model's outputs; then sizes that it computes."""
     known: dict[Leaf, Tensor] = {}
     for leaf in leaves(manifest.outputs):
         if leaf.source == "constant":
             known[leaf] = next(t for t in manifest.constants if t.name == leaf.key)
         else:
             known[leaf] = (manifest.arguments if leaf.source == "argument" else manifest.results)[int(leaf.key)]
+    for size, result in manifest.computed:
+        known.setdefault(Leaf("result", result), Tensor(f"size {size}", "i64", ()))
     return list(known.items())
 
 
 def header(name: str, manifest: Manifest, weights: Weights, targets: Sequence[str]) -> str:
     lines = [f"Compiled for {', '.join(targets)}.", "", "Arguments:"]
     lines += [f"  {i}  {_tensor(t)}" for i, t in enumerate(manifest.arguments)] or ["  none"]
-    lines += ["Results:", *(f"  {i}  {_tensor(t)}{_origin(leaf)}" for i, (leaf, t) in enumerate(outputs(manifest)))]
-    if manifest.scalars:
+    cuts = {Leaf("result", c.result): c.shape for c in manifest.cuts}
+    lines += ["Results:"]
+    lines += [f"  {i}  {_tensor(t)}{_origin(leaf)}{_filled(cuts.get(leaf))}" for i, (leaf, t) in enumerate(outputs(manifest))]
+    read = [s for s in manifest.scalars if s.name != manifest.capacity]
+    if read:
         lines.append("Sizes that may vary, read from the shapes of the arguments:")
-        lines += [f"  {_word(s.name)}  {s.low} to {'any' if s.high is None else s.high}" for s in manifest.scalars]
+        lines += [f"  {_word(s.name)}  {s.low} to {'any' if s.high is None else s.high}" for s in read]
     everything = (*manifest.arguments, *(t for _, t in outputs(manifest)))
     return fill("model.h", {
         **_names(name),
@@ -67,6 +79,7 @@ def header(name: str, manifest: Manifest, weights: Weights, targets: Sequence[st
         "results": str(len(outputs(manifest))),
         "rank": str(max([1, *(len(t.shape) for t in everything)])),
         "embedded": "this library holds them" if weights.embedded else "this library holds none",
+        "capacity": _ABOUT_CAPACITY.replace("@name@", name).replace("@NAME@", name.upper()) if manifest.capacity else "",
     })  # fmt: skip
 
 
@@ -78,6 +91,7 @@ def host_source(name: str, variants: Sequence[Variant], weights: Weights, embedd
         f"#define MOST_POINTERS {max(1, *(len(v.manifest.buffers) for v in variants))}",
         f"#define WEIGHTS_SHA256 {_text(weights.sha256)}",
         f"#define LEAST_TARGET {_text(variants[-1].label)}",
+        f"#define MORE_CAPACITY {next((f.status for f in first.failures if f.error == CAPACITY), 0)}",
         *_embedded(name, weights, embedded_file),
         "",
         *_read_sizes(name, first),
@@ -92,6 +106,8 @@ def host_source(name: str, variants: Sequence[Variant], weights: Weights, embedd
         **_names(name),
         "alignment": str(ALIGNMENT),
         "weights_bytes": str(weights.size),
+        "most": str(FIRST_CAPACITY),
+        "set_capacity": _SET_CAPACITY.replace("@name@", name) if first.capacity else "",
         "spin_ns": str(1000 * settings.read(settings.SPIN)),
         "tables": "\n".join(tables),
     })  # fmt: skip
@@ -106,7 +122,9 @@ def sample(name: str, manifest: Manifest, weights: Weights) -> str:
     for number, scalar in enumerate(manifest.scalars):
         start = f"{_word(scalar.name)}="
         n = len(start)
-        body.append(f"if (!strncmp(text, {_text(start)}, {n})) {{ s[{number}] = atoll(text + {n}); return 1; }}")
+        value = f"atoll(text + {n})"
+        then = f"{name}_set_capacity({value})" if scalar.name == manifest.capacity else f"s[{number}] = {value}"
+        body.append(f"if (!strncmp(text, {_text(start)}, {n})) {{ {then}; return 1; }}")
     lines += _function("int set_size(const char *text)", ("text", "s"), [*body, "return 0;"])
     lines += _function(f"void set_shapes({name}_array *x)", "xs", _shapes("x", manifest, manifest.arguments))
     return fill("sample.c", {
@@ -160,6 +178,9 @@ def _read_sizes(name: str, manifest: Manifest) -> list[str]:
                 places.setdefault(size, (i, axis))
     body = ["int status = 0;", *_expect("argument", "a", manifest.arguments, "with_data")]
     for number, scalar in enumerate(manifest.scalars):
+        if scalar.name == manifest.capacity:
+            body.append(f"s[{number}] = capacity;")
+            continue
         i, axis = places[scalar.name]
         high = "INT64_MAX" if scalar.high is None else str(scalar.high)
         body.append(f"s[{number}] = a[{i}].shape[{axis}];")
@@ -298,6 +319,10 @@ def _tensor(t: Tensor) -> str:
 def _comment(text: str) -> str:
     """Text that ends no comment."""
     return text.replace("*/", "* /").replace("/*", "/ *")
+
+
+def _filled(shape: tuple[Size, ...] | None) -> str:
+    return "" if shape is None else f"  (filled: [{', '.join(_comment(sizes.text(e)) for e in shape)}])"
 
 
 def _origin(leaf: Leaf) -> str:
