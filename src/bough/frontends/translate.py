@@ -131,6 +131,12 @@ class _Translation:
             self.missing.append(Missing("result", result.reason, None))
         return self.b.operand(0 if isinstance(result, Absent) else result, I64)
 
+    def returned(self, argument: Any, environment: dict[Node, Any]) -> Any:
+        try:
+            return self.argument(argument, environment)
+        except Unsupported as error:
+            return Absent(str(error))
+
     def weight(self, name: str) -> Value:
         """A parameter, buffer or constant tensor; tied ones are one value."""
         exported = self.exported
@@ -158,7 +164,7 @@ class _Translation:
         for node in graph.nodes:
             if node.op == "output":
                 results = node.args[0] if isinstance(node.args[0], (list, tuple)) else node.args
-                return tuple(self.argument(a, environment) for a in results)
+                return tuple(self.returned(a, environment) for a in results)
             if node.op == "call_function" and node not in dropped:
                 self.b.location = locations.of_node(node) or self.b.location
                 self.b.hint = node.name
