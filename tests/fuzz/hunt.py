@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import re
 import sys
 import time
 from collections import Counter
@@ -50,12 +51,14 @@ def main() -> None:
 def alike(case: Case, verdict: Verdict, engine: Engine) -> bool:
     """Whether a smaller program fails in the same way."""
     found = judge(case, engine)
-    return found.kind == verdict.kind and (verdict.kind == "wrong" or summary(found) == summary(verdict))
+    return found.kind == verdict.kind and summary(found) == summary(verdict)
 
 
 def summary(verdict: Verdict) -> str:
     """The message without what is particular to the program."""
     lines = [line for line in verdict.text.strip().splitlines() if line]
+    if verdict.kind == "wrong":  # what was got and what was wanted: a tensor, a list, an exception ...
+        return " ".join(["wrong", *(m.group() for m in re.finditer(r"(got|raised|wanted) *\w+", verdict.text))])
     telling = lines[-1:] if verdict.kind in ("broken", "invalid") else [*lines[:1], *(x for x in lines if "because" in x)]
     text = " ".join(telling)
     return f"{verdict.kind} {verdict.code} {''.join(c for c in text if not c.isdigit())[:90]}"

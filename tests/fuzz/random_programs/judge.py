@@ -8,17 +8,24 @@ import math
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
 
 import bough
+from bough import ops
 from bough.base.errors import CompileError, InputError
+from bough.frontends.staging import export_module
+from bough.frontends.structure import Slot, fill, map_leaves
+from bough.ir.interpret_program import CheckFailed, run_program
+from bough.ir.program import CAPACITY
+from bough.ir.verify_program import verify_program
 from random_programs.program import Case
 
 Call = Callable[..., Any]
@@ -53,7 +60,18 @@ def native(module: nn.Module, args: tuple[Any, ...]) -> Call:
 
 def through_interpreter(module: nn.Module, args: tuple[Any, ...]) -> Call:
     """Up to the Program level, which is interpreted."""
-    raise NotImplementedError
+    imported = export_module(module, args)
+    verify_program(imported.program, ops.infer)
+
+    def call(*given: torch.Tensor) -> Any:
+        try:
+            results = run_program(imported.program, [g.numpy() for g in given], ops.evaluate, given={CAPACITY: 256})
+        except CheckFailed as failed:
+            raise InputError(f"{failed.error}: {failed.message}", code="BGH-IN-012") from None
+        made = [torch.from_numpy(np.array(r)) for r in results]
+        return fill(map_leaves(imported.outputs, "", lambda s, _: made[s.index].item() if isinstance(s, Slot) and s.number else s), made)
+
+    return call
 
 
 @contextmanager
@@ -89,7 +107,11 @@ def called(function: Call, args: tuple[Any, ...]) -> Any:
 
 def judge(case: Case, engine: Engine = native) -> Verdict:
     """Compiles the program once and calls it with all inputs."""
-    with loaded(case.source) as module:
+    with ExitStack() as stack:
+        try:
+            module = stack.enter_context(loaded(case.source))
+        except Exception as error:
+            return Verdict("invalid", type(error).__name__, text_of(error))
         wanted = [called(module, args) for args in case.inputs]
         for result in wanted:
             if isinstance(result, Raised) and not isinstance(result.error, EXPECTED):

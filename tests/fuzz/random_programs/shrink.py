@@ -52,23 +52,43 @@ def valid(source: str) -> bool:
 
 def edits(tree: ast.Module) -> Iterator[Edit]:
     """Ways to make the tree smaller, the large ones first."""
-    for node in ast.walk(tree):
+    for node in written(tree):
         for name in ("body", "orelse", "handlers", "finalbody"):
             block = getattr(node, name, None)
-            if isinstance(block, list) and not isinstance(node, ast.Module):
+            if isinstance(block, list):
                 yield from statements(block)
-    for node in list(ast.walk(tree)):
+    for node in list(written(tree)):
         yield from expressions(node)
 
 
+def written(tree: ast.Module) -> Iterator[ast.AST]:
+    """The nodes of all functions but constructors."""
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef) and function.name != "__init__":
+            yield from ast.walk(function)
+
+
 def statements(block: list[ast.stmt]) -> Iterator[Edit]:
-    """Without a statement; a compound one as its body alone. A block that is empty says `pass`."""
+    """Without half of the statements or one of them; a compound one as its body alone. A block that is empty says `pass`."""
+    middle = len(block) // 2
+    for part in (block[middle:], block[:middle]) if middle > 1 else ():
+        yield lambda part=part: without(block, part)  # type: ignore[misc]
     for statement in list(block):
         yield lambda s=statement: spliced(block, s, [])  # type: ignore[misc]
         for part in ("body", "orelse"):
             inner = getattr(statement, part, None)
             if isinstance(inner, list) and inner and not isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
                 yield lambda s=statement, i=inner: spliced(block, s, i)  # type: ignore[misc]
+
+
+def without(block: list[ast.stmt], part: list[ast.stmt]) -> Callable[[], None]:
+    before = list(block)
+    block[:] = [s for s in block if s not in part] or before
+
+    def undo() -> None:
+        block[:] = before
+
+    return undo
 
 
 def spliced(block: list[ast.stmt], statement: ast.stmt, others: list[ast.stmt]) -> Callable[[], None]:
