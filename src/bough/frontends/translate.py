@@ -194,7 +194,7 @@ class _Translation:
             return self.marker(marker, node, environment)
         if isinstance(meta, (torch.SymInt, torch.SymFloat)):
             return self.computed_number(node, meta, environment)
-        args = [self.argument(a, environment) for a in node.args]
+        args = [self.argument(a, environment) for a in _needed(node)]
         if any(a is UNKNOWN for a in self.leaves(args)):
             return self.stand_ins(node)
         if isinstance(meta, torch.SymBool):

@@ -54,7 +54,9 @@ def go_on(staging: DataStaging, outcome: Any, entry: Entry, later: Sequence[Entr
         assert isinstance(outcome, Choice)
         left = question(outcome, lambda o: not entry.follows(o))
         if isinstance(left, Scalar):
-            return symbolic(staging, left, lambda: staging.only(outcome, lambda o: not entry.follows(o)), entry.run, (), later)
+            leaving: Thunk = lambda: staging.only(outcome, lambda o: not entry.follows(o))  # noqa: E731
+            entry.done = True
+            return symbolic(staging, left, leaving, entry.run, (), later, entry.live)
         coming = not left
     if coming:
         entry.done = True
@@ -63,11 +65,13 @@ def go_on(staging: DataStaging, outcome: Any, entry: Entry, later: Sequence[Entr
 
 
 def branch(
-    staging: DataStaging, test: Any, then: Thunk | None, otherwise: Thunk | None, rest: Thunk | None, live: Sequence[str], tail: bool
-) -> Any:
-    """An `if`. `rest`: what follows in its block. `tail`: its outcome is the outcome of the block."""
-    offered = staging.taken(tail)
-    own = (Entry(rest),) if rest is not None else ()
+    staging: DataStaging, test: Any, then: Thunk | None, otherwise: Thunk | None, rest: Thunk | None, live: Sequence[str],
+    end: Sequence[str] | None,
+) -> Any:  # fmt: skip
+    """An `if`. `rest`: what follows in its block. `live` and `end`: the names that are needed behind it, and behind the block;
+    without `end` its outcome is not that of the block."""
+    offered = staging.taken(end is not None)
+    own = (Entry(rest, end),) if rest is not None else ()
     truth = staging.truth(test)
     if isinstance(truth, bool):
         chosen = then if truth else otherwise
@@ -104,7 +108,7 @@ def symbolic(
     markers.if_else()
     two = side(staging, lambda: run(staging, second, inside), cells, condition, False)
     for entry in inside:
-        entry.done = True
+        entry.done, live = True, entry.live
     outcome = _joined(staging, condition, one, two, start, live)
     if one.dead or two.dead:
         learn(staging, condition, two.dead)
@@ -212,6 +216,7 @@ class Join:
         return isinstance(value, torch.Tensor) and self.staging.born(value) >= self.start
 
     def leaf(self, a: layouts.Leaf, b: layouts.Leaf, dtype: torch.dtype) -> Callable[[list[torch.Tensor]], Any]:
+        a, b = _without_rows(a, b, dtype), _without_rows(b, a, dtype)
         if a is b or b is None or a is None:
             known = b if a is None else a
             if not self.is_inner(known):
@@ -236,6 +241,13 @@ class Join:
         number = len(self.pairs)
         self.pairs.append((a, b))
         return lambda results: results[number]
+
+
+def _without_rows(leaf: layouts.Leaf, other: layouts.Leaf, dtype: torch.dtype) -> Any:
+    """An empty sequence's rows: none, shaped like the other side's."""
+    if not isinstance(leaf, layouts.Empty):
+        return leaf
+    return torch.zeros((0, *other.shape[1:]), dtype=dtype) if isinstance(other, torch.Tensor) else None
 
 
 __all__ = ["CONTINUE", "DTYPES", "Elements", "branch", "go_on", "run", "symbolic"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from bough.base.errors import CompileError
 from bough.frontends import markers
 from bough.frontends.staging import layouts
 from bough.frontends.staging.branches import Thunk, learn
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bough.frontends.staging.data import DataStaging
 
 MOST_TRIES = 24
+MOST_FORMS = 16
 OUTCOME = ("outcome",)
 """The key of where control goes at the end of a turn, which is carried like a name."""
 
@@ -60,9 +62,13 @@ def carry(
         done, outcome = _attempt(loop)
         if done:
             return outcome
-    raise staging.refused(
+    raise _refused(staging)
+
+
+def _refused(staging: DataStaging) -> CompileError:
+    return staging.refused(
         "a loop changes the kind of what it computes from turn to turn",
-        f"after {MOST_TRIES} tries there was still something that it carries in a new form",
+        f"after {MOST_TRIES} tries, or for {MOST_FORMS} kinds, there was still something that it carries in a new form",
         "keep tensors of one type and rank, and numbers, in the names that the loop changes",
     )
 
@@ -93,9 +99,9 @@ def _initial(loop: Loop) -> list[torch.Tensor]:
         value = None if key == OUTCOME else _value_of(state.places[key])
         leaves = layouts.encode(staging, form, value)
         for n, (leaf, dtype) in enumerate(zip(leaves, layouts.dtypes(form), strict=True)):
-            if leaf is None:
+            if leaf is None or isinstance(leaf, layouts.Empty):
                 shape = tuple(s if isinstance(s, int) else 0 for s in state.shapes[key, n])
-                leaf = torch.zeros(shape, dtype=dtype)
+                leaf = torch.zeros((0, *shape[1:]) if leaf is not None else shape, dtype=dtype)
             made.append(leaf if isinstance(leaf, torch.Tensor) else torch.full((), leaf, dtype=dtype))
     return made
 
@@ -164,6 +170,8 @@ def _updated(loop: Loop, scope: Scope, outcome: Any, carried: list[torch.Tensor]
     for key, value in now.items():
         known = state.forms.get(key) or layouts.layout_of(staging, before.get(key))
         forms[key] = layouts.unify(known, layouts.layout_of(staging, value), True)
+    if any(isinstance(f, layouts.Choices) and len(f.parts) > MOST_FORMS for f in forms.values()):
+        raise _refused(staging)
     if forms != state.forms:
         _learn_shapes(loop, forms, now)
         state.forms, state.growths = forms, ()
@@ -171,6 +179,8 @@ def _updated(loop: Loop, scope: Scope, outcome: Any, carried: list[torch.Tensor]
     position, updated = 0, []
     for key, form in forms.items():
         for leaf, dtype in zip(layouts.encode(staging, form, now[key]), layouts.dtypes(form), strict=True):
+            if isinstance(leaf, layouts.Empty):
+                leaf = carried[position].new_zeros((0, *carried[position].shape[1:]))
             if leaf is None:
                 leaf = carried[position]
             updated.append(leaf if isinstance(leaf, torch.Tensor) else torch.full((), leaf, dtype=dtype))
@@ -187,7 +197,7 @@ def _learn_shapes(loop: Loop, forms: dict[Hashable, Layout], now: dict[Hashable,
         for n, leaf in enumerate(layouts.encode(loop.staging, form, now[key])):
             if isinstance(leaf, torch.Tensor):
                 loop.state.shapes[key, n] = tuple(leaf.shape)
-            elif leaf is not None:
+            elif leaf is not None and not isinstance(leaf, layouts.Empty):
                 loop.state.shapes[key, n] = ()
 
 

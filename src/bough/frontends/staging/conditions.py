@@ -32,6 +32,8 @@ def truth(staging: DataStaging, value: Any) -> bool | Scalar:
         return _of_tensor(staging, value)
     if isinstance(value, (torch.SymInt, torch.SymBool, torch.SymFloat)):
         return _of_size(staging, value)
+    if staging.varied_content(value) is not None:
+        return truth(staging, staging.call(len, value) > 0)
     method = getattr(type(value), "__bool__", None) or getattr(type(value), "__len__", None)
     if method is not None and hasattr(method, "__code__"):
         return staging.truth(staging.call(method, value))

@@ -19,6 +19,7 @@ from bough.frontends.staging import branches, conditions, data_calls, data_items
 from bough.frontends.staging.branches import Thunk, run
 from bough.frontends.staging.choices import Choice, each_alternative, question, settled
 from bough.frontends.staging.examples import positional_name
+from bough.frontends.staging.spreading import Spread, spread_out
 from bough.frontends.staging.outcomes import BREAK, CONTINUE, NEVER, Entry, Return, Unreachable
 from bough.frontends.staging.rewrite import is_rewritten
 from bough.frontends.staging.scalars import Scalar, convert
@@ -43,6 +44,8 @@ class DataStaging:
         self.tries = 0
         self.raised: BaseException | None = None
         """The last exception that Python raises as well."""
+        self.varied: dict[int, tuple[Any, Any]] = {}
+        """The content of lists and dictionaries of which only the call decides it, by id."""
         self.lenient = False
         self.warned = False
 
@@ -55,8 +58,15 @@ class DataStaging:
                 self.births[id(value)] = (value, self.serial)
 
     def fresh(self, value: Any) -> Any:
+        if isinstance(value, list) and any(isinstance(v, Spread) for v in value):
+            return self.fresh(spread_out(self, value))
         self.made_here([value])
         return value
+
+    def varied_content(self, value: Any) -> Any:
+        """What is in a list of which only the call decides it; None for all else."""
+        found = self.varied.get(id(value))
+        return None if found is None else found[1]
 
     def born(self, value: Any) -> int:
         known = self.births.get(id(value))
@@ -194,14 +204,14 @@ class DataStaging:
         otherwise: Thunk | None,
         rest: Thunk | None,
         live: Sequence[str],
-        tail: bool = False,
+        end: Sequence[str] | None = None,
     ) -> Any:
-        return branches.branch(self, test, then, otherwise, rest, live, tail)
+        return branches.branch(self, test, then, otherwise, rest, live, end)
 
-    def then(self, outcome: Any, rest: Thunk | None) -> Any:
+    def then(self, outcome: Any, rest: Thunk | None, end: Sequence[str]) -> Any:
         """What follows a `try` or a `with` whose body may jump."""
         offered = self.taken(True)
-        return outcome if rest is None else branches.go_on(self, outcome, Entry(rest), offered)
+        return outcome if rest is None else branches.go_on(self, outcome, Entry(rest, end), offered)
 
     def repeat(self, *args: Any) -> Any:
         return data_loops.repeat(self, *args)
@@ -297,6 +307,23 @@ class DataStaging:
     def torch_call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return torch_calls.torch_call(self, function, args, kwargs)
 
+    def add(self, a: Any, b: Any) -> Any:
+        """`a + b`, which may be lists."""
+        if self.varied_content(a) is None and self.varied_content(b) is None:
+            made = a + b
+            return self.fresh(made) if isinstance(made, list) else made
+        made = self.fresh([])
+        for part in (a, b):
+            self.call(made.extend, part)
+        return made
+
+    def multiply(self, a: Any, b: Any) -> Any:
+        """`a * b`, which may be a list and a number."""
+        if (isinstance(a, (list, tuple)) and isinstance(b, Scalar)) or (isinstance(b, (list, tuple)) and isinstance(a, Scalar)):
+            raise self.refused("a list is repeated a computed number of times", "there is no rule for it", "append in a loop")
+        made = a * b
+        return self.fresh(made) if isinstance(made, list) else made
+
     def operator(self, name: str, *operands: Any) -> Any:
         return getattr(operator, name)(*operands)
 
@@ -308,7 +335,7 @@ class DataStaging:
             data_calls.call(self, a.extend, (b,), {})
             return a
         if isinstance(a, (set, dict)):
-            self.touch(Content(a))
+            self.touch(Content(a, self.varied))
         return getattr(operator, name)(a, b)
 
     def attribute(self, owner: Any, name: str) -> Any:
@@ -370,6 +397,11 @@ class DataStaging:
         return data_items.unpacked(self, value, pattern)
 
     def spread(self, value: Any) -> Any:
+        """`*value`."""
+        return [Spread(value)] if self.varied_content(value) is not None else data_items.elements_of(self, value)
+
+    def elements(self, value: Any) -> Any:
+        """What a function that needs each element may iterate over."""
         return data_items.elements_of(self, value)
 
     def comprehend(

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bough.frontends import markers
-from bough.frontends.staging import torch_calls
+from bough.frontends.staging import growing, layouts, torch_calls
 from bough.frontends.staging.choices import Choice
+from bough.frontends.staging.growing import Rows
 from bough.frontends.staging.scalars import Scalar, constant, convert, kind_of, number_tensor
 
 if TYPE_CHECKING:
@@ -35,10 +36,29 @@ def _converted(kind: type) -> Callable[..., Any]:
 
 
 def _len(staging: DataStaging, value: Any) -> Any:
+    if isinstance(value, Rows):
+        return value.length
     if isinstance(value, torch.Tensor) and value.dim() > 0 and markers.is_computed(value.shape[0]):
         return torch_calls.computed(staging, value.shape[0])
     method = getattr(type(value), "__len__", None)
     return staging.call(method, value) if hasattr(method, "__code__") else NotImplemented
+
+
+def _whole(staging: DataStaging, values: Rows) -> torch.Tensor:
+    if len(values.leaves) != 1:
+        raise staging.refused("a list of computed length is summed whose elements are no tensors or numbers", "there is no rule")
+    return values.leaves[0]
+
+
+def _joined(name: str) -> Callable[..., Any]:
+    """torch.stack and torch.cat."""
+
+    def rule(staging: DataStaging, tensors: Any, dim: int = 0, **kwargs: Any) -> Any:
+        if not isinstance(tensors, Rows):
+            return NotImplemented
+        return growing.stacked(staging, tensors, name, kwargs.get("axis", dim))
+
+    return rule
 
 
 def _extreme(name: str) -> Callable[..., Any]:
@@ -47,9 +67,12 @@ def _extreme(name: str) -> Callable[..., Any]:
 
     def rule(staging: DataStaging, *values: Any, **kwargs: Any) -> Any:
         if len(values) == 1:
+            if isinstance(values[0], Rows) and isinstance(values[0].part, layouts.Number) and not kwargs:
+                staging.check_that(values[0].length > 0, "ValueError", f"{name}() arg is an empty sequence")
+                return Scalar(staging, getattr(values[0].leaves[0], f"a{name}")())
             if isinstance(values[0], torch.Tensor):
                 return NotImplemented if values[0].dim() == 0 else rule(staging, *values[0].unbind(0), **kwargs)
-            values = tuple(staging.spread(values[0]))
+            values = tuple(staging.elements(values[0]))
         if kwargs or not any(isinstance(v, (Scalar, Choice, torch.Tensor)) for v in values):
             return NotImplemented if "key" not in kwargs else _by_key(staging, name, order, values, kwargs["key"])
         return reduce(lambda a, b: _better(staging, order, a, b), values)
@@ -78,12 +101,15 @@ def _better(staging: DataStaging, order: Any, a: Any, b: Any) -> Any:
 
 
 def _sum(staging: DataStaging, values: Any, start: Any = 0) -> Any:
-    return reduce(lambda a, b: a + b, staging.spread(values), start)
+    if isinstance(values, Rows):
+        total = _whole(staging, values).sum(0)
+        return (total if isinstance(values.part, layouts.Tensor) else Scalar(staging, total)) + start
+    return reduce(lambda a, b: a + b, staging.elements(values), start)
 
 
 def _all_of(conjunction: bool) -> Callable[..., Any]:
     def rule(staging: DataStaging, values: Any) -> Any:
-        thunks = [lambda v=v: v for v in staging.spread(values)]
+        thunks = [lambda v=v: v for v in staging.elements(values)]
         if not thunks:
             return conjunction
         decide = staging.all_true if conjunction else staging.any_true
@@ -143,14 +169,16 @@ def _listed(kind: Any) -> Callable[..., Any]:
     """list(), tuple() and sorted() of what staging can walk over."""
 
     def rule(staging: DataStaging, values: Any = ()) -> Any:
-        found = staging.spread(values)
+        if isinstance(values, Rows):
+            return growing.new_list(staging, values)
+        found = staging.elements(values)
         return kind(found) if isinstance(found, (list, tuple)) else NotImplemented
 
     return rule
 
 
 def _zip(staging: DataStaging, *values: Any, strict: bool = False) -> Any:
-    return list(zip(*map(staging.spread, values), strict=strict))
+    return list(zip(*map(staging.elements, values), strict=strict))
 
 
 def _enumerate(staging: DataStaging, values: Any, start: int = 0) -> Any:
@@ -158,7 +186,7 @@ def _enumerate(staging: DataStaging, values: Any, start: int = 0) -> Any:
 
     if is_computed_iterable(staging, values):
         return Numbered(values, start)
-    return list(enumerate(staging.spread(values), start)) if isinstance(start, int) else NotImplemented
+    return list(enumerate(staging.elements(values), start)) if isinstance(start, int) else NotImplemented
 
 
 def _range(staging: DataStaging, *bounds: Any) -> Any:
@@ -172,11 +200,11 @@ def _range(staging: DataStaging, *bounds: Any) -> Any:
 
 
 def _map(staging: DataStaging, function: Any, *values: Any) -> Any:
-    return [staging.call(function, *v) for v in zip(*map(staging.spread, values), strict=False)]
+    return [staging.call(function, *v) for v in zip(*map(staging.elements, values), strict=False)]
 
 
 def _reversed(staging: DataStaging, values: Any) -> Any:
-    return list(staging.spread(values))[::-1]
+    return list(staging.elements(values))[::-1]
 
 
 def _divmod(staging: DataStaging, a: Any, b: Any) -> Any:
@@ -184,6 +212,10 @@ def _divmod(staging: DataStaging, a: Any, b: Any) -> Any:
 
 
 def _tensor(staging: DataStaging, *args: Any, **kwargs: Any) -> Any:
+    if isinstance(args[0], Rows):
+        made = _whole(staging, args[0])
+        kind = torch.get_default_dtype() if made.dtype is torch.float64 else made.dtype
+        return made.to(kwargs.get("dtype") or kind)
     if not torch_calls._tensors(args) and not any(isinstance(v, Scalar) for v in torch_calls._leaves(args[0])):
         return NotImplemented
     return torch_calls.tensor_of(staging, args, kwargs)
@@ -204,7 +236,7 @@ SPECIAL: dict[Any, Callable[..., Any]] = {
     sum: _sum, all: _all_of(True), any: _all_of(False), round: _round, abs: _absolute, isinstance: _isinstance, type: _type,
     print: _print, list: _listed(list), tuple: _listed(tuple), zip: _zip, enumerate: _enumerate, range: _range, map: _map,
     reversed: _reversed, divmod: _divmod, getattr: _getattr, setattr: _setattr,
-    torch.tensor: _tensor, torch.as_tensor: _tensor, torch.is_tensor: lambda staging, v: isinstance(v, torch.Tensor),
+    torch.stack: _joined("stack"), torch.cat: _joined("cat"), torch.concat: _joined("cat"), torch.tensor: _tensor, torch.as_tensor: _tensor, torch.is_tensor: lambda staging, v: isinstance(v, torch.Tensor),
     **{getattr(math, n): _of_math(n) for n in (
         "exp", "log", "sqrt", "tanh", "sin", "cos", "log2", "log1p", "floor", "ceil", "trunc", "fabs", "pow", "log10", "expm1",
         "isnan", "isinf", "isfinite",

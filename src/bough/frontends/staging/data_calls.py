@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from bough.frontends.locations import is_internal
-from bough.frontends.staging import torch_calls
+from bough.frontends.staging import growing, torch_calls
 from bough.frontends.staging.choices import Choice, each_alternative, settled
 from bough.frontends.staging.data_builtins import METHODS, SPECIAL
 from bough.frontends.staging.rewrite import is_rewritten, rewrite
@@ -29,6 +29,9 @@ def call(staging: DataStaging, function: Any, args: tuple[Any, ...], kwargs: dic
     function, args, kwargs = settled(function), tuple(map(settled, args)), {k: settled(v) for k, v in kwargs.items()}
     if isinstance(function, functools.partial) and "real_callable" in function.keywords:
         function = function.keywords["real_callable"]  # while torch exports, it has others in the place of max and min
+    if staging.varied and not _understands(staging, function):
+        args = tuple(growing.as_argument(staging, v) for v in args)
+        kwargs = {k: growing.as_argument(staging, v) for k, v in kwargs.items()}
     choices = [v for v in (function, *args, *kwargs.values()) if isinstance(v, Choice)]
     if choices and not _understands(staging, function):
         return _distributed(staging, function, args, kwargs)
@@ -76,6 +79,12 @@ def _plain(staging: DataStaging, function: Any, args: tuple[Any, ...], kwargs: d
         made = special(staging, *args, **kwargs)
         if made is not NotImplemented:
             return _noted(staging, made)
+    if any(isinstance(v, growing.Rows) for v in (*args, *kwargs.values())):
+        raise staging.refused(
+            f"`{getattr(function, '__name__', function)}` of a list of which only the call decides how long it is",
+            "there is no rule for it",
+            "write a loop over the list, or use torch.stack of it",
+        )
     if isinstance(function, type):
         return _construct(staging, function, args, kwargs)
     wrapped = getattr(function, "__wrapped__", None)
@@ -96,17 +105,26 @@ def _is_hashable(function: Any) -> bool:
 
 
 def _noted(staging: DataStaging, result: Any) -> Any:
-    if isinstance(result, (list, dict, set)):
-        staging.fresh(result)
+    _own(staging, result)
     torch_calls.note(staging, result)
     return torch_calls.computed(staging, result)
+
+
+def _own(staging: DataStaging, result: Any) -> None:
+    """Containers that a function has made."""
+    if isinstance(result, (list, dict, set)) and not staging.is_own(result):
+        staging.fresh(result)
+    if isinstance(result, (list, tuple, dict)):
+        for value in result.values() if isinstance(result, dict) else result:
+            if isinstance(value, (list, dict, tuple)):
+                _own(staging, value)
 
 
 def _is_symbolic(tree: Any) -> bool:
     work = [tree]
     while work:
         value = work.pop()
-        if isinstance(value, (Scalar, Choice)):
+        if isinstance(value, (Scalar, Choice, growing.Rows)):
             return True
         if isinstance(value, (list, tuple)):
             work.extend(value)
@@ -216,6 +234,16 @@ def _tensor_method(staging: DataStaging, owner: torch.Tensor, method: Any, args:
     return _noted(staging, method(*args, **kwargs))
 
 
+def _extend(staging: DataStaging, owner: list[Any], content: Any) -> None:
+    """`known.extend(computed)`."""
+    place = Content(owner, staging.varied)
+    staging.touch(place)
+    if isinstance(content, growing.Rows):
+        place.write(growing.rows(staging, owner, content).joined(content))
+        return
+    each_alternative(staging, lambda c: staging.call(owner.extend, growing.as_argument(staging, c)), content)
+
+
 _CHANGES = frozenset(
     "append extend insert add update pop popitem clear remove sort reverse setdefault discard __setitem__ __delitem__".split()
 )
@@ -223,6 +251,10 @@ _CHANGES = frozenset(
 
 def _container_method(staging: DataStaging, owner: Any, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     name = method.__name__
+    if staging.varied_content(owner) is not None:
+        return growing.method(staging, owner, name, args, kwargs)
+    if name == "extend" and (content := staging.varied_content(args[0])) is not None:
+        return _extend(staging, owner, content)
     if isinstance(owner, dict) and name in ("get", "pop", "setdefault") and args and _is_symbolic(args[0]):
         raise staging.refused(f"`{name}` of a dictionary is asked for a computed key", "keys must be known", "use `if` on the key")
     if isinstance(owner, list) and name in ("index", "count", "remove") and _is_symbolic((owner, args)):
@@ -230,5 +262,5 @@ def _container_method(staging: DataStaging, owner: Any, method: Any, args: tuple
     if isinstance(owner, list) and name in ("pop", "insert") and args and _is_symbolic(args[0]):
         raise staging.refused(f"`{name}` of a list at a computed position", "there is no rule for it", "use a tensor")
     if name in _CHANGES:
-        staging.touch(Content(owner))
+        staging.touch(Content(owner, staging.varied))
     return _noted(staging, method(*args, **kwargs))

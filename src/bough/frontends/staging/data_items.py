@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bough.frontends import markers
-from bough.frontends.staging import torch_calls
+from bough.frontends.staging import growing, torch_calls
 from bough.frontends.staging.choices import Choice, each_alternative, question, settled
 from bough.frontends.staging.scalars import Scalar, constant
 from bough.frontends.staging.scopes import Content
@@ -23,6 +23,8 @@ def item(staging: DataStaging, owner: Any, key: Any) -> Any:
     owner, key = settled(owner), settled(key)
     if isinstance(owner, Choice) or isinstance(key, Choice):
         return each_alternative(staging, staging.item, owner, key)
+    if staging.varied_content(owner) is not None:
+        return growing.item(staging, owner, key)
     if isinstance(owner, torch.Tensor):
         return _of_tensor(staging, owner, key)
     if isinstance(key, torch.Tensor) and isinstance(owner, _TABLES):
@@ -32,7 +34,7 @@ def item(staging: DataStaging, owner: Any, key: Any) -> Any:
     if isinstance(key, Scalar) and isinstance(owner, (dict, nn.ModuleDict, nn.ParameterDict)):
         return _of_dictionary(staging, owner, key)
     if isinstance(key, slice) and any(isinstance(v, (Scalar, torch.Tensor)) for v in (key.start, key.stop, key.step)):
-        raise staging.refused("a list is sliced at a computed position", "its length would not be known", "use a tensor")
+        return growing.item_of(staging, growing.rows(staging, owner), key)
     method = getattr(type(owner), "__getitem__", None)
     return staging.call(method, owner, key) if hasattr(method, "__code__") else owner[key]
 
@@ -169,8 +171,11 @@ def store(staging: DataStaging, owner: Any, key: Any, value: Any) -> None:
     if isinstance(owner, torch.Tensor):
         _write(staging, owner, key, settled(value))
         return
+    if staging.varied_content(owner) is not None:
+        growing.store(staging, owner, key, value)
+        return
     if isinstance(owner, (list, dict)):
-        staging.touch(Content(owner))
+        staging.touch(Content(owner, staging.varied))
         if isinstance(key, torch.Tensor) and isinstance(owner, list):
             key = torch_calls.number_of(staging, key)
         if isinstance(key, Scalar) and isinstance(owner, list):
@@ -188,7 +193,9 @@ def store(staging: DataStaging, owner: Any, key: Any, value: Any) -> None:
 def delete(staging: DataStaging, owner: Any, key: Any) -> None:
     if isinstance(key, (Scalar, Choice)) or isinstance(owner, Choice):
         raise staging.refused("an element at a computed position is deleted", "there is no rule for it")
-    staging.touch(Content(owner))
+    if staging.varied_content(owner) is not None:
+        raise staging.refused("an element of a list of computed length is deleted", "there is no rule for it", "use pop")
+    staging.touch(Content(owner, staging.varied))
     del owner[key]
 
 
@@ -240,6 +247,11 @@ def contains(staging: DataStaging, container: Any, value: Any) -> Any:
     container, value = settled(container), settled(value)
     if isinstance(container, Choice) or isinstance(value, Choice):
         return each_alternative(staging, staging.contains, container, value)
+    container = growing.as_argument(staging, container)
+    if isinstance(container, Choice):
+        return each_alternative(staging, lambda c: contains(staging, c, value), container)
+    if isinstance(container, growing.Rows) and len(container.leaves) == 1:
+        container = container.leaves[0]
     if isinstance(container, dict):
         container = list(container)
     if isinstance(container, torch.Tensor):
@@ -274,7 +286,13 @@ def unpacked(staging: DataStaging, value: Any, pattern: Any) -> Any:
 
 def elements_of(staging: DataStaging, value: Any) -> Any:
     """What a library function may iterate over."""
-    value = settled(value)
+    value = growing.as_argument(staging, settled(value))
+    if isinstance(value, growing.Rows):
+        raise staging.refused(
+            "a list of which only the call decides how long it is is walked over by a library function",
+            "how often is not known",
+            "write a loop",
+        )
     if isinstance(value, Choice):
         found = each_alternative(staging, lambda v: tuple(elements_of(staging, v)), value)
         if isinstance(found, Choice):

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bough.frontends import markers
+from bough.frontends.staging import growing
 from bough.frontends.staging.branches import Thunk, go_on, run
 from bough.frontends.staging.carried import attempt, carry
+from bough.frontends.staging.growing import Rows
 from bough.frontends.staging.choices import Choice, each_alternative, settled
 from bough.frontends.staging.outcomes import BREAK, CONTINUE, Entry, Unreachable, comes
 from bough.frontends.staging.scalars import Scalar
@@ -42,16 +44,16 @@ class Numbered:
 def is_computed_iterable(staging: DataStaging, values: Any) -> bool:
     if isinstance(values, torch.Tensor):
         return values.dim() > 0 and markers.is_computed(values.shape[0])
-    return isinstance(values, (Range, Numbered))
+    return isinstance(values, (Range, Numbered, Rows))
 
 
 def repeat(
     staging: DataStaging, test: Thunk, turn: Thunk, otherwise: Thunk | None, rest: Thunk | None,
-    head: Sequence[str], live: Sequence[str], leaves: bool, tail: bool,
+    head: Sequence[str], live: Sequence[str], leaves: bool, end: Sequence[str] | None = None,
 ) -> Any:  # fmt: skip
     """A `while`. `head` and `live`: the names that are needed when a turn begins, and behind the loop."""
-    offered = staging.taken(tail)
-    own = (Entry(rest),) if rest is not None else ()
+    offered = staging.taken(end is not None)
+    own = (Entry(rest, end),) if rest is not None else ()
     return run(staging, lambda: _ended(staging, _turns(staging, test, turn, head, live), otherwise), own, offered)
 
 
@@ -95,20 +97,20 @@ def _behind(outcome: Any) -> Any:
 
 def each(
     staging: DataStaging, values: Any, turn: Callable[[Any], Any], otherwise: Thunk | None, rest: Thunk | None,
-    head: Sequence[str], live: Sequence[str], leaves: bool, tail: bool,
+    head: Sequence[str], live: Sequence[str], leaves: bool, end: Sequence[str] | None = None,
 ) -> Any:  # fmt: skip
     """A `for`."""
-    offered = staging.taken(tail)
-    own = (Entry(rest),) if rest is not None else ()
+    offered = staging.taken(end is not None)
+    own = (Entry(rest, end),) if rest is not None else ()
     return run(staging, lambda: _ended(staging, _each(staging, values, turn, head, live, leaves), otherwise), own, offered)
 
 
 def _each(
     staging: DataStaging, values: Any, turn: Callable[[Any], Any], head: Sequence[str], live: Sequence[str], leaves: bool
 ) -> Any:
-    values = settled(values)
+    values = growing.as_argument(staging, settled(values))
     if isinstance(values, Choice):
-        raise staging.refused("a loop walks over lists of which only the call decides one", "their elements differ")
+        return each_alternative(staging, lambda v: _each(staging, v, turn, head, live, leaves), values)
     if is_computed_iterable(staging, values):
         return counted(staging, values, turn, head, live)
     if isinstance(values, range) and leaves and len(values) > LONGEST_UNROLLED:
@@ -118,13 +120,13 @@ def _each(
         if not isinstance(values, torch.Tensor):
             values = staging.call(method, values)
     elements = values.unbind(0) if isinstance(values, torch.Tensor) else values
-    return _unrolled(staging, iter(elements), turn)
+    return _unrolled(staging, iter(elements), turn, live)
 
 
-def _unrolled(staging: DataStaging, elements: Any, turn: Callable[[Any], Any]) -> Any:
+def _unrolled(staging: DataStaging, elements: Any, turn: Callable[[Any], Any], live: Sequence[str]) -> Any:
     """One turn after the other; behind one that may end the loop, the others are traced where it does not."""
     for element in elements:
-        later = Entry(lambda: _unrolled(staging, elements, turn), of_turn=True)
+        later = Entry(lambda: _unrolled(staging, elements, turn, live), live, of_turn=True)
         outcome = run(staging, lambda element=element: turn(element), (), (later,))  # type: ignore[misc]
         if later.done:
             return outcome
@@ -174,7 +176,7 @@ def _bounds(staging: DataStaging, values: Any) -> Range:
         return values
     if isinstance(values, Numbered):
         return _bounds(staging, values.values)
-    return Range(0, staging.call(len, values), 1)
+    return Range(0, values.length if isinstance(values, Rows) else staging.call(len, values), 1)
 
 
 def _element(staging: DataStaging, values: Any, position: Any) -> Any:
@@ -184,28 +186,29 @@ def _element(staging: DataStaging, values: Any, position: Any) -> Any:
         inner = _bounds(staging, values.values)
         count = position if not isinstance(values.values, Range) else (position - inner.start) // inner.step
         return count + values.start, _element(staging, values.values, position)
-    return staging.item(values, position)
+    return values.at(position) if isinstance(values, Rows) else staging.item(values, position)
 
 
 def comprehend(
     staging: DataStaging, kind: str, values: Any, body: Callable[[Any], Any], conditions: Sequence[Callable[[Any], Any]], flat: bool
 ) -> Any:
     """A comprehension; `flat`: the body gives a list of elements."""
-    values = settled(values)
-    if is_computed_iterable(staging, values):
-        raise staging.refused("a comprehension over a computed number of elements", "there is no rule for it", "write a loop")
-    elements = values.unbind(0) if isinstance(values, torch.Tensor) else values
     made = staging.fresh([])
-    for element in elements:
-        chosen: Any = True
-        for condition in conditions:
-            chosen = staging.truth(condition(element))
-            if chosen is False:
-                break
-        if isinstance(chosen, Scalar):
-            raise staging.refused("a comprehension with a computed condition", "its length would not be known", "write a loop")
-        if chosen:
-            made.extend(body(element) if flat else [body(element)])
+
+    def turn(element: Any) -> None:
+        tests: list[Thunk] = [lambda c=c: c(element) for c in conditions]  # type: ignore[misc]
+        chosen = staging.all_true(False, tests[0](), *tests[1:]) if tests else True
+        staging.branch(chosen, lambda: add(element), None, None, ())
+
+    def add(element: Any) -> None:
+        staging.call(made.extend if flat else made.append, body(element))
+
+    outcome = _each(staging, values, turn, (), (), False)
+    assert outcome is None
+    if staging.varied_content(made) is not None:
+        if kind in ("dict", "set"):
+            raise staging.refused(f"a {kind} comprehension of computed length", "there is no rule for it", "use a list")
+        return made
     match kind:
         case "generator":
             return iter(made)

@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Union
 
 import torch
 
+from bough.frontends.staging import growing
 from bough.frontends.staging.choices import Choice
 from bough.frontends.staging.outcomes import Jump, Return
 from bough.frontends.staging.scalars import DTYPES, Scalar, number_tensor
-from bough.frontends.staging.scopes import MISSING, Entries
+from bough.frontends.staging.scopes import MISSING, Entries, Items
 
 if TYPE_CHECKING:
     from bough.frontends.staging.data import DataStaging
@@ -52,6 +53,8 @@ class Number:
 class Tensor:
     dtype: torch.dtype
     rank: int
+    shape: tuple[Any, ...] | None = field(default=None, compare=False)
+    """The shape, where it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +71,29 @@ class Choices:
     parts: tuple[Layout, ...]
 
 
-Layout = Union[Fixed, Number, Tensor, Parts, Choices]
-Leaf = Union[torch.Tensor, bool, int, float, None]
+@dataclass(frozen=True, slots=True)
+class RowsOf:
+    """A sequence of a computed number of elements of one form; what is in a list, or a list of its own."""
+
+    kind: type
+    part: Layout
+
+
+Layout = Union[Fixed, Number, Tensor, Parts, Choices, RowsOf]
+
+
+class Empty:
+    """In place of the rows of a sequence without elements."""
+
+
+EMPTY = Empty()
+Leaf = Union[torch.Tensor, bool, int, float, None, Empty]
 """A tensor, a known number in the place of one, or None where the value has nothing there."""
 
 
 def layout_of(staging: DataStaging, value: Any) -> Layout:
     if isinstance(value, torch.Tensor):
-        return Tensor(value.dtype, value.dim())
+        return Tensor(value.dtype, value.dim(), tuple(s if isinstance(s, int) else str(s) for s in value.shape))
     if isinstance(value, Scalar):
         return Number(value.kind)
     if isinstance(value, Choice):
@@ -84,11 +102,28 @@ def layout_of(staging: DataStaging, value: Any) -> Layout:
         return Number(type(value), value)
     if isinstance(value, Return):
         return Parts(Return, (), (layout_of(staging, value.value),))
+    if isinstance(value, growing.Rows):
+        return RowsOf(Items, value.part)
+    varied = staging.varied_content(value)
+    if varied is not None and staging.is_own(value):
+        return _of_kind(layout_of(staging, varied), list)
     opened = opened_up(staging, value)
     if opened is None:
         return Fixed(value)
     names, parts = opened
     return Parts(type(value), names, tuple(layout_of(staging, p) for p in parts))
+
+
+def _of_kind(content: Layout, kind: type) -> Layout:
+    """The form of a list by that of what is in it."""
+    match content:
+        case RowsOf():
+            return RowsOf(kind, content.part)
+        case Choices():
+            return Choices(tuple(_of_kind(p, kind) for p in content.parts))
+        case Parts():
+            return Parts(kind, content.names, content.parts)
+    return content
 
 
 def opened_up(staging: DataStaging, value: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
@@ -124,7 +159,50 @@ def _plainly(a: Layout, b: Layout, loop: bool) -> Layout | None:
             return a
         case Parts(), Parts() if a.kind is b.kind and a.names == b.names:
             return Parts(a.kind, a.names, tuple(unify(x, y, loop) for x, y in zip(a.parts, b.parts, strict=True)))
+        case (Parts() | RowsOf(), Parts() | RowsOf()) if a.kind is b.kind and a.kind in (Items, list, tuple):
+            return _rows(a, b)
     return None
+
+
+def _rows(a: Parts | RowsOf, b: Parts | RowsOf) -> RowsOf | None:
+    """A form for sequences of different lengths: None where their elements have no form in common."""
+    parts = [p for x in (a, b) for p in (x.parts if isinstance(x, Parts) else (x.part,))]
+    made = parts[0]
+    for part in parts[1:]:
+        both = _plainly(made, part, True)
+        if both is None or _shapes(both) != _shapes(part):
+            return None
+        made = both
+    if isinstance(made, Number):
+        made = Number(made.kind)
+    if count(made) == 0 or not _is_plain(made):
+        return None
+    return RowsOf(a.kind, made)
+
+
+def as_rows(form: Layout) -> RowsOf | None:
+    """The form of a sequence as that of rows."""
+    if isinstance(form, RowsOf):
+        return form
+    return _rows(form, form) if isinstance(form, Parts) and form.parts else None
+
+
+def _shapes(form: Layout) -> list[Any]:
+    match form:
+        case Tensor(shape=shape):
+            return [shape]
+        case Parts(parts=parts):
+            return [s for p in parts for s in _shapes(p)]
+    return []
+
+
+def _is_plain(form: Layout) -> bool:
+    """Whether all of it can be stacked."""
+    if isinstance(form, Parts):
+        return all(map(_is_plain, form.parts))
+    if isinstance(form, Tensor):
+        return form.shape is not None and all(isinstance(s, int) for s in form.shape)
+    return not isinstance(form, (Choices, RowsOf))
 
 
 def _numbers(a: Number, b: Number, loop: bool) -> Layout | None:
@@ -168,6 +246,24 @@ def encode(staging: DataStaging, form: Layout, value: Any) -> list[Leaf]:
             return [x for f, v in zip(form.parts, parts, strict=True) for x in encode(staging, f, v)]
         case Choices():
             return _encode_choice(staging, form, value)
+        case RowsOf(part=part):
+            return list(rows_of(staging, part, value))
+
+
+def rows_of(staging: DataStaging, part: Layout, value: Any) -> list[Any]:
+    """The stacked leaves of a sequence whose elements have this form; `EMPTY` for each where there are none."""
+    content = staging.varied_content(value)
+    value = value if content is None else content
+    if isinstance(value, growing.Rows):
+        return [t.to(d) for t, d in zip(value.leaves, dtypes(part), strict=True)]
+    if len(value) == 0:
+        return [EMPTY] * count(part)
+    columns = zip(*(encode(staging, part, v) for v in value), strict=True)
+    return [torch.stack([_tensor(x, d) for x in c]) for c, d in zip(columns, dtypes(part), strict=True)]
+
+
+def _tensor(leaf: Any, dtype: torch.dtype) -> torch.Tensor:
+    return leaf if isinstance(leaf, torch.Tensor) else torch.full((), leaf, dtype=dtype)
 
 
 def _values(staging: DataStaging, value: Any) -> tuple[Any, ...]:
@@ -221,6 +317,8 @@ def count(form: Layout) -> int:
             return sum(map(count, parts))
         case Choices(parts=parts):
             return 1 + sum(map(count, parts))
+        case RowsOf(part=part):
+            return count(part)
     return 0
 
 
@@ -235,6 +333,8 @@ def dtypes(form: Layout) -> list[torch.dtype]:
             return [d for p in parts for d in dtypes(p)]
         case Choices(parts=parts):
             return [torch.int64, *(d for p in parts for d in dtypes(p))]
+        case RowsOf(part=part):
+            return dtypes(part)
     return []
 
 
@@ -253,6 +353,9 @@ def build(staging: DataStaging, form: Layout, leaves: Iterator[Any]) -> Any:
         case Choices():
             selector = next(leaves)
             return Choice(staging, Scalar(staging, selector), [build(staging, p, leaves) for p in form.parts])
+    if isinstance(form, RowsOf):
+        rows = growing.Rows(staging, form.part, [next(leaves) for _ in range(count(form.part))])
+        return rows if form.kind is Items else growing.new_list(staging, rows)
     values = [build(staging, p, leaves) for p in form.parts]
     kind = form.kind
     if kind is Return:
@@ -270,4 +373,4 @@ def build(staging: DataStaging, form: Layout, leaves: Iterator[Any]) -> Any:
     return made
 
 
-__all__ = ["MISSING", "Choices", "Fixed", "Layout", "Leaf", "Number", "Parts", "Tensor", "build", "count", "dtypes", "encode", "fits", "layout_of", "unify"]  # noqa: E501
+__all__ = ["MISSING", "Choices", "Fixed", "Layout", "Leaf", "Number", "EMPTY", "Parts", "RowsOf", "Tensor", "build", "count", "dtypes", "encode", "fits", "layout_of", "unify"]  # noqa: E501

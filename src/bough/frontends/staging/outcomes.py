@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,8 @@ class Entry:
     """What runs next where a block falls through. A branch may run it inside, where its other side does not come here."""
 
     run: Callable[[], Any]
+    live: Sequence[str] | None = None
+    """The names that are needed behind it; None: all."""
     of_turn: bool = False
     """The next turn of a loop: `continue` comes here too."""
     done: bool = False

@@ -13,6 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from bough.base.errors import CompileError
+from bough.frontends.staging.signals import here
+
 
 class _Missing:
     """In place of a value where a name is not bound or an attribute is not there."""
@@ -22,6 +25,22 @@ class _Missing:
 
 
 MISSING = _Missing()
+
+
+class _Poison:
+    """The only element of a list whose content only the call decides: a library function that finds it gets an error."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise CompileError(
+            "a list of which only the call decides how long it is goes to a function that is not traced",
+            code="BGH-CTRL-001",
+            because="its elements are not known",
+            advice="use it in loops, torch.stack and torch.cat",
+            location=here(),
+        )
+
+
+POISON = _Poison()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +75,33 @@ class Entries(dict[Any, Any]):
     """What a dictionary holds."""
 
 
+class Items(tuple[Any, ...]):
+    """What a list holds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a list, set or dictionary holds."""
+    """What a list, set or dictionary holds. `varied` has that of those whose content only the call decides."""
 
     owner: Any
+    varied: dict[int, tuple[Any, Any]]
 
     @property
     def key(self) -> Hashable:
         return ("content", id(self.owner))
 
     def read(self) -> Any:
+        if id(self.owner) in self.varied:
+            return self.varied[id(self.owner)][1]
         if isinstance(self.owner, dict):
             return Entries(self.owner)
-        return tuple(self.owner)
+        return Items(self.owner)
 
     def write(self, value: Any) -> None:
+        self.varied.pop(id(self.owner), None)
+        if not isinstance(value, (Items, Entries)):
+            self.varied[id(self.owner)] = (self.owner, value)
+            value = [POISON] if isinstance(self.owner, list) else ()
         if isinstance(self.owner, list):
             self.owner[:] = value
         else:

@@ -133,7 +133,7 @@ class _Function:
         if rest is None:
             return [*before, _at(ast.Expr(staged("branch", [*args, ast.Constant(None), live])), node)]
         args.append(self.defined("rest", rest, before))
-        return [*before, _at(ast.Return(staged("branch", [*args, live, ast.Constant(True)])), node)]
+        return [*before, _at(ast.Return(staged("branch", [*args, live, _names(node.live_end)])), node)]  # type: ignore[attr-defined]
 
     def repeat(self, node: ast.While, rest: list[ast.stmt] | None) -> list[ast.stmt]:
         assigned = assigned_names([node.test])
@@ -161,8 +161,8 @@ class _Function:
         after = self.defined("rest", rest, made) if rest is not None else ast.Constant(None)
         args += [after, _names(node.live_head), _names(node.live), ast.Constant(_leaves(node))]
         if rest is None:
-            return [*made, _at(ast.Expr(staged(what, [*args, ast.Constant(False)])), node)]
-        return [*made, _at(ast.Return(staged(what, [*args, ast.Constant(True)])), node)]
+            return [*made, _at(ast.Expr(staged(what, args)), node)]
+        return [*made, _at(ast.Return(staged(what, [*args, _names(node.live_end)])), node)]
 
     def guarded(self, node: Any, rest: list[ast.stmt] | None) -> list[ast.stmt]:
         """`try` and `with` run as they are; where their bodies jump, the outcome is kept until they are left."""
@@ -199,7 +199,7 @@ class _Function:
         made = [*before, node]
         if rest is not None:
             after = self.defined("rest", rest, made)
-            made.append(_at(ast.Return(staged("then", [_name(outcome), after])), node))
+            made.append(_at(ast.Return(staged("then", [_name(outcome), after, _names(node.live_end)])), node))
         return made
 
     def match(self, node: ast.Match) -> list[ast.stmt]:
@@ -209,6 +209,7 @@ class _Function:
             for n in ast.walk(s):
                 if isinstance(n, ast.If) and not hasattr(n, "live"):
                     n.live = live | frozenset(x.id for x in ast.walk(s) if isinstance(x, ast.Name))  # type: ignore[attr-defined]
+                    n.live_end = n.live | node.live_end  # type: ignore[attr-defined]
         return made
 
     def defined(self, what: str, body: Sequence[ast.stmt], into: list[ast.stmt]) -> ast.expr:

@@ -87,6 +87,11 @@ class Transformer(ast.NodeTransformer):
             return node
         return self.staged("item", node, [node.value, self.key(node.slice)])
 
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        what = {ast.Add: "add", ast.Mult: "multiply"}.get(type(node.op))  # of lists
+        return self.staged(what, node, [node.left, node.right]) if self.control and what is not None else node
+
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         self.generic_visit(node)
         if not any(isinstance(o, (ast.Is, ast.IsNot, ast.In, ast.NotIn)) for o in node.ops):
