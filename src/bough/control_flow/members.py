@@ -40,9 +40,11 @@ class Scope:
 class OverMembers(ABC):
     """Makes steps for one into steps for all members of a region."""
 
-    def __init__(self, taken: set[str]) -> None:
-        """`taken` are names that mean something else."""
-        self.taken = taken
+    nominal = NOMINAL
+
+    def __init__(self, taken: set[str], prefix: str = "") -> None:
+        """`taken` are names that mean something else; new ones begin with the prefix."""
+        self.taken, self.prefix = taken, prefix
 
     @abstractmethod
     def kernel(self, kernel: Kernel, scope: Scope) -> list[Step]:
@@ -111,11 +113,11 @@ class OverMembers(ABC):
         parts, total, more = self.part(holds, scope)
         steps += more
         taken = Var(self.fresh("taken"))
-        steps.append(Define(taken.name, Load(total.name, (), I64), NOMINAL))
+        steps.append(Define(taken.name, Load(total.name, (), I64), self.nominal))
         steps += self.body(s.then, Region(taken, parts), scope, s.location)
         if s.otherwise:
             left = Var(self.fresh("left"))
-            steps.append(Define(left.name, sub(as_expr(scope.region.size), taken), NOMINAL))
+            steps.append(Define(left.name, sub(as_expr(scope.region.size), taken), self.nominal))
             steps += self.body(s.otherwise, Region(left, parts, taken), scope, s.location)
         return steps
 
@@ -145,13 +147,13 @@ class OverMembers(ABC):
         ]
         size = Var(self.fresh("turn.size"))
         inside = scope.inside(Region(size, under_way))
-        head: list[Step] = [Define(size.name, Load(amount.name, (), I64), NOMINAL), *self.block(s.head, inside)]
+        head: list[Step] = [Define(size.name, Load(amount.name, (), I64), self.nominal), *self.block(s.head, inside)]
         holds, more = self.condition(s.condition, inside)
         parts, total, then = self.part(holds, inside)
         head += [*more, *then]
         taken = Var(self.fresh("taken"))
         left = Region(taken, parts)
-        body: list[Step] = [Define(taken.name, Load(total.name, (), I64), NOMINAL), *self.block(s.body, inside.inside(left))]
+        body: list[Step] = [Define(taken.name, Load(total.name, (), I64), self.nominal), *self.block(s.body, inside.inside(left))]
         body += [Run(copy_list(left, under_way)), Run(put(taken, amount))]
         going = apply("gt", Load(total.name, (), I64), Const(0))
         return [*steps, Whilst(s.variable, tuple(head), going, tuple(body), s.location)]
@@ -176,9 +178,9 @@ class OverMembers(ABC):
         return parts, total, [Run(count(scope.region, holds, total)), Run(split(scope.region, holds, total, parts))]
 
     def fresh(self, wish: str) -> str:
-        name, n = wish, 1
+        name, n = f"{self.prefix}{wish}", 1
         while name in self.taken:
             n += 1
-            name = f"{wish}{n}"
+            name = f"{self.prefix}{wish}{n}"
         self.taken.add(name)
         return name

@@ -24,6 +24,7 @@ class Arrays:
         self.recursion = recursion
         self.tables = tables(recursion.visits)
         self.temporaries: dict[str, Operand] = {}
+        self.decided: set[str] = set()  # names that control on computed values has made
         self.constants: dict[str, np.ndarray[Any, Any]] = {}
         self.constant_types: dict[str, DType] = {}
         self.known: dict[tuple[object, ...], Operand] = {}

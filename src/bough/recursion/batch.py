@@ -126,7 +126,9 @@ class _Batch:
                 changed = self.walks.longest(a.extent) if a.name in free else as_extent(self.change(as_expr(a.extent)))
                 axes.append(Axis(a.name, changed))
         body = tuple(self.statement(s) for s in kernel.body)
-        operands = {**self.tables, **{p.operand.name: p.operand for p in self.places.values()}}
+        part = self.point.region.part
+        operands = {**self.tables, **{t.name: t for t in (part.tables if part else ())}}
+        operands |= {p.operand.name: p.operand for p in self.places.values()}
         read = loaded(body)
         for a in axes:
             read |= _sources(a.extent)

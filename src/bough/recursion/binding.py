@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
 from bough.graph_passes.fuse import is_view
-from bough.ir.expr import as_expr, variables
+from bough.ir.expr import variables
 from bough.ir.kernel import Kernel
-from bough.ir.sequence import Repeat, Step, kernels, outer_scalars, phase
+from bough.ir.sequence import Branch, Check, Define, Step, Whilst, host_expressions, host_loads, kernels, outer_scalars, walk
 
 
 class Time(IntEnum):
@@ -24,12 +24,17 @@ class Time(IntEnum):
 
 
 def kernels_of(step: Step) -> tuple[Kernel, ...]:
-    """The kernels of a step, those inside of a loop included."""
-    return tuple(kernels((step,))) if isinstance(step, Repeat) else phase(step)
+    """The kernels of a step, those inside of a loop or a branch included."""
+    return tuple(kernels((step,)))
+
+
+def decides(step: Step) -> bool:
+    """Whether a step is control on computed values, or holds some."""
+    return any(isinstance(s, (Branch, Whilst, Check, Define)) for s in walk((step,)))
 
 
 def reads(step: Step) -> set[str]:
-    return {i.name for k in kernels_of(step) for i in k.inputs}
+    return {i.name for k in kernels_of(step) for i in k.inputs} | host_loads((step,))
 
 
 def writes(step: Step) -> set[str]:
@@ -48,7 +53,7 @@ def binding_times(steps: Iterable[Step], given: Mapping[str, Time], lengths: Ite
         for step in listed:
             touched = reads(step) | writes(step)
             time = max((times.get(name, Time.ONCE) for name in touched), default=Time.ONCE)
-            if time == Time.ONCE and (any(outer_scalars(k) & symbols for k in kernels_of(step)) or _counts(step, symbols)):
+            if time == Time.ONCE and (decides(step) or _names(step, symbols)):
                 time = Time.EARLY
             for name in writes(step):
                 changed |= times.get(name) != time
@@ -56,10 +61,10 @@ def binding_times(steps: Iterable[Step], given: Mapping[str, Time], lengths: Ite
     return times
 
 
-def _counts(step: Step, symbols: set[str]) -> bool:
-    return isinstance(step, Repeat) and (
-        bool(variables(as_expr(step.count)) & symbols) or any(_counts(s, symbols) for s in step.body)
-    )
+def _names(step: Step, symbols: set[str]) -> bool:
+    """Whether a step names lengths."""
+    named = {name for s in walk((step,)) for e in host_expressions(s) for name in variables(e)}
+    return not symbols.isdisjoint(named.union(*(outer_scalars(k) for k in kernels_of(step))))
 
 
 def worth_hoisting(steps: Iterable[Step], times: Mapping[str, Time]) -> set[str]:
@@ -85,9 +90,9 @@ def after_levels(steps: Iterable[Step], wanted: Iterable[str], lasting: set[str]
     inside = set(wanted)
     while True:
         for step in reversed(listed):
-            if writes(step) & inside:
+            if writes(step) & inside or not writes(step):  # a check
                 inside |= reads(step) | writes(step)
-        late = [s for s in listed if not writes(s) & inside]
+        late = [s for s in listed if writes(s) and not writes(s) & inside]
         made = set().union(*map(writes, late))
         stuck = [s for s in late if reads(s) & written - made - lasting]
         if not stuck:

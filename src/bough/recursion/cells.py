@@ -15,10 +15,22 @@ from bough.ir.expr import Expr, Extent, Load, Var, apply, as_expr, loads, variab
 from bough.ir.interpret_kernel import run_kernel
 from bough.ir.kernel import Kernel, Operand
 from bough.ir.recursion import Cell, Collected, Given, Returned
-from bough.ir.sequence import Repeat, Run, Sequence, Step, expressions, map_kernels, map_loads, map_statement, outer_scalars
+from bough.ir.sequence import (
+    Repeat,
+    Run,
+    Sequence,
+    Step,
+    expressions,
+    map_bodies,
+    map_kernels,
+    map_loads,
+    map_statement,
+    outer_scalars,
+)
 from bough.recursion.arrays import Arrays
 from bough.recursion.batch import batch, separate, unbatched
-from bough.recursion.binding import Time, after_levels, binding_times, kernels_of, reads, worth_hoisting, writes
+from bough.recursion.binding import Time, after_levels, binding_times, decides, kernels_of, reads, worth_hoisting, writes
+from bough.recursion.decisions import Decisions, fused
 from bough.recursion.places import Place, Region, Walks
 from bough.recursion.regions import Member
 from bough.recursion.switches import Switches
@@ -58,6 +70,8 @@ class CellLowering:
         steps = without_empty(lowered.steps)
         if setting.switches.constant_propagation:
             steps = folded(steps, lowered)
+        steps = with_fused_decisions(steps, lowered)
+        self.operands = {o.name: o for o in (*map(operand, cell.function.params), *lowered.temporaries.values())}
         steps, rows = gathered(self.separated(steps), through)
         shared = {n: like.places[n] for n in like.hoisted} if like else {}
         self.steps = tuple(s for s in steps if not writes(s) & set(shared))
@@ -73,7 +87,7 @@ class CellLowering:
             self.sink(lowered)
         self.constants(lowered)
         self.results_of_cell = set(lowered.results)
-        self.padded = {n for s in self.steps for n in self.outlive(s)}
+        self.padded = {n for s in self.steps for n in (writes(s) if decides(s) else self.outlive(s))}
         for o in (*lowered.temporaries.values(), *rows):
             self.places[o.name] = shared.get(o.name) or self.place(o)
         self.outputs, self.late_outputs = (self.results(lowered, late) for late in (False, True))
@@ -255,7 +269,7 @@ class CellLowering:
         return [*done.batched(late, region), *done.for_all(self.late_outputs, region, None, frozenset())]
 
     def time(self, step: Step) -> Time:
-        return max((self.times[name] for name in writes(step)), default=Time.ONCE)
+        return max((self.times[name] for name in writes(step)), default=Time.EARLY if decides(step) else Time.ONCE)
 
     def without_objects(self, step: Step) -> Step:
         return map_kernels((step,), lambda k: unbatched(k, self.places))[0]
@@ -274,7 +288,9 @@ class CellLowering:
         nothing where an activation's own is over."""
         out: list[Step] = []
         for s in steps:
-            if isinstance(s, Repeat):
+            if decides(s):
+                out.extend(self.decisions(region).steps(s))
+            elif isinstance(s, Repeat):
                 masked = bool(variables(as_expr(s.count)) & set(self.walks.sizes))
                 condition = apply("lt", Var(s.variable), as_expr(s.count)) if masked else None
                 if condition is not None and within is not None:
@@ -282,11 +298,18 @@ class CellLowering:
                 inside = self.for_all(s.body, region, condition or within, kept | (self.outlive(s) if masked else frozenset()))
                 out.append(replace(s, count=self.walks.longest(s.count), body=tuple(inside)))
             else:
-                for k in kernels_of(s):
-                    batched = batch(k, self.places, self.walks, region, self.arrays.tables, within, kept)
-                    apart = tuple(o.name for o in batched.inputs if o.name in self.apart)
-                    out.append(Run(replace(batched, apart=apart) if apart else batched))
+                out.extend(Run(self.kernel(k, region, within, kept)) for k in kernels_of(s))
         return out
+
+    def kernel(self, kernel: Kernel, region: Region, within: Expr | None = None, kept: frozenset[str] = frozenset()) -> Kernel:
+        """The kernel for all activations of the region."""
+        batched = batch(kernel, self.places, self.walks, region, self.arrays.tables, within, kept)
+        apart = tuple(o.name for o in batched.inputs if o.name in self.apart)
+        return replace(batched, apart=apart) if apart else batched
+
+    def decisions(self, region: Region) -> Decisions:
+        prefix, rows = f"{self.prefix}.decision.", Var(Names.count(*self.member))
+        return Decisions(region, prefix, rows, self.arrays, self.places, self.walks, self.operands, self.kernel)
 
     def outlive(self, step: Step) -> frozenset[str]:
         """Arrays written in loops whose count depends on a walk that are read in another iteration or outside."""
@@ -301,6 +324,18 @@ class CellLowering:
             written |= writes(s)
         outside = {n for s in self.steps if s is not step for n in reads(s) | writes(s)} | self.results_of_cell
         return frozenset(written & (before | outside))
+
+
+def with_fused_decisions(steps: tuple[Step, ...], lowered: Sequence) -> tuple[Step, ...]:
+    """The steps with the kernels inside those of control fused."""
+    out: list[Step] = []
+    for n, s in enumerate(steps):
+        if decides(s):
+            outside = set(lowered.results).union(*(reads(x) for x in (*steps[:n], *steps[n + 1 :])))
+            out.extend(fused(s, lowered, outside))
+        else:
+            out.append(s)
+    return tuple(out)
 
 
 def gathered(steps: tuple[Step, ...], params: Mapping[str, Operand]) -> tuple[tuple[Step, ...], tuple[Operand, ...]]:
@@ -337,10 +372,8 @@ def without_empty(steps: tuple[Step, ...]) -> tuple[Step, ...]:
             kernel = drop_empty_reductions(s.kernel)
             if all(a.extent != 0 for a in kernel.free):
                 out.append(Run(kernel) if kernel is not s.kernel else s)
-        elif not isinstance(s, Repeat):
-            out.append(s)
-        elif s.count != 0:
-            out.append(replace(s, body=without_empty(s.body)))
+        elif not isinstance(s, Repeat) or s.count != 0:
+            out.append(map_bodies(s, without_empty))
     return tuple(out)
 
 

@@ -15,10 +15,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bough.base.visits import Names, Stage, stages
-from bough.ir.expr import Const, Expr, Load, Var, add, apply, as_expr, loads, maximum, minimum, select, sub, variables
+from bough.ir.expr import Const, Expr, Load, Var, add, apply, maximum, minimum, select, sub, variables
 from bough.ir.kernel import Axis, Kernel, Operand, Store
 from bough.ir.recursion import Cell, Recursion, Returned
-from bough.ir.sequence import Define, Repeat, Run, Sequence, Step, kernels, outer_scalars, phase
+from bough.ir.sequence import (
+    Define,
+    Repeat,
+    Run,
+    Sequence,
+    Step,
+    host_expressions,
+    host_loads,
+    kernels,
+    outer_scalars,
+    walk,
+)
 from bough.recursion.arrays import Arrays
 from bough.recursion.cells import CellLowering, Setting
 from bough.recursion.initial import first_cell
@@ -196,7 +207,7 @@ class _Lowering:
         return names
 
     def inputs(self, steps: tuple[Step, ...]) -> tuple[Operand, ...]:
-        used = {i.name for k in kernels(steps) for i in k.inputs} | loaded_by_host(steps)
+        used = {i.name for k in kernels(steps) for i in k.inputs} | host_loads(steps)
         return tuple(o for name, o in self.arrays.tables.items() if name in used)
 
 
@@ -249,18 +260,5 @@ def needed(steps: list[Step]) -> list[Step]:
 
 def named(step: Step) -> set[str]:
     """The numbers of the host that a step names."""
-    match step:
-        case Define(): return variables(step.value)
-        case Repeat(): return variables(as_expr(step.count)).union(*(named(s) for s in step.body))
-        case _: return set().union(*(outer_scalars(k) for k in phase(step)))  # fmt: skip
-
-
-def loaded_by_host(steps: tuple[Step, ...]) -> set[str]:
-    """The index arrays that definitions read."""
-    found: set[str] = set()
-    for s in steps:
-        if isinstance(s, Define):
-            found |= {load.source for load in loads(s.value)}
-        elif isinstance(s, Repeat):
-            found |= loaded_by_host(s.body)
-    return found
+    found = {name for s in walk((step,)) for e in host_expressions(s) for name in variables(e)}
+    return found.union(*(outer_scalars(k) for k in kernels((step,))))

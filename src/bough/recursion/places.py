@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bough.base.visits import Names
+from bough.control_flow.regions import Region as Part
 from bough.ir.expr import Const, Expr, Extent, Load, Var, add, as_expr, as_extent, sub, substitute
 from bough.ir.kernel import Operand
 from bough.recursion.tables import entry
@@ -27,7 +28,7 @@ START = Const(0)
 class Place:
     """`operand` holds a cell's array for all activations. By element, dimension `dimension` of the cell's array is along
     `walk`. `local`: counted from the first activation of the level. With `target`, the rows are those that this index
-    array points to; they begin at `offset`."""
+    array points to; they begin at `offset`. `dense`: rows are in the order of the part of the region that runs the kernel."""
 
     operand: Operand
     by: Literal["once", "node", "element"]
@@ -36,16 +37,23 @@ class Place:
     local: bool = False
     target: str | None = None
     offset: Expr = START
+    dense: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Activations `begin` .. `begin + size - 1` of a variant, and their elements in each walk."""
+    """Activations `begin` .. `begin + size - 1` of a variant, and their elements in each walk. With `part`, those of them alone
+    that took a way, counted from the first activation of the region."""
 
     begin: Expr
     size: Extent
     first_elements: tuple[Expr, ...] = ()
     elements: tuple[Extent, ...] = ()
+    part: Part | None = None
+
+    def member(self, position: Expr) -> Expr:
+        """The activation, counted from the first, at a position of those that run a kernel."""
+        return position if self.part is None else self.part.sample(position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,9 @@ class Point:
 
     @property
     def extent(self) -> Extent:
-        return self.region.size if self.walk is None else self.region.elements[self.walk]
+        if self.walk is not None:
+            return self.region.elements[self.walk]
+        return self.region.size if self.region.part is None else self.region.part.size
 
     @property
     def element(self) -> Expr:
@@ -104,7 +114,7 @@ class Point:
     def activation(self) -> Expr:
         """The activation that the point is at."""
         if self.walk is None:
-            return add(self.region.begin, Var(self.axis))
+            return add(self.region.begin, self.region.member(Var(self.axis)))
         return self.walks.parent(self.walk, self.element)
 
     @property
@@ -115,9 +125,11 @@ class Point:
 
     def row(self, place: Place, position: Expr | None = None) -> Expr:
         """The first index into the place's operand; `position` is that in the walk, None for the element of the point."""
+        if place.dense:
+            return Var(self.axis)
         if place.by == "node":
             if place.local and self.walk is None:
-                return Var(self.axis)
+                return self.region.member(Var(self.axis))
             return sub(self.activation, self.region.begin) if place.local else self.through(place, self.activation)
         if position is None:
             return Var(self.axis) if place.local else self.through(place, self.element)

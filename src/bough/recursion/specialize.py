@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from bough.ir.expr import Apply, Cast, Const, Expr, Load, Var, as_expr, as_extent, substitute
-from bough.ir.program import Assign, Function, Loop, Node, TensorType, Value
+from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, as_expr, as_extent, substitute
+from bough.ir.program import Assign, Check, Function, If, Loop, Node, Size, TensorType, Value, While
 from bough.ir.recursion import Cell
 
 Array = np.ndarray[Any, Any]
@@ -52,7 +53,7 @@ class _Copy:
 
     def value(self, v: Value) -> Value:
         if v not in self.values:
-            shape = tuple(as_extent(substitute(as_expr(e), self.lengths)) for e in v.type.shape)
+            shape = tuple(map(self.extent, v.type.shape))
             self.values[v] = Value(v.name, TensorType(v.type.dtype, shape), v.location)
         return self.values[v]
 
@@ -60,7 +61,31 @@ class _Copy:
         return tuple(map(self.value, values))
 
     def nodes(self, nodes: list[Node]) -> list[Node]:
-        return [self.assign(n) if isinstance(n, Assign) else self.loop(n) for n in nodes]
+        return list(map(self.node, nodes))
+
+    def node(self, n: Node) -> Node:
+        match n:
+            case Assign(): return self.assign(n)
+            case Loop(): return self.loop(n)
+            case If(): return self.branch(n)
+            case While(): return self.whilst(n)
+            case Size(): return replace(n, value=self.value(n.value), high=None if n.high is None else self.extent(n.high))
+            case Check(): return replace(n, condition=self.value(n.condition))  # fmt: skip
+
+    def extent(self, e: Extent) -> Extent:
+        return as_extent(substitute(as_expr(e), self.lengths))
+
+    def branch(self, n: If) -> If:
+        return If(
+            self.value(n.condition), self.nodes(n.then), self.several(n.then_results), self.nodes(n.otherwise),
+            self.several(n.otherwise_results), self.several(n.results), n.location,
+        )  # fmt: skip
+
+    def whilst(self, n: While) -> While:
+        return While(
+            self.several(n.carried), self.several(n.initial), self.nodes(n.head), self.value(n.condition), self.nodes(n.body),
+            self.several(n.updated), self.several(n.final), n.location,
+        )  # fmt: skip
 
     def assign(self, n: Assign) -> Assign:
         args = tuple(None if a is None else self.value(a) for a in n.args)
@@ -74,7 +99,7 @@ class _Copy:
 
     def loop(self, n: Loop) -> Loop:
         return Loop(
-            self.value(n.index), as_extent(substitute(as_expr(n.count), self.lengths)),
+            self.value(n.index), self.extent(n.count),
             self.several(n.carried), self.several(n.initial), self.several(n.updated), self.several(n.final),
             self.several(n.collected), self.several(n.stacked), self.nodes(n.body), n.reverse, n.location,
         )  # fmt: skip

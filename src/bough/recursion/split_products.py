@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from bough.base.visits import stages
-from bough.ir.program import Assign, Function, Loop, Node, TensorType, Value
+from bough.ir.narrow import made_by
+from bough.ir.program import Assign, Function, Node, TensorType, Value
 from bough.ir.recursion import Cell, Recursion, Returned
 from bough.recursion.binding import Time
 
@@ -50,8 +51,8 @@ class _Split:
         return replace(self.cell, function=Function(f.name, f.params, self.constants, body, f.results, f.dims))
 
     def node(self, node: Node) -> list[Node]:
-        if isinstance(node, Loop):
-            self.times.update(dict.fromkeys((*node.final, *node.stacked), Time.LEVEL))
+        if not isinstance(node, Assign):
+            self.times.update(dict.fromkeys(made_by(node), Time.LEVEL))
             return [node]
         time = max((self.times.get(a, Time.ONCE) for a in node.args if a is not None), default=Time.ONCE)
         self.times.update(dict.fromkeys(node.results, time))
