@@ -1,6 +1,6 @@
 """What `make demo` runs: networks trained on the spot, compiled, and held against PyTorch. With `--quick` it measures less.
 
-Fails if one prediction on held-back data differs from PyTorch's.
+Fails if one prediction on held-back data differs from PyTorch's, or what an exported network prints from what it gives in Python.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import digits
+import early_exit
 import syntax_trees
 from comparing import make_console, warn_if_busy
 
@@ -19,6 +20,9 @@ def main(quick: bool) -> int:
     console = make_console()
     console.rule("Handwritten digits: static networks, any batch size", align="left")
     different = digits.run(console, seconds=0.05 if quick else 1.0)
+    console.print()
+    console.rule("Handwritten digits: a network that stops when it is sure", align="left")
+    different += early_exit.run(console, seconds=0.05 if quick else 1.0)
     console.print()
     console.rule("Syntax trees: plain recursion, any tree", align="left")
     different += syntax_trees.run(console, PICTURE, quick)

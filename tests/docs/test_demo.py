@@ -20,6 +20,7 @@ def test_the_demo_succeeds(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "examples" / "demo.py"), "--quick"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("0 of 360") == 2
+    assert done.stdout.count("0 of 360") == 4  # predictions of three networks, and exits
+    assert re.search(r"\b0 of [23]\s+images, one of each exit, give other numbers", done.stdout)
     assert re.search(r"^TreeReader .* 0 of \d+ ", done.stdout, re.MULTILINE)
     assert [file.suffix for file in tmp_path.glob("*.png")] == [".png"]
