@@ -11,7 +11,7 @@ import torch
 from bough.frontends import markers
 from bough.frontends.staging import layouts
 from bough.frontends.staging.choices import Choice, question, settled
-from bough.frontends.staging.outcomes import CONTINUE, NEVER, Entry, Return, Unreachable, comes
+from bough.frontends.staging.outcomes import NEVER, Entry, Needed, Return, Unreachable, comes
 from bough.frontends.staging.scalars import DTYPES, Scalar
 from bough.frontends.staging.scopes import MISSING, Cell, Elements, Place
 
@@ -56,7 +56,7 @@ def go_on(staging: DataStaging, outcome: Any, entry: Entry, later: Sequence[Entr
         if isinstance(left, Scalar):
             leaving: Thunk = lambda: staging.only(outcome, lambda o: not entry.follows(o))  # noqa: E731
             entry.done = True
-            return symbolic(staging, left, leaving, entry.run, (), later, entry.live)
+            return symbolic(staging, left, leaving, entry.run, (), later, entry.needed)
         coming = not left
     if coming:
         entry.done = True
@@ -66,18 +66,18 @@ def go_on(staging: DataStaging, outcome: Any, entry: Entry, later: Sequence[Entr
 
 def branch(
     staging: DataStaging, test: Any, then: Thunk | None, otherwise: Thunk | None, rest: Thunk | None, live: Sequence[str],
-    end: Sequence[str] | None,
+    end: Sequence[str] | None, leave: Sequence[str], again: Sequence[str],
 ) -> Any:  # fmt: skip
-    """An `if`. `rest`: what follows in its block. `live` and `end`: the names that are needed behind it, and behind the block;
-    without `end` its outcome is not that of the block."""
+    """An `if`. `rest`: what follows in its block. `live`, `end`, `leave` and `again`: the names that are needed behind it, behind
+    the block, behind the loop around it, and in its next turn; without `end` its outcome is not that of the block."""
     offered = staging.taken(end is not None)
-    own = (Entry(rest, end),) if rest is not None else ()
+    own = (Entry(rest, Needed(tuple(end or ()), tuple(leave), tuple(again))),) if rest is not None else ()
     truth = staging.truth(test)
     if isinstance(truth, bool):
         chosen = then if truth else otherwise
         return run(staging, chosen or _nothing, own, offered)
-    thunks = (then, otherwise, rest)
-    return symbolic(staging, truth, then or _nothing, otherwise or _nothing, own, offered, live, thunks)
+    needed = Needed(tuple(live), tuple(leave), tuple(again))
+    return symbolic(staging, truth, then or _nothing, otherwise or _nothing, own, offered, needed)
 
 
 def _nothing() -> None:
@@ -91,12 +91,11 @@ def symbolic(
     second: Thunk,
     own: Sequence[Entry],
     offered: Sequence[Entry] = (),
-    live: Sequence[str] | None = None,
-    thunks: Sequence[Thunk | None] = (),
+    needed: Needed | None = None,
 ) -> Any:
     """Both sides, joined, and then `own`. What only the second side leads to is run inside it."""
     start = staging.serial
-    cells = staging.cells((first, second, *thunks, *own, *offered))
+    cells = staging.cells((first, second, *own, *offered))
     markers.if_begin(condition.tensor)
     one = side(staging, first, cells, condition, True)
     chain = [e for e in (*own, *offered) if not e.done]
@@ -108,8 +107,9 @@ def symbolic(
     markers.if_else()
     two = side(staging, lambda: run(staging, second, inside), cells, condition, False)
     for entry in inside:
-        entry.done, live = True, entry.live
-    outcome = _joined(staging, condition, one, two, start, live)
+        entry.done = True
+        needed = entry.needed
+    outcome = _joined(staging, condition, one, two, start, needed)
     if one.dead or two.dead:
         learn(staging, condition, two.dead)
     left = [e for e in own if not e.done]
@@ -138,7 +138,7 @@ def narrowed(value: Any) -> Any:
     """A value with what is known of its choices in the scope that is about to end."""
     value = settled(value) if not isinstance(value, Choice) or MISSING not in value.alternatives else value
     if isinstance(value, Return):
-        return Return(narrowed(value.value))
+        return type(value)(narrowed(value.value))
     if type(value) is tuple:
         return tuple(map(narrowed, value))
     return value
@@ -155,33 +155,37 @@ def learn(staging: DataStaging, condition: Scalar, holds: bool) -> None:
         scope.restrict(selector, yes if holds else no)
 
 
-def _joined(
-    staging: DataStaging, condition: Scalar, one: Side, two: Side, start: int, live: Sequence[str] | None
-) -> Any:
+def _joined(staging: DataStaging, condition: Scalar, one: Side, two: Side, start: int, needed: Needed | None) -> Any:
     places: dict[Any, Place] = {}
     befores: dict[Any, Any] = {}
     for s in (one, two):
         for key, (place, before, _) in s.changes.items():
             places[key] = place
             befores[key] = place.owner if isinstance(place, Elements) else before
-    needed = {k: p for k, p in places.items() if not (isinstance(p, Cell) and live is not None and p.name not in live)}
-    firsts = [one.outcome, *(one.changes[k][2] if k in one.changes else befores[k] for k in needed)]
-    seconds = [two.outcome, *(two.changes[k][2] if k in two.changes else befores[k] for k in needed)]
     joint = Join(staging, condition, start)
     if one.dead and two.dead:
         joint.finish()
         raise Unreachable
-    made = [joint.value(a, b, one.dead, two.dead) for a, b in zip(firsts, seconds, strict=True)]
-    results = joint.finish()
-    outcome, *values = [m(results) for m in made]
-    for key, value in zip(needed, values, strict=True):
-        staging.touch(places[key])
-        places[key].write(value)
+    outcome = joint.value(one.outcome, two.outcome, one.dead, two.dead)
+    made = {}
     for key, place in places.items():
-        if key not in needed:
-            staging.touch(place)
-            place.write(MISSING)
-    return outcome
+        absent = [s.dead or not is_needed(staging, place, s.outcome, needed) for s in (one, two)]
+        if not all(absent):
+            values = [s.changes[key][2] if key in s.changes else befores[key] for s in (one, two)]
+            made[key] = joint.value(*values, *absent)
+    results = joint.finish()
+    values = {key: make(results) for key, make in made.items()}
+    for key, place in places.items():
+        staging.touch(place)
+        place.write(values.get(key, MISSING))
+    return outcome(results)
+
+
+def is_needed(staging: DataStaging, place: Place, outcome: Any, needed: Needed | None) -> bool:
+    """Whether what is in a place matters where control goes."""
+    if needed is None or not isinstance(place, Cell) or not staging.is_local(place):
+        return True
+    return any(place.name in names for names in needed.behind(outcome))
 
 
 class Join:
@@ -250,4 +254,4 @@ def _without_rows(leaf: layouts.Leaf, other: layouts.Leaf, dtype: torch.dtype) -
     return torch.zeros((0, *other.shape[1:]), dtype=dtype) if isinstance(other, torch.Tensor) else None
 
 
-__all__ = ["CONTINUE", "DTYPES", "Elements", "branch", "go_on", "run", "symbolic"]
+__all__ = ["DTYPES", "Elements", "branch", "go_on", "run", "symbolic"]

@@ -49,6 +49,8 @@ class Loop:
     extra: list[Place]
     state: State = field(default_factory=State)
     dead: dict[Hashable, Place] = field(default_factory=dict)
+    endless: bool = False
+    """Whether only a jump ends it."""
 
 
 def carry(
@@ -130,11 +132,18 @@ def _begun(loop: Loop, initial: list[torch.Tensor]) -> tuple[Any, list[torch.Ten
 def _turn(loop: Loop, scope: Scope, outcome: Any) -> Any:
     """The test and one turn. The new outcome."""
     staging = loop.staging
+
+    def noted(test: Any) -> Any:
+        known = staging.truth(test)
+        loop.endless = known is True
+        return known
+
+    loop.endless = False
     if outcome is None:
         known = staging.truth(loop.test())
     else:
         going = question(outcome, lambda o: o is None) if isinstance(outcome, Choice) else False
-        known = staging.all_true(False, going, loop.test)
+        known = staging.all_true(False, going, lambda: noted(loop.test()))
     if isinstance(known, bool):
         markers.while_test(torch.full((), known, dtype=torch.bool))
     else:
@@ -160,7 +169,7 @@ def _updated(loop: Loop, scope: Scope, outcome: Any, carried: list[torch.Tensor]
     if outcome is not None:
         now[OUTCOME] = outcome
     for key, (place, old, new) in scope.changes().items():
-        if isinstance(place, Cell) and place.name not in loop.needed:
+        if isinstance(place, Cell) and place.name not in loop.needed and staging.is_local(place):
             loop.dead[key] = place
             continue
         if key not in now:
@@ -216,6 +225,9 @@ def _finished(loop: Loop, scope: Scope, updated: list[torch.Tensor]) -> Any:
         value = layouts.build(staging, form, leaves)
         if key == OUTCOME:
             outcome = value
+            if isinstance(value, Choice) and loop.endless:
+                jumps = frozenset(n for n, o in enumerate(value.alternatives) if o is not None)
+                staging.scope.restrict(value.selector.tensor, jumps)
         else:
             staging.touch(state.places[key])
             state.places[key].write(value)

@@ -11,7 +11,7 @@ import torch
 from bough.frontends import markers
 from bough.frontends.staging.branches import Thunk, symbolic
 from bough.frontends.staging.choices import Choice, each_alternative, settled
-from bough.frontends.staging.outcomes import NEVER, Return, Unreachable
+from bough.frontends.staging.outcomes import NEVER, Held, Return, Unreachable
 from bough.frontends.staging.scalars import Scalar
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def choose(staging: DataStaging, test: Any, then: Thunk, otherwise: Thunk) -> An
     known = staging.truth(test)
     if isinstance(known, bool):
         return then() if known else otherwise()
-    made = symbolic(staging, known, lambda: Return(then()), lambda: Return(otherwise()), ())
+    made = symbolic(staging, known, lambda: Held(then()), lambda: Held(otherwise()), ())
     return returned(made)
 
 

@@ -20,8 +20,8 @@ from bough.frontends.staging.branches import Thunk, run
 from bough.frontends.staging.choices import Choice, each_alternative, question, settled
 from bough.frontends.staging.examples import positional_name
 from bough.frontends.staging.spreading import Spread, spread_out
-from bough.frontends.staging.outcomes import BREAK, CONTINUE, NEVER, Entry, Return, Unreachable
-from bough.frontends.staging.rewrite import is_rewritten
+from bough.frontends.staging.outcomes import BREAK, CONTINUE, NEVER, Entry, Needed, Return, Unreachable
+from bough.frontends.staging.rewrite import home_of, is_rewritten
 from bough.frontends.staging.scalars import Scalar, convert
 from bough.frontends.staging.scopes import AttributeOf, Cell, Content, Elements, Place, Scope
 from bough.frontends.staging.signals import here
@@ -41,6 +41,8 @@ class DataStaging:
         """Tensors and containers made during the trace, by id, with when they were made."""
         self.scope = Scope(None, 0)
         self.offered: tuple[Entry, ...] = ()
+        self.frames: list[tuple[types.CodeType, int]] = []
+        """The functions of the user's that are running, with when they were called."""
         self.tries = 0
         self.raised: BaseException | None = None
         """The last exception that Python raises as well."""
@@ -110,12 +112,36 @@ class DataStaging:
             elif isinstance(value, (tuple, list)):
                 work.extend(value)
             elif isinstance(value, types.FunctionType):
-                cells = [Cell(c, n) for n, c in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)]
+                cells = self.cells_of(value)
                 if is_rewritten(value):
                     found.update((id(c.cell), c) for c in cells)
                 else:
                     work.extend(v for c in cells if isinstance(v := c.read(), (types.FunctionType, Entry, tuple)))
         return list(found.values())
+
+    def cells_of(self, function: types.FunctionType) -> list[Cell]:
+        """What a function closes over. Cells are as old as the call that they belong to."""
+        code = function.__code__
+        found = [Cell(c, n) for n, c in zip(code.co_freevars, function.__closure__ or (), strict=True)]
+        for cell in found:
+            if id(cell.cell) not in self.births:
+                home = home_of(code, cell.name)
+                started = next((serial for c, serial in reversed(self.frames) if c is home), 0)
+                self.births[id(cell.cell)] = (cell.cell, started)
+        return found
+
+    def in_frame(self, function: types.FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Calls a rewritten function."""
+        self.serial += 1
+        self.frames.append((function.__code__, self.serial))
+        try:
+            return self.alone(function, *args, **kwargs)
+        finally:
+            self.frames.pop()
+
+    def is_local(self, cell: Cell) -> bool:
+        """Whether a cell belongs to the function that is running."""
+        return bool(self.frames) and self.born(cell.cell) == self.frames[-1][1]
 
     def taken(self, tail: bool) -> tuple[Entry, ...]:
         """What was offered to the statement at the end of a block."""
@@ -205,13 +231,15 @@ class DataStaging:
         rest: Thunk | None,
         live: Sequence[str],
         end: Sequence[str] | None = None,
+        leave: Sequence[str] = (),
+        again: Sequence[str] = (),
     ) -> Any:
-        return branches.branch(self, test, then, otherwise, rest, live, end)
+        return branches.branch(self, test, then, otherwise, rest, live, end, leave, again)
 
-    def then(self, outcome: Any, rest: Thunk | None, end: Sequence[str]) -> Any:
+    def then(self, outcome: Any, rest: Thunk | None, end: tuple[str, ...], leave: tuple[str, ...], again: tuple[str, ...]) -> Any:
         """What follows a `try` or a `with` whose body may jump."""
         offered = self.taken(True)
-        return outcome if rest is None else branches.go_on(self, outcome, Entry(rest, end), offered)
+        return outcome if rest is None else branches.go_on(self, outcome, Entry(rest, Needed(end, leave, again)), offered)
 
     def repeat(self, *args: Any) -> Any:
         return data_loops.repeat(self, *args)

@@ -16,7 +16,7 @@ from bough.frontends.staging.choices import Choice, each_alternative, settled
 from bough.frontends.staging.data_builtins import METHODS, SPECIAL
 from bough.frontends.staging.rewrite import is_rewritten, rewrite
 from bough.frontends.staging.scalars import Scalar
-from bough.frontends.staging.scopes import Cell, Content
+from bough.frontends.staging.scopes import Content
 
 if TYPE_CHECKING:
     from bough.frontends.staging.data import DataStaging
@@ -161,10 +161,10 @@ def _function(staging: DataStaging, function: types.FunctionType, args: tuple[An
         return _noted(staging, made)
     new = rewrite(function, staging) if is_rewritable(function) else None
     if new is not None:
-        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            if name not in ("__class__", "__staging__"):
-                staging.touch(Cell(cell, name))
-        return staging.alone(new, *args, **kwargs)
+        for cell in staging.cells_of(new):
+            if cell.name not in ("__class__", "__staging__"):
+                staging.touch(cell)
+        return staging.in_frame(new, args, kwargs)
     wrapped = getattr(function, "__wrapped__", None)
     if wrapped is not None and is_rewritable(wrapped):  # a wrapper of torch's, such as no_grad
         return call(staging, wrapped, args, kwargs)

@@ -36,7 +36,12 @@ def item(staging: DataStaging, owner: Any, key: Any) -> Any:
     if isinstance(key, slice) and any(isinstance(v, (Scalar, torch.Tensor)) for v in (key.start, key.stop, key.step)):
         return growing.item_of(staging, growing.rows(staging, owner), key)
     method = getattr(type(owner), "__getitem__", None)
-    return staging.call(method, owner, key) if hasattr(method, "__code__") else owner[key]
+    if hasattr(method, "__code__"):
+        return staging.call(method, owner, key)
+    try:
+        return owner[key]
+    except (IndexError, KeyError, TypeError) as error:
+        raise staging.python_error(error) from None
 
 
 def _of_table(staging: DataStaging, owner: Any, key: Scalar) -> Any:

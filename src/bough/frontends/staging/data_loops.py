@@ -14,7 +14,7 @@ from bough.frontends.staging.branches import Thunk, go_on, run
 from bough.frontends.staging.carried import attempt, carry
 from bough.frontends.staging.growing import Rows
 from bough.frontends.staging.choices import Choice, each_alternative, settled
-from bough.frontends.staging.outcomes import BREAK, CONTINUE, Entry, Unreachable, comes
+from bough.frontends.staging.outcomes import BREAK, CONTINUE, Entry, Needed, Unreachable, comes
 from bough.frontends.staging.scalars import Scalar
 
 if TYPE_CHECKING:
@@ -50,10 +50,11 @@ def is_computed_iterable(staging: DataStaging, values: Any) -> bool:
 def repeat(
     staging: DataStaging, test: Thunk, turn: Thunk, otherwise: Thunk | None, rest: Thunk | None,
     head: Sequence[str], live: Sequence[str], leaves: bool, end: Sequence[str] | None = None,
+    leave: Sequence[str] = (), again: Sequence[str] = (),
 ) -> Any:  # fmt: skip
     """A `while`. `head` and `live`: the names that are needed when a turn begins, and behind the loop."""
     offered = staging.taken(end is not None)
-    own = (Entry(rest, end),) if rest is not None else ()
+    own = (Entry(rest, Needed(tuple(end or ()), tuple(leave), tuple(again))),) if rest is not None else ()
     return run(staging, lambda: _ended(staging, _turns(staging, test, turn, head, live), otherwise), own, offered)
 
 
@@ -98,10 +99,11 @@ def _behind(outcome: Any) -> Any:
 def each(
     staging: DataStaging, values: Any, turn: Callable[[Any], Any], otherwise: Thunk | None, rest: Thunk | None,
     head: Sequence[str], live: Sequence[str], leaves: bool, end: Sequence[str] | None = None,
+    leave: Sequence[str] = (), again: Sequence[str] = (),
 ) -> Any:  # fmt: skip
     """A `for`."""
     offered = staging.taken(end is not None)
-    own = (Entry(rest, end),) if rest is not None else ()
+    own = (Entry(rest, Needed(tuple(end or ()), tuple(leave), tuple(again))),) if rest is not None else ()
     return run(staging, lambda: _ended(staging, _each(staging, values, turn, head, live, leaves), otherwise), own, offered)
 
 
@@ -126,7 +128,7 @@ def _each(
 def _unrolled(staging: DataStaging, elements: Any, turn: Callable[[Any], Any], live: Sequence[str]) -> Any:
     """One turn after the other; behind one that may end the loop, the others are traced where it does not."""
     for element in elements:
-        later = Entry(lambda: _unrolled(staging, elements, turn, live), live, of_turn=True)
+        later = Entry(lambda: _unrolled(staging, elements, turn, live), Needed(tuple(live), tuple(live), tuple(live)), of_turn=True)
         outcome = run(staging, lambda element=element: turn(element), (), (later,))  # type: ignore[misc]
         if later.done:
             return outcome

@@ -101,7 +101,7 @@ def layout_of(staging: DataStaging, value: Any) -> Layout:
     if type(value) in DTYPES:
         return Number(type(value), value)
     if isinstance(value, Return):
-        return Parts(Return, (), (layout_of(staging, value.value),))
+        return Parts(type(value), (), (layout_of(staging, value.value),))
     if isinstance(value, growing.Rows):
         return RowsOf(Items, value.part)
     varied = staging.varied_content(value)
@@ -242,7 +242,7 @@ def encode(staging: DataStaging, form: Layout, value: Any) -> list[Leaf]:
                 return [number_tensor(value, kind)]
             return [kind(value)]
         case Parts(kind=kind):
-            parts = (value.value,) if kind is Return else _values(staging, value)
+            parts = (value.value,) if issubclass(kind, Return) else _values(staging, value)
             return [x for f, v in zip(form.parts, parts, strict=True) for x in encode(staging, f, v)]
         case Choices():
             return _encode_choice(staging, form, value)
@@ -358,8 +358,8 @@ def build(staging: DataStaging, form: Layout, leaves: Iterator[Any]) -> Any:
         return rows if form.kind is Items else growing.new_list(staging, rows)
     values = [build(staging, p, leaves) for p in form.parts]
     kind = form.kind
-    if kind is Return:
-        return Return(values[0])
+    if issubclass(kind, Return):
+        return kind(values[0])
     if issubclass(kind, tuple):
         return kind(*values) if hasattr(kind, "_fields") else kind(values)
     if kind is list:

@@ -1,7 +1,7 @@
 """Which local names a statement's outcome is still needed in: a backward walk over structured code.
 
-Noted on each `if`, `while` and `for` as `live` (needed behind it) and `live_end` (needed behind its block), and on loops as
-`live_head` (needed when a turn begins).
+Noted on each `if`, `while` and `for` as `live` (needed behind it) , `live_end` (needed behind its block), `live_leave` and
+`live_again` (needed behind the loop around it, and in its next turn), and on loops as `live_head` (needed when a turn begins).
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def captured(body: Iterable[ast.AST]) -> Names:
 
 
 def _block(body: Sequence[ast.stmt], after: Names, to: _Targets) -> Names:
-    end = after | to.leave | to.again
+    end = after
     for statement in reversed(body):
-        statement.live_end = end  # type: ignore[attr-defined]
+        statement.live_end, statement.live_leave, statement.live_again = end, to.leave, to.again  # type: ignore[attr-defined]
         after = _statement(statement, after, to) | to.handled
     return after
 
@@ -48,7 +48,7 @@ def _block(body: Sequence[ast.stmt], after: Names, to: _Targets) -> Names:
 def _statement(node: ast.stmt, after: Names, to: _Targets) -> Names:
     match node:
         case ast.If(test=test, body=body, orelse=orelse):
-            node.live = after | to.leave | to.again  # type: ignore[attr-defined]
+            node.live = after  # type: ignore[attr-defined]
             return _read(test) | _block(body, after, to) | _block(orelse, after, to)
         case ast.While(test=test):
             return _loop(node, _read(test), NONE, after, to)
@@ -71,7 +71,7 @@ def _statement(node: ast.stmt, after: Names, to: _Targets) -> Names:
             heads = frozenset(x for i in items for x in _read(i))
             return heads | _block(body, after, to)
         case ast.Match(subject=subject, cases=cases):
-            node.live = after | to.leave | to.again  # type: ignore[attr-defined]
+            node.live = after  # type: ignore[attr-defined]
             heads = frozenset(x for c in cases for p in (c.pattern, c.guard) if p is not None for x in _read(p))
             return _read(subject) | heads | after | frozenset(x for c in cases for x in _block(c.body, after, to))
     return (after - _written(node)) | _read(node)
@@ -86,7 +86,7 @@ def _loop(node: ast.While | ast.For, test: Names, targets: Names, after: Names, 
         if inside <= head:
             break
         head = head | inside
-    node.live, node.live_head = after | to.leave | to.again, head  # type: ignore[union-attr]
+    node.live, node.live_head = after, head  # type: ignore[union-attr]
     return head
 
 

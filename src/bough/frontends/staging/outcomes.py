@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +28,28 @@ class Return(Jump):
         self.name, self.value = "return", value
 
 
+class Held(Return):
+    """The value of an expression of which only some parts are evaluated; control goes on behind it."""
+
+
 class Unreachable(Signal):
     """The code that is being traced ends with an error in every call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """The local names that are needed where control goes on: behind a statement, behind the loop around it, in its next turn."""
+
+    live: tuple[str, ...]
+    leave: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
+
+    def behind(self, outcome: Any) -> list[tuple[str, ...]]:
+        if isinstance(outcome, Choice):
+            return [names for o in outcome.alternatives for names in self.behind(o)]
+        if outcome is BREAK or outcome is CONTINUE:
+            return [self.leave if outcome is BREAK else self.again]
+        return [] if type(outcome) is Return else [self.live]
 
 
 @dataclass(eq=False, slots=True)
@@ -37,7 +57,7 @@ class Entry:
     """What runs next where a block falls through. A branch may run it inside, where its other side does not come here."""
 
     run: Callable[[], Any]
-    live: Sequence[str] | None = None
+    needed: Needed | None = None
     """The names that are needed behind it; None: all."""
     of_turn: bool = False
     """The next turn of a loop: `continue` comes here too."""
@@ -50,6 +70,7 @@ class Entry:
 def comes(entry: Entry, outcome: Any) -> bool | None:
     """Whether an outcome leads to an entry; None where only the call tells."""
     if isinstance(outcome, Choice):
-        answers = {entry.follows(o) for o in outcome.alternatives if o is not NEVER}
+        left = outcome.staging.scope.possible(outcome.selector.tensor, len(outcome.alternatives))
+        answers = {entry.follows(outcome.alternatives[n]) for n in left if outcome.alternatives[n] is not NEVER}
         return answers.pop() if len(answers) == 1 else None
     return entry.follows(outcome)

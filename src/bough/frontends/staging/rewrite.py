@@ -13,7 +13,8 @@ from bough.frontends.staging.thunks import lower_control
 from bough.frontends.staging.transform import STAGING, Transformer
 
 _CACHE: dict[tuple[types.CodeType, bool], types.CodeType | None] = {}
-_MADE: set[types.CodeType] = set()
+_MADE: dict[types.CodeType, types.CodeType | None] = {}
+"""Rewritten code, each with the code around it."""
 
 
 def rewrite(function: types.FunctionType, staging: Any) -> types.FunctionType | None:
@@ -87,12 +88,20 @@ def _compile(code: types.CodeType, control: bool) -> types.CodeType | None:
     (outer,) = [c for c in compiled.co_consts if isinstance(c, types.CodeType)]
     made = [c for c in outer.co_consts if isinstance(c, types.CodeType)][-1]
     made = made.replace(co_name=code.co_name, co_qualname=code.co_qualname)
-    _enter(made)
+    _enter(made, None)
     return made
 
 
-def _enter(code: types.CodeType) -> None:
-    _MADE.add(code)
+def _enter(code: types.CodeType, around: types.CodeType | None) -> None:
+    _MADE[code] = around
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            _enter(constant)
+            _enter(constant, code)
+
+
+def home_of(code: types.CodeType, name: str) -> types.CodeType | None:
+    """The rewritten code that a free variable of rewritten code is a local name of."""
+    around = _MADE.get(code)
+    while around is not None and name not in around.co_cellvars:
+        around = _MADE.get(around)
+    return around

@@ -131,9 +131,10 @@ class _Function:
         args = [test, then, otherwise]
         live = _names(node.live)  # type: ignore[attr-defined]
         if rest is None:
-            return [*before, _at(ast.Expr(staged("branch", [*args, ast.Constant(None), live])), node)]
+            nowhere = [ast.Constant(None), *_targets(node)[1:]]
+            return [*before, _at(ast.Expr(staged("branch", [*args, ast.Constant(None), live, *nowhere])), node)]
         args.append(self.defined("rest", rest, before))
-        return [*before, _at(ast.Return(staged("branch", [*args, live, _names(node.live_end)])), node)]  # type: ignore[attr-defined]
+        return [*before, _at(ast.Return(staged("branch", [*args, live, *_targets(node)])), node)]
 
     def repeat(self, node: ast.While, rest: list[ast.stmt] | None) -> list[ast.stmt]:
         assigned = assigned_names([node.test])
@@ -162,7 +163,7 @@ class _Function:
         args += [after, _names(node.live_head), _names(node.live), ast.Constant(_leaves(node))]
         if rest is None:
             return [*made, _at(ast.Expr(staged(what, args)), node)]
-        return [*made, _at(ast.Return(staged(what, [*args, _names(node.live_end)])), node)]
+        return [*made, _at(ast.Return(staged(what, [*args, *_targets(node)])), node)]
 
     def guarded(self, node: Any, rest: list[ast.stmt] | None) -> list[ast.stmt]:
         """`try` and `with` run as they are; where their bodies jump, the outcome is kept until they are left."""
@@ -199,7 +200,7 @@ class _Function:
         made = [*before, node]
         if rest is not None:
             after = self.defined("rest", rest, made)
-            made.append(_at(ast.Return(staged("then", [_name(outcome), after, _names(node.live_end)])), node))
+            made.append(_at(ast.Return(staged("then", [_name(outcome), after, *_targets(node)])), node))
         return made
 
     def match(self, node: ast.Match) -> list[ast.stmt]:
@@ -210,6 +211,7 @@ class _Function:
                 if isinstance(n, ast.If) and not hasattr(n, "live"):
                     n.live = live | frozenset(x.id for x in ast.walk(s) if isinstance(x, ast.Name))  # type: ignore[attr-defined]
                     n.live_end = n.live | node.live_end  # type: ignore[attr-defined]
+                    n.live_leave, n.live_again = node.live_leave, node.live_again  # type: ignore[attr-defined]
         return made
 
     def defined(self, what: str, body: Sequence[ast.stmt], into: list[ast.stmt]) -> ast.expr:
@@ -411,6 +413,11 @@ def _shared(names: Sequence[str]) -> ast.Nonlocal:
 
 def _name(name: str) -> ast.Name:
     return ast.Name(name, ast.Load())
+
+
+def _targets(node: ast.stmt) -> list[ast.expr]:
+    """The names that are needed behind a statement's block, behind the loop around it, and in its next turn."""
+    return [_names(getattr(node, a)) for a in ("live_end", "live_leave", "live_again")]
 
 
 def _names(names: frozenset[str]) -> ast.expr:
