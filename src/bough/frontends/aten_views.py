@@ -295,9 +295,10 @@ def _scalar_tensor(b: Builder, value: Operand, **_: Any) -> Value:
 
 
 @converts("copy.default")
-def _copy(b: Builder, x: Value, source: Value, *_: Any) -> Value:
-    source = b.cast(source, x.type.dtype)
-    return source if source.type.shape == x.type.shape else b.emit("expand", source, shape=x.type.shape)
+def _copy(b: Builder, _: Any, source: Value, *__: Any) -> Value:
+    (expected,) = b.expected
+    source = b.cast(source, expected.dtype)
+    return source if source.type.shape == expected.shape else b.emit("expand", source, shape=expected.shape)
 
 
 @converts("arange.default", "arange.start", "arange.start_step")

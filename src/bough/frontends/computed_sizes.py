@@ -114,7 +114,7 @@ class ComputedSizes:
             size.symbol = env.create_symbol(
                 hint, source, DimDynamic.DYNAMIC, None, True if size.low > 0 else None, do_not_specialize_zero_one=True
             )
-            high = size.high if isinstance(size.high, (int, sympy.Integer)) else int_oo
+            high = max(int(size.high), hint) if isinstance(size.high, (int, sympy.Integer)) else int_oo
             env.var_to_range[size.symbol] = ValueRanges(size.low, high)
             size.number = env.create_symintnode(size.symbol, hint=hint, source=source)  # type: ignore[assignment]
         assert size.number is not None
@@ -127,15 +127,29 @@ class ComputedSizes:
             if mode is None or mode.shape_env is None:
                 raise InternalError("a size is computed outside of a trace")
             self._env = mode.shape_env
+            self._take_nothing_for_granted(mode.shape_env)
         return self._env
 
+    def _take_nothing_for_granted(self, env: ShapeEnv) -> None:
+        """Has torch not conclude from one condition on computed sizes to others: many of the conditions that it meets only choose
+        between layouts, and are not held against the range. So each that matters is noted for itself."""
+        refine, implications = env._refine_ranges, env.get_implications
+
+        def refine_others(e: Any) -> None:
+            if not self.depends(e):
+                refine(e)
+
+        def implications_of_others(e: Any) -> Any:
+            return () if self.depends(e) else implications(e)
+
+        env._refine_ranges = refine_others  # type: ignore[method-assign, assignment]
+        env.get_implications = implications_of_others  # type: ignore[assignment]
+
     def _hint(self, size: Declared) -> int:
-        """A size to trace with that no other has, as far as the bounds allow."""
+        """A size to trace with that no other has, as far as the bounds allow; never 0 or 1, which torch would take for fixed."""
         high = None if size.high is None else int(str(self.env.size_hint(sympy.sympify(size.high))))
         candidates = [p for p in _PRIMES if p >= size.low and (high is None or p <= high)]
-        chosen = next((p for p in candidates if p not in self._hints), None)
-        if chosen is None:
-            chosen = size.low + 2 if high is None else max(size.low, high)
+        chosen = next((p for p in candidates if p not in self._hints), max(size.low, high or 0, 2))
         self._hints.add(chosen)
         return chosen
 
@@ -196,6 +210,13 @@ class ComputedSizes:
     def hints(self) -> dict[str, int]:
         """The sizes to trace with, by name."""
         return {d.name: int(d.number.node.hint) for d in self.declared if d.number is not None}
+
+    def fixed(self) -> Iterator[tuple[Declared, Any]]:
+        """The sizes that torch has taken for others, with these."""
+        for d in self.live():
+            assert d.number is not None
+            if d.number.node.expr != d.symbol:
+                yield d, d.number.node.expr
 
     def take_guards(self) -> None:
         """Takes what torch took for granted about these sizes off its list: it would look for the inputs they come from."""

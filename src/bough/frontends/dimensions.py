@@ -130,19 +130,33 @@ def name_symbols(
             because = f"the model needs {name} = {names[value]} (axis {axis} of `{path}`)"
             raise _error(f"the sizes `{name}` and `{names[value]}` must be equal", because, "give them one name", location)
         raise _narrowed(name, f"axis {axis} of `{path}` can only be {_readable(value, names)}", location)
-    bounds: dict[str, Any] = {}
-    dims = dict(d.dims)
-    for declared in computed.live() if computed is not None else ():
-        names[declared.symbol] = declared.name
-        high = None if declared.high is None else sympy.sympify(declared.high)
-        dims[declared.name] = Dim(declared.name, declared.low, int(high) if high is not None and high.is_Integer else None)
-        if high is not None and not high.is_Integer:
-            bounds[declared.name] = high
+    if computed is not None:
+        names.update({c.symbol: c.name for c in computed.live()})
+        check_computed(computed, names)
     if computed is not None and computed.guards is not None:
-        _check_guards(computed.guards, names, dims, places, bounds)
+        dims, bounds = _computed_dims(computed)
+        _check_guards(computed.guards, names, {**d.dims, **dims}, places, bounds)
     elif env is not None:
-        _check_guards(list(enumerate(env.guards)), names, dims, places, bounds)
+        _check_guards(list(enumerate(env.guards)), names, d.dims, places, {})
     return names
+
+
+def check_computed(computed: ComputedSizes, names: Mapping[sympy.Symbol, str]) -> None:
+    """Raises CompileError where torch has taken a computed size for a fixed one."""
+    for size, value in computed.fixed():
+        raise _narrowed(size.name, f"a size that is computed here can only be {_readable(value, names)}", None)
+
+
+def _computed_dims(computed: ComputedSizes) -> tuple[dict[str, Dim], dict[str, Any]]:
+    """The ranges of the computed sizes, and those upper bounds that depend on other sizes."""
+    dims: dict[str, Dim] = {}
+    bounds: dict[str, Any] = {}
+    for size in computed.live():
+        high = None if size.high is None else sympy.sympify(size.high)
+        dims[size.name] = Dim(size.name, size.low, int(high) if high is not None and high.is_Integer else None)
+        if high is not None and not high.is_Integer:
+            bounds[size.name] = high
+    return dims, bounds
 
 
 def _narrowed(name: str, because: str, location: Location | None, condition: str = "") -> CompileError:
@@ -164,7 +178,7 @@ def _user_place(guard: Any) -> Location | None:
     return Location(frame.filename, frame.lineno, frame.name)
 
 
-_OF_LAYOUT = ("meta_copy_", "conv")
+_OF_LAYOUT = ("meta_copy_", "conv", "is_contiguous")
 """Functions inside torch whose conditions on sizes concern overlapping memory and strides of results."""
 
 

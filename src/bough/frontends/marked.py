@@ -53,9 +53,21 @@ def aborted(graph: Graph) -> set[Node]:
             case "attempt_abort":
                 dropped.update(dict.fromkeys(nodes[begun.pop() : position]))
     for node in reversed(nodes):
-        if node in dropped and any(user not in dropped for user in node.users):
-            del dropped[node]
+        if node not in dropped:
+            for needed in _inputs(node):
+                dropped.pop(needed, None)
     return set(dropped)
+
+
+def overwrites(node: Node) -> bool:
+    """Whether a node puts its second argument in place of its first, whose values do not matter."""
+    return node.target in (torch.ops.aten.copy.default, torch.ops.aten.copy_.default)
+
+
+def _inputs(node: Node) -> list[Node]:
+    if not overwrites(node):
+        return node.all_input_nodes
+    return [a for a in node.args[1:] if isinstance(a, Node)]
 
 
 class Marked(Regions):

@@ -11,7 +11,7 @@ from torch.export import ExportedProgram
 
 from bough.base.source import Location
 from bough.frontends.decompositions import rules
-from bough.frontends.dimensions import DynamicSpec
+from bough.frontends.dimensions import DynamicSpec, check_computed
 from bough.frontends.dropout import remove_dropout
 from bough.frontends.errors import missing_operators_error
 from bough.frontends.structure import Slot, Structure
@@ -74,8 +74,12 @@ def _translate(traced: Trace) -> tuple[Program, Missings]:
     """Decomposing costs more than tracing, so it is for what has no converter, and for updates in place that views share."""
     exported = traced.exported
     remove_dropout(exported)
+    if is_translatable(exported.graph_module):
+        return translate(traced, exported)
     with traced.computed.active():
-        return translate(traced, exported if is_translatable(exported.graph_module) else _decompose(exported))
+        exported = _decompose(exported)
+    check_computed(traced.computed, traced.symbols.names)
+    return translate(traced, exported)
 
 
 def _decompose(exported: ExportedProgram) -> ExportedProgram:

@@ -27,7 +27,7 @@ from bough.frontends.builder import Builder, Unsupported
 from bough.frontends.converters import CONVERTERS, Absent, overload_name
 from bough.frontends.errors import Missing, mutation
 from bough.frontends.higher_order import translate_higher_order
-from bough.frontends.marked import Marked, aborted, marker_of
+from bough.frontends.marked import Marked, aborted, marker_of, overwrites
 from bough.frontends.promotion import FROM_TORCH
 from bough.frontends.symbols import UnknownSize, evaluate
 from bough.frontends.trace import Trace, check_tensor
@@ -194,7 +194,8 @@ class _Translation:
             return self.marker(marker, node, environment)
         if isinstance(meta, (torch.SymInt, torch.SymFloat)):
             return self.computed_number(node, meta, environment)
-        args = [self.argument(a, environment) for a in _needed(node)]
+        skipped = 1 if overwrites(node) else 0
+        args = [*node.args[:skipped], *(self.argument(a, environment) for a in node.args[skipped:])]
         if any(a is UNKNOWN for a in self.leaves(args)):
             return self.stand_ins(node)
         if isinstance(meta, torch.SymBool):
@@ -341,13 +342,3 @@ class _Translation:
         for term in e.args[1:]:
             total = self.b.emit(ops[name], total, self.real(term))
         return total
-
-
-def _needed(node: Node) -> tuple[Any, ...]:
-    """The arguments; what `copy` overwrites whole may belong to a branch or loop that has ended, and is not looked at."""
-    if node.target is not torch.ops.aten.copy.default:
-        return node.args
-    target, source = (a.meta["val"] if isinstance(a, Node) else None for a in node.args[:2])
-    if target is None or source is None or target.dtype != source.dtype or target.shape != source.shape:
-        return node.args
-    return (node.args[1], *node.args[1:])
