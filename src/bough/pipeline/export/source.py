@@ -21,7 +21,7 @@ _FORMS = {"add": "({} + {})", "sub": "({} - {})", "mul": "({} * {})", "floordiv"
 # Features that both GCC and Clang can ask a processor for. The others (f16c, lzcnt, movbe) are in every one with AVX2 and BMI2.
 _ASKED = ("ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "bmi", "bmi2", "avx512f", "avx512vl", "avx512bw",
           "avx512dq", "avx512cd", "avx512vnni", "avx512bf16")  # fmt: skip
-_ABOUT_CAPACITY = f"""/* Sets what sizes that the model computes are at most in the calls of this thread: {FIRST_CAPACITY} at first.
+_ABOUT_CAPACITY = f"""/* Sets what sizes that the model computes are at most in calls of this thread ({FIRST_CAPACITY} at first).
  * A call that needs more returns @NAME@_SMALL; then set more, ask for the shapes of the results again, and call again. */
 void @name@_set_capacity(int64_t size);
 
