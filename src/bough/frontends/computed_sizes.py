@@ -296,8 +296,9 @@ def _growth(loop: OpenLoop, updated: Sequence[torch.Tensor], axes: list[Axis], k
         first = min(axes, key=lambda a: (lows[a], a))
         return Growth((first, *(a for a in axes if a != first)), max(lows[first], 0), *_kept(given))
     first = given.axes[0]
-    after = lower(expression(updated[first[0]].shape[first[1]]))
-    low = given.low if after is not None and after >= given.low else 0
+    size = expression(updated[first[0]].shape[first[1]])
+    after = lower(size)
+    low = given.low if after is not None and after >= given.low else int(size) if size.is_Integer else 0
     return Growth(tuple(a for a in given.axes if a in axes), low, given.high, given.name)
 
 
