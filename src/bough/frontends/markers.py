@@ -20,7 +20,7 @@ from bough.base.errors import InternalError
 from bough.frontends.computed_sizes import Growth, Size, current, expression, join_growths, loop_growths
 
 __all__ = [
-    "Growth", "attempt_abort", "attempt_begin", "attempt_keep", "check", "for_begin", "for_end", "for_row", "growths",
+    "Growth", "at_least", "attempt_abort", "attempt_begin", "attempt_keep", "check", "for_begin", "for_end", "for_row", "growths",
     "if_begin", "if_else", "if_end",
     "is_computed", "narrow", "scalar", "size", "while_begin", "while_end", "while_test",
 ]  # fmt: skip
@@ -205,6 +205,14 @@ def scalar(number: Size) -> torch.Tensor:
 def is_computed(number: object) -> bool:
     """Whether a size depends on computed values."""
     return isinstance(number, torch.SymInt) and current().depends(expression(number))
+
+
+def at_least(number: Size) -> int:
+    """A lower bound of a size that is sure."""
+    if isinstance(number, int):
+        return number
+    low = current().lower(expression(number))
+    return -(1 << 62) if low is None else low
 
 
 def narrow(x: torch.Tensor, axis: int, start: Size, length: Size) -> torch.Tensor:

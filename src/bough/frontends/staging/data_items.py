@@ -105,13 +105,16 @@ def _of_tensor(staging: DataStaging, owner: torch.Tensor, key: Any) -> Any:
     keys = key if isinstance(key, tuple) else (key,)
     if isinstance(key, list) and any(isinstance(k, Scalar) for k in key):
         return owner[torch_calls.tensor_of(staging, (key,), {})]
-    if not any(map(_is_computed, keys)):
+    grown = any(map(markers.is_computed, owner.shape))
+    if not grown and not any(map(_is_computed, keys)):
         return owner[key]
     axis, plain = 0, []
     later: list[tuple[int, Any]] = []
     keys = _without_ellipsis(owner, keys)
+    of_axes = iter(owner.shape)
     for k in keys:
-        if _is_computed(k):
+        size = None if k is None else next(of_axes, None)
+        if _is_computed(k) or (_cuts(k) and markers.is_computed(size)):
             later.append((axis, k))
             plain.append(slice(None))
             axis += 1
@@ -124,6 +127,11 @@ def _of_tensor(staging: DataStaging, owner: torch.Tensor, key: Any) -> Any:
     return made
 
 
+def _cuts(key: Any) -> bool:
+    """Whether a key takes a known element or part of an axis."""
+    return type(key) is int or (isinstance(key, slice) and key.step in (None, 1) and key != slice(None))
+
+
 def _without_ellipsis(owner: torch.Tensor, keys: tuple[Any, ...]) -> tuple[Any, ...]:
     where = next((n for n, k in enumerate(keys) if k is Ellipsis), None)
     if where is None:
@@ -134,14 +142,32 @@ def _without_ellipsis(owner: torch.Tensor, keys: tuple[Any, ...]) -> tuple[Any, 
 
 def _taken(staging: DataStaging, owner: torch.Tensor, axis: int, key: Any) -> torch.Tensor:
     """One axis at a computed position, or a computed part of it."""
-    if isinstance(key, slice):
-        start, length = bounds(staging, owner.shape[axis], key)
-        return markers.narrow(owner, axis, start, length)
-    position = torch_calls.number_of(staging, key) if isinstance(key, torch.Tensor) else key
     size = owner.shape[axis]
+    if isinstance(key, slice):
+        start, length = known_bounds(size, key) or bounds(staging, size, key)
+        return markers.narrow(owner, axis, start, length)
+    if type(key) is int:
+        if markers.at_least(size) >= (key + 1 if key >= 0 else -key):
+            return markers.narrow(owner, axis, key if key >= 0 else size + key, 1).squeeze(axis)
+        key = Scalar(staging, torch.full((), key, dtype=torch.int64))
+    position = torch_calls.number_of(staging, key) if isinstance(key, torch.Tensor) else key
     message = f"index is out of bounds for dimension {axis}"
     number = checked(staging, position, size, message)
     return owner.index_select(axis, number.tensor.reshape(1)).squeeze(axis)
+
+
+def known_bounds(size: Any, key: slice) -> tuple[Any, Any] | None:
+    """Start and length of a slice of an axis of computed size that is surely long enough."""
+    start, stop = 0 if key.start is None else key.start, key.stop
+    if any(not isinstance(v, int) for v in (start, 0 if stop is None else stop)) or key.step not in (None, 1):
+        return None
+    least = markers.at_least(size)
+    if start > least or -start > least or (stop is not None and (stop > least or -stop > least)):
+        return None
+    first = start if start >= 0 else size + start
+    last = size if stop is None else stop if stop >= 0 else size + stop
+    length = last - first
+    return (first, length) if markers.at_least(length) >= 0 else None
 
 
 def bounds(staging: DataStaging, size: Any, key: slice) -> tuple[Any, Any]:
@@ -161,7 +187,7 @@ def bounds(staging: DataStaging, size: Any, key: slice) -> tuple[Any, Any]:
 
     start, stop = at(key.start, torch.full((), 0, dtype=torch.int64)), at(key.stop, length)
     count = torch.clamp(stop - start, min=0)
-    first = 0 if key.start is None or key.start == 0 else markers.size(start, high=size)
+    first = 0 if key.start is None or (type(key.start) is int and key.start == 0) else markers.size(start, high=size)
     return first, markers.size(count, high=size)
 
 
