@@ -39,6 +39,8 @@ class DataStaging:
         self.serial = 1
         self.births: dict[int, tuple[Any, int]] = {}
         """Tensors and containers made during the trace, by id, with when they were made."""
+        self.widest: dict[int, tuple[Any, torch.Tensor]] = {}
+        """The first view of a tensor that was made inside of torch, where the trace does not know it, by that one's id."""
         self.scope = Scope(None, 0)
         self.offered: tuple[Entry, ...] = ()
         self.frames: list[tuple[types.CodeType, int]] = []
@@ -58,6 +60,8 @@ class DataStaging:
         for value in values:
             if id(value) not in self.births:
                 self.births[id(value)] = (value, self.serial)
+                if isinstance(value, torch.Tensor) and value._is_view() and not self.is_own(base := value._base):
+                    self.widest.setdefault(id(base), (base, value))
 
     def fresh(self, value: Any) -> Any:
         if isinstance(value, list) and any(isinstance(v, Spread) for v in value):
@@ -406,7 +410,8 @@ class DataStaging:
     def wrote(self, tensor: torch.Tensor) -> None:
         """Notes that a tensor is about to be written in place."""
         base = tensor._base if tensor._is_view() else tensor
-        assert base is not None
+        if not self.is_own(base) and id(base) in self.widest:
+            base = self.widest[id(base)][1]
         self.touch(Elements(base))
 
     def is_same(self, a: Any, b: Any) -> Any:

@@ -1,0 +1,47 @@
+"""What random programs have found, made small: each gives what eager gives, on every way through it."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+import pytest
+import torch
+from random_programs import Case, judge, native
+
+HEAD = """
+import torch
+from torch import nn
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
+        self.depth, self.limit = 2, 0.25
+"""
+X = torch.tensor([0.5, -1.0, 2.0, 0.25])
+INPUTS = (X, -X, X * 0, X.flip(0), X.roll(1) - 0.5)
+
+FOUND = {
+    "in_place_on_what_torch_made_inside": """
+        def forward(self, x):
+            if x[0] > 0:
+                y = self.second(x)
+                y.mul_(0.5)
+            else:
+                y = x + 1
+            return y
+    """,
+    "numbers_returned_without_a_branch": """
+        def forward(self, x):
+            return x.argmax().item() % 3, abs(int(x[0] * 3)) % 2, x.sum().item()
+    """,
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_found(name: str) -> None:
+    body = "\n".join("    " + line for line in dedent(FOUND[name]).splitlines())
+    verdict = judge(Case(HEAD + body, tuple((x.clone(),) for x in INPUTS)), native)
+    assert verdict.kind == "equal", verdict
