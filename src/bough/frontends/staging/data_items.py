@@ -10,7 +10,7 @@ from torch import nn
 from bough.frontends import markers
 from bough.frontends.staging import growing, torch_calls
 from bough.frontends.staging.choices import Choice, each_alternative, question, settled
-from bough.frontends.staging.scalars import Scalar, constant
+from bough.frontends.staging.scalars import Scalar, cast, constant
 from bough.frontends.staging.scopes import Content
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _of_dictionary(staging: DataStaging, owner: Any, key: Scalar) -> Any:
 
 def checked(staging: DataStaging, key: Scalar, count: Any, message: str) -> Scalar:
     """A position with negative ones counted from the end; one outside ends the call with an IndexError."""
-    number = key.tensor.to(torch.int64)
+    number = cast(key.tensor, torch.int64)
     length = count.tensor if isinstance(count, Scalar) else count
     if isinstance(count, torch.SymInt):
         length = markers.scalar(count)

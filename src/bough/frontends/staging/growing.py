@@ -11,7 +11,7 @@ import torch
 from bough.frontends import markers
 from bough.frontends.staging import data_items, layouts
 from bough.frontends.staging.choices import Choice, each_alternative
-from bough.frontends.staging.scalars import Scalar
+from bough.frontends.staging.scalars import Scalar, cast
 from bough.frontends.staging.scopes import Content, Items
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Rows:
 
     def joined(self, others: Rows) -> Rows:
         pairs = zip(self.leaves, others.leaves, strict=True)
-        return Rows(self.staging, self.part, [torch.cat([a, b.to(a.dtype)]) for a, b in pairs])
+        return Rows(self.staging, self.part, [torch.cat([a, cast(b, a.dtype)]) for a, b in pairs])
 
     def replaced(self, position: Scalar, value: Any) -> Rows:
         """With another element at a position."""

@@ -14,7 +14,7 @@ import torch
 from bough.frontends.staging import growing
 from bough.frontends.staging.choices import Choice
 from bough.frontends.staging.outcomes import Jump, Return
-from bough.frontends.staging.scalars import DTYPES, Scalar, number_tensor
+from bough.frontends.staging.scalars import DTYPES, Scalar, cast, number_tensor
 from bough.frontends.staging.scopes import MISSING, Entries, Items
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def rows_of(staging: DataStaging, part: Layout, value: Any) -> list[Any]:
     content = staging.varied_content(value)
     value = value if content is None else content
     if isinstance(value, growing.Rows):
-        return [t.to(d) for t, d in zip(value.leaves, dtypes(part), strict=True)]
+        return [cast(t, d) for t, d in zip(value.leaves, dtypes(part), strict=True)]
     if len(value) == 0:
         return [EMPTY] * count(part)
     columns = zip(*(encode(staging, part, v) for v in value), strict=True)

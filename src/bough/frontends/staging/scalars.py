@@ -158,6 +158,11 @@ def number_tensor(value: Scalar, at_least: type = bool) -> torch.Tensor:
     return tensor if _RANK[value.kind] >= _RANK[at_least] else tensor.to(DTYPES[at_least])
 
 
+def cast(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The tensor in this type; nothing is traced where it has it."""
+    return tensor if tensor.dtype is dtype else tensor.to(dtype)
+
+
 def constant(value: bool | int | float, kind: type | None = None) -> torch.Tensor:
     """A known number as a tensor of rank 0."""
     return torch.full((), value, dtype=DTYPES[kind or type(value)])
@@ -172,7 +177,7 @@ def convert(value: Any, kind: type) -> Any:
     if kind is int and value.kind is float:
         finite = Scalar(value.staging, torch.isfinite(value.tensor))
         value.staging.check_that(finite, "ValueError", "cannot convert float NaN or infinity to integer")
-    return Scalar(value.staging, value.tensor.to(DTYPES[kind]))
+    return Scalar(value.staging, cast(value.tensor, DTYPES[kind]))
 
 
 def arithmetic(staging: DataStaging, name: str, a: Any, b: Any) -> Any:
@@ -222,7 +227,7 @@ def _size_to_scalar(staging: DataStaging, value: Any) -> Any:
 def _operand(value: Any, kind: type, tensor: bool = False) -> Any:
     """A number as torch takes it, of the right kind: computed ones as tensors."""
     if isinstance(value, Scalar):
-        return value.tensor.to(DTYPES[kind])
+        return cast(value.tensor, DTYPES[kind])
     return constant(value, kind) if tensor else kind(value)
 
 

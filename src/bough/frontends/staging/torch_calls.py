@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from bough.frontends import markers
 from bough.frontends.staging import selections
-from bough.frontends.staging.scalars import KINDS, Scalar
+from bough.frontends.staging.scalars import KINDS, Scalar, cast
 
 if TYPE_CHECKING:
     from bough.frontends.staging.data import DataStaging
@@ -133,7 +133,7 @@ def as_size(staging: DataStaging, value: Any, high: Any = None) -> Any:
         if id(value.tensor) in scope.sizes:
             return scope.sizes[id(value.tensor)]
         scope = scope.parent  # type: ignore[assignment]
-    made = markers.size(value.tensor.to(torch.int64), high=high)
+    made = markers.size(cast(value.tensor, torch.int64), high=high)
     staging.scope.sizes[id(value.tensor)] = made
     staging.scope.held.append(value.tensor)
     return made
@@ -142,7 +142,7 @@ def as_size(staging: DataStaging, value: Any, high: Any = None) -> Any:
 def _values(staging: DataStaging, tree: Any, call: Any) -> Any:
     """Numbers as tensors of the type that Python's numbers would be taken for."""
     if isinstance(tree, Scalar):
-        return tree.tensor.to(_promoted(tree, call))
+        return cast(tree.tensor, _promoted(tree, call))
     if isinstance(tree, list | tuple):
         made = [_values(staging, v, call) for v in tree]
         return made if isinstance(tree, list) else tuple(made)
