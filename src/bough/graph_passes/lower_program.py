@@ -95,6 +95,11 @@ class _Lowering:
         """Where a value is, in the shape that its memory has."""
         return Operand(self.held.get(value, value.name), value.type.dtype, self.sizes.planned(value.type.shape))
 
+    def has_size(self, value: Value) -> bool:
+        """Whether the sizes of a value are defined anywhere."""
+        known = {d.name for d in self.function.dims} | self.sizes.most.keys()
+        return all(isinstance(e, int) or known.issuperset(variables(e)) for e in value.type.shape)
+
     def make(self, value: Value, name: str | None = None) -> Operand:
         """A temporary for a value."""
         if any(self.sizes.depends(e) for e in value.type.shape):
@@ -197,6 +202,8 @@ class _Lowering:
         body += self.update(node.updated, states, node.carried)
         after: list[Step] = []
         for final, carried, state in zip(node.final, node.carried, states):
+            if not self.has_size(final):
+                continue  # so nobody reads it
             if self.operand(final).shape == state.shape:
                 self.held[final] = state.name
             else:
