@@ -43,6 +43,8 @@ FAMILIES = (aten_pointwise, aten_views, aten_reductions, aten_indexing, aten_res
 Missings = list[Missing]
 SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 ITEMS = (torch.ops.aten.item.default, torch.ops.aten._local_scalar_dense.default)
+ELSEWHERE = Absent("a result that is used outside of the branch or loop that it belongs to")
+"""Stands for what cannot be computed where torch traced it; nothing has been lost as long as no one there needs it."""
 UNKNOWN = Absent("the result of an operator that is missing")
 """Stands for what cannot even be typed; what uses it is passed over in silence, for its cause is known."""
 
@@ -71,6 +73,10 @@ def is_translatable(outer: GraphModule) -> bool:
 def translate(trace: Trace, exported: ExportedProgram) -> tuple[Program, Missings]:
     """The Program, right only where nothing is missing."""
     return _Translation(trace, exported).run()
+
+
+class _Elsewhere(Exception):
+    """A node needs a value of a branch or loop that it is not in."""
 
 
 class _Undecided(Exception):
@@ -108,6 +114,8 @@ class _Translation:
             results = self.graph(graph, environment)
         except _Undecided:
             return Program({}), self.missing
+        except _Elsewhere as error:
+            raise InternalError(f"{error} is used outside of the branch or loop that it belongs to") from None
         kinds = [s.kind for s in self.exported.graph_signature.output_specs]
         outputs = tuple(self.result(r) for r, k in zip(results, kinds, strict=True) if k is OutputKind.USER_OUTPUT)
         (body,) = self.b.bodies
@@ -172,6 +180,8 @@ class _Translation:
                     environment[node] = self.node(node, environment, node in updates)
                 except Unsupported as error:
                     environment[node] = self.give_up(node, str(error))
+                except _Elsewhere:
+                    environment[node] = ELSEWHERE
                 for renamed in updates.get(node, ()):
                     environment[renamed] = environment[node]
         raise InternalError("an exported graph without output")
@@ -181,7 +191,7 @@ class _Translation:
             found = environment.get(argument)
             if isinstance(found, Real):
                 return self.real(found.expression)
-            if any(isinstance(v, Value) and not self.marked.is_known(v) for v in self.leaves([found])):
+            if found is ELSEWHERE or not all(self.marked.is_known(v) for v in self.leaves([found]) if isinstance(v, Value)):
                 found = environment[argument] = self.again(argument, environment)
             return found
         if isinstance(argument, (list, tuple)):
@@ -228,12 +238,15 @@ class _Translation:
 
     def marker(self, marker: str, node: Node, environment: dict[Node, Any]) -> Any:
         """What a marker of control flow gives."""
-        if marker == "if_end":
-            with self.marked.in_first_branch():
-                then = self.argument(node.args[0], environment)
-            args = [then, *self.argument(node.args[1:], environment)]
-        else:
-            args = self.argument(node.args, environment)
+        try:
+            if marker == "if_end":
+                with self.marked.in_first_branch():
+                    then = self.argument(node.args[0], environment)
+                args = [then, *self.argument(node.args[1:], environment)]
+            else:
+                args = self.argument(node.args, environment)
+        except _Elsewhere as error:
+            raise InternalError(f"{error} is used outside of the branch or loop that it belongs to") from None
         if any(a is UNKNOWN for a in self.leaves(args)):
             raise _Undecided
         return self.marked.translate(marker, node, args)
@@ -251,7 +264,7 @@ class _Translation:
         """The result of a node inside a branch, computed once more in another one: torch takes a tensor from wherever it traced
         that nothing has changed it."""
         if node.op != "call_function" or marker_of(node) is not None or writes(node):
-            raise InternalError(f"{node.name} is used outside of the branch or loop that it belongs to")
+            raise _Elsewhere(node.name)
         return self.node(node, environment, False)
 
     def beside_integers(self, args: list[Any]) -> list[Any]:
