@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from bough.base.source import Location
 from bough.control_flow.regions import Region, all_hold, copy_list, count, put, split
 from bough.ir.dtypes import BOOL, I64, DType
-from bough.ir.expr import Const, Expr, Extent, Load, Var, apply, as_expr, loads, sub
+from bough.ir.expr import Const, Expr, Extent, Load, Var, apply, as_expr, loads, maximum, sub
 from bough.ir.kernel import Kernel, Operand, Store
 from bough.ir.sequence import Branch, Check, Define, Repeat, Run, Step, Whilst, phase
 
@@ -117,7 +117,8 @@ class OverMembers(ABC):
         steps += self.body(s.then, Region(taken, parts), scope, s.location)
         if s.otherwise:
             left = Var(self.fresh("left"))
-            steps.append(Define(left.name, sub(as_expr(scope.region.size), taken), self.nominal))
+            rest = maximum(sub(as_expr(scope.region.size), taken), 0)  # a number of its own to the code, however deep it stands
+            steps.append(Define(left.name, rest, self.nominal))
             steps += self.body(s.otherwise, Region(left, parts, taken), scope, s.location)
         return steps
 

@@ -47,7 +47,8 @@ class _OverSamples(OverMembers):
 
     def run(self) -> Sequence:
         s = self.sequence
-        steps = self.block(s.steps, Scope(Region(self.samples)))
+        everyone = Define(self.fresh("everyone"), self.samples, NOMINAL)  # the size of a region like others
+        steps = [everyone, *self.block(s.steps, Scope(Region(Var(everyone.name))))]
         held = {n: replace(o, shape=(self.arrays[n].held, *o.shape)) for n, o in s.temporaries.items()}
         return replace(
             s,

@@ -52,7 +52,22 @@ class Number:
     result: int
 
 
-Tree = Union[Leaf, Plain, Listed, Number, tuple["Tree", ...], list["Tree"], dict[Any, "Tree"]]
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """An output that is a list of as many elements as the results in `part` have rows; `part` is the nesting of an element."""
+
+    part: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """An output that is one of several: the number in the only element of result `selector` says which."""
+
+    selector: int
+    alternatives: tuple[Tree, ...]
+
+
+Tree = Union[Leaf, Plain, Listed, Number, Rows, Chosen, tuple["Tree", ...], list["Tree"], dict[Any, "Tree"]]
 """Nested tuples, lists and dicts over leaves."""
 
 
@@ -231,6 +246,11 @@ def leaves(tree: Tree) -> Iterator[Leaf]:
         yield tree
     elif isinstance(tree, (Listed, Number)):
         yield Leaf("result", tree.result)
+    elif isinstance(tree, Rows):
+        yield from leaves(tree.part)
+    elif isinstance(tree, Chosen):
+        yield Leaf("result", tree.selector)
+        yield from leaves(tree.alternatives)
     elif isinstance(tree, (tuple, list)):
         for part in tree:
             yield from leaves(part)
@@ -286,17 +306,18 @@ def _check_computed(manifest: Manifest) -> None:
         for size in cut.shape:
             sizes.from_data(size, scalars | {name for name, _ in manifest.computed})
     samples = int(manifest.visits is not None)  # the axes before those of a single call's result
-    for number in _numbers(manifest.outputs):
+    for number in numbers_in(manifest.outputs):
         if not 0 <= number.result < len(manifest.results) or len(manifest.results[number.result].shape) != samples:
             raise damaged("the manifest", f"result {number.result} is no number")
 
 
-def _numbers(tree: Tree) -> Iterator[Number]:
+def numbers_in(tree: Tree) -> Iterator[Number]:
+    """The Python numbers among nested outputs."""
     if isinstance(tree, Number):
         yield tree
     elif isinstance(tree, (tuple, list, dict)):
         for part in tree.values() if isinstance(tree, dict) else tree:
-            yield from _numbers(part)
+            yield from numbers_in(part)
 
 
 def _check_inputs(manifest: Manifest) -> None:
@@ -364,6 +385,10 @@ def _tree_to_data(tree: Tree) -> Any:
             return {"listed": [number, result, stacked]}
         case Number(result):
             return {"number": result}
+        case Rows(part):
+            return {"rows": _tree_to_data(part)}
+        case Chosen(selector, alternatives):
+            return {"chosen": [selector, _tree_to_data(alternatives)]}
         case tuple():
             return {"tuple": [_tree_to_data(part) for part in tree]}
         case list():
@@ -385,6 +410,12 @@ def _tree_from_data(data: Any, depth: int = 0) -> Tree:
         return Number(value)
     if kind == "listed" and type(value) is list and [type(v) for v in value] == [int, int, bool]:
         return Listed(*value)
+    if kind == "rows":
+        return Rows(_tree_from_data(value, depth + 1))
+    if kind == "chosen" and type(value) is list and len(value) == 2 and type(value[0]) is int:
+        alternatives = _tree_from_data(value[1], depth + 1)
+        if isinstance(alternatives, tuple):
+            return Chosen(value[0], alternatives)
     if kind == "tuple":
         return tuple(parts())
     if kind == "list":

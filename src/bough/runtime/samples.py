@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from bough.base.errors import InputError, InternalError
 from bough.runtime import sizes
 from bough.runtime.arrays import torch
 from bough.runtime.binding import Bound, bind
-from bough.runtime.manifest import Leaf, Listed, Number, Plain, Tree
+from bough.runtime.manifest import Leaf, Listed, Manifest, Number, Plain, Tree, numbers_in
 
 if TYPE_CHECKING:
     from bough.runtime.executable import Executable
@@ -24,52 +25,75 @@ MEMORY = 1 << 30
 Args = tuple[Any, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Inputs of equal shapes: their numbers and, for each tensor of the function, that of every one of them."""
+
+    numbers: Sequence[int]
+    tensors: list[Sequence[Any]]
+    given: list[Sequence[Any]]
+    of_torch: bool
+
+    def portions(self, size: int) -> Iterator[Group]:
+        for start in range(0, len(self.numbers), size):
+            part = slice(start, start + size)
+            yield Group(self.numbers[part], [t[part] for t in self.tensors], [g[part] for g in self.given], self.of_torch)
+
+
 class Samples:
     """`one` computes one input; `many` takes and gives the same arrays with one more dimension in front, over samples."""
 
     def __init__(self, one: Executable, many: Executable) -> None:
         self.one, self.many, self.manifest = one, many, one.manifest
         self.names: dict[bool, dict[str, Any]] = {}
-        self.portions: dict[Any, int] = {}
         inputs = self.manifest.inputs
         keys = [int(t.key) for t in inputs if isinstance(t, Leaf)]
-        self.flat = sorted(range(len(keys)), key=keys.__getitem__) if len(keys) == len(inputs) else []
+        self.flat = sorted(range(len(keys)), key=keys.__getitem__) if len(keys) == len(inputs) else None
         """Which argument each tensor is, where no argument holds several."""
+        self.pack = write_pack(self.manifest)
+        self.plain = {r for _, r in self.manifest.computed} | {x.result for x in numbers_in(self.manifest.outputs)}
 
     def map(self, inputs: Sequence[Args]) -> list[Any]:
         """`[one(*x) for x in inputs]`, bit for bit. Raises what the first input to fail raises, naming the input."""
-        bound = [self.quick(args) or self.checked(n, args) for n, args in enumerate(inputs)]
-        groups: dict[Any, list[int]] = {}
-        for n, b in enumerate(bound):
-            groups.setdefault((b.of_torch, *((t.shape, t.dtype) for t in b.tensors)), []).append(n)
-        outputs: list[Any] = [None] * len(bound)
+        alike = self.alike(inputs)
+        outputs: list[Any] = [None] * len(inputs)
         try:
-            for key, members in groups.items():
-                portion = self.portions.get(key) or self.portions.setdefault(key, self.portion(bound[members[0]]))
-                for start in range(0, len(members), portion):
-                    part = members[start : start + portion]
-                    for n, output in zip(part, self.together([bound[n] for n in part]), strict=True):
+            for group in [alike] if alike else self.groups(inputs):
+                for part in group.portions(self.portion(group)):
+                    for n, output in zip(part.numbers, self.together(part), strict=True):
                         outputs[n] = output
         except InputError:
             return [self.alone(n, args) for n, args in enumerate(inputs)]  # the first to fail says so as a call of its own does
         return outputs
 
-    def quick(self, args: Args) -> Bound | None:
-        """Arguments that are tensors of one library, unchecked: what is wrong with them shows when they are stacked."""
-        if not self.flat or len(args) != len(self.flat):
+    def alike(self, inputs: Sequence[Args]) -> Group | None:
+        """All inputs as one group, unchecked, where their arguments are tensors of equal kind and shape: what is wrong with
+        them shows when they are computed."""
+        if self.flat is None or any(len(args) != len(self.flat) for args in inputs):
             return None
+        columns = list(zip(*inputs, strict=True))
         module = torch()
-        for of_torch, kind in ((True, module.Tensor if module else None), (False, np.ndarray)):
-            if all(type(a) is kind for a in args):
-                tensors = tuple([args[n] for n in self.flat])
-                return Bound(tensors, tensors, of_torch)
-        return None
+        of_torch = module is not None and type(columns[0][0]) is module.Tensor
+        kind = module.Tensor if of_torch else np.ndarray
+        for column in columns:
+            if {type(x) for x in column} != {kind} or len({(x.shape, x.dtype) for x in column}) > 1:
+                return None
+        tensors: list[Sequence[Any]] = [columns[n] for n in self.flat]
+        return Group(range(len(inputs)), tensors, tensors, of_torch)
 
-    def checked(self, number: int, args: Args) -> Bound:
-        try:
-            return bind(self.manifest, args, {})
-        except InputError as error:
-            raise about(number, error) from None
+    def groups(self, inputs: Sequence[Args]) -> list[Group]:
+        found: dict[Any, list[tuple[int, Bound]]] = {}
+        for n, args in enumerate(inputs):
+            try:
+                bound = bind(self.manifest, args, {})
+            except InputError as error:
+                raise about(n, error) from None
+            found.setdefault((bound.of_torch, *(tuple(t.shape) for t in bound.tensors)), []).append((n, bound))
+        return [
+            Group([n for n, _ in members], list(zip(*(b.tensors for _, b in members), strict=True)),
+                  list(zip(*(b.given for _, b in members), strict=True)), members[0][1].of_torch)
+            for members in found.values()
+        ]  # fmt: skip
 
     def alone(self, number: int, args: Args) -> Any:
         try:
@@ -77,29 +101,39 @@ class Samples:
         except InputError as error:
             raise about(number, error) from None
 
-    def portion(self, bound: Bound) -> int:
+    def portion(self, group: Group) -> int:
         """How many samples of these shapes are computed together."""
+        if len(group.numbers) <= 2:
+            return 2
         many = self.many.manifest
-        known = self.sizes(bound)
+        known = self.sizes(group)
         if many.capacity is not None:
             known[many.capacity] = self.many.capacity.now
         samples = next(s.name for s in many.scalars if s.name not in known)
         few, more = (sizes.evaluate(many.arena, {**known, samples: count}) for count in (64, 128))
         return max(2, min(PORTION, 64 * MEMORY // max(1, more - few)))
 
-    def sizes(self, bound: Bound) -> dict[str, int]:
+    def sizes(self, group: Group) -> dict[str, int]:
         """The symbolic sizes of a call, from the shapes of its arguments."""
         found: dict[str, int] = {}
-        for tensor, given in zip(self.manifest.arguments, bound.tensors, strict=True):
-            found |= {size: n for size, n in zip(tensor.shape, given.shape, strict=True) if isinstance(size, str)}
+        for tensor, given in zip(self.manifest.arguments, group.tensors, strict=True):
+            found |= {size: n for size, n in zip(tensor.shape, given[0].shape) if isinstance(size, str)}
         return found
 
-    def together(self, bound: list[Bound]) -> list[Any]:
-        """The outputs of inputs of equal shapes."""
-        names = self.names_of(bound[0].of_torch)
-        results = self.many.call(*[names["stack"](column) for column in zip(*(b.tensors for b in bound), strict=True)])
-        rows = zip(*(names["rows"](r) for r in results), strict=True)
-        return [self.output(b, list(row), names) for b, row in zip(bound, rows, strict=True)]
+    def together(self, group: Group) -> list[Any]:
+        """What a call of its own returns for each input of a group."""
+        names = self.names_of(group.of_torch)
+        results = self.many.call(*map(names["stack"], group.tensors))
+        rows = [names["rows"](r) for r in results]
+        plain = {n: results[n].tolist() for n in self.plain}
+        for c in self.manifest.cuts:
+            known = {**self.sizes(group), **{name: 0 for name, _ in self.manifest.computed}}
+            cut = []
+            for n, row in enumerate(rows[c.result]):
+                known |= {name: plain[r][n] for name, r in self.manifest.computed}
+                cut.append(names["cut"](row, tuple(sizes.evaluate(size, known) for size in c.shape)))
+            rows[c.result] = cut
+        return self.pack(len(group.numbers), rows, plain, group.given, names["constant"])
 
     def names_of(self, of_torch: bool) -> dict[str, Any]:
         """The functions of the library of the arguments: `stack`, `rows`, `cut`, `constant`."""
@@ -107,36 +141,43 @@ class Samples:
             self.names[of_torch] = self.one.names(of_torch)
         return self.names[of_torch]
 
-    def output(self, bound: Bound, rows: list[Any], names: dict[str, Any]) -> Any:
-        """What a call of its own returns for one sample, from its rows of the results."""
-        if self.manifest.cuts:
-            known = self.sizes(bound) | {name: int(rows[result]) for name, result in self.manifest.computed}
-            for c in self.manifest.cuts:
-                rows[c.result] = names["cut"](rows[c.result], tuple(sizes.evaluate(size, known) for size in c.shape))
-        return pack(self.manifest.outputs, bound.given, rows, names["constant"])
+
+Pack = Callable[[int, list[Any], dict[int, list[Any]], list[Sequence[Any]], Callable[[str], Any]], list[Any]]
 
 
-def pack(tree: Tree, given: Sequence[Any], results: Sequence[Any], constant: Callable[[str], Any]) -> Any:
-    """The nested outputs over arguments as they were given, results, and copies of constants."""
-    match tree:
-        case Leaf("argument", key):
-            return given[int(key)]
-        case Leaf("result", key):
-            return results[int(key)]
-        case Leaf(_, key):
-            return constant(str(key))
-        case Number(result):
-            return results[result].item()
-        case dict():
-            return {key: pack(part, given, results, constant) for key, part in tree.items()}
-        case tuple():
-            return tuple([pack(part, given, results, constant) for part in tree])
-        case list():
-            return [pack(part, given, results, constant) for part in tree]
-        case Plain(value):
-            return value
-        case Listed():
-            raise InternalError("only functions of structures give lists of rows")
+def write_pack(manifest: Manifest) -> Pack:
+    """A function that nests rows of results, plain numbers, and arguments as they were given, as the outputs of each sample. Its
+    source is written once; no name from the manifest becomes part of it."""
+    values: list[Any] = []
+
+    def held(value: Any) -> str:
+        values.append(value)
+        return f"values[{len(values) - 1}]"
+
+    def nested(tree: Tree) -> str:
+        match tree:
+            case Leaf("argument", key):
+                return f"given[{int(key)}][n]"
+            case Leaf("result", key):
+                return f"rows[{int(key)}][n]"
+            case Number(result):
+                return f"plain[{result}][n]"
+            case Leaf(_, key):
+                return f"constant({held(key)})"
+            case Plain(value):
+                return held(value)
+            case tuple():
+                return "(" + "".join(f"{nested(part)}, " for part in tree) + ")"
+            case list():
+                return "[" + ", ".join(map(nested, tree)) + "]"
+            case dict():
+                return "{" + ", ".join(f"{held(key)}: {nested(part)}" for key, part in tree.items()) + "}"
+            case Listed():
+                raise InternalError("only functions of structures give lists of rows")
+
+    source = f"lambda count, rows, plain, given, constant: [{nested(manifest.outputs)} for n in range(count)]"
+    function: Pack = eval(source, {"values": values, "range": range})
+    return function
 
 
 def about(number: int, error: InputError) -> InputError:

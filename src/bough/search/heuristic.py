@@ -130,8 +130,9 @@ def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> li
         return tiles
     out = [scalar]
     for v in free:
-        rows = [None, *(a for a in rows_of if a != v)] if kernel.reductions else [None]
-        for count in COUNTS:
+        gathers = _unknown(kernel, v, context) and _jumps(work, v)
+        rows = [None, *(a for a in rows_of if a != v)] if kernel.reductions and not gathers else [None]
+        for count in (1,) if gathers else COUNTS:
             if count > 1 and (count - 1) * machine.lanes >= work.extents[v]:
                 continue
             columns = ceil(work.extents[v] / (machine.lanes * count))
@@ -154,6 +155,11 @@ def partial_sums(kernel: Kernel, work: Work, machine: Machine, context: Context)
 def _unknown(kernel: Kernel, axis: str, context: Context) -> bool:
     """Whether the extent is worked out by the host as it goes: small and different each time."""
     return not context.defined.isdisjoint(variables(as_expr(kernel.axis(axis).extent)))
+
+
+def _jumps(work: Work, axis: str) -> bool:
+    """Whether some load gathers its vectors along the axis: then wide tiles are much code, and no faster."""
+    return any(x.stride(axis) not in (0, 1) for x in work.loads)
 
 
 def _contiguous_free(kernel: Kernel, work: Work, context: Context) -> bool:
