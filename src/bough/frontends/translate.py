@@ -28,7 +28,7 @@ from bough.frontends.converters import CONVERTERS, Absent, overload_name
 from bough.frontends.errors import Missing, mutation
 from bough.frontends.higher_order import translate_higher_order
 from bough.frontends.marked import Marked, aborted, marker_of, overwrites
-from bough.frontends.promotion import FROM_TORCH
+from bough.frontends.promotion import FROM_TORCH, common_dtype
 from bough.frontends.symbols import UnknownSize, evaluate
 from bough.frontends.trace import Trace, check_tensor
 from bough.frontends.updates import functional_name, plain_updates, writes
@@ -224,7 +224,7 @@ class _Translation:
         fakes = list(meta) if isinstance(meta, (list, tuple)) else [] if meta is None else [meta]
         self.b.expected = tuple(self.type_of(f) for f in fakes if f is not None)
         before = len(self.b.bodies[-1])
-        result = CONVERTERS[name](self.b, *self.beside_integers(args), **kwargs)
+        result = CONVERTERS[name](self.b, *self.beside_tensors(args), **kwargs)
         if updates and isinstance(result, Value):  # the tensor keeps its type
             result = self.b.cast(result, self.b.expected[0].dtype)
         made = {id(v) for n in self.b.bodies[-1][before:] for v in results_of(n)}
@@ -267,12 +267,14 @@ class _Translation:
             raise _Elsewhere(node.name)
         return self.node(node, environment, False)
 
-    def beside_integers(self, args: list[Any]) -> list[Any]:
-        """The arguments of an operator; where no tensor has a float type, Python's floats count as torch's default type."""
-        if any(isinstance(a, Value) and a.type.dtype.is_float and a not in self.floats for a in args):
+    def beside_tensors(self, args: list[Any]) -> list[Any]:
+        """The arguments of an operator. Python's floats count as the type of the tensors, and where these have no float type, as
+        torch's default."""
+        if not any(isinstance(a, Value) and a in self.floats for a in args):
             return args
-        default = FROM_TORCH[torch.get_default_dtype()]
-        return [self.b.cast(a, default) if isinstance(a, Value) and a in self.floats else a for a in args]
+        tensors = [a for a in args if isinstance(a, Value) and a not in self.floats and a.type.dtype.is_float]
+        dtype = common_dtype(tensors) if tensors else FROM_TORCH[torch.get_default_dtype()]
+        return [self.b.cast(a, dtype) if isinstance(a, Value) and a in self.floats else a for a in args]
 
     def agree(self, name: str, value: Value, expected: TensorType) -> None:
         """The operator table and torch must have the same idea of the result."""
