@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bough import ops
-from bough.frontends.structure import Slot, fill, map_leaves
+from bough.frontends.structure import Slot, fill
 from bough.frontends.torch_export import Imported, export
 from bough.ir.bfloat import from_bf16
 from bough.ir.dtypes import BF16
@@ -42,10 +42,7 @@ def call(imported: Imported, *args: Any, **kwargs: Any) -> Any:
         torch.from_numpy(np.array(from_bf16(r))).to(torch.bfloat16) if v.type.dtype == BF16 else torch.from_numpy(np.array(r))
         for r, v in zip(results, program.results, strict=True)
     ]
-    numbers = map_leaves(
-        imported.outputs, "", lambda s, _: wide[s.index].item() if isinstance(s, Slot) and s.number else s
-    )
-    return fill(numbers, wide)
+    return fill(imported.outputs, wide, lambda value: value.item())
 
 
 def flat(tree: Any) -> list[Any]:

@@ -24,7 +24,37 @@ class ComputedNumber:
     tensor: Any
 
 
-Structure = Union[Slot, tuple[Any, ...], list[Any], dict[Any, Any], None, bool, int, float, str]
+@dataclass(frozen=True, slots=True)
+class ComputedRows:
+    """A list of computed length among a traced module's results: `part` is the nesting of an element, its tensors stacked."""
+
+    part: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ComputedChoice:
+    """One of several values among a traced module's results: which, the i64 of rank 0 `selector` says."""
+
+    selector: Any
+    alternatives: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A list with one element for each row of the results in `part`, which is the nesting of an element."""
+
+    part: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The alternative whose number is in result `selector`."""
+
+    selector: int
+    alternatives: tuple[Any, ...]
+
+
+Structure = Union[Slot, Rows, Chosen, tuple[Any, ...], list[Any], dict[Any, Any], None, bool, int, float, str]
 """Leaves that are no slots stand for themselves: they are the same in every call. Named tuples become plain tuples."""
 
 
@@ -39,9 +69,30 @@ def map_leaves(tree: object, path: str, leaf: Callable[[Any, str], Any]) -> Any:
     return leaf(tree, path)
 
 
-def fill(structure: Structure, values: Sequence[Any]) -> Any:
-    """The structure with `values[i]` in place of slot i."""
-    return map_leaves(structure, "", lambda s, _: values[s.index] if isinstance(s, Slot) else s)
+def fill(structure: Structure, values: Sequence[Any], number: Callable[[Any], Any] = lambda value: value) -> Any:
+    """The structure with `values[i]` in place of slot i, or `number(values[i])` where eager code has a number."""
+
+    def leaf(s: Any, _: str) -> Any:
+        match s:
+            case Slot(index, is_number):
+                return number(values[index]) if is_number else values[index]
+            case Chosen(selector, alternatives):
+                return fill(alternatives[int(values[selector])], values, number)
+            case Rows(part):
+                count = min(len(values[n]) for n in slots(part))
+                mine = slots(part)
+                rows = ([v[i] if n in mine else v for n, v in enumerate(values)] for i in range(count))
+                return [fill(part, row, number) for row in rows]
+        return s
+
+    return map_leaves(structure, "", leaf)
+
+
+def slots(structure: Structure) -> set[int]:
+    """The numbers of the slots in a structure."""
+    found: set[int] = set()
+    map_leaves(structure, "", lambda s, _: found.add(s.index) if isinstance(s, Slot) else None)
+    return found
 
 
 def static_leaf(value: object, path: str) -> Structure:

@@ -26,7 +26,19 @@ from bough.frontends.computed_sizes import ComputedSizes
 from bough.frontends.errors import in_training
 from bough.frontends.promotion import FROM_TORCH
 from bough.frontends.recurrent_capture import KeepRecurrentLayers
-from bough.frontends.structure import ComputedNumber, Slot, Structure, fill, map_leaves, static_leaf, with_kwargs
+from bough.frontends.structure import (
+    Chosen,
+    ComputedChoice,
+    ComputedNumber,
+    ComputedRows,
+    Rows,
+    Slot,
+    Structure,
+    fill,
+    map_leaves,
+    static_leaf,
+    with_kwargs,
+)
 from bough.frontends.symbolic_pooling import PoolSymbolicSizes
 from bough.frontends.symbols import Symbols
 from bough.ir.program import CAPACITY, Dim
@@ -110,6 +122,12 @@ class _Flat(nn.Module):
         results: list[Any] = []
 
         def leaf(value: object, path: str) -> Structure:
+            if isinstance(value, ComputedRows):
+                return Rows(map_leaves(value.part, path, leaf))
+            if isinstance(value, ComputedChoice):
+                results.append(value.selector)
+                number = len(results) - 1
+                return Chosen(number, tuple(map_leaves(v, path, leaf) for v in value.alternatives))
             if not isinstance(value, (torch.Tensor, torch.SymInt, ComputedNumber)):
                 return static_leaf(value, path)
             results.append(value.tensor if isinstance(value, ComputedNumber) else value)

@@ -6,6 +6,7 @@ from typing import Any
 
 from bough.base.errors import InternalError
 from bough.control_flow import divides
+from bough.frontends import structure as structures
 from bough.frontends.staging import Listed as Collected
 from bough.frontends.staging import Staged
 from bough.frontends.structure import Slot, Structure
@@ -16,7 +17,21 @@ from bough.ir.loops import holds, is_parallel
 from bough.ir.program import CAPACITY, Value
 from bough.ir.sequence import Sequence
 from bough.pipeline.assemble import Assembled
-from bough.runtime.manifest import Buffer, Cut, Failure, Leaf, Listed, Manifest, Number, Plain, Scalar, Tensor, Tree
+from bough.runtime.manifest import (
+    Buffer,
+    Chosen,
+    Cut,
+    Failure,
+    Leaf,
+    Listed,
+    Manifest,
+    Number,
+    Plain,
+    Rows,
+    Scalar,
+    Tensor,
+    Tree,
+)
 from bough.runtime.sizes import Size
 from bough.targets import Target
 
@@ -173,6 +188,10 @@ def _tree(structure: Structure, source: Any, lists: int = 0) -> Tree:
             return Number(index) if number and source == "result" else Leaf(source, index)
         case Collected(number, stacked, result):
             return Listed(number, lists + number if result is None else result, stacked)
+        case structures.Rows(part):
+            return Rows(_tree(part, source, lists))
+        case structures.Chosen(selector, alternatives):
+            return Chosen(selector, tuple(_tree(a, source, lists) for a in alternatives))
         case tuple() | list():
             return type(structure)(_tree(p, source, lists) for p in structure)
         case dict():

@@ -15,7 +15,7 @@ from typing import Any
 from bough.base.errors import InternalError
 from bough.runtime import sizes
 from bough.runtime.arrays import NUMPY
-from bough.runtime.manifest import CAPACITY, Leaf, Listed, Manifest, Number, Plain, Tree, leaves
+from bough.runtime.manifest import CAPACITY, Chosen, Leaf, Listed, Manifest, Number, Plain, Rows, Tree, leaves
 from bough.runtime.results import LARGE
 from bough.runtime.sizes import Size
 
@@ -264,24 +264,31 @@ def shape_source(shape: tuple[Size, ...], variables: dict[str, str]) -> str:
     return "(" + "".join(f"{sizes.source(size, variables)}, " for size in shape) + ")"
 
 
-def _pack(out: Source, tree: Tree) -> str:
-    """The nested outputs as an expression."""
+def _pack(out: Source, tree: Tree, row: str = "") -> str:
+    """The nested outputs as an expression; `row` picks a row of each result."""
     match tree:
         case Leaf("argument", key):
             return f"a{int(key)}"
         case Leaf("result", key):
-            return f"y{int(key)}"
+            return f"y{int(key)}{row}"
         case Leaf(_, key):
             return f"constant({out.constant(key)})"
         case Number(key):
-            return f"y{key}.item()"
+            return f"y{key}{row}.item()"
         case Plain(value):
             return out.constant(value)
+        case Rows(part):
+            first = next(int(leaf.key) for leaf in leaves(part) if leaf.source == "result")
+            return f"[{_pack(out, part, '[i, ...]')} for i in range(len(y{first}))]"
+        case Chosen(selector, alternatives):
+            *others, last = (_pack(out, a, row) for a in alternatives)
+            tests = "".join(f"{a} if y{selector}{row}.item() == {n} else " for n, a in enumerate(others))
+            return f"({tests}{last})"
         case tuple():
-            return "(" + "".join(f"{_pack(out, part)}, " for part in tree) + ")"
+            return "(" + "".join(f"{_pack(out, part, row)}, " for part in tree) + ")"
         case list():
-            return "[" + ", ".join(_pack(out, part) for part in tree) + "]"
+            return "[" + ", ".join(_pack(out, part, row) for part in tree) + "]"
         case dict():
-            return "{" + ", ".join(f"{out.constant(key)}: {_pack(out, part)}" for key, part in tree.items()) + "}"
+            return "{" + ", ".join(f"{out.constant(key)}: {_pack(out, part, row)}" for key, part in tree.items()) + "}"
         case Listed():
             raise InternalError("only functions of structures give lists of rows")

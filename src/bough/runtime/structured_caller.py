@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from bough.base.errors import InternalError
 from bough.runtime import sizes
 from bough.runtime.caller import Caller, Library, Source, add_entry, created
-from bough.runtime.manifest import Leaf, Listed, Manifest, Number, Plain, Tree, leaves
+from bough.runtime.manifest import Chosen, Leaf, Listed, Manifest, Number, Plain, Rows, Tree, leaves
 from bough.runtime.sizes import Size
 
 
@@ -115,6 +116,8 @@ class _Outputs:
                 return f"{prefix}{key}.item()"
             case Plain(value):
                 return self.out.constant(value)
+            case Rows() | Chosen():
+                raise InternalError("functions of structures give no values that depend on what they compute")
             case tuple():
                 return "(" + "".join(f"{self.pack(part, prefix, whole)}, " for part in tree) + ")"
             case list():

@@ -13,11 +13,12 @@ from torch import nn
 from bough.base.errors import CompileError
 from bough.frontends import torch_export
 from bough.frontends.dimensions import DynamicSpec
+from bough.frontends.staging import growing, layouts
 from bough.frontends.staging.choices import Choice, settled
 from bough.frontends.staging.data import DataStaging
 from bough.frontends.staging.scalars import Scalar
 from bough.frontends.staging.torch_calls import Watch
-from bough.frontends.structure import ComputedNumber, map_leaves
+from bough.frontends.structure import ComputedChoice, ComputedNumber, ComputedRows
 
 
 def export_staged(
@@ -81,13 +82,20 @@ class _Staged(nn.Module):
 
 def _result(staging: DataStaging, value: Any) -> Any:
     """What the call returns, as the trace takes it."""
-
-    def leaf(v: Any, path: str) -> Any:
-        v = settled(v)
-        if isinstance(v, Scalar):
-            return ComputedNumber(v.tensor)
-        if isinstance(v, Choice):
-            raise staging.refused(f"`{path}` is a value of a different kind in each branch", "results have one form")
-        return v.clone() if isinstance(v, torch.Tensor) else v
-
-    return map_leaves(settled(value), "result", leaf)
+    value = growing.as_argument(staging, settled(value))
+    match value:
+        case Scalar():
+            return ComputedNumber(value.tensor)
+        case Choice():
+            left = staging.left(value)
+            numbers = [left.index(n) if n in left else 0 for n in range(len(value.alternatives))]
+            selector = layouts.renumbered(value.selector.tensor, numbers)
+            return ComputedChoice(selector, tuple(_result(staging, value.alternatives[n]) for n in left))
+        case growing.Rows():
+            return ComputedRows(_result(staging, layouts.build(staging, value.part, iter(value.leaves))))
+        case tuple() | list():
+            parts = [_result(staging, v) for v in value]
+            return parts if isinstance(value, list) else tuple(parts)
+        case dict():
+            return {k: _result(staging, v) for k, v in value.items()}
+    return value.clone() if isinstance(value, torch.Tensor) else value

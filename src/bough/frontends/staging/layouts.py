@@ -279,7 +279,7 @@ def _encode_choice(staging: DataStaging, form: Choices, value: Any) -> list[Leaf
     if isinstance(value, Choice):
         selector = value.selector.tensor
         if numbers != list(range(len(numbers))):
-            selector = _renumbered(selector, numbers)
+            selector = renumbered(selector, numbers)
     made: list[Leaf] = [selector]
     for n, part in enumerate(form.parts):
         mine = [v for v, m in zip(alternatives, numbers, strict=True) if m == n]
@@ -299,7 +299,10 @@ def _number_of(staging: DataStaging, form: Choices, value: Any) -> int:
     raise AssertionError("the form was made for the value")
 
 
-def _renumbered(selector: torch.Tensor, numbers: Sequence[int]) -> torch.Tensor:
+def renumbered(selector: torch.Tensor, numbers: Sequence[int]) -> torch.Tensor:
+    """`numbers[selector]`."""
+    if list(numbers) == list(range(len(numbers))):
+        return selector
     made = torch.full((), numbers[0], dtype=torch.int64)
     for old, new in enumerate(numbers[1:], 1):
         made = torch.where(selector == old, torch.full((), new, dtype=torch.int64), made)
