@@ -82,6 +82,23 @@ def test_idle_workers_use_no_time(program: LoadedObject, check: Squares) -> None
     assert time.process_time() - before < 0.05
 
 
+def test_a_region_may_be_expected(program: LoadedObject, check: Squares) -> None:
+    """By several callers, more than once, for longer than workers wait, and in vain."""
+    expect = program.function("bough_team_expect", None, _POINTER)
+    pointer = team(threads=3, spin_us=20).start(program)
+    expect(None)
+    for n in range(30):
+        for _ in range(n % 3):
+            expect(pointer)
+            time.sleep(0.001 * (n % 2))
+        check(pointer, 64, 3)
+    expect(pointer)
+    time.sleep(0.01)
+    before = time.process_time()
+    time.sleep(0.2)
+    assert time.process_time() - before < 0.1
+
+
 def test_callers_at_the_same_time(program: LoadedObject, check: Squares) -> None:
     """One has the team, the others run alone."""
     pointer = team(threads=3).start(program)
