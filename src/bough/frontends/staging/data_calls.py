@@ -60,6 +60,8 @@ def _distributed(staging: DataStaging, function: Any, args: tuple[Any, ...], kwa
 
 def _plain(staging: DataStaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if isinstance(function, types.MethodType) and isinstance(function.__func__, types.FunctionType):
+        if isinstance(function.__self__, torch.Tensor) and function.__name__ in METHODS:  # a method of fake tensors only
+            return _tensor_method(staging, function.__self__, function, args, kwargs)
         return _plain(staging, function.__func__, (function.__self__, *args), kwargs)
     if isinstance(function, functools.partial):
         return call(staging, function.func, (*function.args, *args), {**function.keywords, **kwargs})
