@@ -17,7 +17,7 @@ from bough.ir.interpret_recursion import interpret_recursion
 from bough.ir.recursion import Recursion
 from bough.ir.sequence import Repeat, Sequence, kernels
 from bough.ir.verify_recursion import verify_recursion
-from bough.recursion import Switches, lower_recursion
+from bough.recursion import Switches, lower_recursion, unroll
 from bough.recursion.refactor import refactor
 from bough.runtime.linearize import linearize
 
@@ -53,6 +53,27 @@ def test_sequences_compute_what_recursions_mean(model: str, setting: str) -> Non
     for part, code in itertools.product((given, given[1:2], given[-1:]), (sequence, fused)):
         for got, want in zip(run(recursion, code, part), expected(recursion, part), strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-7)  # constants are folded in float32
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_unrolled_recursions_mean_the_same(model: str) -> None:
+    recursion = MODELS[model]()
+    unrolled = unroll(recursion)
+    verify_recursion(unrolled, ops.infer)
+    given = samples(model)
+    for got, want in zip(expected(unrolled, given), expected(recursion, given), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-7)
+    sequence = lower_recursion(unrolled)
+    verify_sequence(sequence)
+    for got, want in zip(run(unrolled, sequence, given), expected(recursion, given), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-7)
+
+
+def test_unrolling_halves_the_levels() -> None:
+    given = [(list_of(np.random.default_rng(0), 30),)]
+    found = [linearize(r.visits, given).sizes for r in (chain(), unroll(chain()))]
+    levels = [max(size for name, size in sizes.items() if name.endswith("levels")) for sizes in found]
+    assert levels == [31, 16]
 
 
 def test_a_chain_deeper_than_python_recurses() -> None:

@@ -26,10 +26,12 @@ def open_compiled(problem: TreeProblem, threads: int, _: Path, switches: Switche
     return tree_session(problem, compiled.map)
 
 
-def without(switch: str) -> Peer[TreeProblem]:
-    """Bough with one switch of the lowering of recursion off."""
-    switches = replace(Switches(), **{switch: False})
-    return Peer(f"no-{switch.replace('_', '-')}", (), "", functools.partial(open_compiled, switches=switches))
+def turned(switch: str) -> Peer[TreeProblem]:
+    """Bough with one switch of the lowering of recursion as it is not by default."""
+    off = getattr(Switches(), switch) is not False
+    switches = replace(Switches(), **{switch: not off})
+    name = f"{'no-' if off else 'with-'}{switch.replace('_', '-')}"
+    return Peer(name, (), "", functools.partial(open_compiled, switches=switches))
 
 
 def open_eager(problem: TreeProblem, threads: int) -> Session:
@@ -70,4 +72,4 @@ TREE_PEERS: dict[str, Peer[TreeProblem]] = {
         Peer("dgl", ("dgl",), "pip install dgl==1.1.3 'numpy<2' 'setuptools<70'", open_dgl),
     )
 }
-ABLATIONS: dict[str, Peer[TreeProblem]] = {peer.name: peer for peer in (without(switch.name) for switch in fields(Switches))}
+ABLATIONS: dict[str, Peer[TreeProblem]] = {peer.name: peer for peer in (turned(switch.name) for switch in fields(Switches))}

@@ -73,8 +73,11 @@ class Assembled:
     """What the codes that the function returns stand for: `failures[n]` for n + 1."""
 
 
-def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -> tuple[Sequence, dict[str, Scheduled]]:
-    """Chooses a schedule for each kernel and applies its packing: copies of constants now, others as kernels."""
+def schedule_kernels(
+    sequence: Sequence, strategy: Strategy, context: Context, grouping: bool = True
+) -> tuple[Sequence, dict[str, Scheduled]]:
+    """Chooses a schedule for each kernel and applies its packing: copies of constants now, others as kernels. With `grouping`,
+    kernels share barriers where they can."""
     scheduled: dict[str, Scheduled] = {}
     constants, types = dict(sequence.constants), dict(sequence.constant_types)
     temporaries = dict(sequence.temporaries)
@@ -126,6 +129,8 @@ def schedule_kernels(sequence: Sequence, strategy: Strategy, context: Context) -
 
     def group(run: list[Kernel]) -> list[Step]:
         """Phases of a straight run of kernels; those that share rows share one."""
+        if not grouping:
+            return [Run(k) for k in run]
         out: list[Run | Group] = []
         for members in group_rows([Planned(k, scheduled[k.name].schedule) for k in run], context):
             for m in members:

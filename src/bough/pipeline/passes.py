@@ -92,7 +92,8 @@ def _normalize(s: Sequence, _: Options) -> Sequence:
 
 
 def _schedule(sequence: Sequence, options: Options) -> Planned:
-    return Planned(*schedule_kernels(sequence, options.strategy, context_of(sequence, options)))
+    context = context_of(sequence, options)
+    return Planned(*schedule_kernels(sequence, options.strategy, context, options.switches.grouping))
 
 
 def context_of(sequence: Sequence, options: Options) -> Context:

@@ -5,5 +5,6 @@ from __future__ import annotations
 from bough.recursion.lower import lower_recursion
 from bough.recursion.sharing import settle
 from bough.recursion.switches import Switches
+from bough.recursion.unroll import unroll
 
-__all__ = ["Switches", "lower_recursion", "settle"]
+__all__ = ["Switches", "lower_recursion", "settle", "unroll"]

@@ -23,6 +23,12 @@ class Switches:
     """Results that are the same for all activations of a variant are known to their callers as constants."""
     dense_scratch: bool = True
     """Arrays that live within a level have a place for each activation of the widest level; else one for every activation."""
+    grouping: bool = True
+    """Kernels that share their rows, or need nothing of each other, run between the same two barriers; else each waits for the
+    one before."""
+    unrolling: bool = False
+    """Activations compute those that they call themselves, so that there are half as many levels; else each stands in a level of
+    its own. Applied before the lowering (`unroll`), since it changes how objects are walked."""
     refactoring: bool | None = None
     """Products that callers make of each result are made by the callee, once for each object; else for each edge. It pays
     where objects are shared by many: in trees there are as many edges as objects, and one product more waits in each level.
