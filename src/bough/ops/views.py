@@ -8,7 +8,6 @@ import numpy as np
 
 from bough.base.errors import InternalError
 from bough.ir.expr import (
-    Const,
     Expr,
     Extent,
     add,
@@ -182,7 +181,7 @@ def _diagonal_source(x: Shape, i: tuple[Expr, ...], a: Attributes) -> list[Expr]
 def _triangle(name: str, summary: str, comparison: str, meaning: Callable[..., Array]) -> Operator:
     def value(x: Operand, i: tuple[Expr, ...], a: Attributes) -> Expr:
         element = move(x, i)
-        inside = apply(comparison, sub(i[-1], i[-2]), Const(a.get("diagonal", 0)))
+        inside = apply(comparison, sub(i[-1], i[-2]), as_expr(a.get("diagonal", 0)))
         return guard([inside], element, number(0, element.dtype))
 
     return view(
