@@ -242,7 +242,7 @@ def test_static_programs_come_out_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("steps", [[fold_decisions], [drop_dead], [sink], [hoist], [fold_decisions, drop_dead, sink, fold_decisions, hoist]])
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 1 << 32))
 def test_random_programs_mean_the_same(steps: list[Pass], seed: int) -> None:
     program = RandomControl(Random(seed)).program()

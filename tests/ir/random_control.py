@@ -108,5 +108,7 @@ class RandomControl:
         more = self.b.emit("add", count, self.b.number(1, I64))
         size = NewSize(after, 1, None, 0, 0)
         collected, count = self.regions.end_while([longer, more], [TensorType(F32, (Var(after), WIDTH)), COUNT], [size])
-        vectors.append(self.b.emit("tanh", self.b.emit("reduce_sum", collected, axes=(0,), keep=False)))
-        counts.append(self.b.emit("mod", self.b.symbolic(Var(after)), self.b.number(5, I64)))
+        if self.random.random() < 0.7:
+            vectors.append(self.b.emit("tanh", self.b.emit("reduce_sum", collected, axes=(0,), keep=False)))
+        if self.random.random() < 0.7:
+            counts.append(self.b.emit("mod", self.b.symbolic(Var(after)), self.b.number(5, I64)))

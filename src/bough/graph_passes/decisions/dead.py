@@ -69,7 +69,7 @@ class _Needs:
     def states(self, node: While | Loop) -> None:
         mine = id(node)
         for carried, initial, updated, final in zip(node.carried, node.initial, node.updated, node.final, strict=True):
-            self.value(carried, (mine, initial, updated))
+            self.value(carried, (mine, initial, updated, *names_of(final.type.shape)))
             self.value(final, (carried,))
         if isinstance(node, While):
             self.edges[mine] = [node.condition]
