@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bough.ir.expr import Const, Expr, Extent, Load
+from bough.ir.expr import Const, Expr, Extent, Load, substitute
 from bough.ir.kernel import Kernel, Operand, Store
 from bough.ir.sequence import Branch, Check, Define, Step, Whilst, map_bodies, map_kernels, map_loads, map_statement, phase
 
 
 def renamed(kernel: Kernel, names: dict[str, str]) -> Kernel:
-    """The kernel over arrays of other names, of which several may become one. What has one element along a dimension is there
-    at 0, so that equal places look equal."""
+    """The kernel over arrays of other names, of which several may become one. Along axes of one point they are at 0, so that equal
+    places look equal."""
     if names.keys().isdisjoint(kernel.operands):
         return kernel
-    shapes = {o.name: o.shape for o in kernel.operands.values() if o.name in names or o.name in names.values()}
+    both = {*names, *names.values()}
+    first: dict[str, Expr] = {a.name: Const(0) for a in kernel.axes if a.extent == 1}
 
     def place(operand: str, index: tuple[Expr, ...]) -> tuple[Expr, ...]:
-        shape = shapes.get(operand)
-        return index if shape is None else tuple(Const(0) if e == 1 else i for i, e in zip(index, shape, strict=True))
+        return tuple(substitute(i, first) for i in index) if operand in both else index
 
     def change(load: Load) -> Expr:
         return Load(names.get(load.source, load.source), place(load.source, load.index), load.dtype)

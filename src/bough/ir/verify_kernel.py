@@ -17,7 +17,7 @@ from bough.ir.verify_expr import Checker
 def verify_kernel(kernel: Kernel, scalars: Collection[str] | None = None) -> None:
     """Raises InternalError, with the text of the statement, unless
 
-    - axes, operands and locals have distinct names, and an operand on both sides is the same on both;
+    - axes and operands have distinct names, axes and locals too, and an operand on both sides is the same on both;
     - expressions are well typed, and indices have the rank of what they index;
     - reduced axes occur only in reductions over them; everything else that is named is an axis, an earlier local, or one
       of `scalars` (None: any name is taken for a scalar);
@@ -91,7 +91,7 @@ class _Verifier:
             self.store(s, text)
             return
         value = s.value
-        if s.name in self.checker.variables or s.name in self.kernel.operands:
+        if s.name in self.checker.variables:  # an operand may be called the same
             self.checker.fail(f"{s.name} is defined twice", text)
         if isinstance(value, Reduce):
             self.reduce(value, text)
