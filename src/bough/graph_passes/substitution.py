@@ -10,7 +10,7 @@ from bough.ir.sequence import Branch, Check, Define, Step, Whilst, map_bodies, m
 
 
 def renamed(kernel: Kernel, names: dict[str, str]) -> Kernel:
-    """The kernel over arrays of other names, of which several may become one. Along axes of one point they are at 0, so that equal
+    """The kernel over arrays of other names, of which several may become one. At axes of one point they are at 0, so that equal
     places look equal."""
     if names.keys().isdisjoint(kernel.operands):
         return kernel
