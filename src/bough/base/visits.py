@@ -198,6 +198,7 @@ class Names:
     `parent(f, v, e)` [elements]: the activation of each element.
     `member(f, v, e)` [elements]: where each element of a walk over a list stands in it, all samples' lists one after another.
     `payload(f, v, p)` [count or elements, *shape].
+    `root(f, v)` [count]: the entry's activation of each activation's sample, as an index into the entry's state.
     `place(f, v, c)` [count]: where the collect c of each activation stands in its list, all samples' lists one after another.
     `roots` [samples]: the entry's activations as indices into its state. `spans(l)` [samples + 1]: list l of each sample.
     `samples` size: independent calls that are linearized together.
@@ -253,6 +254,10 @@ class Names:
     @staticmethod
     def payload(function: str, variant: int, payload: int) -> str:
         return f"{function}.{variant}.payload{payload}"
+
+    @staticmethod
+    def root(function: str, variant: int) -> str:
+        return f"{function}.{variant}.root"
 
     @staticmethod
     def place(function: str, variant: int, collect: int) -> str:

@@ -172,6 +172,7 @@ class _Arrangement:
                     self.claim(Names.member(f, v, e), self.rows(slots, e), 8)
             for c, call in enumerate(slots.variant.calls):
                 self.claim(Names.target(f, v, c), self.rows(slots, call.each), 8)
+            self.claim(Names.root(f, v), self.count(slots), 8)
             for c in range(len(slots.variant.collects)):
                 self.claim(Names.place(f, v, c), self.count(slots), 8)
             for p, payload in enumerate(slots.variant.payloads):
@@ -266,9 +267,15 @@ class _Arrangement:
         columns = {
             row: self.object_column(row, key) for key, row in layout.payloads.items() if self.payload_name(key) in self.wanted
         }
+        root = code.variable(0)  # a sample's records follow that of its root
         with self.records() as (record, header), code.cases(self.variant_of(header), len(layout.variants)) as cases:
             for slots, case in zip(layout.variants, cases, strict=True):
                 with case:
+                    if slots.name == layout.visits.entry:
+                        code.write(root, code.get(record, STATE))
+                    if Names.root(slots.name, slots.index) in self.wanted:
+                        rank = code.subtract(code.get(record, STATE), self.before[slots.number])
+                        code.put(self.addresses[Names.root(slots.name, slots.index)], rank, code.read(root))
                     rank = code.subtract(code.get(record, STATE), self.before[slots.number])
                     self.write_record(slots, record, rank, columns)
 

@@ -16,7 +16,7 @@ from bough.ir.evaluate import Array, Precision, compute_type, shape_value
 from bough.ir.interpret_program import Evaluate, run_program
 from bough.ir.narrow import narrowed
 from bough.ir.program import Program
-from bough.ir.recursion import Cell, Collected, Given, Recursion, Returned
+from bough.ir.recursion import Cell, Collected, Context, Given, Recursion, Returned
 
 Results = tuple[Array, ...]
 
@@ -63,9 +63,11 @@ class _Run:
         self.known: dict[tuple[str, int], Results | None] = {}
         self.alive: list[Any] = []  # an object that died could give its id to another
         self.lists: dict[int, list[Array]] = {}
+        self.contexts: dict[int, Array] = {}
 
     def visit(self, function: str, value: Any) -> Results:
         stack = [self.activate(function, value, id(value), ())]
+        self.root = stack[0]
         while True:
             top = stack[-1]
             deeper = self.advance(top)
@@ -153,11 +155,20 @@ class _Run:
         program = Program({cell.function.name: cell.function}, cell.function.name)
         return run_program(program, args, self.evaluate, self.precision, sizes)
 
+    def context(self, result: int) -> Array:
+        """A result of the entry that all activations take, computed when the first asks for it."""
+        if result not in self.contexts:
+            cell = self.recursion.cells[self.root.function, self.root.number]
+            (self.contexts[result],) = self.evaluated(self.root, narrowed(cell, {result}))
+        return self.contexts[result]
+
     def argument(self, a: _Activation, cell: Cell, n: int) -> Array:
         """What parameter n of the cell holds."""
         param, source = cell.function.params[n].type, cell.sources[n]
         if isinstance(source, Given):
             return a.given[source.argument]
+        if isinstance(source, Context):
+            return self.context(source.result)
         if isinstance(source, Collected):
             number = a.variant.each[source.walk].list
             assert number is not None

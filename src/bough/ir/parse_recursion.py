@@ -28,7 +28,7 @@ from bough.base.visits import (
 )  # fmt: skip
 from bough.ir.program import Function, TensorType
 from bough.ir.program_text import ProgramReader
-from bough.ir.recursion import Cell, Collected, Given, Pass, Read, Recursion, Returned, Source
+from bough.ir.recursion import Cell, Collected, Context, Given, Pass, Read, Recursion, Returned, Source
 
 Array = np.ndarray[Any, Any]
 _TESTS: dict[str, tuple[tuple[str, Test], ...]] = {
@@ -314,6 +314,8 @@ class _Reader(ProgramReader):
             self.member.sources.append(Read(self.integer()))
         elif self.accept("collected"):
             self.member.sources.append(Collected(self.integer()))
+        elif self.accept("context"):
+            self.member.sources.append(Context(self.integer()))
         elif self.accept("argument"):
             self.member.sources.append(Given(self.integer()))
         else:

@@ -42,7 +42,14 @@ class Collected:
     walk: int
 
 
-Source = Union[Read, Returned, Given, Collected]
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A parameter that holds result `result` of the entry's cell, which comes behind all others of it, for the same sample."""
+
+    result: int
+
+
+Source = Union[Read, Returned, Given, Collected, Context]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +67,8 @@ class Cell:
     """`function`'s parameter i comes from `sources[i]`. What comes from a walk has one more axis in front: the walk's elements
     at this object, in order, whose symbolic size is called `sizes[e]` for walk e (it is among `function.dims`, if it occurs).
 
-    The first results are the recursive function's; more may follow that the variant collects, then those that it passes down,
-    which depend on no result of a call that needs them.
+    The first results are the recursive function's; more may follow that the variant collects, then those that it passes down
+    and, of the entry, those that others take for contexts; these depend on no result of a call that needs them.
     Constants that several cells share are the same array objects.
     """
 

@@ -32,7 +32,7 @@ from bough.base.visits import Ask, Attribute, Call, Decision, Each, Fail, Item, 
 from bough.ir.dtypes import DTYPES
 from bough.ir.program import Program, TensorType
 from bough.ir.program_text import print_program
-from bough.ir.recursion import Cell, Collected, Given, Read, Recursion, Returned, Source
+from bough.ir.recursion import Cell, Collected, Context, Given, Read, Recursion, Returned, Source
 from bough.ir.text import print_location, print_name, print_type
 
 _PLAIN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -146,6 +146,8 @@ def _source_text(s: Source) -> str:
             return f"payload {s.payload}"
         case Collected():
             return f"collected {s.walk}"
+        case Context():
+            return f"context {s.result}"
         case Given():
             return f"argument {s.argument}"
         case Returned():

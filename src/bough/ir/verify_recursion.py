@@ -9,7 +9,7 @@ from bough.base.visits import Ask, Decision, Variant, Visit
 from bough.ir.dtypes import DTYPES
 from bough.ir.expr import Var
 from bough.ir.program import Program, TensorType, Value
-from bough.ir.recursion import Cell, Collected, Read, Recursion, Returned, Source
+from bough.ir.recursion import Cell, Collected, Context, Read, Recursion, Returned, Source
 from bough.ir.text import print_type
 from bough.ir.verify_program import Infer, verify_program
 
@@ -135,6 +135,12 @@ class _Verifier:
             if not 0 <= source.result < len(results):
                 self.fail(f"{call.function} has no result {source.result}")
             each, of = call.each, results[source.result]
+        elif isinstance(source, Context):
+            entry = self.recursion.visits.entry
+            given = {c.function.results[source.result].type for (f, _), c in self.recursion.cells.items() if f == entry}
+            if name == entry or len(given) != 1:
+                self.fail(f"the entry has no one context {source.result}")
+            each, of = None, given.pop()
         elif isinstance(source, Collected):
             number = variant.each[source.walk].list if 0 <= source.walk < len(variant.each) else None
             if number is None:

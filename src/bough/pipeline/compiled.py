@@ -26,7 +26,7 @@ from bough.pipeline.manifest import make_manifest
 from bough.pipeline.passes import Generated, Options, Watcher, run_passes
 from bough.pipeline.samples import compile_samples
 from bough.pipeline.watchers import default_watchers
-from bough.recursion import Switches, settle, unroll
+from bough.recursion import Switches, settle, unroll, with_contexts
 from bough.runtime import artefact
 from bough.runtime.cache import Cache
 from bough.runtime.executable import Executable
@@ -54,6 +54,8 @@ class Recipe:
     def run(self, watchers: Iterable[Watcher] = ()) -> tuple[Imported | Staged, Generated]:
         if is_recursive(self.module, self.args, self.kwargs):
             staged = stage(self.module, self.args, self.kwargs)
+            if self.options.switches.contexts:
+                staged = replace(staged, recursion=with_contexts(staged.recursion))
             if self.options.switches.unrolling:
                 staged = replace(staged, recursion=unroll(staged.recursion))
             values = (*self.args, *(self.kwargs or {}).values())

@@ -59,6 +59,14 @@ class Arrays:
             self.temporary(name, of.dtype, (as_extent(self.offset(function, None)), *of.shape))
         return self.temporaries[name]
 
+    def context(self, result: int, of: TensorType) -> Operand:
+        """Result number `result` of the entry's cell, which other activations take, for each activation of the entry."""
+        name = f"context{result}"
+        if name not in self.temporaries:
+            entry = self.recursion.visits.entry
+            self.temporary(name, of.dtype, (as_extent(self.offset(entry, None)), *of.shape))
+        return self.temporaries[name]
+
     def offset(self, function: str, variant: int | None) -> Expr:
         """Where a variant's activations begin in the state; None: where all end."""
         total: Expr = Number(0)

@@ -14,7 +14,7 @@ from bough.graph_passes.normalize import drop_empty_reductions
 from bough.ir.expr import Expr, Extent, Load, Var, apply, as_expr, loads, variables
 from bough.ir.interpret_kernel import run_kernel
 from bough.ir.kernel import Kernel, Operand
-from bough.ir.recursion import Cell, Collected, Given, Returned
+from bough.ir.recursion import Cell, Collected, Context, Given, Returned
 from bough.ir.sequence import (
     Repeat,
     Run,
@@ -48,6 +48,8 @@ class Setting:
     inner: Mapping[str, set[int]]
     switches: Switches
     down: bool = False
+    contexts: tuple[tuple[int, int], ...] = ()
+    """Results of such a cell of the entry that are contexts, with their numbers."""
 
 
 FOLDED = 1 << 16
@@ -108,6 +110,11 @@ class CellLowering:
                 held, offset = self.arrays.given(self.member[0], source.argument), self.arrays.offset(*self.member)
                 times[param.name] = Time.LEVEL if self.setting.down and self.setting.in_levels else Time.EARLY
                 self.places[param.name] = Place(held, "node", offset=offset)
+                continue
+            elif isinstance(source, Context):
+                held = self.arrays.context(source.result, param.type)
+                times[param.name] = Time.EARLY
+                self.places[param.name] = Place(held, "node", target=Names.root(*self.member))
                 continue
             elif isinstance(source, Collected):
                 number = variant.each[source.walk].list
@@ -220,6 +227,9 @@ class CellLowering:
             call = self.variant.calls[p.call]
             held, target = self.arrays.given(call.function, p.argument), Names.target(*self.member, p.call)
             yield p.result, f"pass{n}", Place(held, "node" if call.each is None else "element", call.each or 0, target=target)
+        for result, number in self.setting.contexts:
+            held = self.arrays.context(number, self.cell.function.results[result].type)
+            yield result, f"context{number}", Place(held, "node", offset=self.arrays.offset(*self.member))
 
     def result(self, lowered: Sequence, number: int, name: str, place: Place) -> Kernel:
         """A copy of a result to its place."""

@@ -90,7 +90,7 @@ class _Lowering:
     def descend(self, stage: Stage) -> None:
         """Passes down the arguments of a stage: first its callers outside, then its levels, the highest first."""
         mine = [p for p in self.passings if p.stage == stage.number]
-        cells = {p: CellLowering(p.member, p.cell, self.arrays, self.setting(stage, p.inside, True)) for p in mine}
+        cells = {p: CellLowering(p.member, p.cell, self.arrays, self.setting(stage, p.inside, True, p.contexts)) for p in mine}
         for cell in cells.values():
             self.once.extend(cell.once())
         for p, cell in cells.items():
@@ -141,9 +141,11 @@ class _Lowering:
     def cell(self, member: Member, stage: Stage, in_levels: bool) -> CellLowering:
         return CellLowering(member, self.recursion.cells[member], self.arrays, self.setting(stage, in_levels))
 
-    def setting(self, stage: Stage, in_levels: bool, down: bool = False) -> Setting:
+    def setting(
+        self, stage: Stage, in_levels: bool, down: bool = False, contexts: tuple[tuple[int, int], ...] = ()
+    ) -> Setting:
         read = results_read(self.recursion, ((m, self.recursion.cells[m]) for m in (*stage.base, *stage.step)))
-        return Setting(in_levels, frozenset(stage.functions), self.needed, read, self.switches, down)
+        return Setting(in_levels, frozenset(stage.functions), self.needed, read, self.switches, down, contexts)
 
     def first_level(self, stage: Stage, step: list[CellLowering]) -> dict[Member, CellLowering]:
         """Cells for level 1, where they are simpler than elsewhere because each call ends in a base variant."""

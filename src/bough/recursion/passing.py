@@ -16,19 +16,21 @@ from typing import Literal
 from bough.base.errors import CompileError
 from bough.base.visits import Stage, stages
 from bough.ir.narrow import narrowed
-from bough.ir.recursion import Cell, Pass, Recursion, Returned
+from bough.ir.recursion import Cell, Context, Pass, Recursion, Returned
 from bough.recursion.regions import Member
 from bough.recursion.tables import variants
 
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """What a variant passes down into functions of the stage numbered `stage`. `inside`: it belongs to that stage itself."""
+    """What a variant passes down into functions of the stage numbered `stage`. `inside`: it belongs to that stage itself. Of the
+    entry, also the contexts that these take: pairs of a result of the cell and the number of the context."""
 
     member: Member
     stage: int
     cell: Cell
     inside: bool
+    contexts: tuple[tuple[int, int], ...] = ()
 
 
 Task = tuple[Literal["down", "up"], int]
@@ -36,38 +38,48 @@ Task = tuple[Literal["down", "up"], int]
 
 
 def without_passes(recursion: Recursion) -> Recursion:
-    """The recursion in which arguments are given."""
+    """The recursion in which arguments and contexts are given."""
+    described = variants(recursion.visits)
 
-    def up(cell: Cell) -> Cell:
-        down = {p.result for p in cell.passes}
-        return narrowed(cell, set(range(len(cell.function.results))) - down) if down else cell
+    def up(member: Member, cell: Cell) -> Cell:
+        own = {*range(len(recursion.results[member[0]])), *(c.result for c in described[member].collects)}
+        return cell if len(own) == len(cell.function.results) else narrowed(cell, own)
 
-    return replace(recursion, cells={member: up(cell) for member, cell in recursion.cells.items()})
+    return replace(recursion, cells={member: up(member, cell) for member, cell in recursion.cells.items()})
 
 
 def passings(recursion: Recursion) -> list[Passing]:
     """The cells that compute what is passed, by variant and stage of the callee."""
     stage_of = {f: s.number for s in stages(recursion.visits) for f in s.functions}
     found: list[Passing] = []
+    contexts: dict[int, set[int]] = {number: set() for number in stage_of.values()}
     for member, variant in variants(recursion.visits).items():
         cell = recursion.cells[member]
+        contexts[stage_of[member[0]]] |= {s.result for s in cell.sources if isinstance(s, Context)}
         for number in dict.fromkeys(stage_of[variant.calls[p.call].function] for p in cell.passes):
             chosen = [p for p in cell.passes if stage_of[variant.calls[p.call].function] == number]
-            found.append(Passing(member, number, _alone(cell, chosen, f"down{number}"), stage_of[member[0]] == number))
-    return found
+            alone = _alone(member, cell, chosen, number, stage_of[member[0]] == number)
+            contexts[number] |= {s.result for s in alone.cell.sources if isinstance(s, Context)}
+            found.append(alone)
+    entry = (recursion.visits.entry, 0)
+    of_contexts = [_alone(entry, recursion.cells[entry], [], n, False, tuple(sorted(c))) for n, c in contexts.items() if c]
+    return [*of_contexts, *found]
 
 
-def _alone(cell: Cell, chosen: list[Pass], name: str) -> Cell:
-    results = sorted({p.result for p in chosen})
+def _alone(
+    member: Member, cell: Cell, chosen: list[Pass], stage: int, inside: bool, contexts: tuple[int, ...] = ()
+) -> Passing:
+    results = sorted({*(p.result for p in chosen), *contexts})
     made = narrowed(cell, results)
-    made.function.name = name
-    return replace(made, passes=tuple(replace(p, result=results.index(p.result)) for p in chosen))
+    made.function.name = f"contexts{stage}" if contexts else f"down{stage}"
+    made = replace(made, passes=tuple(replace(p, result=results.index(p.result)) for p in chosen))
+    return Passing(member, stage, made, inside, tuple((results.index(c), c) for c in contexts))
 
 
 def order(recursion: Recursion, found: list[Passing]) -> list[Task]:
     """All descents and levels, each after what it needs. Raises CompileError where what goes down needs what comes up."""
     described = stages(recursion.visits)
-    needs: dict[Task, dict[Task, Member]] = {("up", s.number): _of_levels(recursion, s, described) for s in described}
+    needs: dict[Task, dict[Task, Member]] = {("up", s.number): _of_levels(recursion, s, described, found) for s in described}
     stage_of = {f: s.number for s in described for f in s.functions}
     for p in found:
         mine = needs.setdefault(("down", p.stage), {})
@@ -84,14 +96,16 @@ def order(recursion: Recursion, found: list[Passing]) -> list[Task]:
     return ordered
 
 
-def _of_levels(recursion: Recursion, stage: Stage, described: tuple[Stage, ...]) -> dict[Task, Member]:
+def _of_levels(
+    recursion: Recursion, stage: Stage, described: tuple[Stage, ...], passed: list[Passing]
+) -> dict[Task, Member]:
     """What the levels of a stage need: those of the stages that it calls, and its own descent."""
     called = {c.function for f in stage.functions for v in recursion.visits.function(f).variants for c in v.calls}
     first = (stage.functions[0], 0)
     found: dict[Task, Member] = {
         ("up", s.number): first for s in described if s.number != stage.number and not called.isdisjoint(s.functions)
     }
-    if any(recursion.arguments_of(f) for f in stage.functions):
+    if any(p.stage == stage.number for p in passed):
         found[("down", stage.number)] = first
     return found
 

@@ -23,6 +23,9 @@ class Switches:
     """Results that are the same for all activations of a variant are known to their callers as constants."""
     dense_scratch: bool = True
     """Arrays that live within a level have a place for each activation of the widest level; else one for every activation."""
+    contexts: bool = True
+    """Tensors that go down unchanged are kept once for each call, and what depends on them alone is computed once; else for each
+    activation. Applied before the lowering (`with_contexts`), since objects that are met again then count as one."""
     grouping: bool = True
     """Kernels that share their rows, or need nothing of each other, run between the same two barriers; else each waits for the
     one before."""

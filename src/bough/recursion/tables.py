@@ -32,6 +32,7 @@ def tables(visits: Visits) -> dict[str, Operand]:
                 table(Names.target(f, v, c), rows(f, v, call.each))
             for p, payload in enumerate(variant.payloads):
                 table(Names.payload(f, v, p), rows(f, v, payload.each), *payload.shape, dtype=payload.dtype)
+            table(Names.root(f, v), count)
             for c in range(len(variant.collects)):
                 table(Names.place(f, v, c), count)
     table(Names.roots, Var(Names.samples))

@@ -60,6 +60,7 @@ class _Activation:
     above: "_Activation | None"
     call: int
     element: int
+    sample: int
     done: bool = False
     level: int = 0
     state: int = -1
@@ -139,7 +140,7 @@ class _Walk:
             raise self.placed(error, above, call, element) from error
         variant = visit.variants[number]
         places = [0] * len(variant.collects)
-        a = _Activation(function, number, value, walks, [[] for _ in variant.calls], places, above, call, element)
+        a = _Activation(function, number, value, walks, [[] for _ in variant.calls], places, above, call, element, len(self.found.roots))
         self.known[function, key] = a  # `a` keeps the object alive, so that no other one gets its id
         self.found.of[function, number].append(a)
         return a
@@ -268,6 +269,7 @@ class _Tables:
             self.sizes[Names.longest(f, n, e)] = _largest(lengths)
         for c in range(len(variant.calls)):
             self.arrays[Names.target(f, n, c)] = _indices(callee.state for a in members for callee in a.targets[c])
+        self.arrays[Names.root(f, n)] = _indices(self.found.roots[a.sample].state for a in members)
         for c in range(len(variant.collects)):
             self.arrays[Names.place(f, n, c)] = _indices(a.places[c] for a in members)
         for p in range(len(variant.payloads)):
