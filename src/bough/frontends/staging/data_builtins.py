@@ -26,7 +26,9 @@ def _converted(kind: type) -> Callable[..., Any]:
 
     def rule(staging: DataStaging, *args: Any, **kwargs: Any) -> Any:
         value = args[0] if len(args) == 1 and not kwargs else None
-        if isinstance(value, torch.Tensor):
+        if isinstance(value, torch.Tensor) and kind is not bool:
+            if value.numel() != 1:
+                raise staging.python_error(ValueError("only one element tensors can be converted to Python scalars"))
             value = torch_calls.number_of(staging, value)
         if kind is bool and args:
             return staging.truth(args[0])
@@ -105,6 +107,18 @@ def _sum(staging: DataStaging, values: Any, start: Any = 0) -> Any:
         total = _whole(staging, values).sum(0)
         return (total if isinstance(values.part, layouts.Tensor) else Scalar(staging, total)) + start
     return reduce(lambda a, b: a + b, staging.elements(values), start)
+
+
+def _all_close(staging: DataStaging, a: torch.Tensor, b: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    """torch.allclose, whose result is Python's."""
+    return Scalar(staging, torch.isclose(a, b, *args, **kwargs).all())
+
+
+def _equal(staging: DataStaging, a: torch.Tensor, b: torch.Tensor) -> Any:
+    """torch.equal, whose result is Python's."""
+    if any(map(markers.is_computed, (*a.shape, *b.shape))):
+        return NotImplemented
+    return Scalar(staging, (a == b).all()) if a.shape == b.shape else False
 
 
 def _all_of(conjunction: bool) -> Callable[..., Any]:
@@ -236,6 +250,7 @@ SPECIAL: dict[Any, Callable[..., Any]] = {
     sum: _sum, all: _all_of(True), any: _all_of(False), round: _round, abs: _absolute, isinstance: _isinstance, type: _type,
     print: _print, list: _listed(list), tuple: _listed(tuple), zip: _zip, enumerate: _enumerate, range: _range, map: _map,
     reversed: _reversed, divmod: _divmod, getattr: _getattr, setattr: _setattr,
+    torch.allclose: _all_close, torch.equal: _equal,
     torch.stack: _joined("stack"), torch.cat: _joined("cat"), torch.concat: _joined("cat"), torch.tensor: _tensor, torch.as_tensor: _tensor, torch.is_tensor: lambda staging, v: isinstance(v, torch.Tensor),
     **{getattr(math, n): _of_math(n) for n in (
         "exp", "log", "sqrt", "tanh", "sin", "cos", "log2", "log1p", "floor", "ceil", "trunc", "fabs", "pow", "log10", "expm1",
@@ -245,7 +260,7 @@ SPECIAL: dict[Any, Callable[..., Any]] = {
 """Functions by what they mean here; NotImplemented leaves it to the function itself."""
 
 METHODS: dict[str, Callable[..., Any]] = {
-    "item": torch_calls.number_of, "tolist": torch_calls.listed,
+    "item": torch_calls.number_of, "tolist": torch_calls.listed, "allclose": _all_close, "equal": _equal,
     "__bool__": lambda staging, t: staging.truth(t),
 }  # fmt: skip
 """Methods of tensors that give Python's values."""

@@ -250,13 +250,22 @@ def computed(staging: DataStaging, value: Any) -> Any:
 
 def number_of(staging: DataStaging, tensor: torch.Tensor) -> Any:
     """`tensor.item()`."""
-    if tensor.numel() != 1:
-        raise staging.python_error(RuntimeError("a Tensor with more than one element cannot be converted to Scalar"))
-    single = tensor.reshape(())
+    single = _only_element(staging, tensor)
     if single.dtype.is_complex:
         raise staging.refused("a complex number is taken out of a tensor", "computed numbers are bools, ints and floats")
     kind = torch.bool if single.dtype is torch.bool else torch.float64 if single.dtype.is_floating_point else torch.int64
     return Scalar(staging, single.to(kind) if single.dtype != kind else single.clone())
+
+
+def _only_element(staging: DataStaging, tensor: torch.Tensor) -> torch.Tensor:
+    """The element of a tensor that has but one."""
+    message = "a Tensor with more than one element cannot be converted to Scalar"
+    if markers.is_computed(tensor.numel()):
+        staging.check_that(Scalar(staging, markers.scalar(tensor.numel()) == 1), "RuntimeError", message)
+        return tensor.reshape(-1).index_select(0, torch.zeros(1, dtype=torch.int64)).reshape(())
+    if tensor.numel() != 1:
+        raise staging.python_error(RuntimeError(message))
+    return tensor.reshape(())
 
 
 def listed(staging: DataStaging, tensor: torch.Tensor) -> Any:
