@@ -54,7 +54,7 @@ def test_a_loop_without_end() -> None:
         compiled = bough.compile(module, (-X.abs(),), cache=False, threads=1)
         torch.testing.assert_close(compiled(-X.abs()), -X.abs())
         start = time.perf_counter()
-        with pytest.raises(bough.InputError, match="turns"):
+        with pytest.raises(bough.InputError, match="BGH-IN-015"):
             compiled(X)
         assert time.perf_counter() - start < 60
 
@@ -65,7 +65,7 @@ def test_a_condition_of_several_elements(statement: str) -> None:
     with loaded(module_of(f"{statement}\nreturn x")) as module:
         with pytest.raises(RuntimeError, match="ambiguous"):
             module(X)
-        with pytest.raises(bough.CompileError, match=r"forward|elements") as caught:
+        with pytest.raises(bough.CompileError, match="ambiguous") as caught:
             bough.compile(module, (X,), cache=False, threads=1)
         assert caught.value.location is not None and caught.value.location.text.strip().startswith(statement.split(":")[0].split("=")[0].strip())
 

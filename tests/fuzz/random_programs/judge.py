@@ -22,7 +22,7 @@ import bough
 from bough import ops
 from bough.base.errors import CompileError, InputError
 from bough.frontends.staging import export_module
-from bough.frontends.structure import Slot, fill, map_leaves
+from bough.frontends.structure import fill
 from bough.ir.interpret_program import CheckFailed, run_program
 from bough.ir.program import CAPACITY
 from bough.ir.verify_program import verify_program
@@ -32,7 +32,7 @@ Call = Callable[..., Any]
 Engine = Callable[[nn.Module, tuple[Any, ...]], Call]
 """Compiles a module for example arguments."""
 Kind = Literal["equal", "refused", "wrong", "broken", "invalid", "unstable"]
-EXPECTED = (AssertionError, IndexError, ValueError, ZeroDivisionError, KeyError, RuntimeError)
+EXPECTED = (AssertionError, IndexError, ValueError, ZeroDivisionError, OverflowError, KeyError, RuntimeError)
 """What a valid program may raise."""
 TOLERANCE = 1e-4
 _numbers = itertools.count()
@@ -69,7 +69,7 @@ def through_interpreter(module: nn.Module, args: tuple[Any, ...]) -> Call:
         except CheckFailed as failed:
             raise InputError(f"{failed.error}: {failed.message}", code="BGH-IN-012") from None
         made = [torch.from_numpy(np.array(r)) for r in results]
-        return fill(map_leaves(imported.outputs, "", lambda s, _: made[s.index].item() if isinstance(s, Slot) and s.number else s), made)
+        return fill(imported.outputs, made, lambda number: number.item())
 
     return call
 

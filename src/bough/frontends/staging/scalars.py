@@ -35,7 +35,7 @@ def _compared(name: str) -> Callable[..., Any]:
 class Scalar:
     """A bool, int or float as a tensor of rank 0 (bool, i64, f64). `size`: the same number as a size, where it is one."""
 
-    __slots__ = ("_tensor", "about", "opposite", "size", "staging")
+    __slots__ = ("_tensor", "about", "opposite", "origin", "size", "staging")
 
     def __init__(self, staging: DataStaging, tensor: torch.Tensor | None, size: torch.SymInt | None = None) -> None:
         self.staging, self._tensor, self.size = staging, tensor, size
@@ -43,6 +43,8 @@ class Scalar:
         """The tensor that this one is the negation of."""
         self.about: tuple[torch.Tensor, frozenset[int], frozenset[int]] | None = None
         """The selector of a choice that this is a question about, and the alternatives that mean yes and no."""
+        self.origin: tuple[Scalar, int] = self, 0
+        """The number that this one is a known number more than."""
 
     @property
     def tensor(self) -> torch.Tensor:
@@ -95,6 +97,7 @@ class Scalar:
             return self.made(number_tensor(self, at_least=int), self.size)
         if digits is not None:
             raise _refused("a computed number is rounded to a number of digits")
+        _expect_whole(self)
         return self.made(torch.round(self.tensor).to(torch.int64))
 
     def __trunc__(self) -> Any:
@@ -175,9 +178,16 @@ def convert(value: Any, kind: type) -> Any:
     if kind is bool:
         return Scalar(value.staging, value.tensor != 0)
     if kind is int and value.kind is float:
-        finite = Scalar(value.staging, torch.isfinite(value.tensor))
-        value.staging.check_that(finite, "ValueError", "cannot convert float NaN or infinity to integer")
+        _expect_whole(value)
     return Scalar(value.staging, cast(value.tensor, DTYPES[kind]))
+
+
+def _expect_whole(value: Any) -> None:
+    """The call ends where Python cannot make an integer of a float, or only one of more than 64 bits."""
+    staging, number = value.staging, value.tensor
+    staging.check_that(Scalar(staging, number == number), "ValueError", "cannot convert float NaN to integer")
+    within = Scalar(staging, number.abs() < 2.0**63)
+    staging.check_that(within, "OverflowError", "cannot convert float infinity, or one beyond 64 bits, to integer")
 
 
 def arithmetic(staging: DataStaging, name: str, a: Any, b: Any) -> Any:
@@ -206,8 +216,21 @@ def arithmetic(staging: DataStaging, name: str, a: Any, b: Any) -> Any:
             kind = float
     sized = _sized(name, a, b)
     if sized is not None:
-        return Scalar(staging, None, sized)
-    return Scalar(staging, _OPERATORS[name](_operand(a, kind), _operand(b, kind)))
+        made = Scalar(staging, None, sized)
+    else:
+        made = Scalar(staging, _OPERATORS[name](_operand(a, kind), _operand(b, kind)))
+    made.origin = _origin(name, a, b) or made.origin
+    return made
+
+
+def _origin(name: str, a: Any, b: Any) -> tuple[Scalar, int] | None:
+    """What a computed whole number is a known one more than."""
+    if name == "add" and type(a) is int:
+        a, b = b, a
+    if name not in ("add", "sub") or type(b) is not int or not isinstance(a, Scalar) or a.kind is not int:
+        return None
+    base, offset = a.origin
+    return base, offset + b if name == "add" else offset - b
 
 
 def compare(staging: DataStaging, name: str, a: Any, b: Any) -> Any:
