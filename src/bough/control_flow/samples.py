@@ -104,6 +104,8 @@ class _OverSamples(OverMembers):
     # Kernels and arrays
 
     def kernel(self, kernel: Kernel, scope: Scope) -> list[Step]:
+        if any(a.extent == 0 for a in kernel.free):
+            return []
         for o in kernel.outputs:
             if o.name in self.residents:
                 self.arrays[o.name] = replace(self.arrays[o.name], region=scope.region)

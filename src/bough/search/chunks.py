@@ -41,8 +41,9 @@ def choose_blocks(
     counts = tile_counts(work, order, shape, machine)
     each = cost / prod(counts.values())
     narrow = {a: 1 if a in few else n for a, n in counts.items()}
-    if len(few) == 1 and each * prod(narrow.values()) < SHARED_CYCLES:
-        least = ceil(SHARED_CYCLES / (each * prod(narrow.values())))
+    row = max(1.0, each * prod(narrow.values()))
+    if len(few) == 1 and row < SHARED_CYCLES:
+        least = ceil(SHARED_CYCLES / row)
         return [Block(a, least if a in few else n) for a, n in counts.items() if a in few or n > 1]
     blocks = _cheapest(kernel, work, shape, order, counts, each, machine, threads)
     if few and chunk_count(narrow, blocks) < threads:

@@ -48,6 +48,8 @@ PHASE_CYCLES = 8000.0
 """Below this much work a kernel stays on the calling thread: others, if asleep, would wake when it is done."""
 TILES = 2
 """Vector tiles for each thread in a level of few rows: a late thread then keeps the others waiting for less."""
+FEW_LANES = 2.0
+"""How much longer vectors take that are often not full."""
 CHUNK_CYCLES = 6000.0
 """The least work of a block of rows."""
 
@@ -100,6 +102,8 @@ class Heuristic:
         for shape in shapes(kernel, work, machine, context):
             packed = packable(kernel, work, shape, context)
             tile = self.cost(kernel, work, shape, packed, machine)
+            if shape.vector and _gathers(kernel, work, shape.vector, context):
+                tile *= FEW_LANES
             tiles, copies = tile_count(kernel, work, shape, machine.lanes, context), copy_cycles(kernel, work, packed, context)
             cost = tile * tiles + copies
             shared = context.threads * tile * ceil(tiles / context.threads) + copies  # threads without a tile are idle
@@ -130,7 +134,7 @@ def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> li
         return tiles
     out = [scalar]
     for v in free:
-        gathers = _unknown(kernel, v, context) and _jumps(work, v)
+        gathers = _gathers(kernel, work, v, context)
         rows = [None, *(a for a in rows_of if a != v)] if kernel.reductions and not gathers else [None]
         for count in (1,) if gathers else COUNTS:
             if count > 1 and (count - 1) * machine.lanes >= work.extents[v]:
@@ -157,9 +161,9 @@ def _unknown(kernel: Kernel, axis: str, context: Context) -> bool:
     return not context.defined.isdisjoint(variables(as_expr(kernel.axis(axis).extent)))
 
 
-def _jumps(work: Work, axis: str) -> bool:
-    """Whether some load gathers its vectors along the axis: then wide tiles are much code, and no faster."""
-    return any(x.stride(axis) not in (0, 1) for x in work.loads)
+def _gathers(kernel: Kernel, work: Work, axis: str, context: Context) -> bool:
+    """Whether vectors along an axis of unknown extent are gathered: often with few lanes, and wide tiles would be much code."""
+    return _unknown(kernel, axis, context) and any(x.stride(axis) not in (0, 1) for x in work.loads)
 
 
 def _contiguous_free(kernel: Kernel, work: Work, context: Context) -> bool:
