@@ -159,8 +159,11 @@ def _activate(code: Words, library: Library, visit: Visit, slot: Value, obj: Val
     with code.when(code.compare(">=", position, 0)):
         # Still open: it waits for its own result.
         code.refuse(code.compare("<", code.get(code.at(code.get(frame, Word.LOG), position), LEVEL), 0))
-        code.put(slot, 0, position)
-        code.builder.ret(word(Status.REFUSED if any(v.repeats for v in visit.variants) else Status.DONE))
+        if visit.variants and all(v.repeats for v in visit.variants):
+            code.call(library.renew, frame, obj, number)
+        else:
+            code.put(slot, 0, position)
+            code.builder.ret(word(Status.REFUSED if any(v.repeats for v in visit.variants) else Status.DONE))
     code.leave(code.compare("==", position, -2), Status.TABLE_FULL)
     code.check(code.call(library.room, frame, 0, 0, _reads(visit)))
     _Decided(code, library, slot, layout.variants_of(visit.name)).emit(reader, visit.decision)

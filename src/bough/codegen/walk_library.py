@@ -23,6 +23,7 @@ class Library:
     is_instance(frame, type, question)                          1, 0, or -1
     is_true(frame, object), has_attribute(frame, object, name)  1, 0, or -1
     find(frame, object, function)                               a position in the log, -1 for a new one, -2 for no room
+    renew(frame, object, function)                              a status: the object is found at the log's end from now on
     push(frame, tag, address), collect(frame, list, address)
     room(frame, log, stack, references)                         a status: whether there is so much room
     integer(frame, object, address, row, low, high), real(frame, object, address, row), truth(frame, object, address, row),
@@ -39,6 +40,7 @@ class Library:
         self.is_true = self._is_true()
         self.has_attribute = self._has_attribute()
         self.find = self._find()
+        self.renew = self._renew()
         self.push = self._push()
         self.collect = self._collect()
         self.room = self._room()
@@ -149,8 +151,7 @@ class Library:
         table, size = code.get(frame, Word.TABLE), code.get(frame, Word.TABLE_SIZE)
         epoch = code.multiply(code.get(frame, Word.EPOCH), len(self.layout.functions))
         stamp = code.add(epoch, function)
-        mixed = code.multiply(b.xor(b.lshr(obj, word(4)), b.shl(function, word(40))), 0x9E3779B97F4A7C15 - (1 << 64))
-        start = b.lshr(mixed, word(24))
+        start = self._hashed(code, obj, function)
         mask = code.subtract(size, 1)
         with code.loop() as (_, step):
             entry = code.at(table, b.shl(b.and_(code.add(start, step), mask), word(2)))
@@ -165,6 +166,28 @@ class Library:
             code.leave(same, code.get(entry, 2))
         code.end(word(-1))
         return code
+
+    def _renew(self) -> Words:
+        """Makes the entry of an object that the table has one for the next activation."""
+        code = self._function("renew", "object", "function")
+        b = code.builder
+        frame, obj, function = code.arguments
+        table, mask = code.get(frame, Word.TABLE), code.subtract(code.get(frame, Word.TABLE_SIZE), 1)
+        stamp = code.add(code.multiply(code.get(frame, Word.EPOCH), len(self.layout.functions)), function)
+        start = self._hashed(code, obj, function)
+        with code.loop() as (_, step):
+            entry = code.at(table, b.shl(b.and_(code.add(start, step), mask), word(2)))
+            with code.when(b.and_(code.compare("==", code.get(entry, 1), stamp), code.compare("==", code.get(entry), obj))):
+                code.put(entry, 2, code.get(frame, Word.LOG_USED))
+                b.ret(word(Status.DONE))
+        code.end(word(Status.DONE))
+        return code
+
+    @staticmethod
+    def _hashed(code: Words, obj: Value, function: Value) -> Value:
+        b = code.builder
+        mixed = code.multiply(b.xor(b.lshr(obj, word(4)), b.shl(function, word(40))), 0x9E3779B97F4A7C15 - (1 << 64))
+        return b.lshr(mixed, word(24))
 
     def _push(self) -> Words:
         code = self._function("push", "tag", "address")
