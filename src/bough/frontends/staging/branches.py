@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,6 +27,8 @@ class Side:
 
     outcome: Any
     changes: dict[Any, tuple[Place, Any, Any]]
+    copies: dict[Any, Any] = field(default_factory=dict)
+    """Of places that have what they had, but a tensor that was written in place: the tensor at the end, copied."""
 
     @property
     def dead(self) -> bool:
@@ -128,10 +130,35 @@ def side(staging: DataStaging, thunk: Thunk, cells: Sequence[Cell], condition: S
         learn(staging, condition, holds)
         outcome = narrowed(staging.alone(staging.ending, thunk))
         changes = {k: (place, before, narrowed(now)) for k, (place, before, now) in scope.changes().items()}
+        copies = {}
+        written = {storage(p.owner) for p, _ in scope.journal.values() if isinstance(p, Elements)}
+        if written:  # what is undone below
+            outcome = copied(outcome, written)
+            for key, (place, before) in scope.journal.items():
+                if key in changes and not isinstance(place, Elements):
+                    changes[key] = (place, before, copied(changes[key][2], written))
+                elif key not in changes and (copy := copied(before, written)) is not before:
+                    copies[key] = copy
         scope.undo()
     finally:
         staging.leave(scope)
-    return Side(outcome, {} if outcome is NEVER else changes)
+    return Side(outcome, {}) if outcome is NEVER else Side(outcome, changes, copies)
+
+
+def storage(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def copied(value: Any, written: set[int]) -> Any:
+    """A value with copies of the tensors in it whose elements are in one of these storages."""
+    if isinstance(value, torch.Tensor):
+        return value.clone() if storage(value) in written else value
+    if isinstance(value, Return):
+        return type(value)(copied(value.value, written))
+    if type(value) is tuple:
+        made = tuple(copied(v, written) for v in value)
+        return made if any(a is not b for a, b in zip(made, value, strict=True)) else value
+    return value
 
 
 def narrowed(value: Any) -> Any:
@@ -171,7 +198,7 @@ def _joined(staging: DataStaging, condition: Scalar, one: Side, two: Side, start
     for key, place in places.items():
         absent = [s.dead or not is_needed(staging, place, s.outcome, needed) for s in (one, two)]
         if not all(absent):
-            values = [s.changes[key][2] if key in s.changes else befores[key] for s in (one, two)]
+            values = [s.changes[key][2] if key in s.changes else s.copies.get(key, befores[key]) for s in (one, two)]
             made[key] = joint.value(*values, *absent)
     results = joint.finish()
     values = {key: make(results) for key, make in made.items()}
