@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bough.runtime import Buffer, Leaf, LoadError, Manifest, Plain, Scalar, Tensor
+from bough.runtime.manifest import Cut, Failure, Number
 
 Build = Callable[..., Manifest]
 
@@ -19,10 +20,16 @@ def test_round_trip_through_json(manifest: Build) -> None:
         arguments=(Tensor("x", "f32", ("batch", 8)), Tensor("t", "i64", (("mul", "batch", 2),))),
         parameters=("x", "rest"),
         inputs=(Leaf("argument", 0), [Plain(None), {"t": Leaf("argument", 1), 3: ()}]),
-        outputs=({"y": Leaf("result", 0)}, [Leaf("argument", 0), Leaf("constant", "w"), Plain(2.5)]),
+        outputs=({"y": Leaf("result", 0), "n": Number(1)}, [Leaf("argument", 0), Leaf("constant", "w"), Plain(2.5)]),
         features=("avx2",),
         notes="for readers",
         parallel=False,
+        results=(Tensor("y", "f32", ("capacity", 8)), Tensor("n", "i64", ())),
+        scalars=(Scalar("batch", 0, 1000), Scalar("capacity", 1)),
+        capacity="capacity",
+        computed=(("n", 1),),
+        cuts=(Cut(0, (("add", "n", 1), 8)),),
+        failures=(Failure(1, "capacity", ""), Failure(2, "ValueError", "no")),
     )
     assert Manifest.from_data(json.loads(json.dumps(whole.to_data()))) == whole
 
@@ -45,6 +52,14 @@ def test_round_trip_through_json(manifest: Build) -> None:
         {"scalars": ()},
         {"scalars": (Scalar("batch"), Scalar("tokens"))},
         {"arena": "tokens"},
+        {"capacity": "tokens"},
+        {"computed": (("n", 0),)},
+        {"computed": (("n", 7),)},
+        {"cuts": (Cut(0, (1,)),)},
+        {"cuts": (Cut(3, (1, 1)),)},
+        {"cuts": (Cut(0, ("n", 8)),)},
+        {"outputs": Number(0)},
+        {"outputs": Number(-1)},
     ],
 )
 def test_refuses_loose_ends(manifest: Build, changes: dict[str, Any]) -> None:
