@@ -35,7 +35,9 @@ class DataStaging:
     rewrites_control = True
     Return, BREAK, CONTINUE = staticmethod(Return), BREAK, CONTINUE
 
-    def __init__(self) -> None:
+    def __init__(self, windows: bool = False) -> None:
+        """`windows`: slices of known length at a computed start are taken to lie inside their axis, and this is checked."""
+        self.windows, self.met_window = windows, False
         self.serial = 1
         self.births: dict[int, tuple[Any, int]] = {}
         """Tensors and containers made during the trace, by id, with when they were made."""

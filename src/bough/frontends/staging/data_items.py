@@ -144,7 +144,7 @@ def _taken(staging: DataStaging, owner: torch.Tensor, axis: int, key: Any) -> to
     """One axis at a computed position, or a computed part of it."""
     size = owner.shape[axis]
     if isinstance(key, slice):
-        start, length = known_bounds(size, key) or bounds(staging, size, key)
+        start, length = known_bounds(size, key) or window(staging, size, key) or bounds(staging, size, key)
         return markers.narrow(owner, axis, start, length)
     if type(key) is int:
         if markers.at_least(size) >= (key + 1 if key >= 0 else -key):
@@ -168,6 +168,23 @@ def known_bounds(size: Any, key: slice) -> tuple[Any, Any] | None:
     last = size if stop is None else stop if stop >= 0 else size + stop
     length = last - first
     return (first, length) if markers.at_least(length) >= 0 else None
+
+
+def window(staging: DataStaging, size: Any, key: slice) -> tuple[Any, Any] | None:
+    """Start and length of a slice that ends a known number of elements behind a computed start, where the model needs to know
+    how many it has: the call ends with an error where the axis ends before it does."""
+    if not isinstance(key.start, Scalar) or not isinstance(key.stop, Scalar) or key.step not in (None, 1):
+        return None
+    (base, first), (same, last) = key.start.origin, key.stop.origin
+    if base is not same or last < first:
+        return None
+    staging.met_window = True
+    if not staging.windows:
+        return None
+    length = markers.scalar(size) if isinstance(size, torch.SymInt) else size
+    inside = torch.logical_and(key.start.tensor >= 0, key.stop.tensor <= length)
+    staging.check_that(Scalar(staging, inside), "RuntimeError", f"a slice of {last - first} elements reaches over the end of its axis")
+    return markers.size(key.start.tensor, high=size), last - first
 
 
 def bounds(staging: DataStaging, size: Any, key: slice) -> tuple[Any, Any]:
@@ -310,7 +327,7 @@ def unpacked(staging: DataStaging, value: Any, pattern: Any) -> Any:
         if isinstance(value, Choice):
             parts = range(len(pattern))
             return tuple(each_alternative(staging, lambda v, n=n: v[n], value) for n in parts)  # type: ignore[misc]
-    if isinstance(value, torch.Tensor) and "*" not in pattern:
+    if isinstance(value, torch.Tensor):
         value = tuple(value.unbind(0))
     return value
 

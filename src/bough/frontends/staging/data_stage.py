@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -19,6 +19,9 @@ from bough.frontends.staging.data import DataStaging
 from bough.frontends.staging.scalars import Scalar
 from bough.frontends.staging.torch_calls import Watch
 from bough.frontends.structure import ComputedChoice, ComputedNumber, ComputedRows
+from bough.frontends.trace import Trace, trace
+
+Result = TypeVar("Result")
 
 
 def export_staged(
@@ -29,7 +32,7 @@ def export_staged(
     kwargs: Mapping[str, Any] | None = None,
 ) -> torch_export.Imported:
     """`torch_export.export` of a module with control flow on computed values."""
-    return torch_export.export(_Staged(module), args, dynamic=dynamic, kwargs=kwargs)
+    return _staged(module, lambda staged: torch_export.export(staged, args, dynamic=dynamic, kwargs=kwargs))
 
 
 _OF_CONTROL = frozenset({"BGH-CTRL-001", "BGH-TRACE-001", "BGH-MUT-001", "BGH-OP-001"})
@@ -56,20 +59,59 @@ def export_module(
         raise (error if plain.code == "BGH-CTRL-001" or error.code == "BGH-CTRL-001" else plain) from None
 
 
+def trace_module(
+    module: Callable[..., Any],
+    args: tuple[Any, ...],
+    *,
+    dynamic: DynamicSpec | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+) -> Trace:
+    """The trace of a module, which is staged where its course depends on computed values."""
+    try:
+        return trace(module, args, kwargs, dynamic)
+    except CompileError as error:
+        if error.code not in _OF_CONTROL:
+            raise
+    return _staged(module, lambda staged: trace(staged, args, kwargs, dynamic))
+
+
+def _staged(module: Callable[..., Any], run: Callable[[_Staged], Result]) -> Result:
+    """`run` of the staged module. Where that fails and the model takes slices of known length at computed places, such as
+    `x[i : i + 8]`, they are then taken to lie inside their axis, so that the model knows their size."""
+    first = _Staged(module)
+    try:
+        return run(first)
+    except CompileError as error:
+        if not first.attempt.met_window:
+            raise
+        try:
+            return run(_Staged(module, windows=True))
+        except CompileError:
+            raise error from None
+
+
+class _Attempt:
+    """What staging found out that concerns another attempt; torch.export would reset an attribute of a module."""
+
+    met_window = False
+
+
 class _Staged(nn.Module):
     """The module, so that its weights are found. Its forward knows it by a closure: torch wraps what is read as an attribute."""
 
-    def __init__(self, model: Callable[..., Any]) -> None:
+    def __init__(self, model: Callable[..., Any], windows: bool = False) -> None:
         super().__init__()
         self.model = model
         self.training = False
+        self.attempt = attempt = _Attempt()
 
         def forward(*args: Any, **kwargs: Any) -> Any:
-            staging = DataStaging()
+            staging = DataStaging(windows)
             try:
                 with Watch(staging):
                     return _result(staging, staging.call(model, *args, **kwargs))
             finally:
+                attempt.met_window = staging.met_window
                 staging.scope.undo()
 
         original = model.forward if isinstance(model, nn.Module) else model
