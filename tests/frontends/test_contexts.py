@@ -53,6 +53,11 @@ class Projected(Context):
         return torch.tanh(h + torch.stack([self.node(c, context) for c in node.children]).sum(0))
 
 
+def test_products_of_joined_vectors_are_taken_apart() -> None:
+    recursion = with_contexts(stage(Context().eval(), (trees()[0], torch.zeros(H))).recursion)
+    assert products(recursion, "entry") == 1
+
+
 def test_what_depends_on_contexts_alone_is_computed_once() -> None:
     staged = stage(Projected().eval(), (trees()[0], torch.zeros(H)))
     recursion = with_contexts(staged.recursion)

@@ -14,7 +14,9 @@ from bough.base.visits import with_repeats
 from bough.ir.narrow import narrowed, used_by
 from bough.ir.program import Assign, Function, Node, Value
 from bough.ir.recursion import Cell, Context, Given, Recursion
+from bough.recursion.binding import Time
 from bough.recursion.regions import Member
+from bough.recursion.split_products import split_joined
 from bough.recursion.tables import variants
 
 Argument = tuple[str, int]
@@ -119,6 +121,9 @@ class _Hoisting:
         return replace(self.recursion, cells={**cells, self.entry: replace(cell, function=function)})
 
     def cell(self, cell: Cell) -> Cell:
+        if not any(isinstance(s, Context) for s in cell.sources):
+            return cell
+        cell = split_joined(cell, [Time.EARLY if isinstance(s, Context) else Time.LEVEL for s in cell.sources])
         f = cell.function
         contexts = {p: s.result for p, s in zip(f.params, cell.sources) if isinstance(s, Context)}
         derived = self.derived(f, set(contexts))

@@ -29,8 +29,14 @@ def split_products(recursion: Recursion) -> Recursion:
         for f, v in stage.step:
             calls, cell = recursion.visits.function(f).variants[v].calls, cells[f, v]
             level = [isinstance(s, Returned) and calls[s.call].function in stage.functions for s in cell.sources]
-            cells[f, v] = _Split(cell, [Time.LEVEL if inside else Time.EARLY for inside in level]).run()
+            cells[f, v] = split_joined(cell, [Time.LEVEL if inside else Time.EARLY for inside in level])
     return replace(recursion, cells=cells)
+
+
+def split_joined(cell: Cell, times: Sequence[Time]) -> Cell:
+    """The cell with such products taken apart into what is known before level time, by the times of its parameters, and the
+    rest."""
+    return _Split(cell, times).run()
 
 
 class _Split:
