@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -10,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bough.bench.dynamic_peers import DYNAMIC_PEERS, time_limit
+from bough.bench.dynamic_peers import DYNAMIC_PEERS, open_compiled, time_limit
 from bough.bench.dynamic_peers_onnx import InOnnxRuntime, observe, parts_in_onnxruntime
 from bough.bench.dynamic_problem import DynamicProblem, Workload
 from bough.bench.dynamic_work import Needs, mean_work, needs
 from bough.bench.problem import Choice
 from bough.bench.suites import SUITES
 from bough.bench.zoo.dynamic import DYNAMIC
+from bough.cli import main
 
 
 def small(name: str, batch: int = 1, checked: int = 6, timed: int = 3) -> DynamicProblem:
@@ -146,3 +148,25 @@ def test_a_limit_of_time() -> None:
         time.sleep(5)
     with time_limit(5, "nothing"):
         pass
+
+
+@pytest.mark.parametrize("name", DYNAMIC)
+def test_every_network_compiles(name: str) -> None:
+    """Each as its author wrote it: every decision is eager PyTorch's, and numbers are numbers."""
+    work = Workload(DYNAMIC[name], 20, 2, small=True)
+    problem = work.problem(1)
+    session = open_compiled(problem, 1, Path())
+    session.call()
+    assert session.times == 2 and problem.error(session.outputs()) <= problem.tolerance
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "figures.json"
+    options = ["--against", "torch", "--quick", "--threads", "1", "--filter", "^shallow-deep-mobilenet-b1$", "--json", str(file)]
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "dynamic", *options])
+    assert ended.value.code == 0
+    (row,) = json.loads(file.read_text())["rows"]
+    assert row["bough_ms"] > 0 and row["peers_ms"]["torch"] > 0 and row["limit_ms"] > 0 and row["max_error"] < 1e-4
+    assert sum(row["paths"]) == pytest.approx(1) and row["paths"][1] >= 0.15
+    assert "ways, taken by" in capsys.readouterr().out

@@ -199,7 +199,8 @@ def speculate(small: bool) -> Network:
     inputs = prompts(model.words.num_embeddings)
     set_end(model.head, gpt2.END, lambda i: gpt2.Generate(model, limit)(*inputs(FIRST + i)), COUNT // 4)
     draft.words.weight.copy_(model.words.weight)
-    return Network(gpt2.Speculate(model, draft.eval(), limit), inputs, ended(gpt2.END, lambda outputs: outputs[0]))
+    ahead = 2 if small else 4
+    return Network(gpt2.Speculate(model, draft.eval(), limit, ahead), inputs, ended(gpt2.END, lambda outputs: outputs[0]))
 
 
 def pondering(small: bool) -> Network:
