@@ -35,6 +35,25 @@ def _(
     return [x.new_empty((x.shape[0], x.shape[1], width)), *(torch.empty_like(s) for s in states)]
 
 
+def _compute(
+    kind: str,
+    x: torch.Tensor,
+    states: Sequence[torch.Tensor],
+    weights: Sequence[torch.Tensor],
+    bias: bool,
+    projection: bool,
+    bidirectional: bool,
+) -> list[torch.Tensor]:
+    """By torch's own layer: what other compilers leave to PyTorch runs there."""
+    (layer,) = [f for f, name in _KINDS.items() if name == kind]
+    count = len(weights) // (2 + 2 * bias + projection) // (2 if bidirectional else 1)
+    hidden = list(states) if kind == "lstm" else states[0]
+    return list(layer(x, hidden, list(weights), bias, count, 0.0, False, bidirectional, False))
+
+
+_LIBRARY.impl("recurrent", _compute, "CPU")  # type: ignore[no-untyped-call]
+
+
 class KeepRecurrentLayers(TorchFunctionMode):
     """While active, torch's recurrent layers are calls of `bough::recurrent`. Packed sequences are left as they are."""
 

@@ -6,16 +6,17 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 from torch.utils._pytree import tree_map
 
+from bough.backends import Hosted, run_under
 from bough.base import settings
 from bough.base.errors import CompileError
 from bough.base.version import build
-from bough.frontends.staging import Staged, export_module, is_recursive, stage
+from bough.frontends.staging import Staged, export_module, is_recursive, stage, trace_module
 from bough.frontends.torch_export import Imported
 from bough.pipeline.assemble import constant_bytes
 from bough.pipeline.explain import Explanation, explain
@@ -141,10 +142,15 @@ class Compiled:
         return export_files(self.executable, self._recipe, folder, name=name, target=target, embed=embed)
 
 
-def compile(
+@overload
+def compile(module: Callable[..., Any], args: tuple[Any, ...], *, backend: None = None, **options: Any) -> Compiled: ...
+@overload
+def compile(module: Callable[..., Any], args: tuple[Any, ...], *, backend: str, **options: Any) -> Hosted: ...
+def compile(  # type: ignore[misc]
     module: Callable[..., Any],
     args: tuple[Any, ...],
     *,
+    backend: str | None = None,
     kwargs: Mapping[str, Any] | None = None,
     dynamic: Mapping[str, Mapping[int, Any]] | None = None,
     target: str | Target | None = None,
@@ -154,7 +160,7 @@ def compile(
     switches: Switches | None = None,
     watchers: Iterable[Watcher] = (),
     cache: bool = True,
-) -> Compiled:
+) -> Compiled | Hosted:
     """Compiles a module for arguments like `args`.
 
     `dynamic={"x": {0: "batch"}}` lets axis 0 of the argument `x` have any size. `target` is a name of `bough targets` or
@@ -163,6 +169,8 @@ def compile(
     kinds that `args` show, whatever their shape.
     With `cache`, what was compiled before for the same module, sizes and machine comes from the user's cache folder;
     weights are part of the key.
+    `backend` names another compiler ("onnxruntime", "openvino", "inductor", "tvm") that runs the straight-line sub-networks of
+    the module, or "best": of those installed, the fastest for each; Bough takes the decisions between them.
     Raises `CompileError` for what cannot be compiled, naming the line of the module.
     """
     if not isinstance(args, tuple):
@@ -181,6 +189,8 @@ def compile(
         )
     options = make_options(target, threads, precision, strategy, switches)
     recipe = Recipe(module, tree_map(_tensor, args), tree_map(_tensor, kwargs), dynamic, options)
+    if backend is not None:
+        return run_under(trace_module(module, recipe.args, dynamic=dynamic, kwargs=recipe.kwargs), backend, options.threads)
     key = cache_key(recipe) if cache else None
     if (found := cached(key, options)) is not None:
         return Compiled(found, recipe, key)
