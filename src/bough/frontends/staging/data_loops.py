@@ -144,6 +144,7 @@ def counted(staging: DataStaging, values: Any, turn: Callable[[Any], Any], head:
     """A loop over positions."""
     bounds = _bounds(staging, values)
     state = _Counter(bounds.start)
+    staging.made_here([state])
 
     def test() -> Any:
         below = state.value < bounds.stop
