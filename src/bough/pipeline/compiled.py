@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_map
 from bough.backends import Hosted, run_under
 from bough.base import settings
 from bough.base.errors import CompileError
+from bough.base.garbage import old_objects_at_rest
 from bough.base.version import build
 from bough.frontends.staging import Staged, export_module, is_recursive, stage, trace_module
 from bough.frontends.torch_export import Imported
@@ -52,6 +53,7 @@ class Recipe:
     dynamic: Mapping[str, Mapping[int, Any]] | None
     options: Options
 
+    @old_objects_at_rest()
     def run(self, watchers: Iterable[Watcher] = ()) -> tuple[Imported | Staged, Generated]:
         if is_recursive(self.module, self.args, self.kwargs):
             staged = stage(self.module, self.args, self.kwargs)
