@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from control_programs import PROGRAMS, Case
 
 import bough
 from bough import ops
@@ -21,7 +22,6 @@ from bough.runtime import artefact
 from bough.runtime.executable import Executable
 from bough.runtime.samples import Samples
 from bough.targets import host
-from control_programs import PROGRAMS, Case
 
 
 def compiled(case: Case, threads: int = 2) -> Executable:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from control_programs import PROGRAMS, Case
 
 from bough import ops
 from bough.control_flow import over_samples
@@ -15,7 +16,6 @@ from bough.ir.interpret_sequence import run_sequence
 from bough.ir.program_text import parse_program
 from bough.ir.sequence import map_kernels
 from bough.ir.verify_sequence import verify_sequence
-from control_programs import PROGRAMS, Case
 
 
 def columns(case: Case, count: int) -> list[tuple[np.ndarray[Any, Any], ...]]:
