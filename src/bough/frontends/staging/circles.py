@@ -20,8 +20,12 @@ Called = tuple[types.FunctionType, Any]
 
 
 def is_recursive(module: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> bool:
-    """Whether the module is one to stage: a function of the user's that its forward needs calls itself or one that calls it,
-    or there are objects of the user's classes among the arguments, whose methods may."""
+    """Whether the module recurses over objects: a function of the user's that its forward needs calls itself or one that calls
+    it, or there are objects of the user's classes among the arguments, whose methods may. Tensors alone are no structure: how
+    deep recursion goes is then known, or computed."""
+    values = (*args, *(kwargs or {}).values())
+    if values and all(isinstance(v, (torch.Tensor, np.ndarray)) for v in values):
+        return False
     return any(map(_is_object, leaves((args, dict(kwargs or {}))))) or _has_circle(module)
 
 
