@@ -72,6 +72,22 @@ class Summed(Base):
         self.states.append(self.words(torch.tensor(node.word)))
 
 
+class Losses(Base):
+    """What is predicted from above at each node: a loss for each, of no result; their mean."""
+
+    def node(self, node: Node, above: Tensor, losses: list[Tensor]) -> None:
+        wanted = torch.tensor([node.word % 3])
+        losses.append(torch.nn.functional.cross_entropy(self.classes(above)[None], wanted))
+        h = torch.tanh(self.mix(above) + self.words(torch.tensor(node.word)))
+        for child in node.children:
+            self.node(child, h, losses)
+
+    def forward(self, node: Node) -> Tensor:
+        losses: list[Tensor] = []
+        self.node(node, torch.zeros(H), losses)
+        return torch.stack(losses).mean() + sum(losses) / len(losses)
+
+
 class Rows(Base):
     """Rows of a matrix each, joined; a layer over all of them."""
 
@@ -119,6 +135,6 @@ class SomeAsWays(Base):
 
 MODELS: dict[str, tuple[type[nn.Module], Callable[[], list[tuple[Any, ...]]]]] = {
     m.__name__: (m, lambda: alone(trees()))
-    for m in (Mean, EachClassified, Attention, Listed, Summed, Rows, SomeAsWays)
+    for m in (Mean, EachClassified, Attention, Listed, Summed, Losses, Rows, SomeAsWays)
 }
 MODELS["TwoLists"] = TwoLists, lambda: alone([t for t in trees() if t.children])

@@ -271,11 +271,18 @@ class CellLowering:
         rest = [s for s in self.steps if not writes(s) & elsewhere and not (hoisting and self.time(s) == Time.ONCE)]
         return [*self.batched(rest, region), *self.for_all(self.outputs, region, None, frozenset())]
 
+    def late_steps(self) -> list[Step]:
+        return [s for s in self.steps if writes(s) & self.late]
+
+    def read_late(self) -> set[str]:
+        """The arrays that are read after the levels, for all activations."""
+        return set().union(*(reads(s) for s in (*self.late_steps(), *self.late_outputs)))
+
     def after(self, region: Region) -> list[Step]:
         """What is computed after the levels, where what they have computed is whole and in its place."""
         done = copy(self)
         done.places, done.apart = {**self.places, **self.stored}, set()
-        late = [s for s in self.steps if writes(s) & self.late]
+        late = self.late_steps()
         return [*done.batched(late, region), *done.for_all(self.late_outputs, region, None, frozenset())]
 
     def time(self, step: Step) -> Time:
