@@ -146,7 +146,7 @@ def side(staging: DataStaging, thunk: Thunk, cells: Sequence[Cell], condition: S
 
 
 def storage(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    return int(tensor.untyped_storage()._cdata)
 
 
 def copied(value: Any, written: set[int]) -> Any:
@@ -198,8 +198,8 @@ def _joined(staging: DataStaging, condition: Scalar, one: Side, two: Side, start
     for key, place in places.items():
         absent = [s.dead or not is_needed(staging, place, s.outcome, needed) for s in (one, two)]
         if not all(absent):
-            values = [s.changes[key][2] if key in s.changes else s.copies.get(key, befores[key]) for s in (one, two)]
-            made[key] = joint.value(*values, *absent)
+            ends = [s.changes[key][2] if key in s.changes else s.copies.get(key, befores[key]) for s in (one, two)]
+            made[key] = joint.value(*ends, *absent)
     results = joint.finish()
     values = {key: make(results) for key, make in made.items()}
     for key, place in places.items():
@@ -246,27 +246,29 @@ class Join:
     def is_inner(self, value: Any) -> bool:
         return isinstance(value, torch.Tensor) and self.staging.born(value) >= self.start
 
-    def leaf(self, a: layouts.Leaf, b: layouts.Leaf, dtype: torch.dtype) -> Callable[[list[torch.Tensor]], Any]:
-        a, b = _without_rows(a, b, dtype), _without_rows(b, a, dtype)
+    def leaf(self, first: layouts.Leaf, second: layouts.Leaf, dtype: torch.dtype) -> Callable[[list[torch.Tensor]], Any]:
+        """What gives one tensor or number of the joined value."""
+        a, b = _without_rows(first, second, dtype), _without_rows(second, first, dtype)
         if a is b or b is None or a is None:
             known = b if a is None else a
             if not self.is_inner(known):
                 return lambda _: known
+            assert isinstance(known, torch.Tensor)
+            return self.paired(known if a is not None else None, known if b is not None else None)
         if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
             return self.paired(a, b)
-        if a is None or b is None:
-            return self.paired(a, b)  # type: ignore[arg-type]
-        condition = self.condition.tensor
-        if not isinstance(a, torch.Tensor) and not isinstance(b, torch.Tensor):
-            if a == b and type(a) is type(b):
-                return lambda _: a
-            return lambda _: torch.where(condition, torch.full((), a, dtype=dtype), torch.full((), b, dtype=dtype))
-        if isinstance(a, torch.Tensor):
-            get = self.paired(a, None) if self.is_inner(a) else lambda _: a
-            return lambda results: torch.where(condition, get(results), torch.full((), b, dtype=dtype))
-        assert isinstance(b, torch.Tensor)
-        other = self.paired(None, b) if self.is_inner(b) else lambda _: b
-        return lambda results: torch.where(condition, torch.full((), a, dtype=dtype), other(results))
+        if not isinstance(a, torch.Tensor) and not isinstance(b, torch.Tensor) and a == b and type(a) is type(b):
+            return lambda _: a
+        condition, x, y = self.condition.tensor, self.side(a, True, dtype), self.side(b, False, dtype)
+        return lambda results: torch.where(condition, x(results), y(results))
+
+    def side(self, leaf: torch.Tensor | float, first: bool, dtype: torch.dtype) -> Callable[[list[torch.Tensor]], Any]:
+        """What gives the tensor of one side behind the branch, where the other side has a known number."""
+        if not isinstance(leaf, torch.Tensor):
+            return lambda _: torch.full((), leaf, dtype=dtype)
+        if not self.is_inner(leaf):
+            return lambda _: leaf
+        return self.paired(leaf, None) if first else self.paired(None, leaf)
 
     def paired(self, a: torch.Tensor | None, b: torch.Tensor | None) -> Callable[[list[torch.Tensor]], Any]:
         number = len(self.pairs)
@@ -274,7 +276,7 @@ class Join:
         return lambda results: results[number]
 
 
-def _without_rows(leaf: layouts.Leaf, other: layouts.Leaf, dtype: torch.dtype) -> Any:
+def _without_rows(leaf: layouts.Leaf, other: layouts.Leaf, dtype: torch.dtype) -> torch.Tensor | bool | int | float | None:
     """An empty sequence's rows: none, shaped like the other side's."""
     if not isinstance(leaf, layouts.Empty):
         return leaf

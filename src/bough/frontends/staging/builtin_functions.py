@@ -7,6 +7,7 @@ import inspect
 import math
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,6 +94,8 @@ def _range(staging: Primitives, *bounds: Any) -> Any:
 
 def _same_walk(staging: Primitives, values: Any) -> list[Elements]:
     found = [staging.elements(v) for v in values]
+    if any(f.reverse for f in found):
+        raise staging.backwards()
     if len({f.each for f in found}) > 1:
         raise refuse_source(
             "lists of different objects go side by side", "nothing says that they have equal lengths",
@@ -130,9 +133,9 @@ def _enumerate(staging: Primitives, values: Any, start: int = 0) -> Any:
     elements = staging.symbolic_elements(values)
     if elements is None:
         return enumerate(staging.known(values), start)
-    if start:
-        raise refuse_source("`enumerate` of a list of unknown length starts elsewhere than at 0", "no rule says how")
-    return Elements(staging.run, elements.each, (Position(staging.run, elements.each), elements.tree))
+    if not isinstance(start, int):
+        raise refuse_source("`enumerate` of a list of unknown length starts at a computed number", "no rule says how")
+    return replace(elements, tree=(Position(staging.run, elements.each, start), elements.tree))
 
 
 def _list(staging: Primitives, values: Any = ()) -> Any:
@@ -152,6 +155,8 @@ def _stacked(staging: Primitives, values: Any) -> Any:
     elements = staging.symbolic_elements(values)
     if elements is None:
         return None
+    if elements.reverse:
+        raise staging.backwards()
     tree = elements.tree
     if isinstance(tree, Place):  # payloads are read in the scope of the walk
         inner = walks.enter(staging.run, elements)
@@ -297,7 +302,9 @@ def _type(staging: Primitives, value: Any) -> Any:
 
 
 def _reversed(staging: Primitives, values: Any) -> Any:
-    _fixed(staging, values)
+    elements = staging.symbolic_elements(staging.opened(values))
+    if elements is not None:
+        return replace(elements, reverse=not elements.reverse)
     return list(staging.known(values))[::-1]
 
 

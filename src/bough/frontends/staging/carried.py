@@ -48,7 +48,7 @@ class Loop:
     cells: list[Cell]
     extra: list[Place]
     state: State = field(default_factory=State)
-    dead: dict[Hashable, Place] = field(default_factory=dict)
+    dead: dict[Hashable, Cell] = field(default_factory=dict)
     endless: bool = False
     """Whether only a jump ends it."""
 
@@ -214,7 +214,7 @@ def _finished(loop: Loop, scope: Scope, updated: list[torch.Tensor]) -> Any:
     """Ends the loop; places have what it leaves in them."""
     staging, state = loop.staging, loop.state
     finals = markers.while_end(updated)
-    for key, (place, before) in reversed(scope.journal.items()):
+    for place, before in reversed(scope.journal.values()):
         if not isinstance(place, Elements):
             place.write(before)
     staging.leave(scope)
@@ -231,10 +231,10 @@ def _finished(loop: Loop, scope: Scope, updated: list[torch.Tensor]) -> Any:
         else:
             staging.touch(state.places[key])
             state.places[key].write(value)
-    for key, place in loop.dead.items():
+    for key, name in loop.dead.items():
         if key not in state.forms:
-            staging.touch(place)
-            place.write(MISSING)
+            staging.touch(name)
+            name.write(MISSING)
     return outcome
 
 

@@ -54,7 +54,7 @@ class Choice:
     )  # fmt: skip
     __lt__, __le__, __gt__, __ge__ = _forward("lt"), _forward("le"), _forward("gt"), _forward("ge")
     __neg__, __pos__, __abs__, __invert__ = _forward("neg"), _forward("pos"), _forward("abs"), _forward("invert")
-    __eq__, __ne__ = _forward("eq"), _forward("ne")  # type: ignore[assignment]
+    __eq__, __ne__ = _forward("eq"), _forward("ne")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
@@ -78,7 +78,7 @@ class Choice:
     def _fixed(self, *_: object) -> Any:
         raise self.staging.refused_use(self)
 
-    __bool__ = __index__ = __int__ = __float__ = __iter__ = __len__ = __hash__ = _fixed  # type: ignore[assignment]
+    __bool__ = __index__ = __int__ = __float__ = __iter__ = __len__ = __hash__ = _fixed
 
 
 def question(choice: Choice, holds: Callable[[Any], bool]) -> bool | Scalar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import operator
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -15,16 +16,16 @@ from torch import nn
 from bough.base.errors import CompileError
 from bough.frontends import markers
 from bough.frontends.locations import is_internal
-from bough.frontends.staging import branches, conditions, data_calls, data_items, data_loops, torch_calls
+from bough.frontends.staging import branches, conditions, data_calls, data_items, data_loops, growing, layouts, torch_calls
 from bough.frontends.staging.branches import Thunk, run
 from bough.frontends.staging.choices import Choice, each_alternative, question, settled
 from bough.frontends.staging.examples import positional_name
-from bough.frontends.staging.spreading import Spread, spread_out
 from bough.frontends.staging.outcomes import BREAK, CONTINUE, NEVER, Entry, Needed, Return, Unreachable
 from bough.frontends.staging.rewrite import home_of, is_rewritten
-from bough.frontends.staging.scalars import Scalar, convert
+from bough.frontends.staging.scalars import DTYPES, Scalar, cast, convert
 from bough.frontends.staging.scopes import AttributeOf, Cell, Content, Elements, Place, Scope
 from bough.frontends.staging.signals import here
+from bough.frontends.staging.spreading import Spread, spread_out
 
 _IMMUTABLE = (str, int, float, bool, bytes, tuple, frozenset, type(None), torch.Tensor)
 
@@ -411,7 +412,7 @@ class DataStaging:
 
     def wrote(self, tensor: torch.Tensor) -> None:
         """Notes that a tensor is about to be written in place."""
-        base = tensor._base if tensor._is_view() else tensor
+        base = tensor._base if tensor._base is not None else tensor
         if not self.is_own(base) and id(base) in self.widest:
             base = self.widest[id(base)][1]
         self.touch(Elements(base))
@@ -421,7 +422,7 @@ class DataStaging:
             if isinstance(x, Choice):
                 if isinstance(y, Choice):
                     return each_alternative(self, self.is_same, x, y)
-                return question(x, lambda v: v is y)
+                return question(x, functools.partial(operator.is_, y))
         return a is b
 
     def contains(self, container: Any, value: Any) -> Any:
@@ -455,6 +456,14 @@ class DataStaging:
     def number(self, value: Any, kind: type) -> Any:
         """`int(value)` and its like for a computed number."""
         return convert(value, kind)
+
+    def rows_of(self, tensor: torch.Tensor) -> Any:
+        """The numbers of a tensor of computed length as a list."""
+        if tensor.dim() != 1:
+            raise self.refused("a tensor of computed length is turned into nested lists", "there is no rule for it", "index it")
+        floating, boolean = tensor.dtype.is_floating_point, tensor.dtype is torch.bool
+        kind = float if floating else bool if boolean else int
+        return growing.new_list(self, growing.Rows(self, layouts.Number(kind), [cast(tensor, DTYPES[kind])]))
 
     def merged(self, choice: Choice, numbers: list[int]) -> Any:
         """Some alternatives of one form as one value."""

@@ -251,7 +251,8 @@ SPECIAL: dict[Any, Callable[..., Any]] = {
     print: _print, list: _listed(list), tuple: _listed(tuple), zip: _zip, enumerate: _enumerate, range: _range, map: _map,
     reversed: _reversed, divmod: _divmod, getattr: _getattr, setattr: _setattr,
     torch.allclose: _all_close, torch.equal: _equal,
-    torch.stack: _joined("stack"), torch.cat: _joined("cat"), torch.concat: _joined("cat"), torch.tensor: _tensor, torch.as_tensor: _tensor, torch.is_tensor: lambda staging, v: isinstance(v, torch.Tensor),
+    torch.stack: _joined("stack"), torch.cat: _joined("cat"), torch.concat: _joined("cat"),
+    torch.tensor: _tensor, torch.as_tensor: _tensor, torch.is_tensor: lambda staging, v: isinstance(v, torch.Tensor),
     **{getattr(math, n): _of_math(n) for n in (
         "exp", "log", "sqrt", "tanh", "sin", "cos", "log2", "log1p", "floor", "ceil", "trunc", "fabs", "pow", "log10", "expm1",
         "isnan", "isinf", "isfinite",

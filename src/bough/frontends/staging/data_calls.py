@@ -101,9 +101,8 @@ def _plain(staging: DataStaging, function: Any, args: tuple[Any, ...], kwargs: d
 
 
 def _is_hashable(function: Any) -> bool:
-    return isinstance(function, (types.BuiltinFunctionType, types.FunctionType, type, types.BuiltinMethodType)) or isinstance(
-        function, types.MethodDescriptorType
-    )
+    kinds = (types.BuiltinFunctionType, types.FunctionType, type, types.BuiltinMethodType, types.MethodDescriptorType)
+    return isinstance(function, kinds)
 
 
 def _noted(staging: DataStaging, result: Any) -> Any:
@@ -201,16 +200,16 @@ def _with_staged_children(staging: DataStaging, module: nn.Module, args: tuple[A
     try:
         return module(*args, **kwargs)
     finally:
-        for m, forward in zip(mine, before, strict=True):
-            if forward is None:
+        for m, own in zip(mine, before, strict=True):
+            if own is None:
                 del m.__dict__["forward"]
             else:
-                m.__dict__["forward"] = forward
+                m.__dict__["forward"] = own
 
 
 def _construct(staging: DataStaging, cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    init = cls.__init__  # type: ignore[misc]
-    if cls.__new__ is not object.__new__ or not isinstance(init, types.FunctionType) or not is_rewritable(init):
+    init, new = cls.__init__, vars(cls).get("__new__", getattr(cls, "__new__", None))  # type: ignore[misc]
+    if new is not object.__new__ or not isinstance(init, types.FunctionType) or not is_rewritable(init):
         return _noted(staging, staging.fresh(cls(*args, **kwargs)))
     made: Any = staging.fresh(object.__new__(cls))
     if init.__code__.co_filename.startswith("<"):  # of a dataclass
@@ -258,9 +257,9 @@ def _container_method(staging: DataStaging, owner: Any, method: Any, args: tuple
     if name == "extend" and (content := staging.varied_content(args[0])) is not None:
         return _extend(staging, owner, content)
     if isinstance(owner, dict) and name in ("get", "pop", "setdefault") and args and _is_symbolic(args[0]):
-        raise staging.refused(f"`{name}` of a dictionary is asked for a computed key", "keys must be known", "use `if` on the key")
+        raise staging.refused(f"`{name}` of a dictionary is asked for a computed key", "keys must be known", "use `if`")
     if isinstance(owner, list) and name in ("index", "count", "remove") and _is_symbolic((owner, args)):
-        raise staging.refused(f"`{name}` of a list searches for a computed value", "there is no rule for it", "write the loop out")
+        raise staging.refused(f"`{name}` of a list searches for a computed value", "there is no rule for it", "write a loop")
     if isinstance(owner, list) and name in ("pop", "insert") and args and _is_symbolic(args[0]):
         raise staging.refused(f"`{name}` of a list at a computed position", "there is no rule for it", "use a tensor")
     if name in _CHANGES:

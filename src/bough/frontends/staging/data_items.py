@@ -67,7 +67,7 @@ def resolved(staging: DataStaging, choice: Choice) -> Any:
 
 
 def _of_dictionary(staging: DataStaging, owner: Any, key: Scalar) -> Any:
-    keys = [k for k in owner.keys() if type(k) in (bool, int, float)]
+    keys = [k for k in owner if type(k) in (bool, int, float)]
     position = torch.full((), len(keys), dtype=torch.int64)
     for n, k in enumerate(keys):
         position = torch.where((key == k).tensor, torch.full((), n, dtype=torch.int64), position)
@@ -183,7 +183,8 @@ def window(staging: DataStaging, size: Any, key: slice) -> tuple[Any, Any] | Non
         return None
     length = markers.scalar(size) if isinstance(size, torch.SymInt) else size
     inside = torch.logical_and(key.start.tensor >= 0, key.stop.tensor <= length)
-    staging.check_that(Scalar(staging, inside), "RuntimeError", f"a slice of {last - first} elements reaches over the end of its axis")
+    message = f"a slice of {last - first} elements reaches over the end of its axis"
+    staging.check_that(Scalar(staging, inside), "RuntimeError", message)
     return markers.size(key.start.tensor, high=size), last - first
 
 
@@ -326,7 +327,7 @@ def unpacked(staging: DataStaging, value: Any, pattern: Any) -> Any:
         value = each_alternative(staging, lambda v: tuple(unpacked(staging, v, pattern)), value)
         if isinstance(value, Choice):
             parts = range(len(pattern))
-            return tuple(each_alternative(staging, lambda v, n=n: v[n], value) for n in parts)  # type: ignore[misc]
+            return tuple(each_alternative(staging, lambda v, n=n: v[n], value) for n in parts)
     if isinstance(value, torch.Tensor):
         value = tuple(value.unbind(0))
     return value
@@ -344,7 +345,8 @@ def elements_of(staging: DataStaging, value: Any) -> Any:
     if isinstance(value, Choice):
         found = each_alternative(staging, lambda v: tuple(elements_of(staging, v)), value)
         if isinstance(found, Choice):
-            raise staging.refused("lists of which only the call decides one are walked over by a library function", "their lengths differ")
+            what = "lists of which only the call decides one are walked over by a library function"
+            raise staging.refused(what, "their lengths differ")
         return found
     if isinstance(value, torch.Tensor):
         return value.unbind(0)

@@ -12,8 +12,8 @@ from bough.frontends import markers
 from bough.frontends.staging import growing
 from bough.frontends.staging.branches import Thunk, go_on, run
 from bough.frontends.staging.carried import attempt, carry
-from bough.frontends.staging.growing import Rows
 from bough.frontends.staging.choices import Choice, each_alternative, settled
+from bough.frontends.staging.growing import Rows
 from bough.frontends.staging.outcomes import BREAK, CONTINUE, Entry, Needed, Unreachable, comes
 from bough.frontends.staging.scalars import Scalar
 
@@ -118,9 +118,8 @@ def _each(
     if isinstance(values, range) and leaves and len(values) > LONGEST_UNROLLED:
         return counted(staging, Range(values.start, values.stop, values.step), turn, head, live)
     method = getattr(type(values), "__iter__", None)
-    if method is not None and hasattr(method, "__code__") and not isinstance(values, torch.nn.Module):
-        if not isinstance(values, torch.Tensor):
-            values = staging.call(method, values)
+    if hasattr(method, "__code__") and not isinstance(values, (torch.nn.Module, torch.Tensor)):
+        values = staging.call(method, values)
     elements = values.unbind(0) if isinstance(values, torch.Tensor) else values
     return _unrolled(staging, iter(elements), turn, live)
 
@@ -128,7 +127,8 @@ def _each(
 def _unrolled(staging: DataStaging, elements: Any, turn: Callable[[Any], Any], live: Sequence[str]) -> Any:
     """One turn after the other; behind one that may end the loop, the others are traced where it does not."""
     for element in elements:
-        later = Entry(lambda: _unrolled(staging, elements, turn, live), Needed(tuple(live), tuple(live), tuple(live)), of_turn=True)
+        needed = Needed(tuple(live), tuple(live), tuple(live))
+        later = Entry(lambda: _unrolled(staging, elements, turn, live), needed, of_turn=True)
         outcome = run(staging, lambda element=element: turn(element), (), (later,))  # type: ignore[misc]
         if later.done:
             return outcome
@@ -193,8 +193,9 @@ def _element(staging: DataStaging, values: Any, position: Any) -> Any:
 
 
 def comprehend(
-    staging: DataStaging, kind: str, values: Any, body: Callable[[Any], Any], conditions: Sequence[Callable[[Any], Any]], flat: bool
-) -> Any:
+    staging: DataStaging, kind: str, values: Any, body: Callable[[Any], Any], conditions: Sequence[Callable[[Any], Any]],
+    flat: bool,
+) -> Any:  # fmt: skip
     """A comprehension; `flat`: the body gives a list of elements."""
     made = staging.fresh([])
 

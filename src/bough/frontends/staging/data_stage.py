@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -115,10 +116,8 @@ class _Staged(nn.Module):
                 staging.scope.undo()
 
         original = model.forward if isinstance(model, nn.Module) else model
-        try:
+        with contextlib.suppress(ValueError):  # built-in functions do not tell
             forward.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
-        except ValueError:  # built-in functions do not tell
-            pass
         self.forward = functools.update_wrapper(forward, original, ("__name__",), ())
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Rows:
-    """Elements of the form `part`, whose leaves are stacked in `leaves`. It never changes: what changes is which one a list has."""
+    """Elements of the form `part`, whose leaves are stacked in `leaves`. It never changes: what changes is which a list has."""
 
     __slots__ = ("leaves", "part", "staging")
 

@@ -15,7 +15,7 @@ from bough.frontends.staging import growing
 from bough.frontends.staging.choices import Choice
 from bough.frontends.staging.outcomes import Jump, Return
 from bough.frontends.staging.scalars import DTYPES, Scalar, cast, number_tensor
-from bough.frontends.staging.scopes import MISSING, Entries, Items
+from bough.frontends.staging.scopes import Entries, Items
 
 if TYPE_CHECKING:
     from bough.frontends.staging.data import DataStaging
@@ -225,11 +225,6 @@ def _with_alternatives(a: Layout, b: Layout, loop: bool) -> Layout:
     return found[0] if len(found) == 1 else Choices(tuple(found))
 
 
-def fits(value: Layout, form: Layout) -> bool:
-    """Whether values of the first can take the second as it is."""
-    return unify(form, value, True) == form
-
-
 def encode(staging: DataStaging, form: Layout, value: Any) -> list[Leaf]:
     """The leaves of a value. No operator is traced where the form is the value's own, or its first alternatives are."""
     match form:
@@ -376,4 +371,3 @@ def build(staging: DataStaging, form: Layout, leaves: Iterator[Any]) -> Any:
     return made
 
 
-__all__ = ["MISSING", "Choices", "Fixed", "Layout", "Leaf", "Number", "EMPTY", "Parts", "RowsOf", "Tensor", "build", "count", "dtypes", "encode", "fits", "layout_of", "unify"]  # noqa: E501

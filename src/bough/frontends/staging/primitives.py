@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bough.base.errors import CompileError
 from bough.base.visits import Item, Question
 from bough.frontends.staging import calls, strands, walks
 from bough.frontends.staging.effects import mutation
@@ -232,12 +233,21 @@ class Primitives:
                 "its result has no form that tensors could take",
                 "make a list with one value per element",
             )
+        if elements.reverse:
+            raise self.backwards()
         element = walks.enter(self.run, elements)
         if conditions and not all(c(element) for c in conditions):
             raise refuse_source("a condition in a comprehension is false for all elements", "nothing would be left of the list")
         made_elements = walks.leave(self.run, elements.each, body(element))
         self.run.scope = None
         return made_elements
+
+    def backwards(self) -> CompileError:
+        return refuse_source(
+            "a list of unknown length is taken from its end, other than by a loop that carries a state",
+            "its elements have the order of the list",
+            "go over it in its own order",
+        )
 
     def copies(self, body: Callable[[Any], Any]) -> bool:
         """Whether a comprehension's body gives its elements as they are; not asked where they can be computed with."""
@@ -405,7 +415,7 @@ class Primitives:
             raise Refused(f"`{path}` is empty, and {what} needs at least one element", here())
 
     def element(self, values: Elements, key: Any) -> Any:
-        if isinstance(key, Position) and key.each == values.each:
+        if isinstance(key, Position) and key.each == values.each and not key.start:
             return walks.inside(values)
         if not isinstance(key, int):
             raise refuse_source("a list of unknown length is sliced", "no rule says what this means", "walk over all of it")
@@ -424,7 +434,7 @@ class Primitives:
     def symbolic_item(self, owner: Symbol, key: Any) -> Any:
         if isinstance(key, builtins.slice):
             return self.part(owner, key)
-        if isinstance(key, Position) and self.run.record.eaches[key.each].path == owner._place.path:
+        if isinstance(key, Position) and not key.start and self.run.record.eaches[key.each].path == owner._place.path:
             return self.run.at(Place((), key.each))
         raise refuse_source(
             f"a part of the structure is chosen by a computed value: `{owner!r}[...]`",

@@ -515,7 +515,8 @@ class Run:
         if isinstance(value, Number):
             return value.tensor
         if isinstance(value, Position):
-            return self.payload(value.each, "i64")
+            position = self.payload(value.each, "i64")
+            return per_element_call(torch.add, (position, value.start), {}) if value.start else position
         if isinstance(value, Length):
             return self.size(self.each(value._place.path))
         place = value._place

@@ -126,7 +126,7 @@ class Scalar:
     def _fixed(self, *_: object) -> Any:
         raise _refused("a computed number is used where a number must be known when the model is compiled")
 
-    __bool__ = __index__ = __int__ = __float__ = __hash__ = _fixed  # type: ignore[assignment]
+    __bool__ = __index__ = __int__ = __float__ = __hash__ = _fixed
 
     def __format__(self, spec: str) -> str:
         return self.staging.text(self)

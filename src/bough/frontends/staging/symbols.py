@@ -163,6 +163,8 @@ class Elements:
     run: Run
     each: int
     tree: Any
+    reverse: bool = False
+    """Whether a loop goes over them from the last to the first."""
 
     def __getitem__(self, key: Any) -> Any:
         return self.run.item(self, key)
@@ -175,12 +177,12 @@ class Elements:
 
 
 class Position(Arithmetic):
-    """The number of the generic element in its walk."""
+    """The number of the generic element in its walk, counted from `start`."""
 
-    __slots__ = ("_run", "each")
+    __slots__ = ("_run", "each", "start")
 
-    def __init__(self, run: Run, each: int) -> None:
-        self._run, self.each = run, each
+    def __init__(self, run: Run, each: int, start: int = 0) -> None:
+        self._run, self.each, self.start = run, each, start
 
     def _refused(self, *_: object) -> Any:
         raise self._run.misused(self, "decides what happens to an element of a list")

@@ -28,6 +28,8 @@ def _collect(body: list[Node], numbers: dict[Value, int], found: dict[int, Range
         if isinstance(node, Loop):
             _collect(node.body, numbers, found)
             continue
+        if not isinstance(node, Assign):
+            continue
         if node.op in _VIEWS and node.args[0] in numbers:
             numbers[node.results[0]] = numbers[node.args[0]]
         for index, allowed in _rows(node):

@@ -152,8 +152,9 @@ class _Function:
         return self.looped("each", node, before, [values], assigned, [target, *self.block(node.body)], rest)
 
     def looped(
-        self, what: str, node: Any, before: list[ast.stmt], args: list[ast.expr], assigned: set[str], body: list[ast.stmt], rest: Any
-    ) -> list[ast.stmt]:
+        self, what: str, node: Any, before: list[ast.stmt], args: list[ast.expr], assigned: set[str], body: list[ast.stmt],
+        rest: list[ast.stmt] | None,
+    ) -> list[ast.stmt]:  # fmt: skip
         turn = self.thunk("turn", assigned, body, node)
         if isinstance(node, ast.For):
             turn.args.args.append(ast.arg("element__"))

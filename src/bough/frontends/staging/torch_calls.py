@@ -94,9 +94,9 @@ def _flag(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 _SIZES = frozenset({
     "view", "reshape", "expand", "zeros", "ones", "empty", "rand", "randn", "new_zeros", "new_ones", "new_empty", "new_full",
-    "arange", "narrow", "repeat", "topk", "split", "chunk", "unflatten", "tile", "roll", "eye", "pad", "interpolate", "tensor_split",
-    "select", "unfold", "linspace", "repeat_interleave", "tril", "triu", "diagonal", "flip", "one_hot", "full", "permute", "range",
-    "broadcast_to", "unsqueeze", "squeeze", "transpose", "adaptive_avg_pool2d", "adaptive_avg_pool1d",
+    "arange", "narrow", "repeat", "topk", "split", "chunk", "unflatten", "tile", "roll", "eye", "pad", "interpolate",
+    "tensor_split", "select", "unfold", "linspace", "repeat_interleave", "tril", "triu", "diagonal", "flip", "one_hot", "full",
+    "permute", "range", "broadcast_to", "unsqueeze", "squeeze", "transpose", "adaptive_avg_pool2d", "adaptive_avg_pool1d",
 })  # fmt: skip
 """Functions whose whole numbers are sizes, positions and counts."""
 
@@ -273,7 +273,7 @@ def listed(staging: DataStaging, tensor: torch.Tensor) -> Any:
     if tensor.dim() == 0:
         return number_of(staging, tensor)
     if markers.is_computed(tensor.shape[0]):
-        return staging.rows_of(tensor, True)
+        return staging.rows_of(tensor)
     return staging.fresh([listed(staging, row) for row in tensor.unbind(0)])
 
 

@@ -96,7 +96,7 @@ class Turns:
         firsts = self.firsts() or self.firsts(numbers=True)
         if not firsts:
             raise refuse_source("a loop over a list of unknown length carries nothing on", "no rule says what it means")
-        index, carried = markers.for_begin([t.contiguous() for t in firsts], self.count)
+        index, carried = markers.for_begin([t.contiguous() for t in firsts], self.count, self.elements.reverse)
         self.index, self.carried = index, carried
         self.notes.__enter__()  # type: ignore[no-untyped-call]
         self.active = True

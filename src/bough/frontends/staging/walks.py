@@ -99,6 +99,8 @@ class Loop:
     def _close(self) -> None:
         run, elements = self.run, self.elements
         assert elements is not None
+        if self.grown and elements.reverse:
+            raise run.staging.backwards()
         for owner, added in self.grown.values():
             if len(added) > 1 or owner:
                 raise refuse_source("a list takes more than the results of one loop", "its length would have no simple form")
