@@ -97,11 +97,23 @@ class OnlyPayloads(Base):
         return self.visit(node, torch.zeros(H))
 
 
+class Backwards(Base):
+    """From the last child to the first, which are numbered from 1."""
+
+    def forward(self, node: Node) -> Tensor:
+        h = self.word(node)
+        for child in reversed(node.children):
+            h = self.gru(self(child)[None], h[None])[0]
+        for n, child in enumerate(node.children, 1):
+            h = h + self.words(torch.tensor(child.word)) / n
+        return torch.tanh(h)
+
+
 def bushes() -> list[tuple[Any, ...]]:
     wide = Node(3, *[Node(k % 10, *[Node(j % 10) for j in range(k)]) for k in range(12)])
     return alone([*trees(), wide])
 
 
 MODELS: dict[str, tuple[type[nn.Module], Callable[[], list[tuple[Any, ...]]]]] = {
-    m.__name__: (m, bushes) for m in (Gru, Lstm, Positions, FromZero, WithContext, OnlyPayloads)
+    m.__name__: (m, bushes) for m in (Gru, Lstm, Positions, FromZero, WithContext, OnlyPayloads, Backwards)
 }

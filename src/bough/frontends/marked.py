@@ -100,7 +100,7 @@ class Marked(Regions):
             case "while_end":
                 return self.end_while(args[0], types, self.new_sizes(args[1]))
             case "for_begin":
-                return self.begin_for(args[0], args[1])
+                return self.begin_for(args[0], args[1], args[2])
             case "for_row":
                 return self.b.emit("take_at", args[0], args[1], axis=0)
             case "for_end":

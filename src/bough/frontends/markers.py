@@ -33,7 +33,7 @@ _SCHEMAS = (
     "while_begin(Tensor[] initial, int[] sizes, SymInt[] offsets) -> Tensor[]",
     "while_test(Tensor condition) -> ()",
     "while_end(Tensor[] updated, int[] sizes, SymInt[] offsets) -> Tensor[]",
-    "for_begin(Tensor[] initial, SymInt count) -> Tensor[]",
+    "for_begin(Tensor[] initial, SymInt count, bool reverse) -> Tensor[]",
     "for_row(Tensor rows, Tensor index) -> Tensor",
     "for_end(Tensor[] updated, Tensor[] collected, SymInt count) -> Tensor[]",
     "size(Tensor value, int number) -> SymInt",
@@ -82,7 +82,7 @@ def _narrowed(x: torch.Tensor, axis: int, start: Size, length: Size) -> torch.Te
 
 _FAKES = {
     "if_end": _joined, "while_begin": _fresh, "while_end": _fresh, "narrow": _narrowed,
-    "for_begin": lambda initial, count: [initial[0].new_empty((), dtype=torch.int64), *(t.new_empty(t.shape) for t in initial)],
+    "for_begin": lambda initial, count, reverse: [initial[0].new_empty((), dtype=torch.int64), *(t.new_empty(t.shape) for t in initial)],
     "for_row": lambda rows, index: rows.new_empty(rows.shape[1:]),
     "for_end": lambda updated, collected, count: [
         *(t.new_empty(t.shape) for t in updated), *(t.new_empty((count, *t.shape)) for t in collected)
@@ -167,10 +167,12 @@ def while_end(updated: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     return list(torch.ops.bough.while_end(list(updated), sizes, offsets))
 
 
-def for_begin(initial: Sequence[torch.Tensor], count: Size) -> tuple[torch.Tensor, list[torch.Tensor]]:
+def for_begin(
+    initial: Sequence[torch.Tensor], count: Size, reverse: bool = False
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """What follows, up to `for_end`, runs `count` times, a number that is known before the loop. Gives the number of the turn, an
-    i64 of rank 0, and the carried values, one at least, as each turn sees them."""
-    index, *carried = torch.ops.bough.for_begin(list(initial), count)
+    i64 of rank 0 that with `reverse` counts down to 0, and the carried values, one at least, as each turn sees them."""
+    index, *carried = torch.ops.bough.for_begin(list(initial), count, reverse)
     return index, carried
 
 

@@ -52,6 +52,7 @@ class _OpenFor:
     count: Extent
     carried: tuple[Value, ...]
     initial: tuple[Value, ...]
+    reverse: bool
     location: Location | None
 
 
@@ -172,11 +173,11 @@ class Regions:
         self._define(sizes, final[len(types) :])
         return tuple(final[: len(types)])
 
-    def begin_for(self, initial: Sequence[Value], count: Extent) -> tuple[Value, ...]:
+    def begin_for(self, initial: Sequence[Value], count: Extent, reverse: bool) -> tuple[Value, ...]:
         """The number of the turn, and the carried values."""
         index = self.b.value(_SIZE, "turn")
         carried = tuple(self.b.value(v.type, "state") for v in initial)
-        self._push(_OpenFor(index, count, carried, tuple(initial), self.b.location))
+        self._push(_OpenFor(index, count, carried, tuple(initial), reverse, self.b.location))
         self._open_body()
         return index, *carried
 
@@ -191,7 +192,7 @@ class Regions:
         self._append(
             Loop(
                 frame.index, frame.count, frame.carried, frame.initial, tuple(updated), results[: len(updated)],
-                tuple(collected), results[len(updated) :], body, location=frame.location,
+                tuple(collected), results[len(updated) :], body, frame.reverse, frame.location,
             )
         )  # fmt: skip
         return results

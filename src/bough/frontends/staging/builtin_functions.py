@@ -133,6 +133,8 @@ def _enumerate(staging: Primitives, values: Any, start: int = 0) -> Any:
     elements = staging.symbolic_elements(values)
     if elements is None:
         return enumerate(staging.known(values), start)
+    if elements.reverse:
+        raise staging.backwards()
     if not isinstance(start, int):
         raise refuse_source("`enumerate` of a list of unknown length starts at a computed number", "no rule says how")
     return replace(elements, tree=(Position(staging.run, elements.each, start), elements.tree))

@@ -417,6 +417,8 @@ class Primitives:
     def element(self, values: Elements, key: Any) -> Any:
         if isinstance(key, Position) and key.each == values.each and not key.start:
             return walks.inside(values)
+        if values.reverse:
+            raise self.backwards()
         if not isinstance(key, int):
             raise refuse_source("a list of unknown length is sliced", "no rule says what this means", "walk over all of it")
         each = self.run.record.eaches[values.each]
