@@ -33,6 +33,25 @@ FOUND = {
                 y = x + 1
             return y
     """,
+    "in_place_in_a_loop_on_what_torch_made_inside": """
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer(x)
+            if x.argmax().item():
+                for i in range(x.argmin().item() % 3):
+                    x[int(x[0].item()) % 4] += -0.5
+            return x
+    """,
+    "results_of_several_kinds": """
+        def forward(self, x):
+            if x[2] >= 1:
+                return x, [x]
+            return int(x.sum()), [x, x + 1]
+    """,
+    "tolist_sum": """
+        def forward(self, x):
+            return min(sum(x.tolist()), x[0].item(), max(x.tolist()))
+    """,
     "numbers_returned_without_a_branch": """
         def forward(self, x):
             return x.argmax().item() % 3, abs(int(x[0] * 3)) % 2, x.sum().item()
