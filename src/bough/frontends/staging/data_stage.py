@@ -18,7 +18,7 @@ from bough.frontends.staging import growing, layouts
 from bough.frontends.staging.choices import Choice, settled
 from bough.frontends.staging.data import DataStaging
 from bough.frontends.staging.scalars import Scalar
-from bough.frontends.staging.torch_calls import Watch
+from bough.frontends.staging.torch_calls import NotesNumbers, Watch
 from bough.frontends.structure import ComputedChoice, ComputedNumber, ComputedRows
 from bough.frontends.trace import Trace, trace
 
@@ -48,16 +48,24 @@ def export_module(
     kwargs: Mapping[str, Any] | None = None,
 ) -> torch_export.Imported:
     """`torch_export.export`, and `export_staged` where the module's course depends on computed values."""
-    try:
-        return torch_export.export(module, args, dynamic=dynamic, kwargs=kwargs)
-    except CompileError as error:
-        if error.code not in _OF_CONTROL:
-            raise
-        plain = error
+    plain: CompileError | None = None
+    with NotesNumbers() as numbers:
+        try:
+            made = torch_export.export(module, args, dynamic=dynamic, kwargs=kwargs)
+        except CompileError as error:
+            if error.code not in _OF_CONTROL:
+                raise
+            plain = error
+    if plain is None and not numbers.met:  # torch would turn a computed number into text, for one
+        return made
     try:
         return export_staged(module, args, dynamic=dynamic, kwargs=kwargs)
     except CompileError as error:
-        raise (error if plain.code == "BGH-CTRL-001" or error.code == "BGH-CTRL-001" else plain) from None
+        if error.code == "BGH-CTRL-001" or (plain is not None and plain.code == "BGH-CTRL-001"):
+            raise
+    if plain is not None:
+        raise plain
+    return made
 
 
 def trace_module(

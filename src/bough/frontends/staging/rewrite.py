@@ -9,7 +9,7 @@ import textwrap
 import types
 from typing import Any
 
-from bough.frontends.staging.thunks import lower_control
+from bough.frontends.staging.thunks import is_made, lower_control
 from bough.frontends.staging.transform import STAGING, Transformer
 
 _CACHE: dict[tuple[types.CodeType, bool], types.CodeType | None] = {}
@@ -87,9 +87,15 @@ def _compile(code: types.CodeType, control: bool) -> types.CodeType | None:
     compiled = compile(module, code.co_filename, "exec", flags, dont_inherit=True)
     (outer,) = [c for c in compiled.co_consts if isinstance(c, types.CodeType)]
     made = [c for c in outer.co_consts if isinstance(c, types.CodeType)][-1]
-    made = made.replace(co_name=code.co_name, co_qualname=code.co_qualname)
+    made = _named(made, code.co_name).replace(co_qualname=code.co_qualname)
     _enter(made, None)
     return made
+
+
+def _named(code: types.CodeType, name: str) -> types.CodeType:
+    """The code, and inner functions made of its statements, under the name of the user's function."""
+    inner = [_named(c, name) if isinstance(c, types.CodeType) and is_made(c.co_name) else c for c in code.co_consts]
+    return code.replace(co_name=name, co_consts=tuple(inner))
 
 
 def _enter(code: types.CodeType, around: types.CodeType | None) -> None:

@@ -34,6 +34,14 @@ def lower_control(function: ast.FunctionDef) -> None:
     _Function(function).lower()
 
 
+def is_made(name: str) -> bool:
+    """Whether this is the name of an inner function made of statements."""
+    return name.endswith("__") and not name.startswith("__") and name[:-2].rstrip("0123456789") in _KINDS
+
+
+_KINDS = frozenset(("body", "then", "otherwise", "rest", "test", "turn", "operand", "orelse", "finalbody"))
+
+
 class _Function:
     """One scope of local names."""
 

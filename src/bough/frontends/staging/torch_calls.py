@@ -40,7 +40,22 @@ class Watch(TorchFunctionMode):
         return result
 
 
-_BASE = torch.Tensor._base.__get__
+_BASE = torch.Tensor._base.__get__  # type: ignore[union-attr]
+
+
+class NotesNumbers(TorchFunctionMode):
+    """Whether Python's numbers were taken out of tensors while it was active."""
+
+    met = False
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.met = self.met or getattr(func, "__name__", "") in _NUMBERS
+        return func(*args, **(kwargs or {}))
+
+
+_NUMBERS = frozenset({"item", "tolist", "__int__", "__float__", "__bool__", "__index__"})
 
 
 def note(staging: DataStaging, result: Any) -> None:
