@@ -113,6 +113,34 @@ def test_rows_that_are_still_needed_are_not_changed() -> None:
     assert {"rows", "rows2"} <= sequence.temporaries.keys()
 
 
+UPDATE = """
+sequence main(x: f32[4, 8], new: f32[8], at: i64[]) -> (y)
+  temporary y: f32[4, 8]
+  temporary y2: f32[4, 8]
+  temporary k: i64[]
+  kernel start(x: f32[4, 8]) -> (y: f32[4, 8])
+    axes i: 4, j: 8
+    y[i, j] = x[i, j]
+  kernel number(at: i64[]) -> (k: i64[])
+    k[] = select(at[] < 0, at[] + 4, at[])
+  if at[] < 100
+    kernel set(y: f32[4, 8], new: f32[8], k: i64[]) -> (y2: f32[4, 8])
+      axes i: 4, j: 8
+      y2[i, j] = select(k[] == i, new[j] * 2.0, y[i, j])
+    kernel next(y2: f32[4, 8]) -> (y: f32[4, 8])
+      axes i: 4, j: 8
+      y[i, j] = y2[i, j]
+"""
+
+
+@pytest.mark.parametrize("at", [0, 3, -1, 4, 100])
+def test_one_row_is_changed_without_touching_the_others(at: int) -> None:
+    rng = np.random.default_rng(0)
+    x, new = rng.standard_normal((4, 8), dtype=np.float32), rng.standard_normal(8, dtype=np.float32)
+    text = print_sequence(checked(parse_sequence(UPDATE), x, new, np.array(at)))
+    assert "y2" not in text and "[`y.at`, j] = new[j] * 2.0" in text.replace("y2.at", "y.at").replace("[y.at", "[`y.at`")
+
+
 BRANCH = """
 sequence main(x: f32[8], y: f32[8]) -> (r)
   temporary a: f32[8]
@@ -177,3 +205,28 @@ sequence main(x: f32[8]) -> (r)
     spans = live_spans(sequence)
     assert spans["a"][1] < spans["b"][0]
     assert spans["kept"][0] == 0 and spans["kept"][1] >= spans["b"][1]
+
+
+def test_a_row_is_not_where_its_array_begins() -> None:
+    text = """
+sequence main(x: f32[4, 8], at: i64[]) -> (r)
+  temporary all: f32[4, 8]
+  temporary row: f32[1, 8]
+  temporary r: f32[8]
+  kernel first(x: f32[4, 8]) -> (all: f32[4, 8])
+    axes i: 4, j: 8
+    all[i, j] = x[i, 7 - j]
+  if at[] < 2
+    kernel take(all: f32[4, 8]) -> (row: f32[1, 8])
+      axes i: 1, j: 8
+      row[i, j] = all[i + 3, j]
+    kernel use(row: f32[1, 8]) -> (r: f32[8])
+      axes j: 8
+      r[j] = row[0, 7 - j]
+  else
+    kernel none() -> (r: f32[8])
+      axes j: 8
+      r[j] = 0.0
+"""
+    rng = np.random.default_rng(0)
+    checked(parse_sequence(text), rng.standard_normal((4, 8), dtype=np.float32), np.array(1))

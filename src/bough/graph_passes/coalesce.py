@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import combinations
 
 from bough.graph_passes.effects import keeps_points
 from bough.graph_passes.in_place import kept_by, write_in_place
@@ -22,7 +23,7 @@ from bough.graph_passes.liveness import Live, live_after
 from bough.graph_passes.substitution import rename, renamed, with_shape
 from bough.ir.expr import Extent, Load, Var
 from bough.ir.kernel import Kernel, Store
-from bough.ir.sequence import Branch, Sequence, Whilst, kernels, walk
+from bough.ir.sequence import Branch, Define, Sequence, Whilst, kernels, walk
 
 Pair = tuple[str, str]
 
@@ -40,21 +41,29 @@ def coalesce_appends(sequence: Sequence) -> Sequence:
 def _coalesce(sequence: Sequence, appends_only: bool) -> Sequence:
     if not any(isinstance(s, (Branch, Whilst)) for s in walk(sequence.steps)):
         return sequence
+    taken = {d.name for d in sequence.dims} | {s.name for s in walk(sequence.steps) if isinstance(s, Define)}
+
+    def fresh(name: str) -> str:
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        return name
+
     while True:
         pairs = candidates(sequence, appends_only)
         chosen = _independent(sequence, pairs) if pairs else []
-        if not chosen:
-            return sequence
         for a, b in chosen:
             sequence = _merged(sequence, a, b)
-        sequence = replace(sequence, steps=write_in_place(sequence.steps))
+        sequence = replace(sequence, steps=write_in_place(sequence.steps, fresh, appends_only))
+        if not chosen:
+            return sequence
 
 
 def candidates(sequence: Sequence, appends_only: bool) -> list[Pair]:
     """Pairs of temporaries of which one is a copy of the other, or keeps elements of it; with `appends_only`, those that hang
     together with one of the latter kind."""
-    copies = dict.fromkeys(p for k in kernels(sequence.steps) for p in _copied(k))
-    keeps = dict.fromkeys(p for k in kernels(sequence.steps) for p in kept_by(k))
+    copies = dict.fromkeys(p for k in kernels(sequence.steps) for p in (*_copied(k), *_stored_twice(k)))
+    keeps = dict.fromkeys(p for k in kernels(sequence.steps) for p in kept_by(k, appends_only))
     found = [p for p in (*keeps, *copies) if p[0] != p[1] and all(n in sequence.temporaries for n in p)]
     if not appends_only:
         return found
@@ -73,10 +82,17 @@ def _copied(k: Kernel) -> Iterator[Pair]:
             yield s.target, s.value.source
 
 
+def _stored_twice(k: Kernel) -> Iterator[Pair]:
+    """Arrays that get the same elements at the same places."""
+    for a, b in combinations(k.stores, 2):
+        if a.value == b.value and a.index == b.index and a.target != b.target:
+            yield a.target, b.target
+
+
 def _same_place(k: Kernel, s: Store, load: Load) -> bool:
-    shape = k.operands[s.target].shape
+    target, source = k.operands[s.target].shape, k.operands[load.source].shape
     return len(s.index) == len(load.index) and all(
-        e == 1 or (i == j and isinstance(i, Var)) for i, j, e in zip(s.index, load.index, shape, strict=True)
+        e == f == 1 or (i == j and isinstance(i, Var)) for i, j, e, f in zip(s.index, load.index, target, source, strict=True)
     )
 
 
@@ -97,8 +113,14 @@ def _apart(every: list[Kernel], after: list[Live], a: str, b: str) -> bool:
         written = {o.name for o in k.outputs} & {a, b}
         if not written:
             continue
-        if len(written) == 2 or not {a, b}.isdisjoint(k.apart):
+        if not {a, b}.isdisjoint(k.apart):
             return False
+        if len(written) == 2:
+            if (a, b) not in _stored_twice(k) and (b, a) not in _stored_twice(k):
+                return False
+            if not keeps_points(renamed(k, {b: a})):
+                return False
+            continue
         (mine,) = written
         other = b if mine == a else a
         if other in live and (mine, other) not in _copied(k):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from bough.graph_passes.effects import Effects, around, exposed, keeps_points, whole
 from bough.graph_passes.lower_program import loaded
 from bough.graph_passes.split_sums import is_concatenation, split_sums
+from bough.ir.dtypes import BOOL, I64
 from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, as_expr, children, loads, substitute, variables
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
 from bough.ir.sequence import (
@@ -210,8 +211,15 @@ def _moves(e: Expr) -> bool:
     if isinstance(e, Cast):
         return _moves(e.value)
     if e.function == "select":
-        return not loads(e.args[0]) and _moves(e.args[1]) and _moves(e.args[2])
-    return not loads(e)
+        return _is_index(e.args[0]) and _moves(e.args[1]) and _moves(e.args[2])
+    return _is_index(e)
+
+
+def _is_index(e: Expr) -> bool:
+    """Arithmetic and tests on places, also on those that a number tells which the host could read."""
+    if isinstance(e, Load):
+        return e.index == () and e.dtype == I64
+    return not loads(e) or (isinstance(e, Apply) and e.dtype in (I64, BOOL) and all(map(_is_index, e.args)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,7 +461,7 @@ def _merge(
                 at[s.name] = Var(name, s.dtype)
             else:
                 value = substitute(s.value, at)
-                if not isinstance(value, (Var, Const, Load)):
+                if not isinstance(value, (Var, Const, Load)) and not _is_index(value):
                     name = fresh(f"{s.target}.here")  # as no array is called
                     body.append(Let(name, value))
                     value = Var(name, value.dtype)

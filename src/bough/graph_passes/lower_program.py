@@ -18,7 +18,7 @@ from bough.base.source import Location
 from bough.graph_passes.computed_sizes import ComputedSizes
 from bough.graph_passes.normalize import drop_unit_reductions
 from bough.ir.dtypes import BOOL, I64, DType
-from bough.ir.expr import Const, Expr, Extent, Load, Var, add, apply, as_expr, mod, sub, variables
+from bough.ir.expr import Const, Expr, Extent, Load, Var, add, apply, as_expr, mod, mul, sub, variables
 from bough.ir.interpret_kernel import run_kernel
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Statement, Store
 from bough.ir.program import CAPACITY, Assign, Check, Dim, Function, If, Loop, Node, Size, Value, While
@@ -292,7 +292,8 @@ class _Lowering:
         return True
 
     def bind_scalars(self, kernel: Kernel) -> Kernel:
-        """Loads of rank-0 constants become literals, loads of host scalars become variables."""
+        """Loads of rank-0 constants become literals, loads of host scalars become variables, loads of numbers in steps (0, 1, 2,
+        ...) become arithmetic."""
 
         def change(load: Load) -> Expr:
             if load.index == ():
@@ -300,10 +301,23 @@ class _Lowering:
                     return self.scalars[load.source]
                 if load.source in self.constants:
                     return Const(self.constants[load.source].item(), load.dtype) if load.dtype.name != "bf16" else load
+            if load.dtype == I64 and (steps := self.steps_of(load.source)) is not None:
+                along, first, step = steps
+                return add(mul(load.index[along], step), first)
             return load
 
         body = tuple(map_statement(s, lambda e: map_loads(e, change)) for s in kernel.body)
         return with_body(kernel, body)
+
+    def steps_of(self, name: str) -> tuple[int, int, int] | None:
+        """The dimension, first element and step of a constant that goes in even steps."""
+        array = self.constants.get(name)
+        if array is None or array.size < 2 or max(array.shape) != array.size:
+            return None
+        flat = array.reshape(-1)
+        if not (flat[1:] - flat[:-1] == flat[1] - flat[0]).all():
+            return None
+        return array.shape.index(array.size), int(flat[0]), int(flat[1] - flat[0])
 
     def loop(self, node: Loop) -> list[Step]:
         variable = f"{node.index.name}.step"  # no size and no axis is called like that

@@ -27,6 +27,7 @@ def renamed(kernel: Kernel, names: dict[str, str]) -> Kernel:
     for s in kernel.body:
         s = map_statement(s, lambda e: map_loads(e, change))
         body.append(Store(names.get(s.target, s.target), place(s.target, s.index), s.value) if isinstance(s, Store) else s)
+    body = list(dict.fromkeys(body))  # what two arrays got alike is stored once
     inputs, outputs = (
         tuple({names.get(o.name, o.name): replace(o, name=names.get(o.name, o.name)) for o in group}.values())
         for group in (kernel.inputs, kernel.outputs)
