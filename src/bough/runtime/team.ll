@@ -25,8 +25,8 @@
 ; caller never blocks on the workers' mutex: where it is held it signals without, and a worker that just misses that sleeps
 ; through one phase, whose chunks others take.
 ;
-; A caller that prepares a region (it linearizes a structure, it makes results) lets the workers wake meanwhile: while a region is
-; expected, and until it has ended, they spin 20 times as long before they sleep.
+; A caller that prepares a region (it linearizes a structure, it makes results) lets the workers wake meanwhile: until the region
+; begins, they spin 20 times as long before they sleep. Not longer: where the caller itself has lost its core, they would keep it.
 
 %bough.team = type {
   i64,           ; 0 threads
@@ -556,6 +556,8 @@ serial:
   %status.serial = call i32 %function(ptr %buffers, ptr %scalars, ptr null)
   ret i32 %status.serial
 enter:
+  %expected.at = getelementptr %bough.team, ptr %team, i64 0, i32 21
+  store atomic i32 0, ptr %expected.at monotonic, align 4
   %openmp.at = getelementptr %bough.team, ptr %team, i64 0, i32 3
   %openmp = load ptr, ptr %openmp.at
   %own = icmp eq ptr %openmp, null
@@ -588,8 +590,6 @@ theirs:
   br label %leave
 leave:
   %status = phi i32 [ %status.ours, %call ], [ %status.theirs, %theirs ]
-  %expected.at = getelementptr %bough.team, ptr %team, i64 0, i32 21
-  store atomic i32 0, ptr %expected.at monotonic, align 4
   store atomic i32 0, ptr %busy.at release, align 4
   ret i32 %status
 }
