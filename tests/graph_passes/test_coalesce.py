@@ -210,16 +210,16 @@ sequence main(x: f32[8]) -> (r)
 def test_a_row_is_not_where_its_array_begins() -> None:
     text = """
 sequence main(x: f32[4, 8], at: i64[]) -> (r)
-  temporary all: f32[4, 8]
+  temporary rows: f32[4, 8]
   temporary row: f32[1, 8]
   temporary r: f32[8]
-  kernel first(x: f32[4, 8]) -> (all: f32[4, 8])
+  kernel first(x: f32[4, 8]) -> (rows: f32[4, 8])
     axes i: 4, j: 8
-    all[i, j] = x[i, 7 - j]
+    rows[i, j] = x[i, 7 - j]
   if at[] < 2
-    kernel take(all: f32[4, 8]) -> (row: f32[1, 8])
+    kernel take(rows: f32[4, 8]) -> (row: f32[1, 8])
       axes i: 1, j: 8
-      row[i, j] = all[i + 3, j]
+      row[i, j] = rows[i + 3, j]
     kernel use(row: f32[1, 8]) -> (r: f32[8])
       axes j: 8
       r[j] = row[0, 7 - j]
