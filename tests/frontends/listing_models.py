@@ -72,6 +72,23 @@ class Summed(Base):
         self.states.append(self.words(torch.tensor(node.word)))
 
 
+class InADictionary(Base):
+    """Lists in a dictionary, extended by several at once and by +=."""
+
+    def gather(self, node: Node, found: dict[str, list[Tensor]]) -> Tensor:
+        h = self.words(torch.tensor(node.word))
+        below = torch.stack([self.gather(c, found) for c in node.children]).sum(0) if node.children else torch.zeros(H)
+        found["states"].extend([h, below])
+        words = found["words"]
+        words += [h.exp()]
+        return torch.tanh(h + below)
+
+    def forward(self, node: Node) -> tuple[Tensor, list[Tensor]]:
+        found: dict[str, list[Tensor]] = {"states": [], "words": []}
+        h = self.gather(node, found)
+        return torch.stack(found["states"]).mean(0) * h, found["words"]
+
+
 class Losses(Base):
     """What is predicted from above at each node: a loss for each, of no result; their mean."""
 
@@ -135,6 +152,6 @@ class SomeAsWays(Base):
 
 MODELS: dict[str, tuple[type[nn.Module], Callable[[], list[tuple[Any, ...]]]]] = {
     m.__name__: (m, lambda: alone(trees()))
-    for m in (Mean, EachClassified, Attention, Listed, Summed, Losses, Rows, SomeAsWays)
+    for m in (Mean, EachClassified, Attention, Listed, Summed, InADictionary, Losses, Rows, SomeAsWays)
 }
 MODELS["TwoLists"] = TwoLists, lambda: alone([t for t in trees() if t.children])

@@ -207,16 +207,22 @@ class World:
         if isinstance(value, tuple):
             return ("tuple", *(self.fixed(staging, function, v) for v in value))
         self.held.append(value)
+        if isinstance(value, dict) and value and all(self.is_filled(staging, v) for v in value.values()):
+            return "dict", *((k, self.fixed(staging, function, v)) for k, v in value.items())
         if strands.has_pieces(value):
             raise staging.run.filled()
         if isinstance(value, types.FunctionType):
             return "function", value.__code__, tuple(self.fixed(staging, function, v) for v in captured(value, {}))
-        if isinstance(value, list) and (id(value) in staging.created or id(value) in self.effects.lists):
+        if self.is_filled(staging, value):
             return "list", self.effects.shared_list(staging, value)
         if isinstance(value, (dict, set)) and not value:
             self.effects.fill(value)
             return ("memo",)
         return "object", id(value)
+
+    def is_filled(self, staging: Primitives, value: Any) -> bool:
+        """Whether a value is a list that functions of the recursion fill, or may."""
+        return isinstance(value, list) and (id(value) in staging.created or id(value) in self.effects.lists)
 
     # -- runs ------------------------------------------------------------------------------------------------------------
 
@@ -295,7 +301,7 @@ class World:
                 if isinstance(end, Waiting):
                     callee = next(f for f in self.functions.values() if f.name == end.call.function)
                     failure = self.failures.get(callee)
-                    if failure is not None and failure.code == "BGH-CTRL-001":
+                    if failure is not None and failure.code in ("BGH-CTRL-001", "BGH-REC-001"):
                         raise failure
                     raise refuse_source(
                         f"the recursion of `{callee.name}` has no end",

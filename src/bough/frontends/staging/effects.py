@@ -53,6 +53,10 @@ class Effects:
         self.lists[id(value)] = self.numbers.setdefault(key, len(self.numbers))
 
     def collect(self, staging: Primitives, owner: Any, name: str, args: tuple[Any, ...]) -> None:
+        if isinstance(owner, list) and name == "extend" and type(args[0]) in (list, tuple) and id(owner) in self.lists:
+            for value in args[0]:
+                self.collect(staging, owner, "append", (value,))
+            return
         if not isinstance(owner, list) or name != "append" or staging.run.scope is not None:
             raise mutation(f"a {type(owner).__name__} with `{name}`")
         if id(owner) not in self.lists:
@@ -69,6 +73,11 @@ class Effects:
         self.note_type(number, value, is_number)
         record.collects.append(Collect(number, -1, len(record.calls)))
         staging.run.collected.append(value)
+
+    def expect_untouched(self) -> None:
+        """What is collected is noted; the lists themselves stay empty while the model is staged."""
+        if any(isinstance(v, list) and id(v) in self.lists and v for v in self.held):
+            raise mutation("a list that functions of the recursion fill, other than by append, extend or +=,")
 
     def note_type(self, number: int, element: torch.Tensor, is_number: bool) -> None:
         """Notes of what kind the elements of a list are."""

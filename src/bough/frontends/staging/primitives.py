@@ -295,6 +295,14 @@ class Primitives:
         else:
             raise mutation(f"`{type(owner).__name__}[...]`")
 
+    def added(self, owner: Any, value: Any) -> Any:
+        """`owner += value`."""
+        if isinstance(owner, list) and id(owner) in self.run.world.effects.lists:
+            self.run.world.effects.collect(self, owner, "extend", (value,))
+            return owner
+        owner += value
+        return owner
+
     def refuse(self, exception: Callable[[], Any]) -> None:
         """A `raise` or a failed `assert`."""
         self.run.lenient = True

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 def finish(world: World, function: Function, staging: Primitives, result: Any) -> Record:
     """The record of a run that has come to its end."""
     run, record = staging.run, staging.run.record
+    world.effects.expect_untouched()
     template, tensors = flatten(listed(staging, result), lambda v: leaf(function, run, v))
     if function.template is None:
         function.template, function.types, function.settled = template, tensors, run.returned

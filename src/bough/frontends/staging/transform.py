@@ -242,7 +242,9 @@ class Transformer(ast.NodeTransformer):
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
         self.generic_visit(node)
         if isinstance(node.target, ast.Name):
-            return self.updated(node, node.target) if self.control else node
+            if self.control:
+                return self.updated(node, node.target)
+            return self.added(node, node.target) if isinstance(node.op, ast.Add) else node
         owner = self.temporary()
         made: list[ast.stmt] = [_placed(ast.Assign([ast.Name(owner, ast.Store())], node.target.value), node)]
         node.target.value = ast.Name(owner, ast.Load())
@@ -260,6 +262,11 @@ class Transformer(ast.NodeTransformer):
         made.append(self.updated(update, ast.Name(result)) if self.control else update)
         made.append(_placed(ast.Expr(self.store(node, node.target, ast.Name(result, ast.Load()))), node))
         return made
+
+    def added(self, node: ast.AugAssign, target: ast.Name) -> ast.stmt:
+        """`name += value`, which may add to a list that is filled on the way."""
+        value = self.staged("added", node, [ast.Name(target.id, ast.Load()), node.value])
+        return _placed(ast.Assign([ast.Name(target.id, ast.Store())], value), node)
 
     def updated(self, node: ast.AugAssign, target: ast.Name) -> ast.stmt:
         """`name += value` as an assignment."""
