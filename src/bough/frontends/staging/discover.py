@@ -33,6 +33,7 @@ from bough.frontends.staging.signals import Pending, Refused, Restart, Signal, r
 from bough.frontends.staging.symbols import Length, Place, Symbol, show_path
 from bough.frontends.staging.templates import Template
 from bough.frontends.staging.transform import STAGING
+from bough.frontends.staging.visiting import visit
 from bough.frontends.staging.ways import Trail, Waiting, Way, Ways
 
 Where = tuple[Each | None, Path]
@@ -181,7 +182,7 @@ class World:
         version = strands.version_for(staging.run, code)
         callee = self.function((base, tuple(nodes), *fixed, (closure, version)), function.__name__, invoke, base, line)
         callee.arguments, callee.strands = tuple(handing.handed), version
-        return staging.run.visit(callee, places, handing.tensors)
+        return visit(staging.run, callee, places, handing.tensors)
 
     def nodes(self, run: Run, arguments: dict[str, Any]) -> list[str]:
         """The arguments that are parts of the structure; beside such, its numbers are numbers that go down."""

@@ -31,6 +31,7 @@ from bough.frontends.staging.symbols import (
     Symbol,
 )  # fmt: skip
 from bough.frontends.staging.templates import rebuild
+from bough.frontends.staging.visiting import collected_in
 
 _ELEMENT = object()
 LONGEST_TABLE = 64
@@ -370,7 +371,7 @@ class Primitives:
         if id(values) in effects.filled:
             if id(values) not in effects.lists:
                 raise self.run.filled()
-            return self.run.collected_in(effects.lists[id(values)])
+            return collected_in(self.run, effects.lists[id(values)])
         if strands.has_pieces(values):
             return strands.elements(self.run, values)
         if isinstance(values, Symbol) and not isinstance(values, Length):

@@ -16,6 +16,7 @@ from bough.frontends.staging.run import Record, Run
 from bough.frontends.staging.signals import refuse_source
 from bough.frontends.staging.symbols import Arithmetic, Elements, Symbol
 from bough.frontends.staging.templates import Listed, RowOfList, Template, flatten
+from bough.frontends.staging.visiting import own_lists, walked_lists
 
 if TYPE_CHECKING:
     from bough.frontends.staging.discover import Function, World
@@ -30,6 +31,8 @@ def finish(world: World, function: Function, staging: Primitives, result: Any) -
         function.template, function.types, function.settled = template, tensors, run.returned
     else:
         compare(function, template, tensors, run)
+    if own_lists(run) & record.list_uses.keys():
+        raise run.filled()  # appended to behind its use
     for n, old in enumerate(record.collects):
         record.collects[n] = Collect(old.list, len(tensors) + n, old.calls)
     record.template, record.results = template, (*tensors, *run.collected)
@@ -102,7 +105,7 @@ def _strand(staging: Primitives, result: list[Any], path: strands.Path, grown: I
 
 def _rows(run: Run, tensor: torch.Tensor) -> Any:
     """A tensor that has a row for each element of a list is told apart from others, as is the list itself, stacked."""
-    for number, stacked in run.walked_lists():
+    for number, stacked in walked_lists(run):
         if tensor is stacked:
             return Listed(number, stacked=True)
         if tensor.dim() and tensor.shape[0] == stacked.shape[0]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import operator
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +14,12 @@ import torch
 from bough.base.errors import CompileError, InputError
 from bough.base.reading import holds
 from bough.base.source import Location
-from bough.base.visits import Ask, Attribute, Call, Collect, Each, Part, Payload, Question
+from bough.base.visits import Ask, Attribute, Call, Collect, Each, Payload, Question
 from bough.frontends.promotion import TO_TORCH
 from bough.frontends.staging import examples
 from bough.frontends.staging.facts import Answer, Facts, subclasses
 from bough.frontends.staging.per_element import PerElement, per_element_call
-from bough.frontends.staging.signals import Pending, Refused, here, refuse_source
+from bough.frontends.staging.signals import Refused, here, refuse_source
 from bough.frontends.staging.symbols import (
     Arithmetic,
     Elements,
@@ -31,7 +31,7 @@ from bough.frontends.staging.symbols import (
     Symbol,
     leaves,
 )  # fmt: skip
-from bough.frontends.staging.templates import Listed, Template, rebuild
+from bough.frontends.staging.templates import Template
 from bough.frontends.staging.turns import Turns
 from bough.frontends.staging.ways import Trail
 from bough.ir.dtypes import DTYPES
@@ -395,32 +395,6 @@ class Run:
         """The list that a walk is over, if it is over one that is collected."""
         return self.record.eaches[each].list
 
-    def collected_in(self, number: int) -> Elements:
-        """What the call has collected in a list, for the entry function, behind the calls that collect."""
-        kind = self.world.effects.types.get(number)
-        if self.function is not self.world.entry or kind is None or number in self.own_lists():
-            raise self.filled()
-        found = (e for e, each in enumerate(self.record.eaches) if each.list == number)
-        each = next(found, None)
-        if each is None:
-            self.record.eaches.append(Each((), list=number))
-            each = len(self.record.eaches) - 1
-            self.record.list_uses[number] = len(self.record.calls)
-        stacked = self.stacked_parameter(Collected(each), kind.dtype, tuple(kind.shape), each)
-        numbers = number in self.world.effects.python_numbers
-        return Elements(self, each, Number(self, stacked) if numbers else stacked)
-
-    def own_lists(self) -> set[int]:
-        """The lists that the run itself appends to."""
-        return {c.list for c in self.record.collects}
-
-    def walked_lists(self) -> Iterator[tuple[int, torch.Tensor]]:
-        """The lists that the run goes over, and their elements, stacked."""
-        for source, tensor in self.record.params.items():
-            number = self.list_of(source.walk) if isinstance(source, Collected) else None
-            if number is not None:
-                yield number, tensor
-
     def size(self, each: int) -> Any:
         """The number of elements of a walk, as the shapes of the cell have it."""
         for source, tensor in self.record.params.items():
@@ -452,57 +426,6 @@ class Run:
                 payload = self.record.payloads[source.payload]
                 return None if payload.path is None or payload.each is not None else Place(payload.path)
         return None
-
-    # -- visits ----------------------------------------------------------------------------------------------------------
-
-    def visit(self, callee: Any, places: Sequence[Place], given: Sequence[Any] = ()) -> Any:
-        """The result of a function of the recursion at a place, or at several together, with tensors that go down to it."""
-        call = self.call_at(callee.name, places)
-        place = Place(call.path, call.each)
-        each = None if place.each is None else self.record.eaches[place.each]
-        if callee.template is None:
-            raise Pending(call, each)
-        if given or call not in self.record.calls:
-            self.record.calls.append(call)
-        number = len(self.record.calls) - 1 if given else self.record.calls.index(call)
-        for argument, value in enumerate(given):
-            self.record.passes.append((number, argument))
-            if self.turns is not None and self.turns.elements.each == place.each:
-                self.turns.passed_down(value)
-            else:
-                self.passed.append(self.passed_down(value, place.each))
-        results = [self.parameter(Returned(number, i), t.dtype, tuple(t.shape), place.each) for i, t in enumerate(callee.types)]
-        # Copies, which cost nothing in the end: Python's callers may change what they get in place.
-        made = callee.template.fill([per_element_call(torch.clone, (r,), {}) for r in results], lambda t: Number(self, t))
-        return rebuild(made, lambda v: self.piece(number, v) if isinstance(v, Listed) else v)
-
-    @staticmethod
-    def call_at(function: str, places: Sequence[Place]) -> Call:
-        walks = {p.each for p in places if p.each is not None}
-        if len(walks) > 1:
-            raise refuse_source("elements of different lists meet", "lists may have different lengths", "walk over one at a time")
-        each = next(iter(walks), None)
-        if len(places) == 1:
-            return Call(function, places[0].path, each, here())
-        return Call(function, (), each, here(), tuple(Part(p.path, p.each is not None) for p in places))
-
-    def piece(self, call: int, listed: Listed) -> list[Piece]:
-        """A list that a call has returned."""
-        self.pieces.append(Piece(call, listed.list))
-        return self.pieces[-1:]
-
-    def passed_down(self, value: Any, each: int | None) -> torch.Tensor:
-        """A tensor for a callee; for all callees, where the call is made for each element of a walk."""
-        if each is not None:
-            stacked: torch.Tensor = self.staging.stacked(value, each)
-            return stacked
-        if not isinstance(value, torch.Tensor):
-            raise refuse_source(
-                "what belongs to an element of a list goes down to an object that does not",
-                "the call is made once, and there may be many elements",
-                "combine the elements first",
-            )
-        return value
 
     def handed_down(self, argument: int, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
         """A tensor that the function's caller passes down. A copy, as of results."""

@@ -15,6 +15,7 @@ import torch
 from bough.base.visits import Collect
 from bough.frontends.staging.signals import Restart, refuse_source
 from bough.frontends.staging.symbols import Arithmetic, Elements, Piece
+from bough.frontends.staging.visiting import collected_in
 
 if TYPE_CHECKING:
     from bough.frontends.staging.discover import World
@@ -70,7 +71,7 @@ def elements(run: Run, value: list[Any]) -> Elements:
     """What a call has returned, where the recursion was started."""
     if len(value) != 1 or run.function is not run.world.entry:
         raise run.filled()
-    return run.collected_in(value[0].number)
+    return collected_in(run, value[0].number)
 
 
 def collect(staging: Primitives, value: list[Any], ordinal: int) -> int:
