@@ -52,6 +52,19 @@ FOUND = {
         def forward(self, x):
             return min(sum(x.tolist()), x[0].item(), max(x.tolist()))
     """,
+    "in_place_on_a_row_at_a_computed_position": """
+        def forward(self, x):
+            m = torch.stack([x, x + 1, x * 2])
+            if x[0] > 0:
+                m[x[:3].argmax()].mul_(0.5)
+                m[int(x.argmin()) % 3][1:] += 1.0
+            m[x[:3].argmin()][x.argmax()] += 3.0
+            m[x[:3].argmin()] += x
+            m[x[:3].argmin()] = m[x[:3].argmax()]
+            rows = [x * 1, x * 2]
+            rows[x.argmax().item() % 2].add_(7.0)
+            return m, rows
+    """,
     "numbers_returned_without_a_branch": """
         def forward(self, x):
             return x.argmax().item() % 3, abs(int(x[0] * 3)) % 2, x.sum().item()

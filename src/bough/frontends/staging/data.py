@@ -44,6 +44,8 @@ class DataStaging:
         """Tensors and containers made during the trace, by id, with when they were made."""
         self.widest: dict[int, tuple[Any, torch.Tensor]] = {}
         """The first view of a tensor that was made inside of torch, where the trace does not know it, by that one's id."""
+        self.write_backs: dict[int, tuple[torch.Tensor, Thunk, tuple[torch.Tensor, Any, Any]]] = {}
+        """Copies where eager Python has views, by id, and what writes them back."""
         self.scope = Scope(None, 0)
         self.offered: tuple[Entry, ...] = ()
         self.frames: list[tuple[types.CodeType, int]] = []
@@ -412,10 +414,29 @@ class DataStaging:
 
     def wrote(self, tensor: torch.Tensor) -> None:
         """Notes that a tensor is about to be written in place."""
+        self.touch(Elements(self.base_of(tensor)))
+
+    def base_of(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensor that the trace knows whose elements these are."""
         base = tensor._base if tensor._base is not None else tensor
-        if not self.is_own(base) and id(base) in self.widest:
-            base = self.widest[id(base)][1]
-        self.touch(Elements(base))
+        return self.widest[id(base)][1] if not self.is_own(base) and id(base) in self.widest else base
+
+    def stands_for(self, copy: torch.Tensor, owner: Any, key: Any, write_back: Thunk) -> torch.Tensor:
+        """Notes that a tensor is a copy where eager Python has `owner[key]` itself: what is written to it in place is to be
+        written back."""
+        base = self.base_of(copy)
+        self.write_backs[id(base)] = (base, write_back, (copy, owner, key))
+        return copy
+
+    def is_part(self, value: Any, owner: Any, key: Any) -> bool:
+        """Whether a value is what `owner[key]` was, which may have been written since."""
+        found = self.write_backs.get(id(self.base_of(value))) if isinstance(value, torch.Tensor) else None
+        return found is not None and all(a is b for a, b in zip(found[2], (value, owner, key), strict=True))
+
+    def written(self, tensor: torch.Tensor) -> None:
+        """Notes that a tensor has been written in place."""
+        if (found := self.write_backs.get(id(self.base_of(tensor)))) is not None:
+            found[1]()
 
     def is_same(self, a: Any, b: Any) -> Any:
         for x, y in ((a, b), (b, a)):

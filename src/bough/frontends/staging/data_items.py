@@ -50,7 +50,18 @@ def _of_table(staging: DataStaging, owner: Any, key: Scalar) -> Any:
     if count == 0:
         raise staging.python_error(IndexError("list index out of range"))
     position = checked(staging, key, count, f"{type(owner).__name__} index out of range")
-    return resolved(staging, Choice(staging, position, list(owner)))
+    values = list(owner)
+    found = resolved(staging, Choice(staging, position, values))
+    if not isinstance(found, torch.Tensor):
+        return found
+
+    def write_back() -> None:
+        for n, value in enumerate(values):
+            staging.wrote(value)
+            value.copy_(torch.where(position.tensor == n, found, value))
+            staging.written(value)
+
+    return staging.stands_for(found, owner, key, write_back)
 
 
 def resolved(staging: DataStaging, choice: Choice) -> Any:
@@ -124,7 +135,14 @@ def _of_tensor(staging: DataStaging, owner: torch.Tensor, key: Any) -> Any:
     made = owner[tuple(plain)] if any(p != slice(None) for p in plain) else owner
     for position, k in reversed(later):
         made = _taken(staging, made, position, k)
-    return made
+    if not later:
+        return made
+
+    def write_back() -> None:
+        _write(staging, owner, key, made)
+        staging.written(owner)
+
+    return staging.stands_for(made, owner, key, write_back)
 
 
 def _cuts(key: Any) -> bool:
@@ -214,6 +232,8 @@ def bounds(staging: DataStaging, size: Any, key: slice) -> tuple[Any, Any]:
 
 def store(staging: DataStaging, owner: Any, key: Any, value: Any) -> None:
     owner, key = settled(owner), settled(key)
+    if staging.is_part(value, owner, key):  # `owner[key] += 1` has written it
+        return
     if isinstance(owner, Choice) or isinstance(key, Choice):
         each_alternative(staging, lambda o, k: staging.store_item(o, k, value), owner, key)
         return

@@ -31,12 +31,15 @@ class Watch(TorchFunctionMode):
         kwargs = kwargs or {}
         if func == _BASE:  # made by nobody: staging itself asks
             return func(*args)
-        for tensor in written(func, args, kwargs):
+        tensors = written(func, args, kwargs)
+        for tensor in tensors:
             self.staging.wrote(tensor)
         result = selections.select(func, args, kwargs)
         if result is NotImplemented:
             result = func(*args, **kwargs)
         note(self.staging, result)
+        for tensor in tensors:
+            self.staging.written(tensor)
         return result
 
 
