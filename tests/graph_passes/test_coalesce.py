@@ -224,7 +224,7 @@ sequence main(x: f32[4, 8], at: i64[]) -> (r)
       axes j: 8
       r[j] = row[0, 7 - j]
   else
-    kernel none() -> (r: f32[8])
+    kernel zero() -> (r: f32[8])
       axes j: 8
       r[j] = 0.0
 """
