@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from bough.frontends.staging.branches import Thunk, learn
 from bough.frontends.staging.choices import Choice, question
 from bough.frontends.staging.layouts import Fixed, Layout
 from bough.frontends.staging.outcomes import CONTINUE, NEVER
+from bough.frontends.staging.rewrite import assigned_outside
 from bough.frontends.staging.scopes import MISSING, AttributeOf, Cell, Content, Elements, Place, Scope
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ def carry(
     """Traces a loop whose test, or whose early end, is computed. Gives its outcome."""
     extra: list[Place] = [] if counter is None else [AttributeOf(counter, "value")]
     loop = Loop(staging, test, turn, frozenset((*head, *live)), staging.cells([test, turn, *thunks]), extra)
+    _expect_changes(loop, frozenset(head), (turn, *thunks))
     for _ in range(MOST_TRIES):
         done, outcome = _attempt(loop)
         if done:
@@ -73,6 +76,18 @@ def _refused(staging: DataStaging) -> CompileError:
         f"after {MOST_TRIES} tries, or for {MOST_FORMS} kinds, there was still something that it carries in a new form",
         "keep tensors of one type and rank, and numbers, in the names that the loop changes",
     )
+
+
+def _expect_changes(loop: Loop, head: frozenset[str], turns: Sequence[Any]) -> None:
+    """What the body assigns and the next turn needs most likely changes: to begin with it saves a try."""
+    assigned = frozenset(n for t in turns if isinstance(t, types.FunctionType) for n in assigned_outside(t.__code__))
+    places = [c for c in loop.cells if c.name in head & assigned]
+    for place in (*places, *loop.extra):
+        form = layouts.layout_of(loop.staging, place.read())
+        if isinstance(form, layouts.Number):
+            form = layouts.Number(form.kind)
+        if not isinstance(form, Fixed):
+            loop.state.forms[place.key], loop.state.places[place.key] = form, place
 
 
 def _attempt(loop: Loop) -> tuple[bool, Any]:

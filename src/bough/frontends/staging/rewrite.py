@@ -4,6 +4,8 @@ from __future__ import annotations
 import __future__
 
 import ast
+import dis
+import functools
 import inspect
 import textwrap
 import types
@@ -39,6 +41,14 @@ def rewrite(function: types.FunctionType, staging: Any) -> types.FunctionType | 
 
 def is_rewritten(function: types.FunctionType) -> bool:
     return function.__code__ in _MADE
+
+
+@functools.cache
+def assigned_outside(code: types.CodeType) -> frozenset[str]:
+    """The names of functions around it that code assigns, or code inside it that is made of its statements."""
+    own = {i.argval for i in dis.get_instructions(code) if i.opname == "STORE_DEREF"} & set(code.co_freevars)
+    inner = [assigned_outside(c) for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == code.co_name]
+    return frozenset(own).union(*inner)
 
 
 def definition_of(code: types.CodeType) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
