@@ -193,7 +193,7 @@ def _run(out: Source, manifest: Manifest, library: Library, with_team: bool, var
         out.add(depth, f"{variables[manifest.capacity]} = capacity.above({variables[manifest.capacity]})")
     out.add(1, "if status: fail(status)")
     _cut(out, manifest, variables)
-    out.add(1, f"return {_pack(out, manifest.outputs)}")
+    out.add(1, f"return {packed(out, manifest.outputs)}")
 
 
 def _cut(out: Source, manifest: Manifest, variables: dict[str, str]) -> None:
@@ -264,8 +264,9 @@ def shape_source(shape: tuple[Size, ...], variables: dict[str, str]) -> str:
     return "(" + "".join(f"{sizes.source(size, variables)}, " for size in shape) + ")"
 
 
-def _pack(out: Source, tree: Tree, row: str = "") -> str:
-    """The nested outputs as an expression; `row` picks a row of each result."""
+def packed(out: Source, tree: Tree, row: str = "") -> str:
+    """The nested outputs as an expression over results y0, ..., arguments a0, ... and `constant(name)`; `row` picks a row of each
+    result."""
     match tree:
         case Leaf("argument", key):
             return f"a{int(key)}"
@@ -279,16 +280,16 @@ def _pack(out: Source, tree: Tree, row: str = "") -> str:
             return out.constant(value)
         case Rows(part):
             first = next(int(leaf.key) for leaf in leaves(part) if leaf.source == "result")
-            return f"[{_pack(out, part, '[i, ...]')} for i in range(len(y{first}))]"
+            return f"[{packed(out, part, '[i, ...]')} for i in range(len(y{first}))]"
         case Chosen(selector, alternatives):
-            *others, last = (_pack(out, a, row) for a in alternatives)
+            *others, last = (packed(out, a, row) for a in alternatives)
             tests = "".join(f"{a} if y{selector}{row}.item() == {n} else " for n, a in enumerate(others))
             return f"({tests}{last})"
         case tuple():
-            return "(" + "".join(f"{_pack(out, part, row)}, " for part in tree) + ")"
+            return "(" + "".join(f"{packed(out, part, row)}, " for part in tree) + ")"
         case list():
-            return "[" + ", ".join(_pack(out, part, row) for part in tree) + "]"
+            return "[" + ", ".join(packed(out, part, row) for part in tree) + "]"
         case dict():
-            return "{" + ", ".join(f"{out.constant(key)}: {_pack(out, part, row)}" for key, part in tree.items()) + "}"
+            return "{" + ", ".join(f"{out.constant(key)}: {packed(out, part, row)}" for key, part in tree.items()) + "}"
         case Listed():
             raise InternalError("only functions of structures give lists of rows")

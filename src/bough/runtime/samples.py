@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bough.base.errors import InputError, InternalError
+from bough.base.errors import InputError
 from bough.runtime import sizes
 from bough.runtime.arrays import torch
 from bough.runtime.binding import Bound, bind
-from bough.runtime.manifest import Leaf, Listed, Manifest, Number, Plain, Tree, numbers_in
+from bough.runtime.caller import Source, packed
+from bough.runtime.manifest import Leaf, Manifest
 
 if TYPE_CHECKING:
     from bough.runtime.executable import Executable
@@ -51,7 +52,6 @@ class Samples:
         self.flat = sorted(range(len(keys)), key=keys.__getitem__) if len(keys) == len(inputs) else None
         """Which argument each tensor is, where no argument holds several."""
         self.pack = write_pack(self.manifest)
-        self.plain = {r for _, r in self.manifest.computed} | {x.result for x in numbers_in(self.manifest.outputs)}
 
     def map(self, inputs: Sequence[Args]) -> list[Any]:
         """`[one(*x) for x in inputs]`, bit for bit. Raises what the first input to fail raises, naming the input."""
@@ -125,15 +125,14 @@ class Samples:
         names = self.names_of(group.of_torch)
         results = self.many.call(*map(names["stack"], group.tensors))
         rows = [names["rows"](r) for r in results]
-        plain = {n: results[n].tolist() for n in self.plain}
+        computed = {name: results[r].tolist() for name, r in self.manifest.computed}
         for c in self.manifest.cuts:
-            known = {**self.sizes(group), **{name: 0 for name, _ in self.manifest.computed}}
-            cut = []
+            known, cut = self.sizes(group), []
             for n, row in enumerate(rows[c.result]):
-                known |= {name: plain[r][n] for name, r in self.manifest.computed}
+                known |= {name: numbers[n] for name, numbers in computed.items()}
                 cut.append(names["cut"](row, tuple(sizes.evaluate(size, known) for size in c.shape)))
             rows[c.result] = cut
-        return self.pack(len(group.numbers), rows, plain, group.given, names["constant"])
+        return self.pack([*rows, *group.given], names["constant"])
 
     def names_of(self, of_torch: bool) -> dict[str, Any]:
         """The functions of the library of the arguments: `stack`, `rows`, `cut`, `constant`."""
@@ -142,41 +141,17 @@ class Samples:
         return self.names[of_torch]
 
 
-Pack = Callable[[int, list[Any], dict[int, list[Any]], list[Sequence[Any]], Callable[[str], Any]], list[Any]]
+Pack = Callable[[list[Sequence[Any]], Callable[[str], Any]], list[Any]]
 
 
 def write_pack(manifest: Manifest) -> Pack:
-    """A function that nests rows of results, plain numbers, and arguments as they were given, as the outputs of each sample. Its
-    source is written once; no name from the manifest becomes part of it."""
-    values: list[Any] = []
-
-    def held(value: Any) -> str:
-        values.append(value)
-        return f"values[{len(values) - 1}]"
-
-    def nested(tree: Tree) -> str:
-        match tree:
-            case Leaf("argument", key):
-                return f"given[{int(key)}][n]"
-            case Leaf("result", key):
-                return f"rows[{int(key)}][n]"
-            case Number(result):
-                return f"plain[{result}][n]"
-            case Leaf(_, key):
-                return f"constant({held(key)})"
-            case Plain(value):
-                return held(value)
-            case tuple():
-                return "(" + "".join(f"{nested(part)}, " for part in tree) + ")"
-            case list():
-                return "[" + ", ".join(map(nested, tree)) + "]"
-            case dict():
-                return "{" + ", ".join(f"{held(key)}: {nested(part)}" for key, part in tree.items()) + "}"
-            case Listed():
-                raise InternalError("only functions of structures give lists of rows")
-
-    source = f"lambda count, rows, plain, given, constant: [{nested(manifest.outputs)} for n in range(count)]"
-    function: Pack = eval(source, {"values": values, "range": range})
+    """A function that nests, for each sample, its rows of the results and its arguments as the outputs of a call of its own."""
+    out = Source({})
+    names = [*(f"y{n}" for n in range(len(manifest.results))), *(f"a{n}" for n in range(len(manifest.arguments)))]
+    out.add(0, "def pack(columns, constant):")
+    out.add(1, f"return [{packed(out, manifest.outputs)} for {', '.join(names)}, in zip(*columns)]")
+    exec(compile("\n".join(out.lines) + "\n", f"<outputs of {manifest.entry!r}>", "exec"), out.names)
+    function: Pack = out.names["pack"]
     return function
 
 
