@@ -89,6 +89,15 @@ class InADictionary(Base):
         return torch.stack(found["states"]).mean(0) * h, found["words"]
 
 
+class Ends(Base):
+    """The first and the last of the list, and how many there are."""
+
+    def forward(self, node: Node) -> tuple[Tensor, int]:
+        out: list[Tensor] = []
+        self.visit(node, out)
+        return out[0] - out[-1], len(out)
+
+
 class Losses(Base):
     """What is predicted from above at each node: a loss for each, of no result; their mean."""
 
@@ -152,6 +161,6 @@ class SomeAsWays(Base):
 
 MODELS: dict[str, tuple[type[nn.Module], Callable[[], list[tuple[Any, ...]]]]] = {
     m.__name__: (m, lambda: alone(trees()))
-    for m in (Mean, EachClassified, Attention, Listed, Summed, InADictionary, Losses, Rows, SomeAsWays)
+    for m in (Mean, EachClassified, Attention, Listed, Summed, InADictionary, Ends, Losses, Rows, SomeAsWays)
 }
 MODELS["TwoLists"] = TwoLists, lambda: alone([t for t in trees() if t.children])

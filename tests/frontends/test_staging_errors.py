@@ -143,6 +143,36 @@ def test_a_memo_beside_a_state_that_goes_down() -> None:
     refused(Model(), TREE, "BGH-REC-001", "def down(self, n: Node, h: Tensor, memo: dict[int, Tensor]) -> Tensor:")
 
 
+def test_what_came_down_is_changed_in_place() -> None:
+    class Model(Base):
+        def forward(self, n: Node) -> Tensor:
+            return self.down(n, torch.zeros(H))
+
+        def down(self, n: Node, h: Tensor) -> Tensor:
+            h += n.value
+            return h if n.left is None else self.down(n.left, h) + self.down(n.right, h)
+
+    with pytest.raises(CompileError, match="BGH-MUT-001"):
+        stage(Model().eval(), (TREE,))
+
+
+def test_a_list_takes_more_behind_its_use() -> None:
+    class Model(Base):
+        def forward(self, n: Node) -> list[Tensor]:
+            out: list[Tensor] = []
+            self.fill(n, out)
+            out.append(torch.stack(out).sum(0))
+            return out
+
+        def fill(self, n: Node, out: list[Tensor]) -> None:
+            out.append(self.start(n))
+            if n.left is not None:
+                self.fill(n.left, out)
+
+    with pytest.raises(CompileError, match="BGH-REC-001"):
+        stage(Model().eval(), (TREE,))
+
+
 def test_rows_of_a_list_go_down() -> None:
     class Model(Base):
         def forward(self, n: Node) -> Tensor:

@@ -302,7 +302,7 @@ class World:
                 if isinstance(end, Waiting):
                     callee = next(f for f in self.functions.values() if f.name == end.call.function)
                     failure = self.failures.get(callee)
-                    if failure is not None and failure.code in ("BGH-CTRL-001", "BGH-REC-001"):
+                    if failure is not None and failure.code in ("BGH-CTRL-001", "BGH-REC-001", "BGH-MUT-001"):
                         raise failure
                     raise refuse_source(
                         f"the recursion of `{callee.name}` has no end",

@@ -69,8 +69,8 @@ class Primitives:
             return self.call(self.run.attribute(owner, "__getitem__"), key)
         if isinstance(owner, (Symbol, Elements)):
             return self.run.item(owner, key)
-        if strands.has_pieces(owner):
-            raise self.run.filled()
+        if strands.has_pieces(owner) or id(owner) in self.run.world.effects.lists:
+            return self.element(self.elements(owner), key)
         if id(owner) in self.gathered:
             return self.element(self.gathered[id(owner)][1], key)
         if isinstance(owner, (torch.Tensor, PerElement)):
@@ -431,6 +431,8 @@ class Primitives:
         if not isinstance(key, int):
             raise refuse_source("a list of unknown length is sliced", "no rule says what this means", "walk over all of it")
         each = self.run.record.eaches[values.each]
+        if each.list is not None:
+            return self.collected_element(values, key)
         if self.length_at_most(values, key if key >= 0 else -key - 1):
             raise Refused(f"`{Place(each.path)}` has no element {key}", here())
 
@@ -441,6 +443,13 @@ class Primitives:
             return v[key] if isinstance(v, torch.Tensor) else v
 
         return rebuild(values.tree, at)
+
+    def collected_element(self, values: Elements, key: int) -> Any:
+        """The first or the last of what the call has collected."""
+        if key not in (0, -1):
+            raise self.run.filled()
+        self.require_some(values, "an element of it")
+        return rebuild(values.tree, lambda v: v[key] if isinstance(v, torch.Tensor) else Number(self.run, v.tensor[key]))
 
     def symbolic_item(self, owner: Symbol, key: Any) -> Any:
         if isinstance(key, builtins.slice):

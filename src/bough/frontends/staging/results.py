@@ -10,6 +10,7 @@ import torch
 
 from bough.base.visits import Collect
 from bough.frontends.staging import strands
+from bough.frontends.staging.effects import mutation
 from bough.frontends.staging.examples import kind_of
 from bough.frontends.staging.primitives import Primitives
 from bough.frontends.staging.run import Record, Run
@@ -26,6 +27,8 @@ def finish(world: World, function: Function, staging: Primitives, result: Any) -
     """The record of a run that has come to its end."""
     run, record = staging.run, staging.run.record
     world.effects.expect_untouched()
+    if any(tensor._version != version for tensor, version in run.handed):
+        raise mutation("in place a tensor that its caller has passed down")
     template, tensors = flatten(listed(staging, result), lambda v: leaf(function, run, v))
     if function.template is None:
         function.template, function.types, function.settled = template, tensors, run.returned
@@ -45,7 +48,7 @@ def finish(world: World, function: Function, staging: Primitives, result: Any) -
 def leaf(function: Function, run: Run, value: Any) -> Any:
     """What stands for a part of a result that is no tensor."""
     if isinstance(value, Arithmetic) and is_number(run, value):
-        return torch.as_tensor(run.number(value))
+        return as_tensor(run.number(value))
     if isinstance(value, (int, float)) and not isinstance(value, bool) and function is not run.world.entry:
         return torch.tensor(value)  # another way may compute it
     if value is None or isinstance(value, (bool, int, float, str, Listed)):
@@ -56,6 +59,13 @@ def leaf(function: Function, run: Run, value: Any) -> Any:
         "combine what comes from a list of unknown length into one tensor",
         run.returned or function.location,
     )
+
+
+def as_tensor(number: Any) -> torch.Tensor:
+    """A number as a tensor, sizes included."""
+    if isinstance(number, (int, torch.SymInt)) and not isinstance(number, bool):
+        return torch.full((), number, dtype=torch.int64)  # type: ignore[arg-type]
+    return torch.as_tensor(number)
 
 
 def listed(staging: Primitives, result: Any) -> Any:

@@ -100,6 +100,8 @@ class Run:
         """Whether lists that are empty in the example are taken for empty."""
         self.collected: list[Any] = []
         self.passed: list[torch.Tensor] = []
+        self.handed: list[tuple[torch.Tensor, int]] = []
+        """What came down, with how often it had been changed then."""
         self.pieces: list[Piece] = []
         """Lists that calls have returned and that have found no place yet."""
         self.outer_strands = 0
@@ -428,8 +430,10 @@ class Run:
         return None
 
     def handed_down(self, argument: int, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
-        """A tensor that the function's caller passes down. A copy, as of results."""
-        return torch.clone(self.stacked_parameter(Given(argument), dtype, shape, None))
+        """A tensor that the function's caller passes down. A copy, to tell whether it is changed in place."""
+        made = torch.clone(self.stacked_parameter(Given(argument), dtype, shape, None))
+        self.handed.append((made, made._version))
+        return made
 
     # -- arithmetic ------------------------------------------------------------------------------------------------------
 
