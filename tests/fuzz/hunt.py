@@ -29,23 +29,31 @@ def main() -> None:
     parser.add_argument("--refused", action="store_true", help="show and shrink what is refused, once for each message")
     options = parser.parse_args()
     engine, counts, met, start = ENGINES[options.engine], Counter[str](), set[str](), time.perf_counter()
-    for seed in range(options.first, options.end):
-        faulthandler.dump_traceback_later(SLOW, exit=False)
-        case = generate(seed, options.size)
-        verdict = judge(case, engine)
-        counts[f"{verdict.kind} {verdict.code}"] += 1
-        shown = summary(verdict)
-        if not (verdict.bug or verdict.kind == "invalid" or (options.refused and verdict.kind == "refused")) or shown in met:
-            continue
-        met.add(shown)
-        print(f"--- seed {seed}: {verdict.kind} {verdict.code}\n{verdict.text}", flush=True)
-        if options.shrink:
-            faulthandler.cancel_dump_traceback_later()
-            small = shrink(case, lambda c, v=verdict: alike(c, v, engine))  # type: ignore[misc]
-            print(f"{small.source}\n{judge(small, engine).text}\n{small.inputs}", flush=True)
+    try:
+        for seed in range(options.first, options.end):
+            hunt(seed, options, engine, counts, met)
+    except KeyboardInterrupt:
+        print("stopped")
     faulthandler.cancel_dump_traceback_later()
     seconds = time.perf_counter() - start
-    print(f"{dict(counts.most_common())}, {(options.end - options.first) / seconds:.1f} programs a second")
+    print(f"{dict(counts.most_common())}, {counts.total() / seconds:.1f} programs a second")
+
+
+def hunt(seed: int, options: argparse.Namespace, engine: Engine, counts: Counter[str], met: set[str]) -> None:
+    """Judges one program; what is shown is shown once for each message."""
+    faulthandler.dump_traceback_later(SLOW, exit=False)
+    case = generate(seed, options.size)
+    verdict = judge(case, engine)
+    counts[f"{verdict.kind} {verdict.code}"] += 1
+    shown = summary(verdict)
+    if not (verdict.bug or verdict.kind == "invalid" or (options.refused and verdict.kind == "refused")) or shown in met:
+        return
+    met.add(shown)
+    print(f"--- seed {seed}: {verdict.kind} {verdict.code}\n{verdict.text}", flush=True)
+    if options.shrink:
+        faulthandler.cancel_dump_traceback_later()
+        small = shrink(case, lambda c: alike(c, verdict, engine))
+        print(f"{small.source}\n{judge(small, engine).text}\n{small.inputs}", flush=True)
 
 
 def alike(case: Case, verdict: Verdict, engine: Engine) -> bool:
