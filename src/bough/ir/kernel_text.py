@@ -31,7 +31,8 @@ def print_kernel(kernel: Kernel, indent: str = "") -> str:
     if kernel.apart:
         lines.append(f"{indent}  apart {', '.join(map(print_name, kernel.apart))}")
     if kernel.order is not None:
-        lines.append(f"{indent}  order {print_name(kernel.order[0])} * {kernel.order[1]}" if kernel.order[1] else f"{indent}  order")
+        axis, number = kernel.order
+        lines.append(f"{indent}  order {print_name(axis)} * {number}" if number else f"{indent}  order")
     lines.extend(f"{indent}  {print_statement(s)}" for s in kernel.body)
     return "\n".join(lines) + "\n"
 
