@@ -118,6 +118,15 @@ def test_checks_of_the_module() -> None:
     assert issubclass(InputError, ValueError)
 
 
+def test_arguments_that_do_not_fit() -> None:
+    pytest.importorskip("onnxruntime")
+    compiled = bough.compile(build(Gated), (inputs(Gated)[0],), backend="onnxruntime", threads=1)
+    same(compiled(inputs(Gated)[0].numpy())[1], compiled(inputs(Gated)[0])[1])
+    for wrong, code in ((torch.ones(3, 8), "007"), (torch.ones(8), "006"), (torch.ones(2, 8).double(), "005"), ((), "002")):
+        with pytest.raises(InputError, match=f"BGH-IN-{code}"):
+            compiled(*(wrong if isinstance(wrong, tuple) else (wrong,)))
+
+
 def test_what_is_not_known_or_not_installed() -> None:
     with pytest.raises(CompileError, match="BGH-BACK-003"):
         bough.compile(build(Gated), (inputs(Gated)[0],), backend="nothing")

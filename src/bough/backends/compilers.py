@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -80,7 +81,7 @@ def _onnx(network: Network, constants: Constants) -> bytes:
     module = _exportable(network, constants)
     examples = _examples(network, constants)
     inputs = [f"x{n}" for n in range(len(examples))]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # torch prints the graphs that it cannot export
         warnings.simplefilter("ignore")
         torch.onnx.export(module, examples, file, input_names=inputs, dynamo=False, opset_version=17)  # type: ignore[arg-type]
     return file.getvalue()
@@ -93,7 +94,7 @@ def _exportable(network: Network, constants: Constants) -> nn.Module:
     for node in module.graph.nodes:
         node.target = _KNOWN.get(node.target, node.target)
     module.recompile()
-    return _Bound(Network(module, network.examples, network.heavy, network.fixed), constants)
+    return _Bound(replace(network, module=module), constants)
 
 
 def _onnxruntime(network: Network, constants: Constants, threads: int) -> Prepared:
@@ -150,7 +151,20 @@ def _layer_norm(x: Any, shape: Sequence[int], weight: Any, bias: Any, eps: float
     return F.layer_norm(x, tuple(shape), weight, bias, eps), None, None
 
 
+def _rms_norm(x: Any, shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Any:
+    axes = tuple(range(-len(shape), 0))
+    y = x * torch.rsqrt(x.square().mean(axes, keepdim=True) + (torch.finfo(x.dtype).eps if eps is None else eps))
+    return y if weight is None else y * weight
+
+
+def _copy(x: Any, source: Any, non_blocking: bool = False) -> Any:
+    return source.to(x.dtype).expand(x.shape)
+
+
 _KNOWN: dict[Any, Any] = {
+    torch.ops.aten.rms_norm.default: _rms_norm,
+    torch.ops.aten.copy.default: _copy,
+    torch.ops.aten._unsafe_view.default: torch.reshape,
     torch.ops.aten._native_batch_norm_legit_no_training.default: _batch_norm,
     torch.ops.aten.native_layer_norm.default: _layer_norm,
 }

@@ -79,18 +79,21 @@ class Hosted:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Raises InputError for arguments that the module was not compiled for, and where a check of the module fails."""
-        tensors: dict[int, torch.Tensor] = {}
-        arrays = False
+        given: dict[int, Any] = {}
 
-        def leaf(slot: Any, given: Any) -> None:
-            nonlocal arrays
+        def leaf(slot: Any, value: Any) -> None:
             if isinstance(slot, Slot):
-                arrays |= isinstance(given, np.ndarray)
-                tensors[slot.index] = torch.from_numpy(given) if isinstance(given, np.ndarray) else torch.as_tensor(given)
+                given[slot.index] = value
+            elif slot != value:
+                raise _nested_otherwise(f"{value!r} stands where the example has {slot!r}")
 
         _walk(self.program.inputs, (args, kwargs), leaf)
+        arrays = any(isinstance(v, np.ndarray) for v in given.values())
+        tensors = [torch.as_tensor(given[n]) for n in range(len(given))]
         values: dict[str, Any] = dict(self.program.constants)
-        values.update(zip(self.program.parameters, (tensors[n] for n in range(len(tensors))), strict=True))
+        for name, tensor, traced in zip(self.program.parameters, tensors, self.program.types, strict=True):
+            _expect_like(name, tensor, traced)
+            values[name] = tensor
         with torch.no_grad():
             self._steps(self.program.steps, values)
         results = [values[r.name] if isinstance(r, Named) else r for r in self.program.results]
@@ -133,6 +136,8 @@ class Hosted:
         eager = EAGER.prepare(network, constants, self.threads)
         wanted = [c for c in self.wanted if network.fixed or c.any_size]
         reason = "" if wanted else "its sizes are computed"
+        if network.whole_layers:
+            wanted, reason = [c for c in wanted if c.any_size], "a recurrent layer is one operator here"
         if not network.heavy:
             wanted, reason = [], "no operator that is worth a call"
         found: dict[str, Prepared] = {}
@@ -169,9 +174,9 @@ class Hosted:
                 case Branch():
                     taken = bool(values[step.condition])
                     self._steps(step.then if taken else step.otherwise, values)
-                    for joined, a, b in step.joins:
+                    for joined, a, b, zeros in step.joins:
                         value = a if taken else b
-                        values[joined.name] = torch.zeros(()) if value is None else values[value.name]
+                        values[joined.name] = zeros if value is None else values[value.name]
                 case Whilst():
                     self._loop(step, values)
                 case Test():
@@ -242,10 +247,32 @@ def _expect_same(run: Prepared, eager: Prepared, network: Network, constants: Co
 
 def _walk(structure: Any, given: Any, leaf: Callable[[Any, Any], None]) -> None:
     if isinstance(structure, dict):
+        if not isinstance(given, dict) or given.keys() != structure.keys():
+            raise _nested_otherwise(f"arguments by name are not {', '.join(map(str, structure)) or 'expected'}")
         for key, inner in structure.items():
             _walk(inner, given[key], leaf)
     elif isinstance(structure, (tuple, list)):
+        if not isinstance(given, (tuple, list)) or len(given) != len(structure):
+            raise _nested_otherwise(f"there are not {len(structure)} arguments or elements")
         for inner, value in zip(structure, given, strict=True):
             _walk(inner, value, leaf)
     else:
         leaf(structure, given)
+
+
+def _nested_otherwise(what: str) -> InputError:
+    return InputError(what, code="BGH-IN-002", because="calls are like the example", advice="pass what the example was")
+
+
+def _expect_like(name: str, tensor: torch.Tensor, traced: torch.Tensor) -> None:
+    """Raises InputError for a tensor of another kind than the example."""
+    expected = tuple(None if isinstance(s, torch.SymInt) else s for s in traced.shape)
+    fits = len(expected) == tensor.dim() and all(e in (None, s) for e, s in zip(expected, tensor.shape, strict=True))
+    if not fits or tensor.dtype != traced.dtype:
+        code = "BGH-IN-005" if fits else "BGH-IN-006" if len(expected) != tensor.dim() else "BGH-IN-007"
+        raise InputError(
+            f"{name} is {tuple(tensor.shape)} of {tensor.dtype}",
+            code=code,
+            because=f"the example was {tuple(traced.shape)} of {traced.dtype}",
+            advice="pass a tensor like it, or compile with dynamic= for sizes that change",
+        )

@@ -82,7 +82,9 @@ def _narrowed(x: torch.Tensor, axis: int, start: Size, length: Size) -> torch.Te
 
 _FAKES = {
     "if_end": _joined, "while_begin": _fresh, "while_end": _fresh, "narrow": _narrowed,
-    "for_begin": lambda initial, count, reverse: [initial[0].new_empty((), dtype=torch.int64), *(t.new_empty(t.shape) for t in initial)],
+    "for_begin": lambda initial, count, reverse: [
+        initial[0].new_empty((), dtype=torch.int64), *(t.new_empty(t.shape) for t in initial)
+    ],
     "for_row": lambda rows, index: rows.new_empty(rows.shape[1:]),
     "for_end": lambda updated, collected, count: [
         *(t.new_empty(t.shape) for t in updated), *(t.new_empty((count, *t.shape)) for t in collected)

@@ -4,6 +4,7 @@ needs to run the module. Sub-networks with the same operators on the same shapes
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Union
 
@@ -11,7 +12,7 @@ import torch
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.node import map_arg
 
-from bough.base.errors import CompileError
+from bough.base.errors import CompileError, InternalError
 from bough.base.source import Location
 from bough.frontends import locations
 from bough.frontends.marked import aborted, marker_of
@@ -56,12 +57,12 @@ class Direct:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """`joins`: the result, and its value in either branch (None: any tensor)."""
+    """`joins`: the result, its value in either branch (None: there is none), and zeros in place of what there is not."""
 
     condition: str
     then: list[Step]
     otherwise: list[Step]
-    joins: tuple[tuple[Named, Named | None, Named | None], ...]
+    joins: tuple[tuple[Named, Named | None, Named | None, torch.Tensor], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +90,22 @@ Step = Union[Run, Direct, Branch, Whilst, Test]
 @dataclass(frozen=True, slots=True)
 class Network:
     """A sub-network: `module` takes as many tensors as `examples` has shapes and gives a tuple. `heavy`: whether it has operators
-    that another compiler is worth calling for; `fixed`: whether all its sizes are known."""
+    that another compiler is worth calling for; `fixed`: whether all its sizes are known; `whole_layers`: whether some of them are
+    Bough's own, for a layer as a whole."""
 
     module: GraphModule
     examples: tuple[torch.Tensor, ...]
     heavy: bool
     fixed: bool
+    whole_layers: bool
 
 
 @dataclass(frozen=True, slots=True)
 class HostProgram:
-    """Takes the tensors called `parameters`, gives `results`, names or numbers."""
+    """Takes the tensors called `parameters`, like those traced (`types`), and gives `results`, names or numbers."""
 
     parameters: tuple[str, ...]
+    types: tuple[torch.Tensor, ...]
     constants: dict[str, torch.Tensor]
     steps: list[Step]
     results: tuple[Any, ...]
@@ -131,6 +135,10 @@ class _Split:
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self.frames: list[_Frame] = [_Frame()]
+        self.bodies: list[list[Step]] = [self.frames[0].steps[0]]
+        self.heads: list[list[Step]] = []
+        self.home: dict[Node, list[Step]] = {}
+        self.constants = _constants(trace)
         self.pending: list[Node] = []
         self.networks: list[Network] = []
         self.known: dict[str, int] = {}
@@ -142,13 +150,16 @@ class _Split:
         for node in exported.graph.nodes:
             if node.op == "call_function" and node not in dropped:
                 self.node(node)
+            elif node.op == "get_attr" and isinstance(held := getattr(exported.graph_module, node.target, None), torch.Tensor):
+                self.constants[node.name] = held
             elif node.op == "output":
                 results = tuple(named(a) if isinstance(a, Node) else a for a in node.args[0])
         self.flush()
         (frame,) = self.frames
         parameters = tuple(exported.graph_signature.user_inputs)
+        types = tuple(n.meta["val"] for n in exported.graph.nodes if n.name in parameters)
         return HostProgram(
-            parameters, _constants(self.trace), frame.steps[0], results, self.networks, self.trace.inputs, self.trace.outputs
+            parameters, types, self.constants, frame.steps[0], results, self.networks, self.trace.inputs, self.trace.outputs
         )
 
     def node(self, node: Node) -> None:
@@ -156,14 +167,8 @@ class _Split:
         value = node.meta.get("val")
         if marker in _ATTEMPTS or (value is None and marker is None) or _of_marker(node):
             return
-        if isinstance(node.target, torch._ops.HigherOrderOperator):
-            raise CompileError(
-                f"the module calls {node.target}",
-                code="BGH-BACK-002",
-                because="its graphs are not split for other compilers",
-                advice="write the choice as plain Python, or compile without backend=",
-                location=locations.of_node(node),
-            )
+        if isinstance(node.target, torch._ops.HigherOrderOperator) or (marker or "").startswith("for_"):
+            raise not_split(f"the module calls {node.target}", locations.of_node(node))
         if marker is None and not isinstance(value, _NUMBERS):
             if self.pending and _is_fixed(node) != _is_fixed(self.pending[-1]):
                 self.flush()  # most compilers only take what has known sizes
@@ -171,12 +176,29 @@ class _Split:
             return
         self.flush()
         if marker is None or marker in ("size", "narrow"):
-            self.add(self.direct(node, marker))
+            self.one(node)
         else:
             self.control(marker, node)
 
-    def add(self, step: Step) -> None:
-        self.frames[-1].steps[-1].append(step)
+    def one(self, node: Node) -> None:
+        """Adds a step for one node."""
+        self.ensure(node.all_input_nodes)
+        marker = marker_of(node)
+        if marker in ("size", "narrow") or isinstance(node.meta.get("val"), _NUMBERS):
+            self.home[node] = self.bodies[-1]
+            self.bodies[-1].append(self.direct(node, marker))
+        else:
+            self.run_nodes([node], [node])
+
+    def ensure(self, nodes: Iterable[Node]) -> None:
+        """Computes once more, in the open body, what torch traced in a branch that is not open."""
+        visible = set(map(id, (*self.bodies, *self.heads)))
+        for node in nodes:
+            home = self.home.get(node)
+            if home is not None and id(home) not in visible:
+                if _of_marker(node) or marker_of(node) in _RESULTS:
+                    raise InternalError(f"{node.name} is used outside of the branch or loop that it belongs to")
+                self.one(node)
 
     def direct(self, node: Node, marker: str | None) -> Direct:
         if marker == "size":
@@ -188,43 +210,66 @@ class _Split:
 
     def control(self, marker: str, node: Node) -> None:
         frame = self.frames[-1]
+        if marker == "if_end":
+            then, _ = frame.steps
+            second, self.bodies[-1] = self.bodies[-1], then
+            self.ensure(_nodes(node.args[0]))
+            self.bodies[-1] = second
+            self.ensure(_nodes(node.args[1]))
+        else:
+            self.ensure(node.all_input_nodes)
         args: Any = map_arg(node.args, named)
-        count = len(node.meta["val"] or ())
-        own = [Named(f"{node.name}.{n}") for n in range(count)]
+        own = [Named(f"{node.name}.{n}") for n in range(len(node.meta.get("val") or ()))]
         if marker == "check":
             condition, error, message = args
-            self.add(Test(condition, error, message, locations.of_node(node)))
+            self.bodies[-1].append(Test(condition, error, message, locations.of_node(node)))
         elif marker in ("if_begin", "while_begin"):
-            self.frames.append(_Frame(node, condition=args[0].name if marker == "if_begin" else ""))
+            frame = _Frame(node, condition=args[0].name if marker == "if_begin" else "")
+            self.frames.append(frame)
+            self.bodies.append(frame.steps[0])
         elif marker in ("if_else", "while_test"):
             frame.condition = args[0].name if args else frame.condition
+            self.heads += [frame.steps[0]] if marker == "while_test" else []
             frame.steps.append([])
+            self.bodies[-1] = frame.steps[1]
         elif marker == "if_end":
-            self.frames.pop()
-            joins = zip(own, *args[:2], strict=True)
-            then, otherwise = frame.steps
-            self.add(Branch(frame.condition, then, otherwise, tuple(joins)))
+            self.close()
+            joins = zip(own, args[0], args[1], map(_zeros, node.meta["val"]), strict=True)
+            self.bodies[-1].append(Branch(frame.condition, frame.steps[0], frame.steps[1], tuple(joins)))
         elif marker == "while_end":
-            self.frames.pop()
+            self.close()
+            self.heads.pop()
             assert frame.marker is not None
             initial: Any = map_arg(frame.marker.args[0], named)
-            carried = [Named(f"{frame.marker.name}.{n}") for n in range(count)]
+            carried = [Named(f"{frame.marker.name}.{n}") for n in range(len(own))]
             states = tuple(zip(carried, initial, args[0], own, strict=True))
-            self.add(Whilst(frame.steps[0], frame.condition, frame.steps[1], states, locations.of_node(frame.marker)))
+            place = locations.of_node(frame.marker)
+            self.bodies[-1].append(Whilst(frame.steps[0], frame.condition, frame.steps[1], states, place))
+        self.home[node] = self.bodies[-1]
+
+    def close(self) -> None:
+        self.frames.pop()
+        self.bodies.pop()
 
     def flush(self) -> None:
         """Makes a sub-network of the nodes since the last decision."""
         nodes, self.pending = self.pending, []
         inside = set(nodes)
         results = [n for n in nodes if isinstance(n.meta["val"], torch.Tensor) and any(u not in inside for u in n.users)]
-        if not results:
-            return
+        if results:
+            self.ensure(a for n in nodes for a in n.all_input_nodes if a not in inside)
+            self.run_nodes(nodes, results)
+
+    def run_nodes(self, nodes: list[Node], results: list[Node]) -> None:
+        """Adds a call of the sub-network that these nodes are."""
+        inside = set(nodes)
+        self.home.update(dict.fromkeys(nodes, self.bodies[-1]))
         inputs = list(dict.fromkeys(a for n in nodes for a in n.all_input_nodes if a not in inside))
         graph = Graph()
         copies: dict[Node, Node] = {}
         for number, node in enumerate(inputs):
             copies[node] = graph.placeholder(f"x{number}")
-            copies[node].meta["val"] = node.meta["val"]
+            copies[node].meta["val"] = node.meta.get("val", self.constants.get(node.name))
         for number, node in enumerate(nodes):
             copies[node] = graph.create_node(
                 "call_function", node.target, map_arg(node.args, copies.__getitem__), map_arg(node.kwargs, copies.__getitem__),
@@ -233,7 +278,7 @@ class _Split:
             copies[node].meta["val"] = node.meta["val"]
         graph.output(tuple(copies[n] for n in results))
         graph.eliminate_dead_code()
-        self.add(Run(self.network(graph), tuple(map(named, inputs)), tuple(map(named, results))))
+        self.bodies[-1].append(Run(self.network(graph), tuple(map(named, inputs)), tuple(map(named, results))))
 
     def network(self, graph: Graph) -> int:
         """The number of the sub-network with this graph for inputs of these shapes."""
@@ -244,8 +289,19 @@ class _Split:
             names = {str(n.target).split(".")[1] for n in graph.nodes if isinstance(n.target, torch._ops.OpOverload)}
             fixed = all(_has_fixed_sizes(n.meta.get("val")) for n in graph.nodes)
             examples = tuple(_example(n.meta["val"]) for n in graph.nodes if n.op == "placeholder") if fixed else ()
-            self.networks.append(Network(GraphModule({}, graph), examples, bool(names & HEAVY), fixed))
+            self.networks.append(Network(GraphModule({}, graph), examples, bool(names & HEAVY), fixed, "recurrent" in names))
         return self.known[key]
+
+
+def not_split(what: str, location: Location | None = None) -> CompileError:
+    """The error for what only Bough's own code runs."""
+    return CompileError(
+        what,
+        code="BGH-BACK-002",
+        because="it is not split into sub-networks for other compilers",
+        advice="write choices as plain Python, or compile without backend=",
+        location=location,
+    )
 
 
 def checked_size(value: torch.Tensor, low: int) -> int:
@@ -269,6 +325,17 @@ def named(value: Any) -> Any:
 def _of_marker(node: Node) -> bool:
     """Whether a node takes a result of a marker out of its list."""
     return node.target is operator.getitem and isinstance(node.args[0], Node) and marker_of(node.args[0]) is not None
+
+
+def _nodes(argument: Any) -> list[Node]:
+    found: list[Node] = []
+    map_arg(argument, lambda n: found.append(n))
+    return found
+
+
+def _zeros(value: torch.Tensor) -> torch.Tensor:
+    """Zeros like a traced tensor, of no elements along the axes whose size is computed."""
+    return torch.zeros([0 if isinstance(s, torch.SymInt) else s for s in value.shape], dtype=value.dtype)
 
 
 def _constants(trace: Trace) -> dict[str, torch.Tensor]:
@@ -303,4 +370,5 @@ def _type(value: Any) -> str:
 
 
 _ATTEMPTS = ("attempt_begin", "attempt_keep", "attempt_abort")
+_RESULTS = ("if_end", "while_begin", "while_end")
 _NUMBERS = (torch.SymInt, torch.SymFloat, torch.SymBool, int, float, bool)

@@ -18,6 +18,7 @@ from bough.base.errors import CompileError
 from bough.base.garbage import old_objects_at_rest
 from bough.base.version import build
 from bough.frontends.staging import Staged, export_module, is_recursive, stage, trace_module
+from bough.frontends.subnetworks import not_split
 from bough.frontends.torch_export import Imported
 from bough.pipeline.assemble import constant_bytes
 from bough.pipeline.explain import Explanation, explain
@@ -192,6 +193,8 @@ def compile(  # type: ignore[misc]
     options = make_options(target, threads, precision, strategy, switches)
     recipe = Recipe(module, tree_map(_tensor, args), tree_map(_tensor, kwargs), dynamic, options)
     if backend is not None:
+        if is_recursive(module, recipe.args, recipe.kwargs):
+            raise not_split("the module recurses over objects")
         return run_under(trace_module(module, recipe.args, dynamic=dynamic, kwargs=recipe.kwargs), backend, options.threads)
     key = cache_key(recipe) if cache else None
     if (found := cached(key, options)) is not None:
