@@ -91,5 +91,5 @@ def test_loops_of_different_length_and_the_first_to_fail() -> None:
     bad = (torch.full((1, 8), 200.0), torch.tensor(3))
     with pytest.raises(ValueError, match="input 5: ValueError: too large"):
         compiled.map([*inputs[:5], bad, *inputs[5:], bad])
-    with pytest.raises(bough.InputError, match="input 1: .*element type"):
+    with pytest.raises(bough.InputError, match=r"input 1: .*element type"):
         compiled.map([inputs[0], (torch.randn(1, 8).double(), torch.tensor(3)), inputs[1]])

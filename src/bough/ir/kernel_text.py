@@ -32,7 +32,7 @@ def print_kernel(kernel: Kernel, indent: str = "") -> str:
         lines.append(f"{indent}  apart {', '.join(map(print_name, kernel.apart))}")
     if kernel.order is not None:
         axis, number = kernel.order
-        lines.append(f"{indent}  order {print_name(axis)} * {number}" if number else f"{indent}  order")
+        lines.append(f"{indent}  order {f'{print_name(axis)} * {number}' if number else 'sequential'}")
     lines.extend(f"{indent}  {print_statement(s)}" for s in kernel.body)
     return "\n".join(lines) + "\n"
 
@@ -97,11 +97,8 @@ class KernelReader(Reader):
         return replace(kernel, order=order[0]) if order else kernel
 
     def order(self) -> tuple[str, int]:
-        if self.token.kind == "end":
-            return "", 0
         axis = self.name()
-        self.expect("*")
-        return axis, self.integer()
+        return (axis, self.integer()) if self.accept("*") else ("", 0)
 
     def operands(self) -> tuple[Operand, ...]:
         found: list[Operand] = []
