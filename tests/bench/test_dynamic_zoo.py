@@ -27,6 +27,14 @@ def test_two_ways_are_taken_by_a_fifth_of_the_inputs_each(name: str) -> None:
     assert len(shares) >= 2 and shares[-2] >= 0.2 * INPUTS, paths
 
 
+@pytest.mark.parametrize("name", ["skipnet-feedforward", "skipnet-recurrent", "blockdrop"])
+def test_as_many_inputs_go_one_way_through_all_gates(name: str) -> None:
+    network = DYNAMIC[name].network()
+    with torch.inference_mode():
+        paths = Counter(network.path(network.module(*network.inputs(i))) for i in range(60))
+    assert sorted(paths.values())[-2] >= 0.2 * 60, paths
+
+
 @pytest.mark.parametrize("name", DYNAMIC)
 def test_the_same_seed_gives_the_same_network_and_inputs(name: str) -> None:
     one, other = (DYNAMIC[name].network(small=True) for _ in range(2))

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from bough.bench.zoo.dynamic.calibrate import bias_for, settle
 from bough.bench.zoo.dynamic.residual import BasicBlock, Classifier, Residual, Stem, sizes
 
-KEEP = (1.0, 0.0, 0.5, 1.0, 0.0, 0.3)
+KEEP = (1.0, 0.0, 1.0, 0.5, 1.0, 0.0, 1.0, 1.0, 0.0)
 """The share of the inputs for which a block is kept: of the blocks, one after the other."""
 
 

@@ -16,6 +16,8 @@ from bough.bench.zoo.dynamic.residual import Classifier, Residual, Stem, conv, s
 
 GATE = 10
 """Features and units of the recurrent gate."""
+LOOKS, LITTLE, MEANS = 6, 0.05, 1.0
+"""Of so many blocks the recurrent gate looks at the picture at one; how little it sees at others; how different blocks are."""
 OPEN = (0.5, 1.0, 0.0, 1.0)
 """The share of the inputs for which a gate is open: of the gates, one after the other."""
 
@@ -135,16 +137,17 @@ def calibrate_feed_forward(model: FeedForwardSkipNet, x: Tensor) -> None:
 
 
 def calibrate_recurrent(model: RecurrentSkipNet, x: Tensor) -> None:
-    """Normalises what the gate sees at each block, and gives it a bias with which it is open for half of the pictures."""
+    """Sets what the gate sees at each block: at some the picture, at most hardly more than which block it is. Gives it a bias
+    with which it is open half of the times."""
     start = settle(model.blocks[0], settle(model.stem, x))
     model.gate.choose.weight.mul_(8)
     for _ in range(2):
         model.gate.reset(len(x))
         x, logits = start, []
-        for projection, block in zip(model.projections, model.blocks[1:]):
+        for number, (projection, block) in enumerate(zip(model.projections, model.blocks[1:])):
             computed = settle(block, x)
             features = x.mean((2, 3))
-            _standardize(cast(nn.Linear, projection), features)
+            _standardize(cast(nn.Linear, projection), features, 1.0 if number % LOOKS == 1 else LITTLE)
             probability = model.gate(projection(features))
             logits.append(probability.logit())
             x = torch.where((probability > 0.5)[:, :, None, None], computed, x) if computed.shape == x.shape else computed
@@ -152,9 +155,9 @@ def calibrate_recurrent(model: RecurrentSkipNet, x: Tensor) -> None:
     settle(model.classify, x)
 
 
-def _standardize(linear: nn.Linear, features: Tensor) -> None:
-    """Makes the layer's results for these features of mean 0 and deviation 1."""
+def _standardize(linear: nn.Linear, features: Tensor, deviation: float) -> None:
+    """Makes the layer's results for these features of this deviation, about random means."""
     results = linear(features)
-    deviation = results.std(0) + 1e-6
-    linear.bias.copy_((linear.bias - results.mean(0)) / deviation)
-    linear.weight.div_(deviation[:, None])
+    scale = deviation / (results.std(0) + 1e-6)
+    linear.bias.copy_((linear.bias - results.mean(0)) * scale + MEANS * torch.randn(GATE))
+    linear.weight.mul_(scale[:, None])
