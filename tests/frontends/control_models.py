@@ -301,3 +301,24 @@ class NoneR(Early):
         if x.sum() < -3:
             return None
         return x[0]
+
+
+class Alias(Early):
+    def forward(self, x: torch.Tensor) -> Any:
+        y = x.clone()
+        z = y
+        i = 0
+        while y.sum() < 30:
+            y += 3
+            i += 1
+        return y, z, i
+
+
+class Alias2(Early):
+    def forward(self, x: torch.Tensor) -> Any:
+        y = x.clone()
+        w = x * 2
+        r = w if x.sum() > 0 else y
+        r += 1
+        r[0] *= 2
+        return r, y, w

@@ -256,11 +256,29 @@ class Join:
             assert isinstance(known, torch.Tensor)
             return self.paired(known if a is not None else None, known if b is not None else None)
         if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
-            return self.paired(a, b)
+            return self.standing_for(a, b)
         if not isinstance(a, torch.Tensor) and not isinstance(b, torch.Tensor) and a == b and type(a) is type(b):
             return lambda _: a
         condition, x, y = self.condition.tensor, self.side(a, True, dtype), self.side(b, False, dtype)
         return lambda results: torch.where(condition, x(results), y(results))
+
+    def standing_for(self, a: torch.Tensor, b: torch.Tensor) -> Callable[[list[torch.Tensor]], Any]:
+        """The joined tensor. Eager Python has the very tensor of one side: what is written to it is written to that, too."""
+        get, condition, staging = self.paired(a, b), self.condition.tensor, self.staging
+        older = [(t, first) for t, first in ((a, True), (b, False)) if not self.is_inner(t)]
+
+        def joined(results: list[torch.Tensor]) -> torch.Tensor:
+            made: torch.Tensor = get(results)
+
+            def write_back() -> None:
+                for tensor, first in older:
+                    staging.wrote(tensor)
+                    tensor.copy_(torch.where(condition, made, tensor) if first else torch.where(condition, tensor, made))
+                    staging.written(tensor)
+
+            return staging.stands_for(made, a, b, write_back) if older else made
+
+        return joined
 
     def side(self, leaf: torch.Tensor | float, first: bool, dtype: torch.dtype) -> Callable[[list[torch.Tensor]], Any]:
         """What gives the tensor of one side behind the branch, where the other side has a known number."""

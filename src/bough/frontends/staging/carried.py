@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,10 @@ class Loop:
     dead: dict[Hashable, Cell] = field(default_factory=dict)
     endless: bool = False
     """Whether only a jump ends it."""
+    expected: set[Hashable] = field(default_factory=set)
+    """What was expected to change, before a try has shown that it does."""
+    shared: set[Hashable] = field(default_factory=set)
+    """What of it was written in place: others may know that tensor, so it is not for the loop to replace it."""
 
 
 def carry(
@@ -88,6 +93,7 @@ def _expect_changes(loop: Loop, head: frozenset[str], turns: Sequence[Any]) -> N
             form = layouts.Number(form.kind)
         if not isinstance(form, Fixed):
             loop.state.forms[place.key], loop.state.places[place.key] = form, place
+            loop.expected.add(place.key)
 
 
 def _attempt(loop: Loop) -> tuple[bool, Any]:
@@ -140,6 +146,8 @@ def _begun(loop: Loop, initial: list[torch.Tensor]) -> tuple[Any, list[torch.Ten
         else:
             if isinstance(state.places[key], Elements):
                 staging.touch(state.places[key])
+            elif key in loop.expected and isinstance(value, torch.Tensor):
+                staging.stands_for(value, None, None, functools.partial(loop.shared.add, key))
             state.places[key].write(value)
     return outcome, carried
 
@@ -179,6 +187,12 @@ def _carried_on(outcome: Any) -> Any:
 def _updated(loop: Loop, scope: Scope, outcome: Any, carried: list[torch.Tensor]) -> tuple[list[torch.Tensor], bool]:
     """The carried values behind a turn, and whether the loop was begun with the right ones."""
     staging, state = loop.staging, loop.state
+    if loop.shared & loop.expected:
+        for key in loop.shared & loop.expected:
+            del state.forms[key], state.places[key]
+        loop.expected -= loop.shared
+        state.growths = ()
+        return [], False
     now: dict[Hashable, Any] = {k: (outcome if k == OUTCOME else state.places[k].read()) for k in state.forms}
     before: dict[Hashable, Any] = {}
     if outcome is not None:
