@@ -5,4 +5,4 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent))  # for control_programs
+sys.path.append(str(Path(__file__).parent))  # for parting_programs

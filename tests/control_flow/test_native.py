@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from control_programs import PROGRAMS, Case
+from parting_programs import PROGRAMS, Case
 
 import bough
 from bough import ops

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from control_programs import PROGRAMS
-from random_control import Writer
+from parting_programs import PROGRAMS
+from random_parting import Writer
 
 from bough import ops
 from bough.control_flow import over_samples
