@@ -11,6 +11,8 @@ from test_lower import SETTINGS, expected, run
 
 from bough.base.errors import CompileError
 from bough.base.visits import Ask, Call, Collect, Payload, Question, Variant, Visit, Visits
+from bough.frontends.staging import Staged
+from bough.frontends.structure import Slot
 from bough.graph_passes.fuse import fuse
 from bough.ir import verify_sequence
 from bough.ir.dtypes import F32
@@ -19,7 +21,11 @@ from bough.ir.program import TensorType
 from bough.ir.program_text import parse_program
 from bough.ir.recursion import Cell, Read, Recursion, Returned
 from bough.ir.verify_recursion import verify_recursion
+from bough.pipeline.compiled import make_options
+from bough.pipeline.manifest import make_manifest
+from bough.pipeline.passes import run_passes
 from bough.recursion import lower_recursion
+from bough.runtime.structured import StructuredExecutable
 
 RNG = np.random.default_rng(7)
 WEIGHTS = {
@@ -132,6 +138,20 @@ def test_activations_part_and_meet_again(text: str, setting: str) -> None:
         for code in (sequence, fused):
             for got, right in zip(run(recursion, code, part), want, strict=True):
                 np.testing.assert_allclose(got, right, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("text", [STOP, REFINE, CHOOSE], ids=["stop", "refine", "choose"])
+def test_native_code_gives_the_same_bits_alone_and_in_a_forest(text: str) -> None:
+    recursion, options = tree(text), make_options(None, 2)
+    assembled = (generated := run_passes(recursion, options)).assembled
+    staged = Staged(recursion, Slot(0), ("tree",))
+    constants = {n: np.array(a) for n, a in assembled.sequence.constants.items()}
+    function = StructuredExecutable(make_manifest(staged, assembled, options.target), generated.code, constants, threads=2)
+    roots = [root for (root,) in forest()]
+    together = [np.asarray(r) for r in function.map(roots)]
+    for root, row, right in zip(roots, together, expected(recursion, forest())[0], strict=True):
+        assert np.asarray(function.call(root)).tobytes() == row.tobytes()
+        np.testing.assert_allclose(row, right, rtol=1e-4, atol=1e-5)
 
 
 def test_checks_fail_for_any_activation() -> None:
