@@ -322,3 +322,15 @@ class Alias2(Early):
         r += 1
         r[0] *= 2
         return r, y, w
+
+
+class Continues(Early):
+    def forward(self, x: torch.Tensor) -> Any:
+        n = 0
+        while n < 4:
+            n += 1
+            x = torch.tanh(-x)
+            if x.sum() >= 0.1:
+                continue
+            x = x + 0.5
+        return x, n

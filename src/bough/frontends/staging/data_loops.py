@@ -78,7 +78,7 @@ def _turns(staging: DataStaging, test: Thunk, turn: Thunk, head: Sequence[str], 
             return carry(staging, test, turn, head, live)
         if outcome is ended:
             return None
-        if outcome is not None and outcome is not CONTINUE:
+        if not comes(Entry(turn, of_turn=True), outcome):
             return outcome
 
 
