@@ -68,6 +68,7 @@ class Regions:
         self._home: dict[Value, int] = {}
         self._noted: dict[int, tuple[list[Node], int]] = {}
         self._visible: set[int] = set()
+        self._lasting: dict[Value, Value] = {}
         self.scope_changed()
 
     def scope_changed(self) -> None:
@@ -82,6 +83,12 @@ class Regions:
         if value not in self._home:
             self._note(self.b.bodies[-1])
         return self._home.get(value, id(self.b.bodies[0])) in self._visible
+
+    def lasting(self, value: Value) -> Value:
+        """What has the same elements behind a loop that does not change it."""
+        while value in self._lasting and not self.is_known(value):
+            value = self._lasting[value]
+        return value
 
     def _note(self, body: list[Node]) -> None:
         """Notes where the values of new nodes are at home."""
@@ -150,6 +157,7 @@ class Regions:
         carried = [self.b.value(t, "state") for t in types] + [self.b.value(_SIZE, s.name) for s in sizes]
         self._push(_OpenWhile(tuple(carried), first, sizes, self.b.location))
         self._open_body()
+        self._home.update(dict.fromkeys(carried, id(self.b.bodies[-1])))
         self._define(sizes, carried[len(types) :])
         return tuple(carried[: len(types)])
 
@@ -170,6 +178,7 @@ class Regions:
         body = self._close_body()
         final = [self.b.value(t, "final") for t in types] + [self.b.value(_SIZE, s.name) for s in sizes]
         self._append(While(frame.carried, frame.initial, frame.head, frame.condition, body, next_, tuple(final), frame.location))
+        self._lasting.update((c, f) for c, u, f in zip(frame.carried, next_, final, strict=True) if u is c)
         self._define(sizes, final[len(types) :])
         return tuple(final[: len(types)])
 

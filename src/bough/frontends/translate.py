@@ -191,6 +191,8 @@ class _Translation:
             found = environment.get(argument)
             if isinstance(found, Real):
                 return self.real(found.expression)
+            if isinstance(found, Value):
+                found = self.marked.lasting(found)
             if found is ELSEWHERE or not all(self.marked.is_known(v) for v in self.leaves([found]) if isinstance(v, Value)):
                 found = environment[argument] = self.again(argument, environment)
             return found
