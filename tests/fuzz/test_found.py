@@ -65,6 +65,16 @@ FOUND = {
             rows[x.argmax().item() % 2].add_(7.0)
             return m, rows
     """,
+    "a_dictionary_changed_on_one_side_and_replaced_on_the_other": """
+        def forward(self, x):
+            table, items = {"a": x, "b": 1}, [x]
+            if x.argmax():
+                table, items = 1, None
+            else:
+                table["a"] = torch.stack([x, x])
+                items.append(x + 1)
+            return table, items
+    """,
     "numbers_returned_without_a_branch": """
         def forward(self, x):
             return x.argmax().item() % 3, abs(int(x[0] * 3)) % 2, x.sum().item()

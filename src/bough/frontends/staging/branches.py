@@ -13,7 +13,7 @@ from bough.frontends.staging import layouts
 from bough.frontends.staging.choices import Choice, question, settled
 from bough.frontends.staging.outcomes import NEVER, Entry, Needed, Return, Unreachable, comes
 from bough.frontends.staging.scalars import DTYPES, Scalar
-from bough.frontends.staging.scopes import MISSING, Cell, Elements, Place
+from bough.frontends.staging.scopes import MISSING, Cell, Content, Elements, Place
 
 if TYPE_CHECKING:
     from bough.frontends.staging.data import DataStaging
@@ -29,6 +29,8 @@ class Side:
     changes: dict[Any, tuple[Place, Any, Any]]
     copies: dict[Any, Any] = field(default_factory=dict)
     """Of places that have what they had, but a tensor that was written in place: the tensor at the end, copied."""
+    contents: dict[int, Any] = field(default_factory=dict)
+    """Lists and dictionaries as this side left them, by the id of those that it changed."""
 
     @property
     def dead(self) -> bool:
@@ -139,10 +141,35 @@ def side(staging: DataStaging, thunk: Thunk, cells: Sequence[Cell], condition: S
                     changes[key] = (place, before, copied(changes[key][2], written))
                 elif key not in changes and (copy := copied(before, written)) is not before:
                     copies[key] = copy
+        contents = {
+            id(p.owner): _snapshot(staging, p) for k, (p, *_) in changes.items() if isinstance(p, Content) and k in scope.journal
+        }
         scope.undo()
     finally:
         staging.leave(scope)
-    return Side(outcome, {}) if outcome is NEVER else Side(outcome, changes, copies)
+    return Side(outcome, {}) if outcome is NEVER else Side(outcome, changes, copies, contents)
+
+
+def _snapshot(staging: DataStaging, place: Content) -> Any:
+    """A list or dictionary with what is in another one now; that one itself where it is of another class."""
+    if type(place.owner) not in (list, dict):
+        return place.owner
+    made = staging.fresh(type(place.owner)())
+    Content(made, staging.varied).write(place.read())
+    return made
+
+
+def _apart(a: Any, b: Any, one: Side, two: Side) -> tuple[Any, Any]:
+    """Two values to be joined; lists and dictionaries that a side has changed are as it left them, but where both are one."""
+    if a is b:
+        return a, b
+    if type(a) is tuple and type(b) is tuple and len(a) == len(b):
+        pairs = [_apart(x, y, one, two) for x, y in zip(a, b, strict=True)]
+        return tuple(x for x, _ in pairs), tuple(y for _, y in pairs)
+    if isinstance(a, Return) and type(a) is type(b):
+        x, y = _apart(a.value, b.value, one, two)
+        return type(a)(x), type(b)(y)
+    return one.contents.get(id(a), a), two.contents.get(id(b), b)
 
 
 def storage(tensor: torch.Tensor) -> int:
@@ -193,13 +220,13 @@ def _joined(staging: DataStaging, condition: Scalar, one: Side, two: Side, start
     if one.dead and two.dead:
         joint.finish()
         raise Unreachable
-    outcome = joint.value(one.outcome, two.outcome, one.dead, two.dead)
+    outcome = joint.value(*_apart(one.outcome, two.outcome, one, two), one.dead, two.dead)
     made = {}
     for key, place in places.items():
         absent = [s.dead or not is_needed(staging, place, s.outcome, needed) for s in (one, two)]
         if not all(absent):
             ends = [s.changes[key][2] if key in s.changes else s.copies.get(key, befores[key]) for s in (one, two)]
-            made[key] = joint.value(*ends, *absent)
+            made[key] = joint.value(*_apart(*ends, one, two), *absent)
     results = joint.finish()
     values = {key: make(results) for key, make in made.items()}
     for key, place in places.items():
