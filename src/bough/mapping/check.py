@@ -21,7 +21,7 @@ from bough.mapping.lower_tiles import invoke_tiles
 from bough.mapping.mapping import Mapping
 
 Array = np.ndarray[Any, Any]
-RunTiles = Callable[[Function, dict[str, Array]], None]
+RunTiles = Callable[[Function, dict[str, Array]], object]
 
 
 def check_mapping(kernel: Kernel, mapping: Mapping, rng: np.random.Generator, sizes: Dictionary[str, int] | None = None) -> bool:
