@@ -225,8 +225,8 @@ def _joined(staging: DataStaging, condition: Scalar, one: Side, two: Side, start
     for key, place in places.items():
         absent = [s.dead or not is_needed(staging, place, s.outcome, needed) for s in (one, two)]
         if not all(absent):
-            ends = [s.changes[key][2] if key in s.changes else s.copies.get(key, befores[key]) for s in (one, two)]
-            made[key] = joint.value(*_apart(*ends, one, two), *absent)
+            first, second = (s.changes[key][2] if key in s.changes else s.copies.get(key, befores[key]) for s in (one, two))
+            made[key] = joint.value(*_apart(first, second, one, two), *absent)
     results = joint.finish()
     values = {key: make(results) for key, make in made.items()}
     for key, place in places.items():
