@@ -339,7 +339,9 @@ def from_plain(data: Any) -> Visits:
     return value
 
 
-_KINDS = {k.__name__: k for k in (Attribute, Item, Question, Ask, Fail, Each, Part, Call, Payload, Collect, Variant, Visit, Visits)}
+_KINDS = {
+    k.__name__: k for k in (Attribute, Item, Question, Ask, Fail, Each, Part, Call, Payload, Collect, Variant, Visit, Visits)
+}
 
 
 def _plain(value: Any) -> Any:

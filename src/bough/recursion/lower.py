@@ -128,8 +128,8 @@ class _Lowering:
             self.steps.extend(cell.after(everything(cell.member, self.variants[cell.member])))
 
     def early(self, stage: Stage, cell: CellLowering, first: CellLowering | None) -> None:
-        """What is hoisted, over all activations; what neither a simpler cell for level 1 nor anything after the levels needs, from
-        level 2 on."""
+        """What is hoisted, over all activations; what neither a simpler cell for level 1 nor anything after the levels needs,
+        from level 2 on."""
         variant = self.variants[cell.member]
         whole = cell.hoisted if first is None else cell.hoisted_for(first.read() | cell.read_late())
         self.steps.extend(cell.early(everything(cell.member, variant), whole))

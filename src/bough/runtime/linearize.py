@@ -140,7 +140,8 @@ class _Walk:
             raise self.placed(error, above, call, element) from error
         variant = visit.variants[number]
         places = [0] * len(variant.collects)
-        a = _Activation(function, number, value, walks, [[] for _ in variant.calls], places, above, call, element, len(self.found.roots))
+        children: list[Any] = [[] for _ in variant.calls]
+        a = _Activation(function, number, value, walks, children, places, above, call, element, len(self.found.roots))
         self.known[function, key] = a  # `a` keeps the object alive, so that no other one gets its id
         self.found.of[function, number].append(a)
         return a
