@@ -9,6 +9,7 @@ import time
 from random_programs import generate, judge, native, shrink
 
 SECONDS = 60
+SIZE = 4
 
 
 def test_fresh_programs() -> None:
@@ -17,12 +18,12 @@ def test_fresh_programs() -> None:
     end = time.monotonic() + float(os.environ.get("BOUGH_FUZZ_SECONDS") or SECONDS)
     kinds: list[str] = []
     while time.monotonic() < end:
-        case = generate(seed)
+        case = generate(seed, SIZE)
         verdict = judge(case, native)
         if verdict.bug:
             small = shrink(case, lambda c, kind=verdict.kind: judge(c, native).kind == kind, attempts=100)  # type: ignore[misc]
             raise AssertionError(
-                f"seed {seed} (python tests/fuzz/hunt.py {seed} {seed + 1} --shrink): {verdict.text}\n{small.source}\n{small.inputs}"
+                f"seed {seed} (python tests/fuzz/hunt.py {seed} {seed + 1} --size {SIZE} --shrink): {verdict.text}\n{small.source}\n{small.inputs}"
             )
         kinds.append(verdict.kind)
         seed += 1
