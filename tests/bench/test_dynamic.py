@@ -145,8 +145,7 @@ def test_parts_run_in_onnxruntime(tmp_path: Path) -> None:
 
 
 OUT_OF_TIME = """
-import subprocess
-import sys
+import time
 from bough.bench.dynamic_peers import time_limit
 
 try:
