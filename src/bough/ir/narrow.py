@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from bough.ir.program import Assign, Check, Function, If, Loop, Node, Size, Value, While
+from bough.ir.program import Assign, Check, Function, If, Loop, Node, Size, Value, While, results_of
 from bough.ir.recursion import Cell
 
 
@@ -16,7 +16,7 @@ def narrowed(cell: Cell, results: Collection[int]) -> Cell:
     live: set[Value] = set(kept)
     body: list[Node] = []
     for node in reversed(f.body):
-        if isinstance(node, (Size, Check)) or live & set(made_by(node)):
+        if isinstance(node, (Size, Check)) or live & set(results_of(node)):
             kept_node = _narrow_loop(node, live) if isinstance(node, Loop) else node
             live |= used_by([kept_node])
             body.append(kept_node)
@@ -34,7 +34,7 @@ def _narrow_loop(loop: Loop, wanted: set[Value]) -> Loop:
         live = {loop.updated[n] for n in states} | {loop.collected[n] for n in stacked}
         body: list[Node] = []
         for node in reversed(loop.body):
-            if isinstance(node, (Size, Check)) or live & set(made_by(node)):
+            if isinstance(node, (Size, Check)) or live & set(results_of(node)):
                 live |= used_by([node])
                 body.append(node)
         needed = states | {n for n, v in enumerate(loop.carried) if v in live}
@@ -50,19 +50,6 @@ def _narrow_loop(loop: Loop, wanted: set[Value]) -> Loop:
         loop, carried=of(loop.carried), initial=of(loop.initial), updated=of(loop.updated), final=of(loop.final),
         collected=tuple(loop.collected[n] for n in stacked), stacked=tuple(loop.stacked[n] for n in stacked), body=body[::-1],
     )  # fmt: skip
-
-
-def made_by(node: Node) -> tuple[Value, ...]:
-    """The values that a node defines for the nodes behind it."""
-    match node:
-        case Assign() | If():
-            return node.results
-        case Loop():
-            return (*node.final, *node.stacked)
-        case While():
-            return node.final
-        case Size() | Check():
-            return ()
 
 
 def used_by(nodes: list[Node]) -> set[Value]:

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from bough.base.visits import stages
-from bough.ir.narrow import made_by
-from bough.ir.program import Assign, Function, Node, TensorType, Value
+from bough.ir.program import Assign, Function, Node, TensorType, Value, results_of
 from bough.ir.recursion import Cell, Recursion, Returned
 from bough.recursion.binding import Time
 
@@ -58,7 +57,7 @@ class _Split:
 
     def node(self, node: Node) -> list[Node]:
         if not isinstance(node, Assign):
-            self.times.update(dict.fromkeys(made_by(node), Time.LEVEL))
+            self.times.update(dict.fromkeys(results_of(node), Time.LEVEL))
             return [node]
         time = max((self.times.get(a, Time.ONCE) for a in node.args if a is not None), default=Time.ONCE)
         self.times.update(dict.fromkeys(node.results, time))
