@@ -8,7 +8,7 @@ import time
 import pytest
 
 from bough.base.clock import Stopwatch
-from bough.bench.limits import SMALLEST, Limits, measure_limits
+from bough.bench.limits import SMALLEST, STREAMS, Limits, Meter
 from bough.bench.measure import LONG, Plan, rest, take_turns
 from bough.bench.problem import Traffic, Work
 
@@ -47,13 +47,45 @@ def test_rest_waits_for_threads_that_spin() -> None:
     thread.join()
 
 
-def test_the_larger_limit_counts() -> None:
+def test_the_limit_of_memory() -> None:
     limits = Limits(4, 100.0, ((1, 40.0), (4, 20.0), (16, 10.0)))
-    assert limits.bandwidth(0.5) == 40 and limits.bandwidth(4) == 20 and limits.bandwidth(1000) == 10
-    assert limits.bandwidth(2) == pytest.approx(30)
-    assert limits.seconds(Work(1000, (Traffic(10, 100),))) == 10
-    assert limits.seconds(Work(10, (Traffic(10, 100), Traffic(80, 4)))) == pytest.approx(1 + 4)
     assert limits.seconds_from_memory(Work(10, (Traffic(10, 100), Traffic(80, 4)))) == 9
+    assert limits.seconds_from_memory(Work(1000, (Traffic(10, 100),))) == 10
+
+
+@pytest.mark.parametrize(
+    ("size", "held"), [(1 << 20, 1 << 20), (5 << 20, 2 << 20), (3 << 20, 8 << 20), (1, 1), (0, 0), (1 << 33, 1 << 33)]
+)
+def test_a_reading_reads_as_much_as_the_work(meter: Meter, size: int, held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int, int]] = []
+    start = meter.data.ctypes.data
+    monkeypatch.setattr(meter, "_call", lambda name, arrays, sizes: seen.append((arrays[0].ctypes.data - start, *sizes)))
+    for streams, reading in zip(STREAMS, meter.readings(Work(1.0, (Traffic(size, held),))).values()):
+        stride = 4 * meter.threads * streams * meter.blocks[streams]
+        for _ in range(2):
+            seen.clear()
+            reading()
+            assert sum(blocks * times for _, blocks, times in seen) * stride == pytest.approx(size, rel=0.03, abs=stride)
+            assert all(place + blocks * stride <= min(held, meter.data.nbytes) + stride for place, blocks, _ in seen)
+
+
+def test_a_part_of_a_large_working_set_is_another_in_each_call(meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(meter, "_call", lambda name, arrays, sizes: seen.append(arrays[0].ctypes.data))
+    reading = meter.readings(Work(1.0, (Traffic(3 << 20, 8 << 20),)))["read1"]
+    for _ in range(3):
+        reading()
+    assert seen[0] != seen[1] and seen[0] == seen[2]
+
+
+def test_readings_are_the_code_that_runs(meter: Meter) -> None:
+    for reading in meter.readings(Work(1.0, (Traffic(3 << 20, 1 << 20), Traffic(1 << 20, 4 << 20)))).values():
+        reading()
+
+
+@pytest.fixture(scope="module")
+def meter() -> Meter:
+    return Meter(1, largest=0)
 
 
 def test_the_better_of_two_measurements_counts() -> None:
@@ -61,8 +93,8 @@ def test_the_better_of_two_measurements_counts() -> None:
     assert one.best(other) == other.best(one) == Limits(4, 100.0, ((1, 40.0), (4, 25.0)))
 
 
-def test_the_machine_has_limits() -> None:
-    limits = measure_limits(1, largest=0)
+def test_the_machine_has_limits(meter: Meter) -> None:
+    limits = meter.limits()
     assert limits.peak > 1e8
     sizes = [size for size, _ in limits.curve]
     assert sizes == sorted(sizes) and sizes[0] == SMALLEST

@@ -32,7 +32,7 @@ def test_two_cases_against_torch() -> None:
     for row in figures["rows"]:
         assert row["bough_ms"] > 0 and row["compile_s"] > 0 and row["notes"] == {}
         assert row["peers_ms"]["torch"] > 0
-        assert 0 < row["limit_ms"] <= row["memory_limit_ms"] * 1.5
+        assert row["limit_ms"] > 0 and row["memory_limit_ms"] > 0
         assert 0 < row["max_error"] < 1e-5
     assert set(figures["summary"]) == {"torch", "best"}
     assert set(figures["summary"]["torch"]) == {"geomean", "min", "max"}

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import math
-from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import cycle, repeat
 
 from bough.base.clock import Stopwatch
-from bough.bench.problem import Work
+from bough.bench.problem import Traffic, Work
 from bough.codegen import compile_functions
 from bough.ir.loops_text import parse_loops
 from bough.runtime.arrays import Array, allocate
 from bough.runtime.loader import LoadedObject
 from bough.runtime.team import team, team_text
-from bough.targets import Target, host
+from bough.targets import host
 
 SMALLEST, LARGEST = 1 << 18, 1 << 30
 """Bytes of the smallest and of the largest working set."""
@@ -26,6 +26,8 @@ SECONDS = 0.002
 TRIES = 5
 STREAMS = (1, 4)
 """In how many places each thread reads at a time: what is fastest differs between processors and caches."""
+MARGIN = 50
+"""A rest of less than one part in so many of the bytes to read is not read: a call of its own would cost more."""
 CHAINS = 12
 """Sums that run side by side: enough to hide the latency of an addition, few enough for 16 registers."""
 
@@ -80,48 +82,26 @@ class Limits:
     def memory_bandwidth(self) -> float:
         return self.curve[-1][1]
 
-    def bandwidth(self, working_set: float) -> float:
-        """On straight lines between the measurements, over the logarithm of the size."""
-        sizes = [size for size, _ in self.curve]
-        i = bisect_left(sizes, working_set)
-        if i in (0, len(sizes)):
-            return self.curve[min(i, len(sizes) - 1)][1]
-        (below, before), (above, after) = self.curve[i - 1], self.curve[i]
-        return before + (after - before) * math.log(working_set / below) / math.log(above / below)
-
     def best(self, other: Limits) -> Limits:
         """The better of two measurements of the same machine: what disturbs one makes it slower, never faster."""
         curve = tuple((size, max(mine, its)) for (size, mine), (_, its) in zip(self.curve, other.curve))
         return Limits(self.threads, max(self.peak, other.peak), curve)
 
-    def seconds(self, work: Work) -> float:
-        """What the work takes at the least: its arithmetic at the peak, or its traffic at the bandwidth of its working set."""
-        return max(work.flops / self.peak, sum(t.bytes / self.bandwidth(t.working_set) for t in work.traffic))
-
     def seconds_from_memory(self, work: Work) -> float:
-        """The same where nothing stays in a cache from one call or step to the next."""
+        """What the work takes at the least where nothing stays in a cache from one call or step to the next."""
         return max(work.flops / self.peak, sum(t.bytes for t in work.traffic) / self.memory_bandwidth)
 
 
-def measure_limits(threads: int, largest: int = LARGEST) -> Limits:
-    """Measures the machine that we run on, at its best of several tries; takes a few seconds. `largest` is the size of the
-    working set that stands for memory, at least eight times the last cache."""
-    machine = host()
-    program = _Program(machine, threads)
-    caches = [m.bytes * (1 if m.shared else threads) for m in machine.memories if m.kind == "cache" and m.bytes]
-    largest = max(largest, 8 * max(caches, default=0))
-    steps = math.ceil(STEPS * math.log2(largest / SMALLEST))
-    sizes = [round(SMALLEST * 2 ** (i / STEPS)) for i in range(steps + 1)]
-    data = allocate(sizes[-1] // 4 * 4).view("f4")
-    data[:] = 1.0
-    curve = tuple((size, max(program.read(data, size, streams) for streams in STREAMS)) for size in sizes)
-    return Limits(threads, program.peak(), curve)
+class Meter:
+    """The compiled loops that measure the machine we run on, and the memory that they read.
 
+    `largest` is the size of the working set that stands for memory: at least eight times the last cache is taken.
+    """
 
-class _Program:
-    """The compiled loops, and their calls."""
-
-    def __init__(self, target: Target, threads: int) -> None:
+    def __init__(self, threads: int, largest: int = LARGEST) -> None:
+        target = host()
+        caches = [m.bytes * (1 if m.shared else threads) for m in target.memories if m.kind == "cache" and m.bytes]
+        self.largest = max(largest, 8 * max(caches, default=0))
         sizes = {"threads": threads, "chains": CHAINS, "lanes": target.lanes, "place": target.vector_place}
         self.blocks = {streams: CHAINS // streams * target.lanes for streams in STREAMS}
         functions = [parse_loops(PEAK.format(**sizes))]
@@ -133,20 +113,60 @@ class _Program:
         self.run = self.loaded.function("bough_team_run", ctypes.c_int32, *[ctypes.c_void_p] * 4)
         self.team = team("own", threads)
         self.threads, self.lanes = threads, target.lanes
+        self.data = allocate(self.largest // 4 * 4).view("f4")
+        self.data[:] = 1.0
         self.sums = allocate(4 * threads * CHAINS * target.lanes).view("f4")
         self.sums[:] = 1.0
 
+    def limits(self) -> Limits:
+        """Measures the machine at its best of several tries; takes a few seconds."""
+        steps = math.ceil(STEPS * math.log2(self.largest / SMALLEST))
+        sizes = [round(SMALLEST * 2 ** (i / STEPS)) for i in range(steps + 1)]
+        curve = tuple((size, max(self.read(size, streams) for streams in STREAMS)) for size in sizes)
+        return Limits(self.threads, self.peak(), curve)
+
+    def readings(self, work: Work) -> dict[str, Callable[[], None]]:
+        """Calls that read as many bytes as the work does, of working sets as large: one for each way to read."""
+        return {f"read{streams}": self._reading(work, streams) for streams in STREAMS}
+
+    def _reading(self, work: Work, streams: int) -> Callable[[], None]:
+        parts = [part for traffic in work.traffic for part in self._parts(traffic, streams)]
+        name = f"read{streams}"
+
+        def read() -> None:
+            for windows, blocks, times in parts:
+                self._call(name, [next(windows), self.sums], [blocks, times])
+
+        return read
+
+    def _parts(self, traffic: Traffic, streams: int) -> Iterator[tuple[Iterator[Array], int, int]]:
+        """Where to read, how many blocks of each stream, and how often: whole passes over the working set, and the rest,
+        which is taken from another place of it in each call."""
+        stride = self._stride(streams)
+        held = max(1, round(min(traffic.working_set, self.data.nbytes - stride) / stride))
+        passes, rest = divmod(round(traffic.bytes / stride), held)
+        if passes:
+            yield repeat(self.data), held, passes
+        if rest * MARGIN > passes * held:
+            yield cycle([self.data[start * stride // 4 :] for start in range(0, held - rest + 1, rest)]), rest, 1
+
     def peak(self) -> float:
+        """FLOP/s."""
         factors = allocate(8).view("f4")
         factors[:] = 0.5, 1.0
         flops_of_step = 2 * self.threads * CHAINS * self.lanes
         return _fastest(lambda steps: self._call("peak", [factors, self.sums], [steps])) * flops_of_step
 
-    def read(self, data: Array, size: int, streams: int) -> float:
-        stride = 4 * self.threads * streams * self.blocks[streams]
-        blocks = max(1, min(size, data.nbytes) // stride)
-        call = _fastest(lambda times: self._call(f"read{streams}", [data, self.sums], [blocks, times]))
+    def read(self, size: int, streams: int) -> float:
+        """Bytes/s."""
+        stride = self._stride(streams)
+        blocks = max(1, min(size, self.data.nbytes) // stride)
+        call = _fastest(lambda times: self._call(f"read{streams}", [self.data, self.sums], [blocks, times]))
         return call * blocks * stride
+
+    def _stride(self, streams: int) -> int:
+        """Bytes that all threads read in one step of their loops."""
+        return 4 * self.threads * streams * self.blocks[streams]
 
     def _call(self, name: str, buffers: list[Array], scalars: list[int]) -> None:
         entry = self.loaded.symbols[f"bough_{name}"]

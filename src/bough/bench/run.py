@@ -17,7 +17,7 @@ import torch
 
 from bough.base.clock import Stopwatch
 from bough.base.version import __version__
-from bough.bench.limits import LARGEST, SMALLEST, Limits, measure_limits
+from bough.bench.limits import LARGEST, SMALLEST, Limits, Meter
 from bough.bench.measure import Plan, peak_memory, take_turns
 from bough.bench.peers import Peer
 from bough.bench.problem import Case, Choice, P, Work
@@ -56,18 +56,19 @@ def run_suite(
     largest = SMALLEST if quick else LARGEST
     with _torch_threads(threads):
         progress("the machine's limits", 0, len(chosen))
-        limits = measure_limits(threads, largest)
+        meter = Meter(threads, largest)
+        limits = meter.limits()
         for done, case in enumerate(chosen):
             progress(case.name, done, len(chosen))
-            row, work = run_case(case, found, present, threads, QUICK if quick else FULL)
+            row, work = run_case(case, found, present, meter, QUICK if quick else FULL)
             row["peers_ms"] = {name: row["peers_ms"].get(name) for name in against}
             rows.append(row)
             works.append(work)
             gc.collect()
         progress("the machine's limits", len(chosen), len(chosen))
-        limits = limits.best(measure_limits(threads, largest))
+        limits = limits.best(meter.limits())
     for row, work in zip(rows, works):
-        row["limit_ms"] = 1e3 * limits.seconds(work)
+        row["limit_ms"] = 1e3 * max(work.flops / limits.peak, row.pop("read_s"))
         row["memory_limit_ms"] = 1e3 * limits.seconds_from_memory(work)
     return {
         "suite": suite,
@@ -88,9 +89,10 @@ def choose(cases: Sequence[Case[P]], filter: str, quick: bool) -> list[Case[P]]:
 
 
 def run_case(
-    case: Case[P], suite: Suite[P], peers: Mapping[str, Peer[P]], threads: int, plan: Plan
+    case: Case[P], suite: Suite[P], peers: Mapping[str, Peer[P]], meter: Meter, plan: Plan
 ) -> tuple[Row, Work]:
-    """Checks and times one case; its limits are left open. A library that fails or is wrong has no time; `notes` says why."""
+    """Checks and times one case; its limits are left open, but for `read_s`: seconds to read what the work reads, measured
+    in turns with the rest. A library that fails or is wrong has no time; `notes` says why."""
     problem = case.build()
     row: Row = {
         "case": case.name,
@@ -112,7 +114,7 @@ def run_case(
         for name, load in {"bough": suite.open, **{name: peer.open for name, peer in peers.items()}}.items():
             try:
                 with Stopwatch() as watch:
-                    session = load(problem, threads, Path(folder))
+                    session = load(problem, meter.threads, Path(folder))
                 with torch.inference_mode():
                     outputs, peak = peak_memory(session.outputs)
                 error = problem.error(outputs)
@@ -128,8 +130,10 @@ def run_case(
                 row["peak_mb"][name] = None if peak is None else peak / 1e6
             else:
                 row["notes"][name] = f"wrong: an error of {error:.1e}, where {problem.tolerance:.1e} is rounding"
+        readings = meter.readings(problem.work)
         with torch.inference_mode():
-            times = take_turns(calls, plan) if calls else {}
+            times = take_turns({**calls, **readings}, plan) if calls else {}
+    row["read_s"] = min((times.pop(name).median for name in readings if name in times), default=0.0)
     for name, note in row["notes"].items():
         log.warning("%s, %s: %s", case.name, name, note)
     row["fastest_ms"] = {name: 1e3 * timing.fastest / times_of[name] for name, timing in times.items()}
