@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_damaged_entries_are_missing(cache: Cache, caplog: pytest.LogCaptureFixt
     cache.put("a", b"payload")
     whole = path.read_bytes()
     for i in range(len(whole)):
-        if 12 <= i < 16 or 56 <= i < 64:  # unused bytes of the header
+        if i - len(b"payload") in (*range(12, 16), *range(56, 64)):  # unused bytes behind the payload
             continue
         path.write_bytes(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :])
         path.chmod(0o600)
@@ -140,3 +141,24 @@ def test_writers_and_readers_at_the_same_time(cache: Cache) -> None:
 def test_the_setting_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOUGH_CACHE", str(tmp_path / "here"))
     assert Cache().folder == tmp_path / "here"
+
+
+def test_what_a_function_writes(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(file: IO[bytes]) -> None:
+        file.write(b"xxx")
+        file.seek(0)
+        file.write(b"abc")
+
+    assert cache.write("a", write) and cache.get("a") == b"abc"
+    payload = os.urandom(9_000_000)  # several pieces
+    assert cache.put("large", payload) and cache.get("large") == payload
+    monkeypatch.setenv("BOUGH_THREADS", "1")
+    assert cache.get("large") == payload
+
+
+def test_turned_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BOUGH_CACHE", "0")
+    cache = Cache()
+    assert not cache.put("a", b"payload") and cache.get("a") is None
+    assert cache.entries() == [] and cache.clear() == 0 and list(tmp_path.iterdir()) == []

@@ -124,11 +124,11 @@ TARGET = Setting(
     "compile",
     in_cache_key=True,
 )
-CACHE = Setting(
+CACHE: Setting[Path | None] = Setting(
     "cache",
     "BOUGH_CACHE",
-    "the path of a folder",
-    _folder,
+    "the path of a folder, or 0 for none",
+    lambda text: None if text == "0" else _folder(text),
     _user_cache,
     "where compiled code is kept between runs (default: `bough` in the user's cache folder)",
     "compile",

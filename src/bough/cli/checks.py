@@ -80,6 +80,8 @@ def _threads() -> tuple[State, str]:
 
 def _cache() -> tuple[State, str]:
     folder = settings.read(settings.CACHE)
+    if folder is None:
+        return "warning", "turned off by BOUGH_CACHE=0: everything is compiled anew in each process"
     if not folder.exists():
         return "good", f"{folder} (not used yet)"
     about = folder.stat()

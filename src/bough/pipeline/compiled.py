@@ -21,7 +21,7 @@ from bough.frontends.staging import Staged, export_module, is_recursive, stage, 
 from bough.frontends.subnetworks import not_split
 from bough.frontends.torch_export import Imported
 from bough.pipeline.assemble import constant_bytes
-from bough.pipeline.explain import Explanation, explain
+from bough.pipeline.explain import Explanation, Roofs, explain
 from bough.pipeline.export import Exported
 from bough.pipeline.export import export as export_files
 from bough.pipeline.fingerprint import fingerprint
@@ -114,9 +114,10 @@ class Compiled:
             keep(key, many)
         executable.samples = Samples(executable, many)
 
-    def explain(self) -> Explanation:
+    def explain(self, roofs: Roofs | None = None) -> Explanation:
         """What became of each line: kernel, mapping, schedule, limit, and share of the time, measured now on the example
-        arguments. Compiles once more, with probes. Raises CompileError for a function that was loaded from a file."""
+        arguments. Compiles once more, with a record of what threads do. `roofs`, what the machine can do at the most, are by
+        default those of the target's description. Raises CompileError for a function that was loaded from a file."""
         if self._recipe is None:
             raise CompileError(
                 "a loaded function cannot be explained",
@@ -125,7 +126,7 @@ class Compiled:
                 advice="explain it where it is compiled",
             )
         imported, generated = self._recipe.run()
-        return explain(imported, generated, self._recipe.options, self._recipe.args, self._recipe.kwargs or {})
+        return explain(imported, generated, self._recipe.options, self._recipe.args, self._recipe.kwargs or {}, roofs)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the function to a file that `bough.load` reads, without torch and without the compiler."""
@@ -224,7 +225,7 @@ def cached(key: str | None, options: Options) -> Executable | None:
 def keep(key: str | None, executable: Executable) -> None:
     """Puts a function into the cache under this name, unless it is too large."""
     if key is not None and constant_bytes(dict(executable.constants)) <= LARGEST_CACHED:
-        Cache().put(key, artefact.dumps(executable))
+        Cache().write(key, lambda file: artefact.write(file, executable))
 
 
 def make_options(

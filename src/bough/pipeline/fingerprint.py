@@ -18,10 +18,11 @@ import types
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
+
+from bough.base.digest import digests
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), torch.dtype, torch.device, torch.Size, enum.Enum)
 BOOKKEEPING = frozenset({"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "_is_full_backward_hook"})
@@ -43,7 +44,7 @@ def fingerprint(module: object, args: object, extra: tuple[object, ...]) -> str 
         hashing.value(module)
     except (_NoFingerprint, RecursionError):
         return None
-    return hashing.hash.hexdigest()
+    return hashing.hexdigest()
 
 
 class _Hash:
@@ -51,6 +52,13 @@ class _Hash:
         self.hash = hashlib.sha256()
         self.seen: dict[int, int] = {}
         self.kept: list[object] = []  # an id is only unique among living objects
+        self.elements: list[memoryview] = []  # of tensors, in the order in which they were met
+
+    def hexdigest(self) -> str:
+        whole = self.hash.copy()
+        for found in digests(self.elements):
+            whole.update(found)
+        return whole.hexdigest()
 
     def note(self, *words: object) -> None:
         self.hash.update("\x1f".join(map(str, words)).encode() + b"\x1e")
@@ -123,7 +131,7 @@ class _Hash:
         flat = value.detach().contiguous()
         self.note("tensor", flat.dtype, tuple(flat.shape), value.requires_grad)
         if flat.numel():
-            self.hash.update(flat.view(-1).view(torch.uint8).numpy().data)
+            self.elements.append(flat.view(-1).view(torch.uint8).numpy().data)
 
     def module(self, value: nn.Module) -> None:
         self.type(type(value))
@@ -209,5 +217,6 @@ def _names(code: types.CodeType) -> set[str]:
     return found
 
 
-def _installed(file: Any) -> bool:
-    return file is None or str(file).startswith("<frozen") or str(Path(str(file)).resolve()).startswith(_INSTALLED)
+@functools.cache
+def _installed(file: str | None) -> bool:
+    return file is None or file.startswith("<frozen") or str(Path(file).resolve()).startswith(_INSTALLED)

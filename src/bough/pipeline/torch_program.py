@@ -32,7 +32,7 @@ def compile_program(imported: Imported, options: Options) -> Executable:
     manifest = make_manifest(imported, generated.assembled, options.target)
     executable = Executable(manifest, generated.code, constants, threads=options.threads)
     if constant_bytes(constants) <= LARGEST_CACHED:
-        store.put(key, artefact.dumps(executable))
+        store.write(key, lambda file: artefact.write(file, executable))
     return executable
 
 

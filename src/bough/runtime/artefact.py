@@ -1,4 +1,4 @@
-"""Compiled functions as files: a zip of `manifest.json`, `code.o` and `constants.safetensors`, all stored uncompressed. Where
+"""Compiled functions as files: a zip of `code.o`, `constants.safetensors` and `manifest.json`, all stored uncompressed. Where
 there is a function for many samples, its code is `samples.o`; constants that both have are written once.
 
 Nothing in it runs on loading, and every part is checked before it is used. Constants are used in place, from the file mapped
@@ -7,7 +7,6 @@ into memory, where the processor's alignment allows.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import mmap
@@ -16,12 +15,15 @@ import struct
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from bough.base.digest import hexdigest
 from bough.runtime import weights
 from bough.runtime.arrays import ALIGNMENT, Array
 from bough.runtime.errors import LoadError, damaged
@@ -31,9 +33,10 @@ from bough.runtime.samples import Samples
 from bough.runtime.structured import StructuredExecutable
 from bough.runtime.team import Provider
 
-FORMAT = 1
+FORMAT = 2
 _MANIFEST, _CODE, _CONSTANTS, _SAMPLES = "manifest.json", "code.o", "constants.safetensors", "samples.o"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
+_LARGE = 20  # bytes of the extra field with the sizes of a member of gigabytes
 _PADDING = 0xD935  # the extra field that aligns a member's data, as Android's zipalign numbers it
 
 
@@ -43,7 +46,7 @@ def save(path: str | os.PathLike[str], executable: Executable) -> None:
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w+b") as file:
-            _write(file, executable)
+            write(file, executable)
             os.chmod(temporary, 0o644)
         os.replace(temporary, target)
     except BaseException:
@@ -62,9 +65,10 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None, provider: 
 
 def dumps(executable: Executable) -> bytes:
     """The bytes that `save` writes; equal functions give equal bytes."""
-    file = io.BytesIO()
-    _write(file, executable)
-    return file.getvalue()
+    with tempfile.TemporaryFile() as file:
+        write(file, executable)
+        file.seek(0)
+        return file.read()
 
 
 def loads(
@@ -95,7 +99,7 @@ def loads(
     manifest = _manifest(name, description)
     parts = {member: _member(name, view, members[member]) for member in members if member != _MANIFEST}
     for member, part in parts.items():
-        if not verified and hashlib.sha256(part).hexdigest() != description["sha256"].get(member):
+        if not verified and hexdigest(part) != description["sha256"].get(member):
             raise damaged(name, f"the bytes of {member} are not those that were written")
     constants = weights.read(parts[_CONSTANTS], manifest.constants)
     kind = Executable if manifest.visits is None else StructuredExecutable
@@ -131,7 +135,8 @@ def _manifest(name: str, description: Any) -> Manifest:
     return Manifest.from_data(description.get("function"))
 
 
-def _write(file: IO[bytes], executable: Executable) -> None:
+def write(file: IO[bytes], executable: Executable) -> None:
+    """Writes what `dumps` gives to an empty file on a disk, without a copy of it in memory."""
     manifest = executable.manifest
     tensors, arrays = list(manifest.constants), dict(executable.constants)
     description: dict[str, Any] = {"format": FORMAT, "function": manifest.to_data()}
@@ -141,17 +146,34 @@ def _write(file: IO[bytes], executable: Executable) -> None:
         places = _shared(many, tensors, arrays)
         description["samples"] = {"function": many.manifest.to_data(), "constants": places}
         parts[_SAMPLES] = many.code
-    constants = io.BytesIO()
-    weights.write(constants, tensors, arrays)
-    parts[_CONSTANTS] = constants.getbuffer()
-    description["sha256"] = {member: hashlib.sha256(part).hexdigest() for member, part in parts.items()}
+    constants = weights.Contents.of(tensors, arrays)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for member, part in ((_MANIFEST, json.dumps(description).encode()), *parts.items()):
-            info = zipfile.ZipInfo(member, date_time=(1980, 1, 1, 0, 0, 0))
-            start = file.tell() + 30 + len(member) + 4
-            padding = -start % ALIGNMENT
-            info.extra = struct.pack("<HH", _PADDING, padding) + bytes(padding)
-            archive.writestr(info, part)
+        written = {name: _add(archive, file, name, len(part), partial(_put, part)) for name, part in parts.items()}
+        written[_CONSTANTS] = _add(archive, file, _CONSTANTS, constants.size, constants.write)
+        file.flush()
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as contents, memoryview(contents) as view:
+            description["sha256"] = {name: hexdigest(view[start:stop]) for name, (start, stop) in written.items()}
+        text = json.dumps(description).encode()
+        _add(archive, file, _MANIFEST, len(text), partial(_put, text))
+
+
+def _put(part: bytes | memoryview, file: IO[bytes]) -> None:
+    file.write(part)
+
+
+def _add(
+    archive: zipfile.ZipFile, file: IO[bytes], name: str, size: int, contents: Callable[[IO[bytes]], object]
+) -> tuple[int, int]:
+    """Adds a member whose contents start at a multiple of `ALIGNMENT`; where they lie."""
+    info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    info.file_size = size
+    large = size * 1.05 > zipfile.ZIP64_LIMIT  # then the library adds a field for sizes
+    start = file.tell() + _LOCAL_HEADER.size + len(name) + _LARGE * large + 4
+    padding = -start % ALIGNMENT
+    info.extra = struct.pack("<HH", _PADDING, padding) + bytes(padding)
+    with archive.open(info, "w") as member:
+        contents(member)
+    return start + padding, start + padding + size
 
 
 def _shared(many: Executable, tensors: list[Tensor], arrays: dict[str, Array]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Compiled code kept between runs: one checked file for each key, in a folder that only its owner can enter.
 
-A file is 64 bytes of header (magic, version, length and SHA-256 of key and payload), then the payload. It is written under
-a temporary name and renamed, so that processes can share a folder. What fails a check counts as missing.
+A file is the payload, then 64 bytes (magic, version, length and a digest of key and payload). It is written under a temporary
+name and renamed, so that processes can share a folder. What fails a check counts as missing.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ import re
 import stat
 import struct
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from bough.base import settings
+from bough.base.digest import hexdigest
 
 log = logging.getLogger("bough.cache")
 
-VERSION = 1
+VERSION = 2
 _MAGIC = b"BOUGHOBJ"
-_HEADER = struct.Struct("<8sIxxxxQ32s8x")
+_TRAILER = struct.Struct("<8sIxxxxQ32s8x")
 _SUFFIX, _TEMPORARY = ".entry", ".tmp-"
 _KEY = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.\-]{0,199}")
 
@@ -42,7 +45,8 @@ class Cache:
     the log: compiling goes on without it. Safe for use by several threads and processes."""
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        self.folder = Path(settings.read(settings.CACHE) if folder is None else folder)
+        """In `folder`, or in the one of the setting; without either it is empty and stays so."""
+        self.folder = settings.read(settings.CACHE) if folder is None else Path(folder)
 
     def get(self, key: str) -> bytes | None:
         """The payload, or None where there is none that passes the checks."""
@@ -52,7 +56,7 @@ class Cache:
     def view(self, key: str) -> memoryview | None:
         """The payload without a copy: the file mapped into memory, starting at a multiple of 64 bytes."""
         path = self._path(key)
-        if not self._usable():
+        if path is None or not self._usable():
             return None
         try:
             return _read(path, key)
@@ -65,16 +69,20 @@ class Cache:
 
     def put(self, key: str, payload: bytes | memoryview) -> bool:
         """Keeps the payload, in place of an earlier one. False where it cannot be written, which the log explains."""
+        return self.write(key, lambda file: file.write(payload))
+
+    def write(self, key: str, write: Callable[[IO[bytes]], object]) -> bool:
+        """The same for what `write` writes to a file, without a copy of it in memory."""
         path = self._path(key)
-        if not self._usable(create=True):
+        if path is None or not self._usable(create=True):
             return False
-        header = _HEADER.pack(_MAGIC, VERSION, len(payload), _digest(key, payload))
         temporary = ""
         try:
             handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=_TEMPORARY)
-            with os.fdopen(handle, "wb") as file:
-                file.write(header)
-                file.write(payload)
+            with os.fdopen(handle, "w+b") as file:
+                write(file)
+                file.seek(0, os.SEEK_END)
+                file.write(_trailer(key, file))
             os.replace(temporary, path)
         except OSError as error:
             log.warning("cannot write the cache entry %s: %s", path, error)
@@ -105,16 +113,18 @@ class Cache:
             _remove(path)
         return removed
 
-    def _path(self, key: str) -> Path:
+    def _path(self, key: str) -> Path | None:
         if not _KEY.fullmatch(key):
             raise ValueError(f"{key!r} is no cache key")
-        return self.folder / (key + _SUFFIX)
+        return self.folder / (key + _SUFFIX) if self.folder else None
 
     def _files(self, pattern: str) -> list[Path]:
-        return list(self.folder.glob(pattern)) if self._usable() else []
+        return list(self.folder.glob(pattern)) if self.folder and self._usable() else []
 
     def _usable(self, create: bool = False) -> bool:
         """Whether the folder exists, is ours, and is closed to others (made so where it is ours)."""
+        if self.folder is None:
+            return False
         try:
             if create:
                 self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -143,13 +153,13 @@ def _read(path: Path, key: str) -> memoryview:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
             raise _UnfitError("it belongs to, or can be written by, another user, or is no file")
-        if status.st_size < _HEADER.size:
+        if status.st_size < _TRAILER.size:
             raise _UnfitError("it is truncated")
         file = memoryview(mmap.mmap(handle, status.st_size, access=mmap.ACCESS_READ))
     finally:
         os.close(handle)
-    magic, version, length, digest = _HEADER.unpack_from(file)
-    payload = file[_HEADER.size :]
+    payload = file[: -_TRAILER.size]
+    magic, version, length, digest = _TRAILER.unpack_from(file, len(payload))
     if magic != _MAGIC or version != VERSION:
         raise _UnfitError("it is of another version or no cache entry")
     if length != len(payload):
@@ -159,11 +169,17 @@ def _read(path: Path, key: str) -> memoryview:
     return payload
 
 
-def _digest(key: str, payload: bytes | memoryview) -> bytes:
+def _trailer(key: str, file: IO[bytes]) -> bytes:
+    """What stands behind a payload that has been written to a file."""
+    file.flush()
+    length = file.tell()
+    payload = memoryview(mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ)) if length else memoryview(b"")
+    return _TRAILER.pack(_MAGIC, VERSION, length, _digest(key, payload))
+
+
+def _digest(key: str, payload: memoryview) -> bytes:
     """Covers the key, so that a renamed file is not taken for another entry."""
-    digest = hashlib.sha256(key.encode() + b"\0")
-    digest.update(payload)
-    return digest.digest()
+    return hashlib.sha256(f"{key}\0{hexdigest(payload)}".encode()).digest()
 
 
 def _remove(path: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import IO
 
@@ -22,23 +23,38 @@ _LONGEST_HEADER = 100_000_000
 _NAMES = {name: name.upper() for name in NUMPY}
 
 
-def write(file: IO[bytes], tensors: Sequence[Tensor], arrays: Mapping[str, Array]) -> None:
-    """Writes the arrays that `tensors` describes."""
-    order = sorted(tensors, key=lambda tensor: arrays[tensor.name].nbytes % ALIGNMENT != 0)
-    header, position = {}, 0
-    for tensor in order:
-        end = position + arrays[tensor.name].nbytes
-        header[tensor.name] = {
-            "dtype": _NAMES[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [position, end],
-        }
-        position = end
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-(len(text) + 8) % ALIGNMENT)
-    file.write(struct.pack("<Q", len(text)) + text)
-    for tensor in order:
-        file.write(np.ascontiguousarray(arrays[tensor.name]).data.cast("B") if arrays[tensor.name].size else b"")
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A file of arrays: its header, then what follows."""
+
+    header: bytes
+    arrays: tuple[Array, ...]
+
+    @staticmethod
+    def of(tensors: Sequence[Tensor], arrays: Mapping[str, Array]) -> Contents:
+        """The arrays that `tensors` describes."""
+        order = sorted(tensors, key=lambda tensor: arrays[tensor.name].nbytes % ALIGNMENT != 0)
+        header, position = {}, 0
+        for tensor in order:
+            end = position + arrays[tensor.name].nbytes
+            header[tensor.name] = {
+                "dtype": _NAMES[tensor.dtype],
+                "shape": list(tensor.shape),
+                "data_offsets": [position, end],
+            }
+            position = end
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-(len(text) + 8) % ALIGNMENT)
+        return Contents(struct.pack("<Q", len(text)) + text, tuple(arrays[tensor.name] for tensor in order))
+
+    @property
+    def size(self) -> int:
+        return len(self.header) + sum(array.nbytes for array in self.arrays)
+
+    def write(self, file: IO[bytes]) -> None:
+        file.write(self.header)
+        for array in self.arrays:
+            file.write(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
 
 
 def read(data: memoryview, tensors: Sequence[Tensor]) -> dict[str, Array]:

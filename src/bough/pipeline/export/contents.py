@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bough.base.digest import hexdigest
 from bough.runtime.errors import damaged
 from bough.runtime.manifest import Manifest
 
@@ -70,7 +71,7 @@ def _saved(place: Path) -> Contents:
         parts = []
         for name, digest in description["sha256"].items():
             contents = archive.read(name)
-            parts.append(Part(name, len(contents), hashlib.sha256(contents).hexdigest() == digest))
+            parts.append(Part(name, len(contents), hexdigest(contents) == digest))
     manifest = Manifest.from_data(description["function"])
     code = next(p.bytes for p in parts if p.name == "code.o")
     return Contents("saved function", ((" ".join(manifest.features) or "baseline", code, manifest),), tuple(parts))

@@ -126,7 +126,7 @@ def _lay_out(variants: Sequence[Variant], embed: bool) -> tuple[bytes, Weights]:
             arrays.setdefault(stored, array)
         chosen.append(own)
     file = io.BytesIO()
-    safetensors.write(file, list(tensors.values()), arrays)
+    safetensors.Contents.of(list(tensors.values()), arrays).write(file)
     contents = file.getvalue()
     places = _places(contents)
     found = tuple({name: places[stored] for name, stored in own.items()} for own in chosen)
