@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,20 @@ import pytest
 import torch
 
 from bough.bench.peers import PEERS
-from bough.bench.problem import Choice
-from bough.bench.suites import SUITES, gemm, rnn
+from bough.bench.problem import Choice, Problem
+from bough.bench.suites import SUITES, conv, gemm, rnn, static
 from bough.bench.suites.gemm import product_error
+from bough.bench.zoo.static import STATIC
+
+SMALL: dict[str, Callable[[], Problem]] = {
+    "gemm": lambda: gemm.build((6, 2, 5)),
+    "lstm": lambda: rnn.build((6, 2, 5, "lstm")),
+    "gru": lambda: rnn.build((6, 2, 5, "gru")),
+    "vanilla": lambda: rnn.build((6, 2, 5, "vanilla")),
+    "conv": lambda: conv.build((7, 6, 3, 2, 5, 3, 2, 1, 0, 2, 1)),
+    "pictures": lambda: static.build(STATIC["diffusion-unet"], 2, small=True),
+    "texts": lambda: static.build(STATIC["gpt2-decode"], 2, small=True),
+}
 
 
 def test_the_suites_hold_all_sizes() -> None:
@@ -20,7 +32,10 @@ def test_the_suites_hold_all_sizes() -> None:
     assert sum(name.startswith("device/") for name in names["gemm"]) == 13
     assert sum(name.startswith("server/") for name in names["rnn"]) == 69
     assert sum(name.startswith("device/") for name in names["rnn"]) == 3
-    for suite in ("gemm", "rnn"):
+    assert sum(name.startswith("server/") for name in names["conv"]) == 103
+    assert sum(name.startswith("device/") for name in names["conv"]) == 15
+    assert len(names["static"]) == 2 * len(STATIC)
+    for suite in ("gemm", "rnn", "conv"):
         assert len(set(names[suite])) == len(names[suite])
         assert 3 <= sum(case.quick for case in SUITES[suite].cases(Choice(quick=True))) <= 10
 
@@ -57,11 +72,11 @@ def test_one_wrong_step_of_a_layer_shows(kind: str) -> None:
 
 
 @pytest.mark.parametrize("peer", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize("kind", ["gemm", "lstm", "gru", "vanilla"])
+@pytest.mark.parametrize("kind", SMALL)
 def test_onnx_models_compute_what_the_modules_do(kind: str, peer: str, tmp_path: Path) -> None:
     if PEERS[peer].versions is None:
         pytest.skip(f"{peer} is not installed")
-    problem = gemm.build((6, 2, 5)) if kind == "gemm" else rnn.build((6, 2, 5, kind))
+    problem = SMALL[kind]()
     outputs = PEERS[peer].open(problem, 1, tmp_path).outputs()
     assert problem.error(outputs) < problem.tolerance
 
@@ -78,7 +93,7 @@ def test_large_weights_stand_beside_the_model(tmp_path: Path, monkeypatch: pytes
 
 def test_the_other_form_of_a_product_is_the_same_product() -> None:
     problem = gemm.build((6, 2, 5))
-    first, second = (form(problem.x) for form in problem.forms())
+    first, second = (module(*args) for module, args in problem.forms())
     torch.testing.assert_close(first, second)
 
 
@@ -88,3 +103,23 @@ def test_the_work_of_a_layer() -> None:
     once, repeated = work.traffic
     assert once.bytes == 4 * (3 * 100 * 100 + 2 * 10 * 2 * 100)
     assert repeated.bytes == 4 * 3 * 100 * 100 * 10 and repeated.working_set == 4 * 3 * 100 * 100
+
+
+def test_the_name_of_a_convolution_says_its_size() -> None:
+    assert conv.title((700, 161, 1, 4, 32, 20, 5, 0, 0, 2, 2)) == "700x161x1-b4-k32x20x5-s2-p0"
+    assert conv.title((151, 40, 1, 1, 32, 20, 5, 8, 4, 8, 2)) == "151x40x1-b1-k32x20x5-s8x2-p8x4"
+
+
+def test_the_work_of_a_convolution() -> None:
+    work = conv.build((7, 6, 3, 2, 5, 3, 2, 1, 0, 2, 1)).work
+    rows, columns = 5, 4
+    assert work.flops == 2 * (2 * 5 * rows * columns) * (3 * 3 * 2)
+    (traffic,) = work.traffic
+    assert traffic.bytes == 4 * (2 * 3 * 6 * 7 + 5 * 3 * 2 * 3 + 2 * 5 * rows * columns)
+
+
+def test_forms_of_pictures_have_the_same_results() -> None:
+    problem = static.build(STATIC["mobilenet-v2"], 2, small=True)
+    with torch.inference_mode():
+        errors = [problem.error([module(*args).numpy()]) for module, args in problem.forms()]
+    assert len(errors) == 2 and max(errors) < 1e-4

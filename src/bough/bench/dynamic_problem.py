@@ -56,11 +56,11 @@ class Workload:
     @functools.cached_property
     def reference(self) -> list[list[Array]]:
         """Of each input: float64's outputs where its decisions are those of float32, else eager PyTorch's."""
-        double = copy.deepcopy(self.network.module).double()
+        double = copy.deepcopy(self.network.module)
         found = []
-        with torch.inference_mode(), _default_dtype(torch.float64):
+        with torch.inference_mode():
             for args, output in zip(self.inputs, self.eager):
-                exact = arrays(double(*pytree.tree_map(_double, args)))
+                exact = arrays(in_float64(double, args))
                 right = arrays(output)
                 found.append(exact if _same_decisions(exact, right) else right)
         return found
@@ -105,6 +105,12 @@ def dynamic_session(problem: DynamicProblem, run: Run) -> Session:
         return [array for output in run(problem.checked) for array in arrays(output)]
 
     return Session(call, outputs, len(problem.calls))
+
+
+def in_float64(module: torch.nn.Module, args: Args) -> Any:
+    """The results of the module in float64, which is what its weights are in afterwards."""
+    with _default_dtype(torch.float64):
+        return module.double()(*pytree.tree_map(_double, args))
 
 
 def _same_decisions(right: Sequence[Array], given: Sequence[Array]) -> bool:

@@ -26,7 +26,7 @@ def write_matmul(folder: Path, weight: Array, rows: int) -> Path:
     k, m = weight.shape
     import onnx
 
-    node = onnx.helper.make_node("MatMul", ["x", "w"], ["y"])
+    node = onnx.helper.make_node("MatMul", ["x0", "w"], ["y"])
     return _write(folder, [node], (rows, k), {"y": (rows, m)}, {"w": weight})
 
 
@@ -44,7 +44,7 @@ def write_rnn(folder: Path, module: nn.RNNBase, steps: int, batch: int) -> Path:
     state = (DIRECTIONS, batch, hidden)
     outputs = {"y": (steps, DIRECTIONS, batch, hidden), "y_h": state} | ({"y_c": state} if kind == "LSTM" else {})
     options: dict[str, Any] = {"linear_before_reset": 1} if kind == "GRU" else {}
-    node = onnx.helper.make_node(kind, ["x", "w", "r", "b"], list(outputs), hidden_size=hidden, **options)
+    node = onnx.helper.make_node(kind, ["x0", "w", "r", "b"], list(outputs), hidden_size=hidden, **options)
     return _write(folder, [node], (steps, batch, module.input_size), outputs, weights)
 
 
@@ -70,7 +70,7 @@ def _write(
     inline = sum(w.nbytes for w in weights.values()) <= INLINE
     initializers = [(_inside if inline else _beside)(folder, name, array) for name, array in weights.items()]
     outs = [value(name, shape) for name, shape in outputs.items()]
-    graph = onnx.helper.make_graph(list(nodes), "layer", [value("x", x)], outs, initializers)
+    graph = onnx.helper.make_graph(list(nodes), "layer", [value("x0", x)], outs, initializers)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     file = folder / MODEL
     file.write_bytes(model.SerializeToString())

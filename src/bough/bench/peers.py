@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Generic
 
 import torch
-from torch.utils import _pytree as pytree
 
 from bough.base.clock import Stopwatch
+from bough.bench.onnx_export import tensors
 from bough.bench.onnx_models import MODEL
-from bough.bench.problem import Array, P, Problem
+from bough.bench.problem import Array, Form, P, Problem
 from bough.pipeline import compile as compile_module
 
 TRIALS = 3
@@ -50,37 +50,40 @@ class Peer(Generic[P]):
 
 def open_bough(problem: Problem, threads: int, _: Path) -> Session:
     """The problem's module, compiled."""
-    x = problem.x
-    compiled = compile_module(problem.module, (x,), threads=threads, cache=False)
-
-    def outputs() -> list[Array]:
-        return [t.numpy() for t in pytree.tree_leaves(compiled(x))]
-
-    return Session(lambda: compiled(x), outputs)
+    args = problem.args
+    compiled = compile_module(problem.module, args, threads=threads, cache=False)
+    return Session(lambda: compiled(*args), lambda: arrays(compiled(*args)))
 
 
 def open_torch(problem: Problem, threads: int, _: Path) -> Session:
     """Eager PyTorch, in the faster one of the problem's forms. Call it in inference mode, with the threads set."""
-    x = problem.x
+    return _fastest(list(problem.forms()))
 
-    def seconds(module: torch.nn.Module) -> float:
-        module(x)
+
+def open_inductor(problem: Problem, threads: int, _: Path) -> Session:
+    """`torch.compile`, with weights frozen so that it may lay them out anew, on each form as in eager PyTorch."""
+    torch.compiler.reset()
+    return _fastest([(torch.compile(module, options={"freezing": True}), args) for module, args in problem.forms()])
+
+
+def _fastest(forms: list[Form]) -> Session:
+    def seconds(form: Form) -> float:
+        module, args = form
+        module(*args)
         best = float("inf")
         for _ in range(TRIALS):
             with Stopwatch() as watch:
-                module(x)
+                module(*args)
             best = min(best, watch.seconds)
         return best
 
     with torch.inference_mode():
-        forms = list(problem.forms())
-        module = min(forms, key=seconds) if len(forms) > 1 else forms[0]
-    del forms
-    return Session(lambda: module(x), lambda: [t.numpy() for t in pytree.tree_leaves(module(x))])
+        module, args = min(forms, key=seconds) if len(forms) > 1 else forms[0]
+    return Session(lambda: module(*args), lambda: arrays(module(*args)))
 
 
 def open_onnxruntime(problem: Problem, threads: int, folder: Path) -> Session:
-    """With all its optimisations, its input and outputs bound ahead, so that it copies neither."""
+    """With all its optimisations, its inputs and outputs bound ahead, so that it copies neither."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -88,7 +91,9 @@ def open_onnxruntime(problem: Problem, threads: int, folder: Path) -> Session:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     session = onnxruntime.InferenceSession(str(model_file(problem, folder)), options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
-    binding.bind_ortvalue_input("x", onnxruntime.OrtValue.ortvalue_from_numpy(problem.x.numpy()))
+    given = inputs(problem)
+    for one in session.get_inputs():
+        binding.bind_ortvalue_input(one.name, onnxruntime.OrtValue.ortvalue_from_numpy(given[one.name]))
     for output in session.get_outputs():
         binding.bind_output(output.name)
 
@@ -100,7 +105,7 @@ def open_onnxruntime(problem: Problem, threads: int, folder: Path) -> Session:
 
 
 def open_openvino(problem: Problem, threads: int, folder: Path) -> Session:
-    """For latency, in float32 also where the processor has bf16, its input and outputs shared and not copied."""
+    """For latency, in float32 also where the processor has bf16, its inputs and outputs shared and not copied."""
     import openvino
 
     options: dict[str, Any] = {
@@ -109,8 +114,11 @@ def open_openvino(problem: Problem, threads: int, folder: Path) -> Session:
         "INFERENCE_PRECISION_HINT": "f32",
     }
     core = openvino.Core()
-    request = core.compile_model(str(model_file(problem, folder)), "CPU", options).create_infer_request()
-    request.set_input_tensor(openvino.Tensor(problem.x.numpy(), shared_memory=True))
+    compiled = core.compile_model(str(model_file(problem, folder)), "CPU", options)
+    request = compiled.create_infer_request()
+    given = inputs(problem)
+    for port in compiled.inputs:
+        request.set_tensor(port, openvino.Tensor(given[port.any_name], shared_memory=True))
 
     def call() -> object:
         return request.infer(share_outputs=True)
@@ -120,6 +128,16 @@ def open_openvino(problem: Problem, threads: int, folder: Path) -> Session:
         return [tensor.data.copy() for tensor in request.output_tensors]
 
     return Session(call, outputs)
+
+
+def arrays(results: Any) -> list[Array]:
+    """The tensors of nested results as arrays."""
+    return [tensor.numpy() for tensor in tensors(results)]
+
+
+def inputs(problem: Problem) -> dict[str, Array]:
+    """The tensors of the arguments, by their names in the ONNX model."""
+    return {f"x{number}": tensor.contiguous().numpy() for number, tensor in enumerate(tensors(problem.args))}
 
 
 def model_file(problem: Problem, folder: Path) -> Path:
@@ -132,6 +150,7 @@ PEERS: dict[str, Peer[Problem]] = {
     peer.name: peer
     for peer in (
         Peer("torch", ("torch",), "pip install torch", open_torch),
+        Peer("inductor", ("torch",), "pip install torch", open_inductor),
         Peer("onnxruntime", ("onnxruntime", "onnx"), "pip install onnxruntime onnx", open_onnxruntime),
         Peer("openvino", ("openvino", "onnx"), "pip install openvino onnx", open_openvino),
     )

@@ -49,19 +49,23 @@ class Task(Protocol):
 P = TypeVar("P", bound=Task)
 
 
+Form = tuple[Callable[..., Any], tuple[Any, ...]]
+"""A module and what to call it with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A module on one input, ready to run.
+    """A module and its arguments, ready to run.
 
-    `forms` gives the module in each of the ways that PyTorch may prefer, one at a time. `write_onnx` writes it as an ONNX
-    model with one input `x` into a folder and returns the file; its outputs are the module's, in their order. The rest is
-    as in every task.
+    `forms` gives both in each of the ways that PyTorch may prefer, one at a time. `write_onnx` writes the module as an ONNX
+    model into a folder and returns the file; its inputs are the tensors in the arguments, named x0, x1 and so on, its outputs
+    the module's, in their order. The rest is as in every task.
     """
 
     module: torch.nn.Module
-    x: torch.Tensor
+    args: tuple[Any, ...]
     work: Work
-    forms: Callable[[], Iterator[torch.nn.Module]]
+    forms: Callable[[], Iterator[Form]]
     write_onnx: Callable[[Path], Path]
     error: Callable[[Sequence[Array]], float]
     tolerance: float

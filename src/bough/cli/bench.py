@@ -15,15 +15,15 @@ from bough.cli import output
 
 NAME = "bough"
 AGAINST = (
-    "Peers, separated by commas: torch, onnxruntime, openvino; of trees torch, batched, dgl; of dynamic torch, torch-compile, "
-    "onnxruntime."
+    "Peers, separated by commas: torch, inductor, onnxruntime, openvino; of trees torch, batched, dgl; of dynamic torch, "
+    "torch-compile, onnxruntime."
 )
 PATHS = 4
 """How many of the ways through a network are shown with their share of the inputs."""
 
 
 def bench(
-    suite: Annotated[str, typer.Argument(help="The suite to run: `gemm`, `rnn`, `trees` or `dynamic`.")],
+    suite: Annotated[str, typer.Argument(help="The suite to run: `gemm`, `conv`, `rnn`, `static`, `trees` or `dynamic`.")],
     against: Annotated[
         str | None,
         typer.Option(help=AGAINST),

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from bough.bench.onnx_models import write_matmul
-from bough.bench.problem import Array, Case, Problem, Traffic, Work
+from bough.bench.problem import Array, Case, Form, Problem, Traffic, Work
 from bough.bench.suites.deepbench import GEMM_DEVICE, GEMM_SERVER, Gemm
 
 QUICK = {(35, 700, 2048), (7680, 1, 2560), (3072, 4, 1024), (1024, 700, 512), (512, 1500, 1536), (128, 1, 1024)}
@@ -52,9 +52,9 @@ def build(size: Gemm) -> Problem:
     x = torch.empty(n, k).uniform_(-1, 1, generator=random)
     moved = 4.0 * (m * k + n * k + n * m)
 
-    def forms() -> Iterator[nn.Module]:
-        yield module
-        yield Transposed(module.weight)
+    def forms() -> Iterator[Form]:
+        yield module, (x,)
+        yield Transposed(module.weight), (x,)
 
     def write_onnx(folder: Path) -> Path:
         return write_matmul(folder, module.weight.t().contiguous().numpy(), n)
@@ -64,7 +64,7 @@ def build(size: Gemm) -> Problem:
         return product_error(x.numpy(), module.weight.numpy(), y)
 
     work = Work(2.0 * m * n * k, (Traffic(moved, moved),))
-    return Problem(module, x, work, forms, write_onnx, error, UNIT * math.sqrt(k))
+    return Problem(module, (x,), work, forms, write_onnx, error, UNIT * math.sqrt(k))
 
 
 def product_error(x: Array, weight: Array, y: Array) -> float:

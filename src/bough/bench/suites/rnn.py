@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from bough.bench.onnx_models import write_rnn
-from bough.bench.problem import Array, Case, Problem, Traffic, Work, largest_error
+from bough.bench.problem import Array, Case, Form, Problem, Traffic, Work, largest_error
 from bough.bench.suites.deepbench import RNN_DEVICE, RNN_SERVER, Rnn
 
 MODULES: dict[str, Callable[[int, int], nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "vanilla": nn.RNN}
@@ -35,8 +35,8 @@ def build(size: Rnn) -> Problem:
     module = MODULES[kind](hidden, hidden).eval().requires_grad_(False)
     x = torch.rand(steps, batch, hidden) * 2 - 1
 
-    def forms() -> Iterator[nn.Module]:
-        yield module
+    def forms() -> Iterator[Form]:
+        yield module, (x,)
 
     def write_onnx(folder: Path) -> Path:
         return write_rnn(folder, module, steps, batch)
@@ -49,7 +49,7 @@ def build(size: Rnn) -> Problem:
         with torch.inference_mode():
             return [t.numpy() for t in pytree.tree_leaves(copy.deepcopy(module).double()(x.double()))]
 
-    return Problem(module, x, work(size), forms, write_onnx, error, 2.0**-16)
+    return Problem(module, (x,), work(size), forms, write_onnx, error, 2.0**-16)
 
 
 def work(size: Rnn) -> Work:

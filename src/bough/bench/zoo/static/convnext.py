@@ -14,8 +14,7 @@ class ChannelNorm(nn.LayerNorm):
     """Layer normalisation over the channels of [batch, channels, rows, columns]."""
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = super().forward(x.permute(0, 2, 3, 1))
-        return y.permute(0, 3, 1, 2)
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):
@@ -29,7 +28,7 @@ class Block(nn.Module):
         self.scale = nn.Parameter(torch.full((channels,), 0.5))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.scale * self.network(self.norm(self.spatial(x).permute(0, 2, 3, 1)))
+        y: Tensor = self.scale * self.network(self.norm(self.spatial(x).permute(0, 2, 3, 1)))
         return x + y.permute(0, 3, 1, 2)
 
 

@@ -1,5 +1,5 @@
-"""U-Net (Ronneberger et al., MICCAI 2015), padded so that pictures keep their size, with batch normalisation; and an autoencoder of
-convolutions and their transposes."""
+"""U-Net (Ronneberger et al., MICCAI 2015), padded so that pictures keep their size, with batch normalisation; and an autoencoder
+of convolutions and their transposes."""
 
 from __future__ import annotations
 
