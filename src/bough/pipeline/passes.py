@@ -110,12 +110,17 @@ def _generate(assembled: Assembled, options: Options) -> Generated:
     return Generated(assembled, object_code([assembled.function], assembled, options.target))
 
 
-def object_code(functions: list[Function], assembled: Assembled, target: Target) -> bytes:
+def object_code(functions: list[Function], assembled: Assembled, target: Target, team: str | None = None) -> bytes:
     """One object of these functions on the arrays of an assembled one, with the thread team, and the native linearizer where
-    the arrays are those of structures."""
+    the arrays are those of structures. `team` is the text of another team."""
     given = assembled.given
+    team = team or team_text(architecture(target))
     walk = emit_walk(given.visits, [i.name for i in given.inputs], [d.name for d in given.dims]) if given.visits else ""
-    return compile_functions(functions, target, team=team_text(target.triple.partition("-")[0]), walk=walk)
+    return compile_functions(functions, target, team=team, walk=walk)
+
+
+def architecture(target: Target) -> str:
+    return target.triple.partition("-")[0]
 
 
 IMPORT = Pass("import module", "PyTorch", "Program", lambda program, _: program)

@@ -40,6 +40,13 @@ def team_text(architecture: str) -> str:
     return text.replace("  ; pause\n", f"  call void @{name}({arguments})\n") + f"\ndeclare void @{name}({types})\n"
 
 
+def recording_team_text(architecture: str, address: int) -> str:
+    """The thread team as one that writes down what its threads do, at an address (record.ll)."""
+    plain = team_text(architecture).replace("@bough_team_parallel(", "@bough_team_plain(")
+    record = resources.files("bough.runtime").joinpath("record.ll").read_text(encoding="utf-8")
+    return f"{plain}\n{record.replace('i64 RECORD', f'i64 {address}')}"
+
+
 @dataclass(slots=True)
 class Team:
     """A team, shared by all compiled functions. `pointer` is 0 until `start`, and again in the child after a fork; there a

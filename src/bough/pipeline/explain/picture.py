@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from html import escape
 
-from bough.pipeline.host_program import Decision, End, HostProgram, Network, Part, Turns
+from bough.pipeline.explain.host_program import Decision, End, HostProgram, Network, Part, Turns
 
 WIDTH, LINE, GAP, MARGIN = 230.0, 15.0, 26.0, 16.0
 LONGEST = 36

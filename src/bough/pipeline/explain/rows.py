@@ -1,0 +1,73 @@
+"""A kernel as a row: the user's lines, the work, how it is mapped and scheduled, and what bounds its time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from bough.ir.kernel import Kernel
+from bough.pipeline.assemble import Scheduled
+from bough.pipeline.explain.recording import Course
+from bough.pipeline.explain.roofs import Roof
+from bough.schedule.decisions import Schedule
+from bough.search.cost import nominal
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One kernel. `flops` and `bytes` are of one call, each operand counted once per run of the kernel; `limit` says which of
+    the two bounds its time, `limit_ms` by how much; `ms` was measured, and `share` is its part of the sum of all rows."""
+
+    kernel: str
+    lines: tuple[str, ...]
+    mapping: str
+    schedule: str
+    runs: int
+    flops: float
+    bytes: float
+    limit: str
+    limit_ms: float
+    ms: float
+    share: float
+
+
+def make_row(entry: Scheduled, course: Course, total: float, peak: float, memory: Roof) -> Row:
+    """The row of a kernel; `total` are the seconds of all."""
+    kernel = entry.kernel
+    flops = sum(runs * _flops(kernel, sizes) for sizes, runs in course.runs)
+    moved = sum(runs * _moved(kernel, sizes) for sizes, runs in course.runs)
+    compute, reading = flops / peak, moved / memory.bandwidth
+    return Row(
+        kernel=kernel.name,
+        lines=tuple(f"{place}  {place.text}".rstrip() for place in kernel.origins),
+        mapping=_mapping(kernel, entry.schedule),
+        schedule=str(entry.schedule).replace("\n", "; "),
+        runs=sum(runs for _, runs in course.runs),
+        flops=flops,
+        bytes=moved,
+        limit="compute" if compute >= reading else "bandwidth",
+        limit_ms=1e3 * max(compute, reading),
+        ms=1e3 * course.seconds,
+        share=course.seconds / total if total else 0.0,
+    )
+
+
+def _mapping(kernel: Kernel, schedule: Schedule) -> str:
+    vector = schedule.vector
+    along = f" along {vector.axis}" if vector else ""
+    used = [f"{name} on {i}{along}" for name, _ in kernel.reductions if (i := schedule.instruction(name))]
+    return ", ".join(used) or (f"generic vectors of {vector.lanes}{along}" if vector else "scalar code")
+
+
+def _flops(kernel: Kernel, sizes: Mapping[str, int]) -> float:
+    """One for each statement at each point, two for each step of a reduction."""
+    points = prod(nominal(a.extent, sizes) for a in kernel.free)
+    steps = sum(prod(nominal(kernel.axis(a).extent, sizes) for a in r.axes) for _, r in kernel.reductions)
+    return float(points) * (len(kernel.body) + 2.0 * steps)
+
+
+def _moved(kernel: Kernel, sizes: Mapping[str, int]) -> float:
+    """Bytes of the operands, of each no more than the kernel has points."""
+    points = prod(max(1, nominal(a.extent, sizes)) for a in kernel.axes)
+    return float(sum(min(points, prod(nominal(e, sizes) for e in o.shape)) * o.dtype.bytes for o in kernel.operands.values()))
