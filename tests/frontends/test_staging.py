@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from staged_run import check_text, run, same
+from staging_models import MODELS
+from staging_structures import Chain, H
 
 from bough.base.visits import Attribute
 from bough.frontends.staging import is_recursive, stage
 
-_SPEC = importlib.util.spec_from_file_location("staging_models", Path(__file__).with_name("staging_models.py"))
-assert _SPEC is not None and _SPEC.loader is not None
-models = importlib.util.module_from_spec(_SPEC)
-sys.modules["staging_models"] = models
-_SPEC.loader.exec_module(models)
-
 
 def build(name: str) -> Any:
     torch.manual_seed(0)
-    make, structures = models.MODELS[name]
+    make, structures = MODELS[name]
     return make().eval().requires_grad_(False), structures()
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", MODELS)
 def test_as_eager(name: str) -> None:
     model, structures = build(name)
     staged = stage(model, (structures[0],))
@@ -41,7 +34,7 @@ WITHOUT_CIRCLE = ("Methods", "ListsOfNumbers")
 """In the one, methods of the nodes' own recurse; in the other, nothing does."""
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", MODELS)
 def test_recursion_is_seen_in_the_source(name: str) -> None:
     model, structures = build(name)
     assert is_recursive(model) == (name not in WITHOUT_CIRCLE)
@@ -69,9 +62,9 @@ def test_weights_are_the_same_arrays_in_all_cells() -> None:
 
 def test_examples_may_be_deep() -> None:
     model, _ = build("Recurrent")
-    chain = models.Chain(np.zeros(models.H, np.float32))
+    chain = Chain(np.zeros(H, np.float32))
     for _ in range(30_000):
-        chain = models.Chain(np.zeros(models.H, np.float32), chain)
+        chain = Chain(np.zeros(H, np.float32), chain)
     staged = stage(model, (chain,))
     assert len(staged.recursion.visits.function("state").variants) == 2
 
