@@ -20,6 +20,7 @@ from bough.base.version import build
 from bough.frontends.staging import Staged, export_module, is_recursive, stage, trace_module
 from bough.frontends.subnetworks import not_split
 from bough.frontends.torch_export import Imported
+from bough.graph_passes.narrow_weights import PRECISIONS
 from bough.pipeline.assemble import constant_bytes
 from bough.pipeline.explain import Explanation, Roofs, explain
 from bough.pipeline.export import Exported
@@ -31,6 +32,7 @@ from bough.pipeline.samples import compile_samples
 from bough.pipeline.watchers import default_watchers
 from bough.recursion import Switches, settle, unroll, with_contexts
 from bough.runtime import artefact
+from bough.runtime.arrays import zeros
 from bough.runtime.cache import Cache
 from bough.runtime.executable import Executable
 from bough.runtime.samples import Samples
@@ -38,7 +40,6 @@ from bough.runtime.structured import StructuredExecutable
 from bough.search.heuristic import Heuristic, Strategy
 from bough.targets import TARGETS, Target, host
 
-PRECISIONS = ("float32",)
 LARGEST_CACHED = 1 << 30
 """Bytes of constants above which a function is not kept in the cache."""
 log = logging.getLogger("bough")
@@ -168,7 +169,8 @@ def compile(  # type: ignore[misc]
     """Compiles a module for arguments like `args`.
 
     `dynamic={"x": {0: "batch"}}` lets axis 0 of the argument `x` have any size. `target` is a name of `bough targets` or
-    "native"; it and `threads` default to the settings BOUGH_TARGET and BOUGH_THREADS. `strategy` chooses the schedules,
+    "native"; it and `threads` default to the settings BOUGH_TARGET and BOUGH_THREADS. `precision` is what the weights of products
+    are kept in: "float32", "bfloat16" or "int8" (a factor for each channel); sums are float32. `strategy` chooses the schedules,
     `switches` what the lowering of recursion does. A module that recurses over objects is compiled for all structures of the
     kinds that `args` show, whatever their shape.
     With `cache`, what was compiled before for the same module, sizes and machine comes from the user's cache folder;
@@ -250,14 +252,20 @@ def make_options(
             because="a function runs on 1 or more",
             advice="leave it out to use all cores",
         )
-    return Options(
-        find_target(target), threads or settings.read(settings.THREADS), strategy or Heuristic(), switches or Switches()
-    )
+    count = threads or settings.read(settings.THREADS)
+    return Options(find_target(target), count, precision, strategy or Heuristic(), switches or Switches())
 
 
 def own(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """A snapshot: weights that were not laid out anew still share memory with the module."""
-    return array if array.flags.owndata else array.copy()
+    root = array
+    while isinstance(root.base, np.ndarray):
+        root = root.base
+    if root.flags.owndata:
+        return array
+    copy = zeros(array.shape, array.dtype)
+    copy[...] = array
+    return copy
 
 
 def _tensor(value: Any) -> Any:
@@ -270,7 +278,7 @@ def cache_key(recipe: Recipe) -> str | None:
     o = recipe.options
     extra = (
         build(), torch.__version__, o.target.name, o.target.features, repr(o.target.memories), o.threads,
-        repr(o.strategy), repr(o.switches), recipe.dynamic, settings.cache_key(),
+        o.precision, repr(o.strategy), repr(o.switches), recipe.dynamic, settings.cache_key(),
     )  # fmt: skip
     return fingerprint(recipe.module, (recipe.args, recipe.kwargs or {}), extra)
 

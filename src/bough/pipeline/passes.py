@@ -12,6 +12,7 @@ from bough.graph_passes.coalesce import coalesce, coalesce_appends
 from bough.graph_passes.decisions import drop_dead, fold_decisions, hoist, sink
 from bough.graph_passes.fuse import fuse
 from bough.graph_passes.lower_program import lower_function
+from bough.graph_passes.narrow_weights import narrow_weights
 from bough.graph_passes.normalize import normalize
 from bough.ir.loops import Function
 from bough.ir.program import Program
@@ -33,6 +34,8 @@ class Options:
 
     target: Target
     threads: int
+    precision: str = "float32"
+    """What the weights of products are kept in: one of `PRECISIONS`."""
     strategy: Strategy = field(default_factory=Heuristic)
     switches: Switches = field(default_factory=Switches)
     """What the lowering of recursive models does."""
@@ -134,6 +137,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("append in place", "Kernel", "Kernel", lambda sequence, _: coalesce_appends(sequence)),
     Pass("fuse kernels", "Kernel", "Kernel", _fuse),
     Pass("share arrays", "Kernel", "Kernel", lambda sequence, _: coalesce(sequence)),
+    Pass("narrow weights", "Kernel", "Kernel", lambda sequence, options: narrow_weights(sequence, options.precision)),
     Pass("normalize axes", "Kernel", "Kernel", _normalize),
     Pass("choose schedules", "Kernel", "Kernel", _schedule),
     Pass("assemble loops", "Kernel", "Loops", _assemble),
