@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import random
+from pathlib import Path
 
 import pytest
 
 from bough.base import digest
-from bough.base.digest import digests, hexdigest
+from bough.base.digest import digests, file_hexdigest, hexdigest
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +35,11 @@ def test_every_byte_counts() -> None:
     for n in range(0, 300, 7):
         assert hexdigest(data[:n] + b"\1" + data[n + 1 :]) != hexdigest(data)
     assert hexdigest(data[:-1]) != hexdigest(data)
+
+
+def test_parts_of_files(tmp_path: Path) -> None:
+    data = random.Random(0).randbytes(1000)
+    (tmp_path / "file").write_bytes(data)
+    with open(tmp_path / "file", "rb") as file:
+        for start, stop in ((0, 1000), (3, 900), (500, 520), (7, 7), (0, 64)):
+            assert file_hexdigest(file.fileno(), start, stop) == hexdigest(data[start:stop])

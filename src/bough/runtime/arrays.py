@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,14 @@ def allocate(size: int) -> Array:
     storage = np.empty(size + ALIGNMENT, np.uint8)
     start = -storage.ctypes.data % ALIGNMENT
     return storage[start : start + size]
+
+
+def zeros(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
+    """Zeros that start at a multiple of `ALIGNMENT`."""
+    size = prod(shape) * dtype.itemsize
+    storage = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -storage.ctypes.data % ALIGNMENT
+    return storage[start : start + size].view(dtype).reshape(shape)
 
 
 def aligned(array: Array) -> Array:

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from bough.base.digest import hexdigest
+from bough.base.digest import file_hexdigest, hexdigest
 from bough.runtime import weights
 from bough.runtime.arrays import ALIGNMENT, Array
 from bough.runtime.errors import LoadError, damaged
@@ -151,8 +151,7 @@ def write(file: IO[bytes], executable: Executable) -> None:
         written = {name: _add(archive, file, name, len(part), partial(_put, part)) for name, part in parts.items()}
         written[_CONSTANTS] = _add(archive, file, _CONSTANTS, constants.size, constants.write)
         file.flush()
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as contents, memoryview(contents) as view:
-            description["sha256"] = {name: hexdigest(view[start:stop]) for name, (start, stop) in written.items()}
+        description["sha256"] = {name: file_hexdigest(file.fileno(), *place) for name, place in written.items()}
         text = json.dumps(description).encode()
         _add(archive, file, _MANIFEST, len(text), partial(_put, text))
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from bough.base import settings
-from bough.base.digest import hexdigest
+from bough.base.digest import file_hexdigest, hexdigest
 
 log = logging.getLogger("bough.cache")
 
@@ -164,7 +164,7 @@ def _read(path: Path, key: str) -> memoryview:
         raise _UnfitError("it is of another version or no cache entry")
     if length != len(payload):
         raise _UnfitError(f"it has {len(payload)} of {length} bytes")
-    if digest != _digest(key, payload):
+    if digest != _digest(key, hexdigest(payload)):
         raise _UnfitError("its bytes are not those that were written")
     return payload
 
@@ -173,13 +173,12 @@ def _trailer(key: str, file: IO[bytes]) -> bytes:
     """What stands behind a payload that has been written to a file."""
     file.flush()
     length = file.tell()
-    payload = memoryview(mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ)) if length else memoryview(b"")
-    return _TRAILER.pack(_MAGIC, VERSION, length, _digest(key, payload))
+    return _TRAILER.pack(_MAGIC, VERSION, length, _digest(key, file_hexdigest(file.fileno(), 0, length)))
 
 
-def _digest(key: str, payload: memoryview) -> bytes:
-    """Covers the key, so that a renamed file is not taken for another entry."""
-    return hashlib.sha256(f"{key}\0{hexdigest(payload)}".encode()).digest()
+def _digest(key: str, payload: str) -> bytes:
+    """Covers the key, so that a renamed file is not taken for another entry. `payload` is the digest of the rest."""
+    return hashlib.sha256(f"{key}\0{payload}".encode()).digest()
 
 
 def _remove(path: Path) -> bool:

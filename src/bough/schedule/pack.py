@@ -32,6 +32,7 @@ from bough.ir.expr import (
 )
 from bough.ir.kernel import Axis, Kernel, Operand, Store
 from bough.ir.sequence import map_loads, map_statement, outer_scalars
+from bough.runtime.arrays import zeros
 from bough.schedule.access import Access, load_accesses
 from bough.schedule.decisions import Pack, Schedule
 
@@ -114,7 +115,7 @@ def pack_constant(packed: Packed, kernel: Kernel, array: np.ndarray[Any, Any]) -
     flat = np.ascontiguousarray(array).reshape(-1)
     d, strides = packed.decision, packed.access.strides or {}
     base = _constant_part(packed, kernel)
-    out = np.zeros([int(e) for e in packed.operand.shape], dtype=array.dtype)  # type: ignore[arg-type]
+    out = zeros([int(e) for e in packed.operand.shape], array.dtype)  # type: ignore[arg-type]
     outer, inner = _axes(kernel, packed.access, d)
     extent = kernel.axis(d.axis).extent
     assert isinstance(extent, int)
