@@ -13,6 +13,11 @@ import torch
 from torch import nn
 
 
+class Box:
+    def __init__(self, value):
+        self.value = value
+
+
 class Model(nn.Module):
     def __init__(self):
         super().__init__()
@@ -74,6 +79,41 @@ FOUND = {
                 table["a"] = torch.stack([x, x])
                 items.append(x + 1)
             return table, items
+    """,
+    "written_in_place_and_returned_in_a_list": """
+        def forward(self, x):
+            x = x.clone()
+            if int(x[:3].argmax()) > 1:
+                return [torch.relu(x)], []
+            x[int((x > 0.62).any())] = 5.0
+            return [x], []
+    """,
+    "written_in_place_in_a_list_of_two_lengths": """
+        def forward(self, x):
+            x, rows = x.clone(), []
+            if x[0] > 0:
+                x.add_(1.0)
+                rows.append(x)
+            return sum(rows, x * 0), x
+    """,
+    "a_changed_list_inside_another": """
+        def forward(self, x):
+            inner = [x]
+            if x[0] > 0:
+                inner.append(x * 2)
+                made = [inner]
+            else:
+                made = [[x]]
+            return made
+    """,
+    "an_object_that_one_side_changes_and_returns": """
+        def forward(self, x):
+            box, other = Box(x), Box(x + 1)
+            if x[0] > 0:
+                box.value, kept = x * 2, box
+            else:
+                other.value, kept = x * 3, other
+            return kept.value, box.value, other.value
     """,
     "numbers_returned_without_a_branch": """
         def forward(self, x):

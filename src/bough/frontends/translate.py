@@ -95,6 +95,10 @@ class _Translation:
         self.reals: dict[Any, Value] = {}
         self.items: dict[sympy.Symbol, Value] = {}
         self.floats: set[Value] = set()
+        self.updated: dict[Node, int] = {}
+        """How often a tensor has been written in place."""
+        self.used: dict[Node, list[tuple[int, Any]]] = {}
+        """What an operator was first computed from: how often that had been written, and its value then."""
 
     def run(self) -> tuple[Program, Missings]:
         graph = self.exported.graph
@@ -176,6 +180,7 @@ class _Translation:
             if node.op == "call_function" and node not in dropped:
                 self.b.location = locations.of_node(node) or self.b.location
                 self.b.hint = node.name
+                self.used[node] = [(self.updated.get(a, 0), environment.get(a)) for a in node.all_input_nodes]
                 try:
                     environment[node] = self.node(node, environment, node in updates)
                 except Unsupported as error:
@@ -184,6 +189,7 @@ class _Translation:
                     environment[node] = ELSEWHERE
                 for renamed in updates.get(node, ()):
                     environment[renamed] = environment[node]
+                    self.updated[renamed] = self.updated.get(renamed, 0) + 1
         raise InternalError("an exported graph without output")
 
     def argument(self, argument: Any, environment: dict[Node, Any]) -> Any:
@@ -265,9 +271,14 @@ class _Translation:
     def again(self, node: Node, environment: dict[Node, Any]) -> Any:
         """The result of a node inside a branch, computed once more in another one: torch takes a tensor from wherever it traced
         that nothing has changed it."""
-        if node.op != "call_function" or marker_of(node) is not None or writes(node):
+        if node.op != "call_function" or marker_of(node) is not None or writes(node) or self.has_other_inputs(node, environment):
             raise _Elsewhere(node.name)
         return self.node(node, environment, False)
+
+    def has_other_inputs(self, node: Node, environment: dict[Node, Any]) -> bool:
+        """Whether something has been written in place since a node was computed from it."""
+        then = zip(node.all_input_nodes, self.used.get(node, ()), strict=False)
+        return any(self.updated.get(a, 0) != count and environment[a] is not value for a, (count, value) in then)
 
     def beside_tensors(self, args: list[Any]) -> list[Any]:
         """The arguments of an operator. Python's floats count as the type of the tensors, and where these have no float type, as

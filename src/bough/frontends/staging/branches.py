@@ -11,9 +11,10 @@ import torch
 from bough.frontends import markers
 from bough.frontends.staging import layouts
 from bough.frontends.staging.choices import Choice, question, settled
+from bough.frontends.staging.left import NOTHING, Left, left_by
 from bough.frontends.staging.outcomes import NEVER, Entry, Needed, Return, Unreachable, comes
 from bough.frontends.staging.scalars import DTYPES, Scalar
-from bough.frontends.staging.scopes import MISSING, Cell, Content, Elements, Place
+from bough.frontends.staging.scopes import MISSING, Cell, Elements, Place
 
 if TYPE_CHECKING:
     from bough.frontends.staging.data import DataStaging
@@ -26,11 +27,8 @@ class Side:
     """What one side of a branch gave. `dead`: it ends the call with an error."""
 
     outcome: Any
-    changes: dict[Any, tuple[Place, Any, Any]]
-    copies: dict[Any, Any] = field(default_factory=dict)
-    """Of places that have what they had, but a tensor that was written in place: the tensor at the end, copied."""
-    contents: dict[int, Any] = field(default_factory=dict)
-    """Lists and dictionaries as this side left them, by the id of those that it changed."""
+    changes: dict[Any, tuple[Place, Any, Any]] = field(default_factory=dict)
+    left: Left = NOTHING
 
     @property
     def dead(self) -> bool:
@@ -132,60 +130,11 @@ def side(staging: DataStaging, thunk: Thunk, cells: Sequence[Cell], condition: S
         learn(staging, condition, holds)
         outcome = narrowed(staging.alone(staging.ending, thunk))
         changes = {k: (place, before, narrowed(now)) for k, (place, before, now) in scope.changes().items()}
-        copies = {}
-        written = {storage(p.owner) for p, _ in scope.journal.values() if isinstance(p, Elements)}
-        if written:  # what is undone below
-            outcome = copied(outcome, written)
-            for key, (place, before) in scope.journal.items():
-                if key in changes and not isinstance(place, Elements):
-                    changes[key] = (place, before, copied(changes[key][2], written))
-                elif key not in changes and (copy := copied(before, written)) is not before:
-                    copies[key] = copy
-        contents = {
-            id(p.owner): _snapshot(staging, p) for k, (p, *_) in changes.items() if isinstance(p, Content) and k in scope.journal
-        }
+        left = left_by(staging, scope, outcome)
         scope.undo()
     finally:
         staging.leave(scope)
-    return Side(outcome, {}) if outcome is NEVER else Side(outcome, changes, copies, contents)
-
-
-def _snapshot(staging: DataStaging, place: Content) -> Any:
-    """A list or dictionary with what is in another one now; that one itself where it is of another class."""
-    if type(place.owner) not in (list, dict):
-        return place.owner
-    made = staging.fresh(type(place.owner)())
-    Content(made, staging.varied).write(place.read())
-    return made
-
-
-def _apart(a: Any, b: Any, one: Side, two: Side) -> tuple[Any, Any]:
-    """Two values to be joined; lists and dictionaries that a side has changed are as it left them, but where both are one."""
-    if a is b:
-        return a, b
-    if type(a) is tuple and type(b) is tuple and len(a) == len(b):
-        pairs = [_apart(x, y, one, two) for x, y in zip(a, b, strict=True)]
-        return tuple(x for x, _ in pairs), tuple(y for _, y in pairs)
-    if isinstance(a, Return) and type(a) is type(b):
-        x, y = _apart(a.value, b.value, one, two)
-        return type(a)(x), type(b)(y)
-    return one.contents.get(id(a), a), two.contents.get(id(b), b)
-
-
-def storage(tensor: torch.Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
-
-
-def copied(value: Any, written: set[int]) -> Any:
-    """A value with copies of the tensors in it whose elements are in one of these storages."""
-    if isinstance(value, torch.Tensor):
-        return value.clone() if storage(value) in written else value
-    if isinstance(value, Return):
-        return type(value)(copied(value.value, written))
-    if type(value) is tuple:
-        made = tuple(copied(v, written) for v in value)
-        return made if any(a is not b for a, b in zip(made, value, strict=True)) else value
-    return value
+    return Side(outcome) if outcome is NEVER else Side(outcome, changes, left)
 
 
 def narrowed(value: Any) -> Any:
@@ -216,17 +165,17 @@ def _joined(staging: DataStaging, condition: Scalar, one: Side, two: Side, start
         for key, (place, before, _) in s.changes.items():
             places[key] = place
             befores[key] = place.owner if isinstance(place, Elements) else before
-    joint = Join(staging, condition, start)
+    joint = Join(staging, condition, start, one.left, two.left)
     if one.dead and two.dead:
         joint.finish()
         raise Unreachable
-    outcome = joint.value(*_apart(one.outcome, two.outcome, one, two), one.dead, two.dead)
+    outcome = joint.value(one.outcome, two.outcome, one.dead, two.dead)
     made = {}
     for key, place in places.items():
         absent = [s.dead or not is_needed(staging, place, s.outcome, needed) for s in (one, two)]
         if not all(absent):
-            first, second = (s.changes[key][2] if key in s.changes else s.copies.get(key, befores[key]) for s in (one, two))
-            made[key] = joint.value(*_apart(first, second, one, two), *absent)
+            first, second = (s.changes[key][2] if key in s.changes else befores[key] for s in (one, two))
+            made[key] = joint.value(first, second, *absent)
     results = joint.finish()
     values = {key: make(results) for key, make in made.items()}
     for key, place in places.items():
@@ -245,8 +194,8 @@ def is_needed(staging: DataStaging, place: Place, outcome: Any, needed: Needed |
 class Join:
     """Collects the tensors in which two sides differ, ends the branch with them, and gives the values behind it."""
 
-    def __init__(self, staging: DataStaging, condition: Scalar, start: int) -> None:
-        self.staging, self.condition, self.start = staging, condition, start
+    def __init__(self, staging: DataStaging, condition: Scalar, start: int, first: Left, second: Left) -> None:
+        self.staging, self.condition, self.start, self.first, self.second = staging, condition, start, first, second
         self.pairs: list[tuple[torch.Tensor | None, torch.Tensor | None]] = []
 
     def finish(self) -> list[torch.Tensor]:
@@ -260,15 +209,22 @@ class Join:
             return lambda _: a
         staging = self.staging
         if no_first or no_second:
-            form = layouts.layout_of(staging, b if no_first else a)
-            known = layouts.encode(staging, form, b if no_first else a)
-            absent: list[layouts.Leaf] = [None] * len(known)
-            firsts, seconds = (absent, known) if no_first else (known, absent)
+            form = self.form(b, self.second) if no_first else self.form(a, self.first)
         else:
-            form = layouts.unify(layouts.layout_of(staging, a), layouts.layout_of(staging, b), False)
-            firsts, seconds = layouts.encode(staging, form, a), layouts.encode(staging, form, b)
+            form = layouts.unify(self.form(a, self.first), self.form(b, self.second), False)
+        count = layouts.count(form)
+        firsts = [None] * count if no_first else self.leaves(form, a, self.first)
+        seconds = [None] * count if no_second else self.leaves(form, b, self.second)
         leaves = [self.leaf(x, y, d) for x, y, d in zip(firsts, seconds, layouts.dtypes(form), strict=True)]
         return lambda results: layouts.build(staging, form, iter([leaf(results) for leaf in leaves]))
+
+    def form(self, value: Any, left: Left) -> layouts.Layout:
+        with self.staging.seen_from(left):
+            return layouts.layout_of(self.staging, value)
+
+    def leaves(self, form: layouts.Layout, value: Any, left: Left) -> Sequence[layouts.Leaf]:
+        with self.staging.seen_from(left):
+            return layouts.encode(self.staging, form, value)
 
     def is_inner(self, value: Any) -> bool:
         return isinstance(value, torch.Tensor) and self.staging.born(value) >= self.start
@@ -317,7 +273,7 @@ class Join:
 
     def paired(self, a: torch.Tensor | None, b: torch.Tensor | None) -> Callable[[list[torch.Tensor]], Any]:
         number = len(self.pairs)
-        self.pairs.append((a, b))
+        self.pairs.append((self.first.tensors.get(id(a), a), self.second.tensors.get(id(b), b)))
         return lambda results: results[number]
 
 

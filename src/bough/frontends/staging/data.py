@@ -20,10 +20,11 @@ from bough.frontends.staging import branches, conditions, data_calls, data_items
 from bough.frontends.staging.branches import Thunk, run
 from bough.frontends.staging.choices import Choice, each_alternative, question, settled
 from bough.frontends.staging.examples import positional_name
+from bough.frontends.staging.left import NOTHING, Left
 from bough.frontends.staging.outcomes import BREAK, CONTINUE, NEVER, Entry, Needed, Return, Unreachable
 from bough.frontends.staging.rewrite import home_of, is_rewritten
 from bough.frontends.staging.scalars import DTYPES, Scalar, cast, convert
-from bough.frontends.staging.scopes import AttributeOf, Cell, Content, Elements, Place, Scope
+from bough.frontends.staging.scopes import AttributeOf, Cell, Content, Elements, Entries, Items, Place, Scope
 from bough.frontends.staging.signals import here
 from bough.frontends.staging.spreading import Spread, spread_out
 
@@ -47,6 +48,8 @@ class DataStaging:
         self.write_backs: dict[int, tuple[torch.Tensor, Thunk, tuple[torch.Tensor, Any, Any]]] = {}
         """Copies where eager Python has views, by id, and what writes them back."""
         self.scope = Scope(None, 0)
+        self.seen = NOTHING
+        """Of the side of a branch whose values are being joined."""
         self.offered: tuple[Entry, ...] = ()
         self.frames: list[tuple[types.CodeType, int]] = []
         """The functions of the user's that are running, with when they were called."""
@@ -76,6 +79,9 @@ class DataStaging:
 
     def varied_content(self, value: Any) -> Any:
         """What is in a list of which only the call decides it; None for all else."""
+        if id(value) in self.seen.contents:
+            content = self.seen.contents[id(value)]
+            return None if isinstance(content, (Items, Entries)) else content
         found = self.varied.get(id(value))
         return None if found is None else found[1]
 
@@ -96,6 +102,15 @@ class DataStaging:
     def leave(self, scope: Scope) -> None:
         assert scope.parent is not None
         self.scope = scope.parent
+
+    @contextmanager
+    def seen_from(self, left: Left) -> Iterator[None]:
+        """While active, values are taken apart as a side of a branch has left them."""
+        self.seen, before = left, self.seen
+        try:
+            yield
+        finally:
+            self.seen = before
 
     def touch(self, place: Place) -> None:
         """Notes a place that is about to be changed, in all scopes that it is older than."""

@@ -15,7 +15,7 @@ from bough.frontends.staging import growing
 from bough.frontends.staging.choices import Choice
 from bough.frontends.staging.outcomes import Jump, Return
 from bough.frontends.staging.scalars import DTYPES, Scalar, cast, number_tensor
-from bough.frontends.staging.scopes import Entries, Items
+from bough.frontends.staging.scopes import MISSING, Entries, Items
 
 if TYPE_CHECKING:
     from bough.frontends.staging.data import DataStaging
@@ -134,12 +134,13 @@ def opened_up(staging: DataStaging, value: Any) -> tuple[tuple[Any, ...], tuple[
         return tuple(value), tuple(value.values())
     if not staging.is_own(value):
         return None
-    if type(value) is list:
-        return (len(value),), tuple(value)
-    if isinstance(value, dict):
-        return tuple(value), tuple(value.values())
+    if type(value) is list or isinstance(value, dict):
+        content = staging.seen.contents.get(id(value), value)
+        return (tuple(content), tuple(content.values())) if isinstance(content, dict) else ((len(content),), tuple(content))
     if hasattr(value, "__dict__") and not isinstance(value, (type, torch.nn.Module, Jump)) and not callable(value):
-        return tuple(vars(value)), tuple(vars(value).values())
+        held = {**vars(value), **staging.seen.attributes.get(id(value), {})}
+        names = tuple(n for n, v in held.items() if v is not MISSING)
+        return names, tuple(held[n] for n in names)
     return None
 
 
@@ -251,10 +252,12 @@ def rows_of(staging: DataStaging, part: Layout, value: Any) -> list[Any]:
     value = value if content is None else content
     if isinstance(value, growing.Rows):
         return [cast(t, d) for t, d in zip(value.leaves, dtypes(part), strict=True)]
-    if len(value) == 0:
+    values = _values(staging, value)
+    if not values:
         return [EMPTY] * count(part)
-    columns = zip(*(encode(staging, part, v) for v in value), strict=True)
-    return [torch.stack([_tensor(x, d) for x in c]) for c, d in zip(columns, dtypes(part), strict=True)]
+    columns = zip(*(encode(staging, part, v) for v in values), strict=True)
+    copies = staging.seen.tensors
+    return [torch.stack([_tensor(copies.get(id(x), x), d) for x in c]) for c, d in zip(columns, dtypes(part), strict=True)]
 
 
 def _tensor(leaf: Any, dtype: torch.dtype) -> torch.Tensor:
