@@ -209,3 +209,9 @@ def test_help_comes_at_once() -> None:
     script = "import sys\nfrom bough.cli import main\ntry: main(['--help'])\nfinally: print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_run_measures_what_narrow_weights_change(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("run", f"{models}:build", "--precision", "int8", "--seconds", "0.1") == 0
+    out = capsys.readouterr().out
+    assert "weights in int8 change the outputs by" in out and "right" in out

@@ -23,7 +23,8 @@ class Tied(nn.Module):
         self.table = nn.Embedding(37, 19)
 
     def forward(self, words: torch.Tensor) -> torch.Tensor:
-        return self.table(words).mean(dim=1) @ self.table.weight.T
+        y: torch.Tensor = self.table(words).mean(dim=1) @ self.table.weight.T
+        return y
 
 
 class Early(nn.Module):
@@ -44,7 +45,8 @@ class Recurrent(nn.Module):
         self.lstm = nn.LSTM(12, 20, num_layers=2, batch_first=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.lstm(x)[0]
+        y: torch.Tensor = self.lstm(x)[0]
+        return y
 
 
 def text() -> torch.Tensor:

@@ -20,7 +20,7 @@ SLACK_ULPS = 8
 class Compared:
     """One output. Errors are absolute, against float64; None where the module does not run in float64.
 
-    For outputs that are not floats the errors count the elements that differ from eager's.
+    For outputs that are not floats the errors count the elements that differ from eager's. `allowed` is None where any error is.
     """
 
     output: int
@@ -29,41 +29,50 @@ class Compared:
     bough_error: float | None
     eager_error: float | None
     difference: float
-    allowed: float
+    allowed: float | None
     right: bool
+    largest: float
+    """The largest absolute value, of outputs that are not floats their number."""
+
+    @property
+    def share(self) -> float:
+        """The difference from eager as a share of the largest value."""
+        return self.difference / self.largest if self.largest else 0.0
 
 
-def compare(model: Model, compiled: Callable[..., Any]) -> list[Compared]:
-    """Each output of the example call. Right: NaN where eager's is, and an error at most twice eager's plus some ULP."""
+def compare(model: Model, compiled: Callable[..., Any], *, exact: bool = True) -> list[Compared]:
+    """Each output of the example call. Right: NaN where eager's is, and, if it is to be `exact`, an error at most twice eager's
+    plus some ULP."""
     with torch.no_grad():
         mine = pytree.tree_leaves(compiled(*model.args))
         eager = pytree.tree_leaves(model.module(*model.args))
-        exact = _in_float64(model)
+        references = _in_float64(model)
     if len(mine) != len(eager):
         raise RuntimeError(f"{len(mine)} outputs where eager has {len(eager)}")
-    references = exact if exact is not None else [None] * len(eager)
-    return [_compare(i, *three) for i, three in enumerate(zip(mine, eager, references))]
+    return [_compare(i, *three, exact=exact) for i, three in enumerate(zip(mine, eager, references or [None] * len(eager)))]
 
 
-def _compare(index: int, mine: Any, eager: Any, exact: Any) -> Compared:
+def _compare(index: int, mine: Any, eager: Any, reference: Any, *, exact: bool) -> Compared:
     mine, eager = torch.as_tensor(mine), torch.as_tensor(eager)
     shape, dtype = tuple(eager.shape), str(eager.dtype).removeprefix("torch.")
     alike = mine.shape == eager.shape and mine.dtype == eager.dtype
     if not alike or not eager.is_floating_point():
         wrong = float((mine != eager).sum()) if mine.shape == eager.shape else float(max(1, eager.numel()))
-        return Compared(index, shape, dtype, wrong, 0.0, wrong, 0.0, alike and wrong == 0)
+        right = alike and (wrong == 0 or not exact)
+        return Compared(index, shape, dtype, wrong, 0.0, wrong, 0.0 if exact else None, right, float(eager.numel()))
     same_nan = bool((mine.isnan() == eager.isnan()).all())
     difference = _distance(mine, eager)
-    reference = eager if exact is None else exact
-    ulp = torch.finfo(eager.dtype).eps * max(1e-30, _largest(reference))
+    known = reference is not None
+    reference = reference if known else eager
+    largest = _largest(reference)
+    ulp = torch.finfo(eager.dtype).eps * max(1e-30, largest)
     eager_error = _distance(eager, reference)
     bough_error = _distance(mine, reference)
     # Without a reference, the two may each be off in their own direction by what the sum of a long row loses.
-    allowed = 2 * eager_error + SLACK_ULPS * ulp if exact is not None else 128 * ulp
-    right = same_nan and bough_error <= allowed
-    if exact is None:
-        return Compared(index, shape, dtype, None, None, difference, allowed, right)
-    return Compared(index, shape, dtype, bough_error, eager_error, difference, allowed, right)
+    allowed = 2 * eager_error + SLACK_ULPS * ulp if known else 128 * ulp
+    right = same_nan and (bough_error <= allowed or not exact)
+    mine_or_none, eager_or_none = (bough_error, eager_error) if known else (None, None)
+    return Compared(index, shape, dtype, mine_or_none, eager_or_none, difference, allowed if exact else None, right, largest)
 
 
 def _distance(a: torch.Tensor, b: torch.Tensor) -> float:

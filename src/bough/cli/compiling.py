@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 Spec = Annotated[str, typer.Argument(metavar="MODEL", help=models.HELP)]
 Target = Annotated[str | None, typer.Option(help="The hardware to compile for (see `bough targets`).")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the compiled function.")]
+Precision = Annotated[str, typer.Option(help="Bits of weights: float32, bfloat16 or int8.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+FULL = "float32"
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +39,7 @@ class _Built:
     compiled: Compiled
     target: str
     threads: int
+    precision: str
     seconds: float
     passes: dict[str, float]
 
@@ -46,6 +50,7 @@ class _Built:
             "model": self.model.name,
             "target": self.target,
             "threads": self.threads,
+            "precision": self.precision,
             "compile_s": self.seconds,
             "from_cache": not self.passes,
             "passes_s": self.passes,
@@ -54,7 +59,7 @@ class _Built:
         }
 
 
-def _build(spec: str, target: str | None, threads: int | None) -> _Built:
+def _build(spec: str, target: str | None, threads: int | None, precision: str) -> _Built:
     model = models.load_model(spec)
     from bough.pipeline import compile as compile_module
     from bough.pipeline.compiled import find_target
@@ -65,22 +70,29 @@ def _build(spec: str, target: str | None, threads: int | None) -> _Built:
     timing = Timing()
     with output.status(f"compiling {spec}"), Stopwatch() as watch:
         compiled = compile_module(
-            model.module, model.args, dynamic=model.dynamic, target=chosen, threads=count, watchers=[timing]
+            model.module,
+            model.args,
+            dynamic=model.dynamic,
+            target=chosen,
+            threads=count,
+            precision=precision,
+            watchers=[timing],
         )
-    return _Built(model, compiled, chosen.name, count, watch.seconds, timing.seconds)
+    return _Built(model, compiled, chosen.name, count, precision, watch.seconds, timing.seconds)
 
 
 def compile(
     spec: Spec,
     target: Target = None,
     threads: Threads = None,
+    precision: Precision = FULL,
     save: Annotated[
         Path | None, typer.Option("--output", "-o", help="Also write a file that `bough.load` reads without torch.")
     ] = None,
     json: Json = False,
 ) -> None:
     """Compile a model into the cache, and say what came out."""
-    built = _build(spec, target, threads)
+    built = _build(spec, target, threads, precision)
     if save is not None:
         built.compiled.save(save)
     if json:
@@ -89,7 +101,7 @@ def compile(
     summary = built.summary
     rows = [
         ("model", spec),
-        ("target", f"{built.target}, {built.threads} threads"),
+        ("target", f"{built.target}, {built.threads} threads, weights in {built.precision}"),
         ("code", output.size(summary["code_bytes"])),
         ("weights", output.size(summary["constant_bytes"])),
         ("ready after", output.seconds(built.seconds) + (" (from the cache)" if summary["from_cache"] else "")),
@@ -100,9 +112,11 @@ def compile(
     output.show_pairs(rows)
 
 
-def explain(spec: Spec, target: Target = None, threads: Threads = None, json: Json = False) -> None:
+def explain(
+    spec: Spec, target: Target = None, threads: Threads = None, precision: Precision = FULL, json: Json = False
+) -> None:
     """Say what each line of the model became: kernels, instruction mapping, schedule, limit, share of the time."""
-    explanation = _build(spec, target, threads).compiled.explain()
+    explanation = _build(spec, target, threads, precision).compiled.explain()
     if json:
         output.show_json(explanation.as_dict())
     else:
@@ -113,17 +127,18 @@ def run(
     spec: Spec,
     target: Target = None,
     threads: Threads = None,
+    precision: Precision = FULL,
     seconds: Annotated[float, typer.Option(min=0.0, help="How long to measure.")] = 1.0,
     json: Json = False,
 ) -> None:
     """Run a model on its example inputs, compare it with eager PyTorch, and measure both. Fails where it is wrong."""
     import torch
 
-    built = _build(spec, target, threads)
+    built = _build(spec, target, threads, precision)
     from bough.bench.measure import Plan, take_turns
     from bough.cli.compare import compare
 
-    rows = compare(built.model, built.compiled)
+    rows = compare(built.model, built.compiled, exact=precision == FULL)
     args = built.model.args
     with torch.no_grad():
         calls = {"bough": lambda: built.compiled(*args), "eager": lambda: built.model.module(*args)}
@@ -145,6 +160,9 @@ def run(
             f"Bough {output.seconds(medians['bough'])}, eager {output.seconds(medians['eager'])}: "
             f"{ratio:.2f} times as fast"
         )
+        if precision != FULL:
+            share = max((r.share for r in rows), default=0.0)
+            output.result().print(f"weights in {precision} change the outputs by {share:.2%} of the largest at the most")
     if not right:
         output.log().print("the outputs are wrong: this is a bug in Bough, please report it with the model")
         raise typer.Exit(1)
