@@ -73,3 +73,28 @@ def test_concatenations_of_gathered_rows_are_told() -> None:
     assert is_concatenation(parse_kernel(text))
     assert not is_concatenation(parse_kernel(text.replace("i[m]", "m")))
     assert not is_concatenation(parse_kernel(text.replace("= select", "= neg(select").replace("k - 4])", "k - 4]))")))
+
+
+MATRIX = """
+kernel joined(a: f32[9, 4], b: f32[9, 4], i: i64[n], v: f32[n, 5, 8], w: f32[5, 8]) -> (y: f32[n, 5])
+  axes m: n, j: 5, k: 8
+  s = sum(k) select(k < 4, a[i[m], k], b[i[m], k - 4]) * v[m, j, k]
+  t = sum(k) select(k < 4, a[i[m], k], b[i[m], k - 4]) * w[j, k]
+  y[m, j] = s + t
+"""
+
+
+def test_a_matrix_that_is_read_once_keeps_one_sum() -> None:
+    kernel = parse_kernel(MATRIX)
+    after = split_sums(kernel)
+    text = print_kernel(after)
+    assert "s = sum(k.0) a[i[m], k.0] * v[m, j, k.0] + b[i[m], k.0] * v[m, j, k.0 + 4]" in text.replace("`", "")
+    assert "select" not in text and len(after.reductions) == 2
+    check_same(kernel, after)
+
+
+def test_parts_of_different_lengths_are_sums_of_their_own() -> None:
+    kernel = parse_kernel(MATRIX.replace("k < 4", "k < 3").replace("k - 4", "k - 3").replace("b: f32[9, 4]", "b: f32[9, 8]"))
+    after = split_sums(kernel)
+    assert len(after.reductions) == 4
+    check_same(kernel, after)

@@ -5,16 +5,23 @@
           s.1 = sum(k.1) b[n, k.1] * w[j, k.1 + 256]
           s = s.0 + s.1
 
-Each part is a product without a guard, which instructions fit and registers hold; nothing is copied together.
+Each part is a product without a guard, which instructions fit and registers hold; nothing is copied together. A sum that reads
+a matrix of its own at each point, along the matrix's rows, is folded instead where the parts are of one length:
+
+    s = sum(k) select(k < 64, a[n, k], b[n, k - 64]) * m[n, j, k]
+      ->  s = sum(k.0) a[n, k.0] * m[n, j, k.0] + b[n, k.0] * m[n, j, k.0 + 64]
+
+Nothing of it is used twice, so vectors lie along the sum, which has to be one for that.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 
-from bough.ir.expr import Apply, Const, Expr, Load, Var, add, children, loads, rebuild
+from bough.ir.expr import Apply, Const, Expr, Load, Var, add, children, loads, rebuild, variables
 from bough.ir.kernel import Axis, Kernel, Let, Reduce, Statement
-from bough.schedule.access import affine_in
+from bough.schedule.access import affine_in, load_accesses
 
 MOST_PARTS = 4
 
@@ -56,7 +63,8 @@ def split_sums(kernel: Kernel) -> Kernel:
         found = _first_cut(kernel)
         if found is None:
             return kernel
-        kernel = _split(kernel, *found)
+        axis, place = found
+        kernel = _folded(kernel, axis, place) if _folds(kernel, axis, place) else _split(kernel, axis, place)
 
 
 def _first_cut(kernel: Kernel) -> tuple[str, int] | None:
@@ -99,6 +107,46 @@ def _split(kernel: Kernel, axis: str, place: int) -> Kernel:
         body.append(Let(s.name, Apply("add", (Var(names[0], s.dtype), Var(names[1], s.dtype)), s.dtype)))
     axes = tuple(new for a in kernel.axes for new in ([Axis(n, e) for n, e in sizes.items()] if a.name == axis else [a]))
     return replace(kernel, axes=axes, body=tuple(body))
+
+
+def _folds(kernel: Kernel, axis: str, place: int) -> bool:
+    """Whether some sum over the axis reads each element of an array once, along that axis, and its parts are as long as the
+    first."""
+    extent = kernel.axis(axis).extent
+    assert isinstance(extent, int)
+    sums = {name: r for name, r in kernel.reductions if axis in r.axes}
+    cuts = [cut for r in sums.values() for cut in map(_cut, _tests(r.body)) if cut is not None and cut[0] == axis]
+    if extent % place or extent // place > MOST_PARTS or any(at % place for _, at in cuts):
+        return False
+    if any(r.op != "sum" or r.axes != (axis,) for r in sums.values()):
+        return False
+    here = [x for x in load_accesses(kernel) if x.reduction in sums]
+    points = {a.name for a in kernel.free}
+    once = any(x.stride(axis) == 1 and points <= {v for i in x.index for v in variables(i)} for x in here)
+    return once and all(x.stride(axis) in (0, 1) for x in here)
+
+
+def _folded(kernel: Kernel, axis: str, place: int) -> Kernel:
+    """All sums over the axis with the terms of all parts added up at each point of the first."""
+    extent = kernel.axis(axis).extent
+    assert isinstance(extent, int)
+    taken = {a.name for a in kernel.axes} | {s.name for s in kernel.body if isinstance(s, Let)}
+    name = _fresh(f"{axis}.0", taken)
+    body: list[Statement] = []
+    for s in kernel.body:
+        if isinstance(s, Let) and isinstance(s.value, Reduce) and axis in s.value.axes:
+            r = s.value
+            terms = [_moved(_part(r.body, axis, start, place), axis, name, start) for start in range(0, extent, place)]
+            total = reduce(lambda a, b: Apply("add", (a, b), a.dtype), terms)
+            s = Let(s.name, Reduce(r.op, (name,), total))
+        body.append(s)
+    axes = tuple(Axis(name, place) if a.name == axis else a for a in kernel.axes)
+    return replace(kernel, axes=axes, body=tuple(body))
+
+
+def _part(e: Expr, axis: str, start: int, size: int) -> Expr:
+    """The expression between `start` and `start + size`."""
+    return _choose(_choose(e, axis, start, before=False), axis, start + size, before=True)
 
 
 def _choose(e: Expr, axis: str, place: int, before: bool) -> Expr:
