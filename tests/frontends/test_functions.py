@@ -195,6 +195,9 @@ INDEXING: dict[str, Callable[[torch.Tensor, torch.Tensor], Any]] = {
     "index_fill": lambda x, i: x.index_fill(1, i[1], 3.0), "index_put": lambda x, i: x.index_put((i % 2, i), torch.ones(4)), "accumulate": lambda x, i: x.index_put((i % 2,), x[:1, :1], accumulate=True),
     "assign_mask": lambda x, i: torch.where(x > 0, x, x).clone().masked_fill_(x > 1, 0.5), "sort": lambda x, i: x.sort(1), "sort_down": lambda x, i: x.sort(-1, descending=True), "argsort": lambda x, i: x.argsort(1),
     "topk": lambda x, i: x.topk(2, -1), "topk_smallest": lambda x, i: x.topk(2, 1, largest=False), "message": lambda x, i: torch.zeros_like(x[0]).index_add(0, i[0], x[0][i[1]]),
+    "bags": lambda x, i: F.embedding_bag(i, x[0]), "bags_padding": lambda x, i: F.embedding_bag(i, x[0], padding_idx=2, mode="sum"),
+    "bags_max": lambda x, i: F.embedding_bag(i, x[0], mode="max"), "bags_weighed": lambda x, i: F.embedding_bag(i, x[0], per_sample_weights=x[:, :, 0], mode="sum"),
+    "bags_offsets": lambda x, i: F.embedding_bag(i[0], x[0], i[1, 2:] * 0, mode="sum"), "bags_empty": lambda x, i: F.embedding_bag(i.flatten(), x[0], torch.tensor([0, 2, 2, 6]), include_last_offset=True),
     "index_range": lambda x, i: x[torch.arange(2), i[:, 0]], "index_last": lambda x, i: x[..., i], "where_mask": lambda x, i: x * (i > 0)[:, :, None],
 }  # fmt: skip
 

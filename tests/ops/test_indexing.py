@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 Check = Callable[..., None]
 FLOATS = [torch.float32, torch.float64, torch.bfloat16]
@@ -33,6 +34,24 @@ def test_take_at(check: Check, x: torch.Tensor) -> None:
     for axis in range(3):
         check("take_at", [x, torch.tensor(2)], x.select(axis, 2), axis=axis)
     check("take_at", [x, torch.tensor(2, dtype=torch.int32)], x.select(-1, 2), axis=-1)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+@pytest.mark.parametrize("padding", [None, 2])
+def test_embedding_bag(check: Check, x: torch.Tensor, mode: str, padding: int | None) -> None:
+    """A list of nothing but padding, and an empty one, are 0."""
+    indices, bounds = torch.tensor([0, 2, 2, 4, 1, 2, 2, 3]), torch.tensor([0, 3, 3, 5, 7, 8])
+
+    def want(indices: torch.Tensor, bounds: torch.Tensor, factors: torch.Tensor | None) -> torch.Tensor:
+        return F.embedding_bag(
+            indices, x[0], bounds, mode=mode, include_last_offset=True, padding_idx=padding, per_sample_weights=factors
+        )
+
+    for factors in (None, torch.randn(8)) if mode == "sum" else (None,):
+        expected = want(indices, bounds, factors)
+        check("embedding_bag", [x[0], indices, bounds, factors], expected, mode=mode, padding=padding, dynamic=False)
+        narrow = [x[0], indices.int(), bounds, factors]
+        check("embedding_bag", narrow, expected, mode=mode, padding=padding, dynamic=False)
 
 
 def test_gather(check: Check, x: torch.Tensor) -> None:

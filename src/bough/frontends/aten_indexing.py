@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bough.frontends.builder import Builder, Operand, Unsupported
-from bough.frontends.converters import axis_of, converts
+from bough.frontends.converters import Absent, axis_of, converts
 from bough.ir.dtypes import BOOL, I64
 from bough.ir.program import Value
 
@@ -14,6 +14,24 @@ from bough.ir.program import Value
 @converts("embedding.default")
 def _embedding(b: Builder, weight: Value, indices: Value, padding_idx: int = -1, *_: Any) -> Value:
     return b.emit("embedding", weight, indices, padding_idx=padding_idx)
+
+
+@converts("_embedding_bag_forward_only.default", "_embedding_bag.default", "embedding_bag.padding_idx", "embedding_bag.default")
+def _embedding_bag(
+    b: Builder, weight: Value, indices: Value, offsets: Value, scale_grad_by_freq: bool = False, mode: int = 0,
+    sparse: bool = False, per_sample_weights: Value | None = None, include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> tuple[Any, ...]:  # fmt: skip
+    """Bounds are kept inside the list, as torch's check would."""
+    count = b.symbolic(indices.type.shape[0])
+    bounds = b.cast(offsets, I64)
+    if not include_last_offset:
+        bounds = b.emit("concat", bounds, b.reshape(count, (1,)), axis=0)
+    bounds = b.emit("min", b.emit("max", bounds, b.number(0, I64)), count)
+    padding = None if padding_idx is None or padding_idx < 0 else padding_idx
+    kind = ("sum", "mean", "max")[mode]
+    y = b.emit("embedding_bag", weight, indices, bounds, per_sample_weights, mode=kind, padding=padding)
+    return (y, *(Absent("what embedding bags keep for their gradient"),) * 3)
 
 
 @converts("index_select.default")

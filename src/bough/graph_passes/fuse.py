@@ -237,6 +237,8 @@ def absorb(producer: Kernel, consumer: Kernel, kept: set[str]) -> Kernel | None:
     stores = {s.target: s for s in producer.stores}
     if len(stores) != len(producer.stores) or not _keep_apart(producer, consumer):
         return None
+    if any(load.source in stores for a in consumer.ragged for load in loads(as_expr(a.extent))):
+        return None
     view = is_view(producer)
     read = [i.name for i in consumer.inputs if i.name in stores]
     positions = {name: _store_positions(producer, stores[name]) for name in {*read, *kept}}

@@ -63,8 +63,9 @@ def kernel(
     outputs: Sequence[Operand],
     body: Sequence[Statement],
 ) -> Kernel:
-    """A kernel whose inputs are those of `arguments` that its body loads, in order and once each."""
-    used = {ld.source for s in body for e in _expressions(s) for ld in loads(e)}
+    """A kernel whose inputs are those of `arguments` that its body and its axes' extents load, in order and once each."""
+    read = [*(e for s in body for e in _expressions(s)), *(as_expr(a.extent) for a in over)]
+    used = {ld.source for e in read for ld in loads(e)}
     inputs = {a.name: a for a in arguments if a is not None and a.name in used}
     return Kernel(name, tuple(over), tuple(inputs.values()), tuple(outputs), tuple(body))
 

@@ -14,6 +14,7 @@ from bough.ir.kernel import Kernel, Operand
 from bough.ir.program import TensorType
 from bough.ops import (
     attention,
+    bags,
     convolution,
     creation,
     indexing,
@@ -42,7 +43,7 @@ FAMILIES: dict[str, tuple[Operator, ...]] = {
     "Normalization": normalization.OPERATORS,
     "Attention": attention.OPERATORS,
     "Resampling": resampling.OPERATORS,
-    "Indexing": (*indexing.OPERATORS, *scatter.OPERATORS),
+    "Indexing": (*indexing.OPERATORS, *bags.OPERATORS, *scatter.OPERATORS),
     "Sorting": sorting.OPERATORS,
 }
 
