@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike
@@ -42,7 +43,20 @@ class Explanation:
 
     def picture(self, path: str | PathLike[str]) -> None:
         """Draws sub-networks, decisions and loops into an SVG file."""
-        Path(path).write_text(svg(self.program or straight([r.kernel for r in self.rows])), encoding="utf-8")
+        program = self.program or straight([r.kernel for r in self.rows])
+        Path(path).write_text(svg(program, {r.kernel: r.runs for r in self.rows}), encoding="utf-8")
+
+    def html(self, path: str | PathLike[str], name: str = "") -> None:
+        """Writes a report that a browser shows: the table, a roofline, a timeline, memory. `name` is what the model is called."""
+        from bough.pipeline.report import page
+
+        Path(path).write_text(page(self, name), encoding="utf-8")
+
+    def trace(self, path: str | PathLike[str], name: str = "bough") -> None:
+        """Writes the timeline of a call for Chrome's tracing page or Perfetto."""
+        from bough.pipeline.report import trace
+
+        Path(path).write_text(json.dumps(trace(self, name)), encoding="utf-8")
 
     def __str__(self) -> str:
         out = [f"{len(self.rows)} kernels for {self.target} on {self.threads} threads, {self.ms:.3f} ms a call"]

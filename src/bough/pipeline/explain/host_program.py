@@ -67,9 +67,8 @@ class HostProgram:
     parts: tuple[Part, ...]
 
     def summary(self) -> str:
-        every = list(_every(self.parts))
-        networks = [p for p in every if isinstance(p, Network)]
-        counts = [f"{_plural(len(networks), 'sub-network')} ({len({n.same_as for n in networks})} distinct)"]
+        every, found = list(_every(self.parts)), list(networks(self.parts))
+        counts = [f"{_plural(len(found), 'sub-network')} ({len({n.same_as for n in found})} distinct)"]
         for kind, name in ((Decision, "decision"), (Turns, "loop"), (End, "check")):
             if number := sum(isinstance(p, kind) for p in every):
                 counts.append(_plural(number, name))
@@ -138,6 +137,11 @@ class _Reader:
 
 def line_of(location: Location | None) -> str:
     return "" if location is None else f"{location}" + (f": {location.text}" if location.text else "")
+
+
+def networks(parts: Iterable[Part]) -> Iterator[Network]:
+    """The sub-networks of parts, in textual order."""
+    return (p for p in _every(parts) if isinstance(p, Network))
 
 
 def _every(parts: Iterable[Part]) -> Iterator[Part]:

@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
 
 import numpy as np
 
@@ -50,7 +49,7 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """`seconds` is the median length of the calls, `sizes` those of the arguments; `courses` are those of all kernels, in order;
+    """`seconds` is the length of a call, `sizes` those of the arguments; `courses` are those of all kernels, in order;
     `timeline` is the shortest call."""
 
     seconds: float
@@ -63,7 +62,7 @@ Call = Callable[[Executable], object]
 
 
 def record(imported: Imported | Staged, assembled: Assembled, options: Options, call: Call) -> Recorded:
-    """Records calls of the function. Raises what a call raises."""
+    """Records calls of the function. Times are the lower quartiles of those measured. Raises what a call raises."""
     phases = [members for s in walk(assembled.sequence.steps) if (members := phase(s))]
     together = _Recorder(imported, assembled, options, phases)
     calls = together.calls(call)
@@ -85,16 +84,21 @@ def record(imported: Imported | Staged, assembled: Assembled, options: Options, 
             share = parts[n][k.name] / whole if whole else 1 / len(members)
             courses[k.name] = Course(runs, seconds[n] * share)
     sizes = together.seen(len(phases))
-    return Recorded(median(c.total for c in calls) / 1e6, sizes[0][0] if sizes else {}, courses, timeline)
+    return Recorded(_usual([c.total for c in calls]) / 1e6, sizes[0][0] if sizes else {}, courses, timeline)
 
 
 def _seconds(calls: list[tuple[Turn, ...]], count: int) -> list[float]:
-    """Seconds of each phase in a call: the median over the calls."""
+    """Seconds of each phase in a call."""
     sums = [[0.0] * count for _ in calls]
     for total, turns in zip(sums, calls):
         for t in turns:
             total[t.phase] += (t.end - t.begin) / 1e6
-    return [median(times) for times in zip(*sums)]
+    return [_usual(times) for times in zip(*sums)]
+
+
+def _usual(times: Sequence[float]) -> float:
+    """The lower quartile: what disturbs a call makes it longer, never shorter."""
+    return sorted(times)[len(times) // 4]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,85 @@
+"""The table of kernels by lines of the user's source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bough.pipeline.explain.rows import Row
+from bough.pipeline.report.elements import amount, color, digits, duration, percent, tag, text
+from bough.pipeline.report.kinds import Kinds, base_name
+
+NOWHERE = "(what Bough adds itself)"
+
+
+def table(rows: tuple[Row, ...], kinds: Kinds) -> str:
+    """Lines in the order of the program; kernels that are mapped and scheduled alike stand together."""
+    lines: dict[str, list[Row]] = {}
+    for r in rows:
+        lines.setdefault(r.lines[0] if r.lines else NOWHERE, []).append(r)
+    heads = ("kernel", "share", "time", "runs", "of the limit")
+    head = tag("thead", tag("tr", *(tag("th", text(h), class_=None if n == 0 else "number") for n, h in enumerate(heads))))
+    return tag("table", head, *(_line(line, found, kinds) for line, found in lines.items()))
+
+
+def _line(line: str, rows: list[Row], kinds: Kinds) -> str:
+    alike: dict[tuple[str, str, str], list[Row]] = {}
+    for r in rows:
+        alike.setdefault((base_name(r.kernel), r.mapping, r.schedule), []).append(r)
+    share, ms = sum(r.share for r in rows), sum(r.ms for r in rows)
+    place, source = _parts(line)
+    where = tag("span", text(place), class_="place") if source else ""
+    head = tag(
+        "tr",
+        tag("th", tag("code", text(source or place)), where, scope="rowgroup"),
+        tag("td", _bar(share, "whole"), class_="share"),
+        tag("td", duration(1e3 * ms), class_="number"),
+        tag("td"),
+        tag("td", _limit(rows), class_="number"),
+        class_="line",
+    )
+    return tag("tbody", head, *(_kernels(name, found, line, kinds) for (name, _, _), found in alike.items()), data_share=share)
+
+
+def _kernels(name: str, rows: list[Row], line: str, kinds: Kinds) -> str:
+    first, count = rows[0], len(rows)
+    others = dict.fromkeys(other for r in rows for other in r.lines if other != line)
+    also = [tag("div", tag("code", text(" ".join(_parts(o)[1:] or (o,)) or o)), tag("span", text(_parts(o)[0]), class_="place"),
+                class_="also") for o in others]  # fmt: skip
+    decisions = tag("ol", *(tag("li", text(d)) for d in first.schedule.split("; ") if d))
+    what = tag("b", text(name)) + (f" &times; {count}" if count > 1 else "")
+    work = f"{amount(sum(r.flops for r in rows), 'FLOP')} on {amount(sum(r.bytes for r in rows), 'B')}"
+    return tag(
+        "tr",
+        tag(
+            "td",
+            tag("div", tag("i", class_=f"swatch {color(kinds.of(name).number)}"), what, class_="name"),
+            *also,
+            tag("details", tag("summary", text(f"{first.mapping} · {work}")), decisions),
+        ),
+        tag("td", _bar(sum(r.share for r in rows), color(kinds.of(name).number)), class_="share"),
+        tag("td", duration(1e3 * sum(r.ms for r in rows)), class_="number"),
+        tag("td", text(sum(r.runs for r in rows)), class_="number"),
+        tag("td", _limit(rows), class_="number"),
+        class_="kernel",
+        data_k=kinds.marks(r.kernel for r in rows),
+    )
+
+
+def _limit(rows: Iterable[Row]) -> str:
+    """How near the kernels come to what bounds them, and what that is."""
+    ran = [r for r in rows if r.ms > 0]
+    if not ran:
+        return "did not run"
+    near = sum(r.limit_ms for r in ran) / sum(r.ms for r in ran)
+    slowest = max(ran, key=lambda r: r.limit_ms)
+    return f"{digits(100 * near)} %" + tag("span", text(slowest.limit), class_="place")
+
+
+def _bar(share: float, kind: str) -> str:
+    return tag("div", tag("i", class_=kind, style=f"width:{100 * share:.2f}%"), class_="bar") + tag("span", percent(share))
+
+
+def _parts(line: str) -> tuple[str, str]:
+    """Place and text of a line; files by their last names."""
+    place, _, source = line.partition("  ")
+    return place.rpartition("/")[2], source
