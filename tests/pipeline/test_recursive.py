@@ -99,6 +99,17 @@ def test_map_takes_several_inputs(compiled: bough.Compiled, trees: list[Node]) -
         compiled.map(trees[0])  # type: ignore[arg-type]
 
 
+def test_portions_of_a_map_have_the_same_bits(compiled: bough.Compiled, trees: list[Node]) -> None:
+    whole = compiled.map(trees)
+    portions = compiled.executable._portions
+    before, portions.limit = portions.limit, int(2.5 * portions.each)
+    try:
+        parts = compiled.map(trees)
+    finally:
+        portions.limit = before
+    assert len(parts) == len(whole) and all(torch.equal(a[k], b[k]) for a, b in zip(parts, whole) for k in a)
+
+
 def test_saved_and_loaded(compiled: bough.Compiled, trees: list[Node], tmp_path: Path) -> None:
     compiled.save(tmp_path / "tree.bough")
     loaded = bough.load(tmp_path / "tree.bough")

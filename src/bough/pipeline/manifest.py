@@ -17,6 +17,7 @@ from bough.ir.loops import holds, is_parallel
 from bough.ir.program import CAPACITY, Value
 from bough.ir.sequence import Sequence
 from bough.pipeline.assemble import Assembled
+from bough.recursion import MANY_USES, uses_of_weights
 from bough.runtime.manifest import (
     Buffer,
     Chosen,
@@ -33,6 +34,7 @@ from bough.runtime.manifest import (
     Tree,
 )
 from bough.runtime.sizes import Size
+from bough.search.cost import machine_of
 from bough.targets import Target
 
 
@@ -93,6 +95,7 @@ def _structured(staged: Staged, assembled: Assembled, target: Target) -> Manifes
         features=target.features,
         parallel=holds(assembled.function.body, is_parallel),
         visits=staged.recursion.visits,
+        near=machine_of(target).near_bytes if uses_of_weights(sequence) >= MANY_USES else 0,
     )
 
 

@@ -7,5 +7,6 @@ from bough.recursion.lower import lower_recursion
 from bough.recursion.sharing import settle
 from bough.recursion.switches import Switches
 from bough.recursion.unroll import unroll
+from bough.recursion.weights import MANY_USES, uses_of_weights
 
-__all__ = ["Switches", "lower_recursion", "settle", "unroll", "with_contexts"]
+__all__ = ["MANY_USES", "Switches", "lower_recursion", "settle", "unroll", "uses_of_weights", "with_contexts"]

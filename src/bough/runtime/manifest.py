@@ -130,7 +130,8 @@ class Manifest:
     `capacity` names the scalar that no argument has: what sizes that the call computes are bounded by. `computed` names such
     sizes, each with the result, an `i64` of rank 0, that holds it after the call; `cuts` are over them and the scalars.
     With `visits`, the call takes objects: `arguments` and `scalars` are what `visits.Names` calls so, `inputs` is empty, and each
-    result has one row for every call that is computed together.
+    result has one row for every call that is computed together. With `near`, these fill no more than so many bytes of memory for
+    each thread, unless a single one does, so that what they compute is still in a cache when it is read.
     Where `parallel` is False the entry needs no threads. `features` are the processor features (LLVM's names) that the code
     uses. `notes` is for readers, for instance what `explain` shows. `divides`: calls take different ways, by what they compute.
     """
@@ -154,6 +155,7 @@ class Manifest:
     notes: str = ""
     divides: bool = False
     visits: Visits | None = None
+    near: int = 0
 
     def __post_init__(self) -> None:
         _check(self)
@@ -181,6 +183,7 @@ class Manifest:
             "notes": self.notes,
             "divides": self.divides,
             "visits": None if self.visits is None else to_plain(self.visits),
+            "near": self.near,
         }
 
     @staticmethod
@@ -237,6 +240,7 @@ class Manifest:
             notes=_is(data.get("notes"), str),
             divides=_is(data.get("divides"), bool),
             visits=_visits(data.get("visits")),
+            near=_is(data.get("near", 0), int),
         )
 
 

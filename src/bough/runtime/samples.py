@@ -14,14 +14,13 @@ from bough.runtime.arrays import torch
 from bough.runtime.binding import Bound, bind
 from bough.runtime.caller import Source, packed
 from bough.runtime.manifest import Leaf, Manifest
+from bough.runtime.portions import MEMORY
 
 if TYPE_CHECKING:
     from bough.runtime.executable import Executable
 
 PORTION = 256
 """Samples that are computed together at the most: lists of them are split in a time that grows with their length squared."""
-MEMORY = 1 << 30
-"""Bytes of the memory private to a call that samples computed together may fill, unless two of them fill more."""
 
 Args = tuple[Any, ...]
 

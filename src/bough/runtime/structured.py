@@ -17,6 +17,7 @@ from bough.runtime.executable import Context, Executable, library
 from bough.runtime.linearizer import Linearizer
 from bough.runtime.linearizer_flat import Flat
 from bough.runtime.manifest import Manifest
+from bough.runtime.portions import MEMORY, Portions
 from bough.runtime.structured_caller import write_structured_callers
 from bough.runtime.team import Provider
 
@@ -48,19 +49,20 @@ class StructuredExecutable(Executable):
         )
         self._arity = len(manifest.parameters)
         self._arrays = _array_arguments(manifest)
+        self._portions = Portions(min(MEMORY, manifest.near * self.threads) if manifest.near else MEMORY)
         self._written: dict[bool, tuple[Caller, Caller]] = {}
         self.call = self._call
 
     def map(self, inputs: Iterable[Any]) -> list[Any]:
-        """`[self(x) for x in inputs]`, computed together; where the function takes several arguments, each is a tuple."""
+        """`[self(x) for x in inputs]`, computed together, in portions where memory asks for it; where the function takes several
+        arguments, each is a tuple."""
         rows = several(self.manifest, inputs)
         if self._arity != 1:
             rows = [tuple(by_position(self.manifest, args, {})) for args in rows]
         if not rows:
             return []
         _, many = self._callers_of(rows[0])
-        outputs: list[Any] = many(rows)
-        return outputs
+        return self._portions.map(many, rows)
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs or len(args) != self._arity:
@@ -74,7 +76,7 @@ class StructuredExecutable(Executable):
         )
         found = self._written.get(of_torch)
         if found is None:
-            names = {**self.names(of_torch), "fill": self.linearizer.fill, "slow": self._call}
+            names = {**self.names(of_torch), "fill": self.linearizer.fill, "slow": self._call, "portions": self._portions}
             found = write_structured_callers(self.manifest, library(of_torch), self._team is not None, names)
             self._written[of_torch] = found
             if of_torch and not self._arrays:

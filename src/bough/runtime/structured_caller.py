@@ -20,7 +20,8 @@ def write_structured_callers(
     """`one(*args)` gives the output of a call, `many(list of args)` the list of theirs; `args` are tuples of all arguments.
 
     `names` holds what the source uses of the executable, as for `caller.write_callers`, besides `fill(flat, samples)`,
-    `rows(array)`: the rows of a result, and `slow(*args, **kwargs)` for arguments that are not as many or have names.
+    `rows(array)`: the rows of a result, `portions`: those that `many` takes, and `slow(*args, **kwargs)` for arguments that are
+    not as many or have names.
     """
     out = Source({**names, **library.names})
     variables = {scalar.name: f"s{i}" for i, scalar in enumerate(manifest.scalars)}
@@ -29,12 +30,18 @@ def write_structured_callers(
     out.add(0, "def one(*args, **kwargs):")
     out.add(1, f"if kwargs or len(args) != {len(manifest.parameters)}: return slow(*args, **kwargs)")
     out.add(1, "samples = [args]")
+    _linearize(out, manifest, with_team, variables, outputs.single())
     _run(out, manifest, library, with_team, variables, outputs.single())
     for result in outputs.listed:
         out.add(1, f"l{result} = rows(y{result})")
     out.add(1, f"return {outputs.pack(manifest.outputs, 'y', whole=True)}")
 
     out.add(0, "def many(samples):")
+    _linearize(out, manifest, with_team, variables, frozenset())
+    if not isinstance(manifest.arena, int):
+        out.add(1, f"if portions.note(len(samples), {sizes.source(manifest.arena, variables)}):")
+        out.add(2, "give(context)")
+        out.add(2, "return portions.map(many, samples)")
     _run(out, manifest, library, with_team, variables, frozenset())
     for result in outputs.listed:
         out.add(1, f"l{result} = rows(y{result})")
@@ -48,10 +55,10 @@ def write_structured_callers(
     return out.names["one"], out.names["many"]
 
 
-def _run(
-    out: Source, manifest: Manifest, library: Library, with_team: bool, variables: dict[str, str], single: frozenset[int]
+def _linearize(
+    out: Source, manifest: Manifest, with_team: bool, variables: dict[str, str], single: frozenset[int]
 ) -> None:
-    """Linearizes `samples` and computes the results y0, y1, ...; those of `single` are one row."""
+    """Linearizes `samples` into a context; gives the sizes that are needed their variables."""
     if with_team:
         out.add(1, "expect(team.pointer or start(program))")
     out.add(1, "try: context = take()")
@@ -59,12 +66,17 @@ def _run(
     out.add(1, "flat = context.flat")
     out.add(1, "fill(flat, samples)")
     out.add(1, "scalars = context.scalars")
-    shapes = [t.shape[1:] if n in single else t.shape for n, t in enumerate(manifest.results)]
-    used = {name for size in _sizes(manifest, shapes) for name in sizes.names(size)}
+    used = {name for size in _sizes(manifest, _shapes(manifest, single)) for name in sizes.names(size)}
     for i, scalar in enumerate(manifest.scalars):
         if scalar.name in used:
             out.add(1, f"{variables[scalar.name]} = scalars[{i}]")
-    for i, (tensor, shape) in enumerate(zip(manifest.results, shapes, strict=True)):
+
+
+def _run(
+    out: Source, manifest: Manifest, library: Library, with_team: bool, variables: dict[str, str], single: frozenset[int]
+) -> None:
+    """Computes the results y0, y1, ...; those of `single` are one row."""
+    for i, (tensor, shape) in enumerate(zip(manifest.results, _shapes(manifest, single), strict=True)):
         out.add(1, f"y{i} = {created(out, tensor.dtype, shape, library, variables)}")
     out.add(1, "pointers = context.pointers")
     for position, buffer in enumerate(manifest.buffers):
@@ -74,6 +86,10 @@ def _run(
             out.add(1, f"pointers[{position}] = {pointer}{offset}")
     add_entry(out, manifest, with_team, variables)
     out.add(1, "if status: fail(status)")
+
+
+def _shapes(manifest: Manifest, single: frozenset[int]) -> list[tuple[Size, ...]]:
+    return [t.shape[1:] if n in single else t.shape for n, t in enumerate(manifest.results)]
 
 
 def _sizes(manifest: Manifest, shapes: list[tuple[Size, ...]]) -> list[Size]:

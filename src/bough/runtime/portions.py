@@ -1,0 +1,36 @@
+"""Calls that are computed together, as many at a time as their memory allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Args = tuple[Any, ...]
+MEMORY = 1 << 30
+"""Bytes of the memory private to a call that calls computed together may fill, unless a single one fills more."""
+
+
+class Portions:
+    """`map(many, calls)` is `many(calls)`, in portions that fill at most `limit` bytes each where there are several calls.
+
+    How much a call fills is known only when it has been linearized: `many` tells it by `note`, and gives way to `again` where
+    a portion turns out too large. The last one seen is the guess for the next.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.each = 0.0
+        """Bytes of one call, by the portion seen last."""
+
+    def map(self, many: Callable[[list[Args]], list[Any]], calls: list[Args]) -> list[Any]:
+        start, outputs = 0, []
+        while start < len(calls):
+            size = max(1, int(self.limit / self.each)) if self.each else len(calls)
+            outputs += many(calls[start : start + size])
+            start += size
+        return outputs
+
+    def note(self, calls: int, size: int) -> bool:
+        """Tells what some calls fill; whether that is too much for one portion."""
+        self.each = size / calls
+        return size > self.limit and calls > 1
