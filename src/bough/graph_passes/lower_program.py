@@ -45,7 +45,7 @@ FOLDED = 1 << 20
 
 
 def lower_function(function: Function) -> Sequence:
-    """The kernels of a function, unfused and in program order. Operators on constants alone are evaluated here."""
+    """The kernels of a function, unfused and in program order. Those that read constants alone run here."""
     return _Lowering(function).run()
 
 
@@ -225,8 +225,6 @@ class _Lowering:
         return [*saved, *self.give(tuple(sources), states, carried)]
 
     def assign(self, node: Assign) -> list[Step]:
-        if self.fold(node):
-            return []
         for r in node.results:
             self.make(r)
         results = tuple(self.logical(v) for v in node.results)
@@ -267,28 +265,6 @@ class _Lowering:
         for name, value in run_kernel(kernel, self.constants).items():
             self.constants[name] = value
             self.constant_types[name] = self.temporaries.pop(name).dtype
-        return True
-
-    def fold(self, node: Assign) -> bool:
-        """Evaluates an operator whose arguments are all constants, unless the result is much larger than they are."""
-        if any(a is not None and self.operand(a).name not in self.constants for a in node.args):
-            return False
-        shapes = [r.type.shape for r in node.results]
-        if ops.symbols(node.attributes) or any(not isinstance(e, int) for s in shapes for e in s):
-            return False
-        have = sum(self.constants[a.name].size for a in node.args if a is not None)
-        if sum(prod(int(e) for e in s if isinstance(e, int)) for s in shapes) > 4 * have + 65536:
-            return False
-        values = ops.evaluate(
-            node.op,
-            [None if a is None else self.constants[a.name] for a in node.args],
-            node.attributes,
-            tuple(r.type for r in node.results),
-        )
-        for r, v in zip(node.results, values):
-            shape = tuple(e for e in r.type.shape if isinstance(e, int))
-            self.constants[r.name] = np.ascontiguousarray(v).reshape(shape)
-            self.constant_types[r.name] = r.type.dtype
         return True
 
     def bind_scalars(self, kernel: Kernel) -> Kernel:

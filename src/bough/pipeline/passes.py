@@ -9,11 +9,13 @@ from typing import Any, Protocol
 
 from bough.codegen import compile_functions, emit_walk
 from bough.graph_passes.coalesce import coalesce, coalesce_appends
-from bough.graph_passes.decisions import drop_dead, fold_decisions, hoist, sink
+from bough.graph_passes.decisions import fold_decisions, hoist, sink
 from bough.graph_passes.fuse import fuse
 from bough.graph_passes.lower_program import lower_function
 from bough.graph_passes.narrow_weights import narrow_weights
 from bough.graph_passes.normalize import normalize
+from bough.graph_passes.simplify import simplify_scalars
+from bough.graph_passes.values import drop_dead, fold_constants, merge_views, share
 from bough.ir.loops import Function
 from bough.ir.program import Program
 from bough.ir.recursion import Recursion
@@ -67,7 +69,7 @@ class Pass:
     run: Callable[[Any, Options], Any]
 
 
-def _decisions(*steps: Callable[[Program], Program]) -> Callable[[Program | Recursion, Options], Program | Recursion]:
+def _program(*steps: Callable[[Program], Program]) -> Callable[[Program | Recursion, Options], Program | Recursion]:
     """Takes a Program through steps; what a recursion decides is in its visits."""
 
     def run(program: Program | Recursion, _: Options) -> Program | Recursion:
@@ -130,10 +132,14 @@ IMPORT = Pass("import module", "PyTorch", "Program", lambda program, _: program)
 """What watchers are shown first: the program as it came from the front end."""
 
 PASSES: tuple[Pass, ...] = (
-    Pass("fold decisions", "Program", "Program", _decisions(fold_decisions, drop_dead)),
-    Pass("sink into branches", "Program", "Program", _decisions(sink, fold_decisions, drop_dead)),
-    Pass("hoist out of loops", "Program", "Program", _decisions(hoist, drop_dead)),
+    Pass("fold constants", "Program", "Program", _program(fold_constants)),
+    Pass("merge views", "Program", "Program", _program(merge_views)),
+    Pass("share values", "Program", "Program", _program(share, drop_dead)),
+    Pass("fold decisions", "Program", "Program", _program(fold_decisions, drop_dead)),
+    Pass("sink into branches", "Program", "Program", _program(sink, fold_decisions, drop_dead)),
+    Pass("hoist out of loops", "Program", "Program", _program(hoist, drop_dead)),
     Pass("lower operators", "Program", "Kernel", _lower),
+    Pass("simplify scalars", "Kernel", "Kernel", lambda sequence, _: simplify_scalars(sequence)),
     Pass("append in place", "Kernel", "Kernel", lambda sequence, _: coalesce_appends(sequence)),
     Pass("fuse kernels", "Kernel", "Kernel", _fuse),
     Pass("share arrays", "Kernel", "Kernel", lambda sequence, _: coalesce(sequence)),

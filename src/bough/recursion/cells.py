@@ -11,6 +11,7 @@ from math import prod
 from bough.base.visits import Names
 from bough.graph_passes.lower_program import copy_kernel, lower_function, operand
 from bough.graph_passes.normalize import drop_empty_reductions
+from bough.graph_passes.values import fold_function
 from bough.ir.expr import Expr, Extent, Load, Var, apply, as_expr, loads, variables
 from bough.ir.interpret_kernel import run_kernel
 from bough.ir.kernel import Kernel, Operand
@@ -67,7 +68,7 @@ class CellLowering:
         self.walks = Walks(*member, {name: e for e, name in enumerate(cell.sizes)})
         self.places: dict[str, Place] = {}
         given = self.parameters()
-        lowered = lower_function(cell.function)
+        lowered = lower_function(fold_function(cell.function))
         through = {p.name: operand(p) for p in cell.function.params if self.places[p.name].target is not None}
         steps = without_empty(lowered.steps)
         if setting.switches.constant_propagation:

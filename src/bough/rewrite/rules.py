@@ -101,7 +101,7 @@ def drop_cast(e: Expr) -> Expr | None:
     match e:
         case Cast(value, dtype) if value.dtype == dtype:
             return value
-        case Cast(Cast(value, between), dtype) if value.dtype == dtype and _holds(between, dtype):
+        case Cast(Cast(value, between), dtype) if value.dtype == dtype and holds(between, dtype):
             return value
     return None
 
@@ -130,7 +130,7 @@ def _is(e: Expr, value: float | int | bool | None) -> bool:
     return e.value == value
 
 
-def _holds(outer: DType, inner: DType) -> bool:
+def holds(outer: DType, inner: DType) -> bool:
     """Whether every value of `inner` is one of `outer` too."""
     if outer.is_float and inner.is_float:
         return outer.bits > inner.bits or outer == inner

@@ -23,6 +23,13 @@ def with_decisions(program: Program, rebuild: Rebuild) -> Program:
     return replace(program, functions=functions)
 
 
+def each_function(program: Program, change: Rebuild) -> Program:
+    """The program with every function rebuilt; itself where none changes."""
+    functions = {name: change(f) for name, f in program.functions.items()}
+    same = all(functions[name] is f for name, f in program.functions.items())
+    return program if same else replace(program, functions=functions)
+
+
 def decides(nodes: Iterable[Node]) -> bool:
     """Whether there are branches, loops, checks or sizes on computed values."""
     return any(not isinstance(n, (Assign, Loop)) or (isinstance(n, Loop) and decides(n.body)) for n in nodes)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from bough.graph_passes.decisions.walk import L, bodies, names_of, with_decisions, with_states
+from bough.graph_passes.decisions.walk import L, bodies, each_function, names_of, with_states
 from bough.ir.program import Assign, Check, Function, If, Loop, Node, Program, Size, Value, While
 
 T = TypeVar("T")
@@ -14,13 +14,15 @@ T = TypeVar("T")
 
 def drop_dead(program: Program) -> Program:
     """The program without what its results do not need. Checks stay, and so do loops that might never end."""
-    return with_decisions(program, _function)
+    return each_function(program, _function)
 
 
 def _function(f: Function) -> Function:
     live = _Needs(f).live()
     constants = {v: a for v, a in f.constants.items() if v in live}
-    return replace(f, body=_Sweep(live).body(f.body), constants=constants)
+    body = _Sweep(live).body(f.body)
+    same = len(body) == len(f.body) and len(constants) == len(f.constants) and all(isinstance(n, Assign) for n in body)
+    return f if same else replace(f, body=body, constants=constants)
 
 
 class _Needs:
