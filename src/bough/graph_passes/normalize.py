@@ -13,11 +13,12 @@ from bough.ir.sequence import expressions, map_loads, map_statement
 from bough.schedule.reductions import unit_of
 
 
-def normalize(kernel: Kernel) -> Kernel:
-    """The kernel with unit axes removed and adjacent axes fused. Operands may get other shapes, never another layout."""
+def normalize(kernel: Kernel, rows: tuple[str, ...] = ()) -> Kernel:
+    """The kernel with unit axes removed and adjacent axes fused, but for `rows`. Operands may get other shapes, never another
+    layout."""
     kernel = drop_unit_axes(drop_empty_reductions(kernel))
     while True:
-        fused = _fuse_pair(kernel)
+        fused = _fuse_pair(kernel, rows)
         if fused is None:
             return kernel
         kernel = fused
@@ -97,8 +98,10 @@ def _without_units(o: Operand) -> Operand:
     return Operand(o.name, o.dtype, tuple(e for e in o.shape if e != 1), o.place) if 1 in o.shape else o
 
 
-def _fuse_pair(kernel: Kernel) -> Kernel | None:
+def _fuse_pair(kernel: Kernel, rows: tuple[str, ...]) -> Kernel | None:
     for a, b in _adjacent(kernel):
+        if a in rows or b in rows:
+            continue
         places = _places(kernel, a, b)
         if places is not None:
             return _fused(kernel, a, b, places)

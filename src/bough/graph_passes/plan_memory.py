@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bough.graph_passes.effects import around
 from bough.ir.expr import Const, Expr, add, as_expr, floordiv, loads, mul
 from bough.ir.kernel import Operand
-from bough.ir.sequence import Repeat, Sequence, Step, Whilst, bodies, host_expressions, phase
+from bough.ir.sequence import Group, Repeat, Sequence, Step, Whilst, bodies, host_expressions, phase, walk
 
 ALIGNMENT = 64
 
@@ -57,10 +57,12 @@ def plan_memory(sequence: Sequence) -> ArenaPlan:
 
 
 def live_spans(sequence: Sequence) -> dict[str, tuple[int, int]]:
-    """For each temporary that is no result: the first and last step that touches it, in textual order. What outlives a turn of
-    a loop, or is touched outside of it too, lives through the whole loop. Branches of which one runs have times of their own."""
+    """For each temporary that is no result, and no thread's own: the first and last step that touches it, in textual order. What
+    outlives a turn of a loop, or is touched outside of it too, lives through the whole loop. Branches of which one runs have
+    times of their own."""
     spans: dict[str, tuple[int, int]] = {}
-    mine = set(sequence.temporaries) - set(sequence.results)
+    private = {n for s in walk(sequence.steps) if isinstance(s, Group) for n in s.private}
+    mine = set(sequence.temporaries) - set(sequence.results) - private
     loops: list[tuple[Repeat | Whilst, int, int]] = []
 
     def touch(names: Iterable[str], start: int, stop: int) -> None:

@@ -41,9 +41,13 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Kernels in one parallel phase: each thread takes its rows through all of them, one after the other."""
+    """Kernels in one parallel phase: each thread takes its rows through all of them, one after the other. Where all call the axes
+    of their rows alike, these are named in `rows`, and of `private` temporaries, which nothing else touches, each thread has its
+    rows alone."""
 
     kernels: tuple[Kernel, ...]
+    rows: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +195,7 @@ def map_kernels(steps: tuple[Step, ...], change: Callable[[Kernel], Kernel]) -> 
             case Run(kernel):
                 return Run(change(kernel))
             case Group(members):
-                return Group(tuple(map(change, members)))
+                return replace(s, kernels=tuple(map(change, members)))
             case Beside(parts):
                 return Beside(tuple(p for p in map(changed, parts) if isinstance(p, (Run, Group))))
             case _:

@@ -98,8 +98,9 @@ def print_head(step: Step) -> str:
     match step:
         case Run(kernel):
             return f"kernel {print_name(kernel.name)}"
-        case Group():
-            return "group"
+        case Group(_, rows, private):
+            named = f" rows {', '.join(map(print_name, rows))}" if rows else ""
+            return f"group{named}" + (f" private {', '.join(map(print_name, private))}" if private else "")
         case Beside():
             return "beside"
         case Define(name, value, nominal):
@@ -188,10 +189,12 @@ class SequenceReader(KernelReader):
             self.end_line()
             return Beside(tuple(p for p in self.steps(indent) if isinstance(p, (Run, Group))))
         if self.accept("group"):
+            rows = self.names() if self.keyword("rows") else []
+            private = self.names() if self.keyword("private") else []
             self.end_line()
             members: list[Kernel] = []
             self.block(indent, lambda: members.append(self.kernel()))
-            return Group(tuple(members))
+            return Group(tuple(members), tuple(rows), tuple(private))
         if self.accept("if"):
             return self.branch(indent)
         if self.keyword("while"):

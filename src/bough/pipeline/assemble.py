@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import dropwhile, takewhile
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ from bough.schedule.lower import lower_kernel
 from bough.schedule.pack import pack_constant, pack_operands
 from bough.search.chunks import nominal_chunks
 from bough.search.heuristic import Context, Strategy
+from bough.search.nests import choose_rows
 from bough.search.rows import Planned, group_rows
 
 Body = tuple[loops.Stmt, ...]
@@ -99,7 +101,11 @@ def schedule_kernels(
         return name
 
     def place(kernel: Kernel, loop: str | None) -> list[Kernel]:
-        schedule = choose(kernel, loop)
+        before, after = apply_packs(kernel, choose(kernel, loop), loop)
+        return [*before, after]
+
+    def apply_packs(kernel: Kernel, schedule: Schedule, loop: str | None) -> tuple[list[Kernel], Kernel]:
+        """The kernel on packed operands, and kernels before it that pack what is not constant."""
         name = unique(kernel.name)
         packed, after = pack_operands(kernel, schedule, name)
         after = replace(after, name=name)
@@ -112,12 +118,33 @@ def schedule_kernels(
             else:
                 temporaries[p.operand.name] = p.operand
                 before.extend(place(normalize(p.copy), loop))
-        return [*before, after]
+        return before, after
+
+    def nested(s: Group, loop: str | None) -> list[Step] | None:
+        """The group as one phase, and copies before it that its kernels need; None where a thread cannot take its rows through
+        all of them."""
+        schedules = choose_rows(s, strategy, replace(context, loop=loop))
+        if schedules is None:
+            return None
+        before: list[Kernel] = []
+        members: list[Kernel] = []
+        for kernel, schedule in zip(s.kernels, schedules, strict=True):
+            copies, after = apply_packs(kernel, schedule, loop)
+            before += copies
+            members.append(after)
+        return [*group(before), replace(s, kernels=tuple(members))]
 
     def walk(steps: tuple[Step, ...], loop: str | None) -> tuple[Step, ...]:
         out: list[Step] = []
         run: list[Kernel] = []
         for s in steps:
+            if isinstance(s, Group) and s.rows:
+                own = nested(s, loop)
+                if own is not None:
+                    out += [*group(run), *own]
+                    run = []
+                    continue
+                s = replace(s, kernels=tuple(map(normalize, s.kernels)))
             if isinstance(s, (Run, Group, Beside)):
                 run += [k for member in phase(s) for k in place(member, loop)]
                 continue
@@ -184,7 +211,7 @@ def assemble(sequence: Sequence, scheduled: dict[str, Scheduled]) -> Assembled:
     if renaming is not None:
         sequence = renaming.sequence(sequence)
         scheduled = {
-            name: Scheduled(renaming.kernel(entry.kernel), renaming.kernel(entry.before), entry.schedule)
+            name: Scheduled(renaming.kernel(entry.kernel), renaming.kernel(entry.before), renaming.schedule(entry.schedule))
             for name, entry in scheduled.items()
         }
         bodies = {name: lower_kernel(entry.kernel, entry.schedule) for name, entry in scheduled.items()}
@@ -274,14 +301,20 @@ def interleaved(a: loops.For, b: loops.For, number: int) -> loops.For:
 
 
 def one_phase(parts: list[loops.For]) -> loops.For:
-    """Loops with the same chunks as one, each part in a scope of its own."""
+    """Loops with the same chunks as one, each part in a scope of its own, around what begins with memory that they share."""
     if len(parts) == 1:
         return parts[0]
     first = parts[0]
     if any((p.stop, p.kind) != (first.stop, first.kind) for p in parts):
         raise InternalError("the kernels of a phase have different chunks")
-    body = tuple(loops.For("part", Const(0), Const(1), p.body, "unroll", location=p.location) for p in parts)
-    return loops.For(first.var, first.start, first.stop, body, first.kind, location=first.location)
+    kept = dict.fromkeys(s for p in parts for s in takewhile(_is_alloc, p.body))
+    bodies = (tuple(dropwhile(_is_alloc, p.body)) for p in parts)
+    body = tuple(loops.For("part", Const(0), Const(1), b, "unroll", location=p.location) for p, b in zip(parts, bodies))
+    return loops.For(first.var, first.start, first.stop, (*kept, *body), first.kind, location=first.location)
+
+
+def _is_alloc(s: loops.Stmt) -> bool:
+    return isinstance(s, loops.Alloc)
 
 
 def flat(o: Operand, align: int) -> loops.Buffer:

@@ -11,15 +11,17 @@ from bough.codegen import compile_functions, emit_walk
 from bough.graph_passes.coalesce import coalesce, coalesce_appends
 from bough.graph_passes.decisions import fold_decisions, hoist, sink
 from bough.graph_passes.fuse import fuse
+from bough.graph_passes.lay_out_rows import lay_out_rows
 from bough.graph_passes.lower_program import lower_function
 from bough.graph_passes.narrow_weights import narrow_weights
+from bough.graph_passes.nest import nest
 from bough.graph_passes.normalize import normalize
 from bough.graph_passes.simplify import simplify_scalars
 from bough.graph_passes.values import drop_dead, fold_constants, merge_views, share
 from bough.ir.loops import Function
 from bough.ir.program import Program
 from bough.ir.recursion import Recursion
-from bough.ir.sequence import Sequence, map_kernels
+from bough.ir.sequence import Group, Sequence, Step, map_bodies, map_kernels, phase
 from bough.pipeline.assemble import Assembled, Scheduled, assemble, schedule_kernels
 from bough.recursion import Switches, lower_recursion
 from bough.runtime.team import team_text
@@ -93,7 +95,12 @@ def _fuse(sequence: Sequence, _: Options) -> Sequence:
 
 
 def _normalize(s: Sequence, _: Options) -> Sequence:
-    return replace(s, steps=map_kernels(s.steps, normalize))
+    def normalized(step: Step) -> Step:
+        if isinstance(step, Group):
+            return replace(step, kernels=tuple(normalize(k, step.rows) for k in step.kernels))
+        return map_kernels((step,), normalize)[0] if phase(step) else map_bodies(step, lambda body: tuple(map(normalized, body)))
+
+    return replace(s, steps=tuple(map(normalized, s.steps)))
 
 
 def _schedule(sequence: Sequence, options: Options) -> Planned:
@@ -144,6 +151,8 @@ PASSES: tuple[Pass, ...] = (
     Pass("fuse kernels", "Kernel", "Kernel", _fuse),
     Pass("share arrays", "Kernel", "Kernel", lambda sequence, _: coalesce(sequence)),
     Pass("narrow weights", "Kernel", "Kernel", lambda sequence, options: narrow_weights(sequence, options.precision)),
+    Pass("lay out rows", "Kernel", "Kernel", lambda sequence, _: lay_out_rows(sequence)),
+    Pass("nest chains", "Kernel", "Kernel", lambda sequence, _: nest(sequence)),
     Pass("normalize axes", "Kernel", "Kernel", _normalize),
     Pass("choose schedules", "Kernel", "Kernel", _schedule),
     Pass("assemble loops", "Kernel", "Loops", _assemble),

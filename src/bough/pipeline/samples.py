@@ -44,7 +44,8 @@ def _passes() -> tuple[Pass, ...]:
         Pass("keep the order of sums", "Kernel", "Kernel", _keep_orders),
         Pass("give each sample a row", "Kernel", "Kernel", _over_samples),
     )
-    return (*PASSES[:at], *own, *PASSES[at:])
+    one_by_one = tuple(p for p in PASSES[:at] if p.name != "nest chains")
+    return (*one_by_one, *own, *PASSES[at:])
 
 
 SAMPLE_PASSES = _passes()

@@ -25,6 +25,7 @@ from bough.ir.sequence import (
     phase,
     walk,
 )
+from bough.schedule.decisions import Decision, Keep, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,12 @@ class Renaming:
             ),
             apart=tuple(self.arrays.get(n, n) for n in k.apart),
         )
+
+    def schedule(self, s: Schedule) -> Schedule:
+        def decision(d: Decision) -> Decision:
+            return replace(d, arrays=tuple(self.arrays.get(n, n) for n in d.arrays)) if isinstance(d, Keep) else d
+
+        return Schedule(tuple(map(decision, s.decisions)))
 
     def operand(self, o: Operand) -> Operand:
         return replace(o, name=self.arrays.get(o.name, o.name), shape=tuple(map(self.extent, o.shape)))
@@ -101,7 +108,9 @@ class Renaming:
         if isinstance(s, Beside):
             return Beside(tuple(p for p in map(self.phase, s.parts) if not isinstance(p, Beside)))
         renamed = tuple(map(self.kernel, phase(s)))
-        return Run(renamed[0]) if isinstance(s, Run) else Group(renamed)
+        if isinstance(s, Run):
+            return Run(renamed[0])
+        return replace(s, kernels=renamed, private=tuple(self.arrays.get(n, n) for n in s.private))
 
 
 def separate(sequence: Sequence, bodies: Iterable[loops.Stmt]) -> Renaming | None:

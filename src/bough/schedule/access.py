@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, as_expr, children, loads, mul, variables
@@ -125,3 +126,19 @@ def address(shape: tuple[Extent, ...], index: tuple[Expr, ...]) -> Expr:
     for size, i in zip(shape, index):
         flat = add(mul(flat, size), i)
     return flat
+
+
+def row_places(kernel: Kernel, rows: Iterable[str], name: str) -> dict[int, str] | None:
+    """Dimension -> row of an array that has each of the rows at one dimension in all accesses of a kernel; None where it has
+    not."""
+    found: dict[int, str] | None = None
+    rows = frozenset(rows)
+    stores = [s.index for s in kernel.body if isinstance(s, Store) and s.target == name]
+    reads = [x.index for s in kernel.body for e in expressions(s) for x in loads(e) if x.source == name]
+    for index in (*stores, *reads):
+        here = {n: i.name for n, i in enumerate(index) if isinstance(i, Var) and i.name in rows}
+        used = [v for i in index for v in variables(i) if v in rows]
+        if sorted(used) != sorted(here.values()) or len(set(used)) < len(used) or here != (found or here):
+            return None
+        found = here
+    return found

@@ -104,9 +104,19 @@ class Serial:
     """The kernel runs on the calling thread: too little work to wake others."""
 
 
-Decision = Union[Vectorize, Tile, Even, Block, Order, Unroll, Use, Pack, Serpentine, Stage, Serial]
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Of `arrays`, which have each of the `rows` at a dimension of its own, a thread has only the rows of its chunk: one of each
+    axis, and `block` of the last. Kernels of a group that keep an array share it."""
+
+    arrays: tuple[str, ...]
+    rows: tuple[str, ...]
+    block: int
+
+
+Decision = Union[Vectorize, Tile, Even, Block, Order, Unroll, Use, Pack, Serpentine, Stage, Serial, Keep]
 _KINDS: dict[str, type] = {
-    k.__name__.lower(): k for k in (Vectorize, Tile, Even, Block, Order, Unroll, Use, Pack, Serpentine, Stage, Serial)
+    k.__name__.lower(): k for k in (Vectorize, Tile, Even, Block, Order, Unroll, Use, Pack, Serpentine, Stage, Serial, Keep)
 }  # fmt: skip
 
 
@@ -134,6 +144,10 @@ class Schedule:
     @property
     def staged(self) -> bool:
         return any(isinstance(d, Stage) for d in self.decisions)
+
+    @property
+    def keep(self) -> Keep | None:
+        return next((d for d in self.decisions if isinstance(d, Keep)), None)
 
     @property
     def serial(self) -> bool:

@@ -74,7 +74,7 @@ class _Lowering(Places):
             index = floordiv(index, n)
             chunks = mul(chunks, n)
         kind: loops.LoopKind = "serial" if self.schedule.serial else "parallel"
-        return loops.For("chunk", Const(0), chunks, (*lets, *inner), kind, location=self.kernel.location)
+        return loops.For("chunk", Const(0), chunks, (*self.kept_rows(), *lets, *inner), kind, location=self.kernel.location)
 
     def chunk(self, blocks: Iterable[Expr]) -> Expr:
         """The number of the chunk that an iteration of the parallel loop runs."""
@@ -130,6 +130,8 @@ class _Lowering(Places):
         width = self.lanes * self.count
         for _, reduce in self.reductions:
             for load in loads(reduce.body):
+                if load.source in self.kept:
+                    continue  # its rows are whole blocks
                 for i in load.index:
                     if self.vector.axis in variables(i) and not _padded(i, self.vector.axis, width):
                         return True

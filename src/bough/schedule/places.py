@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, as_expr, children, mul, rebuild, substitute, variables
+from bough.ir import loops
+from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, as_expr, children, mul, rebuild, sub, substitute, variables
 from bough.ir.kernel import Axis, Kernel, Let, Reduce
-from bough.schedule.decisions import Schedule
+from bough.schedule.access import row_places
+from bough.schedule.decisions import Keep, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,13 @@ def late_reductions(kernel: Kernel) -> tuple[tuple[str, Reduce], ...]:
     return late if len(late) < len(kernel.reductions) else ()
 
 
+def kept_places(kernel: Kernel, keep: Keep | None) -> dict[str, dict[int, str]]:
+    """Where the arrays that a thread keeps to itself, of those that the kernel touches, have their rows."""
+    if keep is None:
+        return {}
+    return {n: row_places(kernel, keep.rows, n) or {} for n in keep.arrays if n in kernel.operands}
+
+
 class Places:
     """The axes of a kernel under a schedule, and expressions at a point of a register tile."""
 
@@ -56,6 +65,8 @@ class Places:
         self.row = next((a for a in self.free if schedule.rows(a) > 1), None)
         self.even = self.row is not None and schedule.even(self.row)
         self.shapes = {o.name: o.shape for o in (*kernel.inputs, *kernel.outputs)}
+        self.keep = schedule.keep
+        self.kept = kept_places(kernel, schedule.keep)
         self.bounded = False
         self.locals: dict[str, Expr] = {}  # pointwise locals, down to reductions and loads
         for s in kernel.body:
@@ -106,8 +117,25 @@ class Places:
         return new
 
     def address(self, operand: str, index: tuple[Expr, ...]) -> Expr:
-        """The row-major address of an element."""
+        """The row-major address of an element; of what a thread keeps to itself, among the rows of its chunk."""
+        rows = self.kept.get(operand, {})
         flat: Expr = Const(0)
-        for size, i in zip(self.shapes[operand], index):
-            flat = add(mul(flat, size), i)
+        for n, (size, i) in enumerate(zip(self.shapes[operand], index)):
+            if n not in rows:
+                flat = add(mul(flat, size), i)
+            elif self.keep is not None and rows[n] == self.keep.rows[-1]:
+                first = mul(Var(f"{rows[n]}.block"), self.keep.block)
+                flat = add(mul(flat, self.keep.block), sub(i, first))
         return flat
+
+    def kept_rows(self) -> tuple[loops.Alloc, ...]:
+        """Memory of the thread for its rows of the arrays that it keeps to itself."""
+        out: list[loops.Alloc] = []
+        for name, rows in self.kept.items():
+            assert self.keep is not None
+            size, o = self.keep.block, self.kernel.operands[name]
+            for n, e in enumerate(o.shape):
+                assert n in rows or isinstance(e, int), "rows have a known number of elements"
+                size *= e if n not in rows and isinstance(e, int) else 1
+            out.append(loops.Alloc(loops.Buffer(name, o.dtype, (size,), "scratch", 64)))
+        return tuple(out)

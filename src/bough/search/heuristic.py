@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Dictionary
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Protocol
 
@@ -67,6 +67,8 @@ class Context:
     """The host loop around the kernel."""
     defined: frozenset[str] = frozenset()
     """Numbers that the host works out as it goes: no array has a size that depends on them."""
+    blocks: Dictionary[str, int] = field(default_factory=dict)
+    """Points of free axes that make blocks of a size fixed before: tiles divide them."""
 
 
 class Strategy(Protocol):
@@ -130,7 +132,9 @@ def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> li
     across, count = kernel.order or partial_sums(kernel, work, machine, context)
     if across:
         tiles = [TileShape(across, count, None, 1)]
-        tiles += [TileShape(across, count, u, r) for u in free for r in (2, 4) if work.extents[u] >= r]
+        tiles += [
+            TileShape(across, count, u, r) for u in free for r in (2, 4) if work.extents[u] >= r and _divides(r, u, context)
+        ]
         return tiles
     out = [scalar]
     for v in free:
@@ -139,6 +143,8 @@ def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> li
         for count in (1,) if gathers else COUNTS:
             if count > 1 and (count - 1) * machine.lanes >= work.extents[v]:
                 continue
+            if not _divides(machine.lanes * count, v, context):
+                continue
             columns = ceil(work.extents[v] / (machine.lanes * count))
             for row in rows:
                 if row and count > 1 and columns < TILES * context.threads and _unknown(kernel, row, context):
@@ -146,8 +152,13 @@ def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> li
                 for r in ROWS if row else (1,):
                     if row is not None and (r == 1 or (r > work.extents[row] and not _unknown(kernel, row, context))):
                         continue
-                    out.append(TileShape(v, count, row, r))
+                    if row is None or _divides(r, row, context):
+                        out.append(TileShape(v, count, row, r))
     return out
+
+
+def _divides(size: int, axis: str, context: Context) -> bool:
+    return context.blocks.get(axis, 0) % size == 0
 
 
 def partial_sums(kernel: Kernel, work: Work, machine: Machine, context: Context) -> tuple[str, int]:

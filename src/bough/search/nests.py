@@ -1,0 +1,99 @@
+"""Schedules of kernels that a thread takes its rows through: how many rows at a time, and tiles that divide them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import ceil, prod
+
+from bough.ir.kernel import Axis, Kernel
+from bough.ir.sequence import Group
+from bough.schedule.access import load_accesses, row_places
+from bough.schedule.decisions import Block, Decision, Even, Keep, Order, Schedule, Serial, Serpentine
+from bough.search.chunks import CLAIM_CYCLES, FAR_BYTES, LATE
+from bough.search.cost import Machine, machine_of, nominal, work_of
+from bough.search.heuristic import Context, Strategy, partial_sums
+
+BLOCKS = (64, 48, 32, 16, 8, 4, 2, 1)
+"""Rows of a chunk worth trying: with more, what threads keep would leave the nearest cache."""
+
+
+def choose_rows(group: Group, strategy: Strategy, context: Context) -> list[Schedule] | None:
+    """Schedules with the same blocks of rows for kernels that share them; None where sharing the columns out is better."""
+    machine = machine_of(context.target)
+    if any(_shared_bytes(k, group.rows, context) > machine.near_bytes for k in group.kernels):
+        return None
+    best = min(((t, -n) for n in BLOCKS if (t := _cycles(group, n, machine, context)) is not None), default=None)
+    if best is None:
+        return None
+    schedules = [_within(k, group, -best[1], strategy, context) for k in group.kernels]
+    return None if any(s is None for s in schedules) else [s for s in schedules if s is not None]
+
+
+def _cycles(group: Group, block: int, machine: Machine, context: Context) -> float | None:
+    """The time of the busiest thread if chunks have so many rows; None where they cannot."""
+    row = group.rows[-1]
+    extents = {a.name: nominal(a.extent, context.sizes) for a in group.kernels[0].axes}
+    if block > max(extents[row], _unit(group, machine)) or block % _unit(group, machine):
+        return None
+    if block * sum(_row_bytes(group, name) for name in group.private) > machine.near_bytes // 2:
+        return None
+    chunks = ceil(extents[row] / block) * prod(extents[r] for r in group.rows[:-1])
+    work = sum(_row_points(k, group.rows, context.sizes) for k in group.kernels) / context.target.lanes
+    shared = sum(_shared_bytes(k, group.rows, context) for k in group.kernels)
+    chunk = block * work + shared / FAR_BYTES + CLAIM_CYCLES
+    return ceil(chunks / context.threads) * chunk * (1.0 + LATE * context.threads / chunks)
+
+
+def _unit(group: Group, machine: Machine) -> int:
+    """Rows come in whole vectors where private arrays have them side by side."""
+    row = group.rows[-1]
+    for k in group.kernels:
+        for name in group.private:
+            shape = k.operands[name].shape if name in k.operands else ()
+            if len(shape) > len(group.rows) and (row_places(k, (row,), name) or {}).get(len(shape) - 1) == row:
+                return machine.lanes
+    return 1
+
+
+def _row_bytes(group: Group, name: str) -> int:
+    kernel = next(k for k in group.kernels if name in k.operands)
+    o, places = kernel.operands[name], row_places(kernel, group.rows, name) or {}
+    return o.dtype.bytes * prod(e for n, e in enumerate(o.shape) if n not in places and isinstance(e, int))
+
+
+def _row_points(kernel: Kernel, rows: tuple[str, ...], sizes: Mapping[str, int]) -> int:
+    return prod(nominal(a.extent, sizes) for a in kernel.axes if a.name not in rows)
+
+
+def _shared_bytes(kernel: Kernel, rows: tuple[str, ...], context: Context) -> int:
+    """What all rows of a chunk read alike."""
+    total = 0
+    for x in load_accesses(kernel):
+        if x.strides is None or not x.strides.get(rows[-1]):
+            used = [a for a in kernel.axes if (x.strides is None or a.name in x.strides) and a.name not in rows]
+            total += kernel.operands[x.operand].dtype.bytes * prod(nominal(a.extent, context.sizes) for a in used)
+    return total
+
+
+def _within(kernel: Kernel, group: Group, block: int, strategy: Strategy, context: Context) -> Schedule | None:
+    """A schedule of the rows of one chunk, with one block for each chunk; None where it would copy what is private."""
+    *outer, row = group.rows
+    sizes = {**dict.fromkeys(outer, 1), row: block}
+    work = work_of(kernel, context.sizes)
+    order = kernel.order or partial_sums(kernel, work, machine_of(context.target), context) if kernel.reductions else None
+    axes = tuple(Axis(a.name, sizes.get(a.name, a.extent)) for a in kernel.axes)
+    chosen = strategy.choose(replace(kernel, axes=axes, order=order), replace(context, threads=1, blocks=sizes))
+    loads = load_accesses(kernel)
+    if any(loads[p.load].operand in group.private or row in (loads[p.load].strides or {}) for p in chosen.packs):
+        return None
+    decisions: list[Decision] = [d for d in chosen.decisions if not isinstance(d, (Block, Even, Order, Serial, Serpentine))]
+    decisions.append(Order((*outer, *(a for a in chosen.order(tuple(a.name for a in kernel.free)) if a not in outer))))
+    for a in kernel.free:
+        tile = chosen.rows(a.name)
+        if chosen.vector and a.name == chosen.vector.axis:
+            tile = chosen.vector.lanes * chosen.vector.count
+        tiles = ceil(nominal(sizes.get(a.name, a.extent), context.sizes) / tile)
+        if tiles > 1:
+            decisions.append(Block(a.name, tiles))
+    return Schedule((*decisions, Keep(group.private, group.rows, block)))

@@ -1,0 +1,117 @@
+"""Chains of sums over common rows: found by dependence, laid out and nested without a change of what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bough.frontends.torch_export import export
+from bough.graph_passes.fuse import fuse
+from bough.graph_passes.lay_out_rows import lay_out_rows
+from bough.graph_passes.lower_program import lower_function
+from bough.graph_passes.nest import nest
+from bough.graph_passes.plan_memory import plan_memory
+from bough.ir.interpret_sequence import run_sequence
+from bough.ir.sequence import Group, Sequence, walk
+from bough.ir.sequence_text import parse_sequence, print_sequence
+from bough.ir.verify_sequence import verify_sequence
+
+
+class Function(nn.Module):
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *args: Tensor) -> Tensor:
+        return self.function(*args)
+
+
+def fused(function: Callable[..., Tensor], *args: Tensor) -> Sequence:
+    program = export(Function(function), args).program
+    return fuse(lower_function(program.functions[program.entry]))
+
+
+def groups(sequence: Sequence) -> list[Group]:
+    return [s for s in walk(sequence.steps) if isinstance(s, Group)]
+
+
+def by_hand(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return torch.softmax(q @ k.transpose(-1, -2) / 3, -1) @ v
+
+
+def keys_turned(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return torch.softmax(q @ k, -1) @ v
+
+
+def hidden(x: Tensor, up: Tensor, down: Tensor) -> Tensor:
+    return torch.relu(x @ up) @ down
+
+
+def rows(*shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
+    return tuple(torch.randn(s) for s in shapes)
+
+
+CASES: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
+    "attention": (F.scaled_dot_product_attention, rows((2, 3, 18, 5), (2, 3, 7, 5), (2, 3, 7, 4))),
+    "few queries": (F.scaled_dot_product_attention, rows((2, 3, 4, 5), (2, 3, 7, 5), (2, 3, 7, 4))),
+    "by hand": (by_hand, rows((2, 3, 18, 5), (2, 3, 7, 5), (2, 3, 7, 4))),
+    "keys turned": (keys_turned, rows((3, 18, 5), (3, 5, 7), (3, 7, 4))),
+    "a hidden layer": (hidden, rows((18, 5), (5, 7), (7, 4))),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_meaning_stays(name: str) -> None:
+    function, args = CASES[name]
+    before = fused(function, *args)
+    after = nest(lay_out_rows(before))
+    verify_sequence(after)
+    (group,) = groups(after)
+    assert group.private
+    inputs = [a.numpy() for a in args]
+    (y,), (z,) = run_sequence(before, inputs), run_sequence(after, inputs)
+    np.testing.assert_array_equal(y, z)
+    assert parse_sequence(print_sequence(after)).steps == after.steps
+
+
+def test_scores_are_stored_nowhere() -> None:
+    args = rows((2, 3, 64, 16), (2, 3, 64, 16), (2, 3, 64, 16))
+    before = fused(F.scaled_dot_product_attention, *args)
+    scores = 4 * 2 * 3 * 64 * 64
+    assert int(plan_memory(before).size.value) >= scores
+    assert int(plan_memory(nest(lay_out_rows(before))).size.value) < scores // 8
+
+
+def test_powers_take_the_place_of_scores() -> None:
+    function, args = CASES["attention"]
+    (group,) = groups(nest(lay_out_rows(fused(function, *args))))
+    matrices = [n for n in group.private if any(len(k.operands[n].shape) == 4 for k in group.kernels if n in k.operands)]
+    assert len(matrices) == 2  # the scores, and the queries that lie side by side
+
+
+def test_rows_that_need_other_rows_are_no_chain() -> None:
+    def shifted(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return torch.roll(q @ k.transpose(-1, -2), 1, -2).cumsum(-2) @ v
+
+    assert not groups(nest(fused(shifted, *rows((18, 5), (7, 5), (7, 4)))))
+
+
+def test_what_is_a_result_is_stored() -> None:
+    class Both(nn.Module):
+        def forward(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+            p = torch.softmax(q @ k.transpose(-1, -2), -1)
+            return p, p @ v
+
+    args = rows((2, 18, 5), (2, 7, 5), (2, 7, 4))
+    program = export(Both(), args).program
+    sequence = fuse(lower_function(program.functions[program.entry]))
+    after = nest(lay_out_rows(sequence))
+    private = {n for g in groups(after) for n in g.private}
+    assert private.isdisjoint(after.results)
+    for y, z in zip(run_sequence(sequence, [a.numpy() for a in args]), run_sequence(after, [a.numpy() for a in args])):
+        np.testing.assert_array_equal(y, z)
