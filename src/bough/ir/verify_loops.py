@@ -32,7 +32,7 @@ def verify_loops(
       not in the operand's place is moved there and back).
     """
     checker = Checker(f"func {function.name}", {}, dict.fromkeys(function.scalars, I64))
-    scope = _Scope({}, dict(checker.variables))
+    scope = _Scope({}, {}, dict(checker.variables))
     verifier = _Verifier(checker, instructions, frozenset(registers))
     header = f"{function.name}({', '.join(function.scalars)}) ({', '.join(b.name for b in function.params)})"
     for b in function.params:
@@ -47,11 +47,12 @@ def verify_loops(
 
 @dataclass(slots=True)
 class _Scope:
-    """What is visible: buffers and variables; which of these are the lanes of a vector loop or vary with them, and which
+    """What is visible: buffers, with their types and ranks, and variables; which of these are the lanes of a vector loop or vary with them, and which
     are constant once loops are unrolled. `host` until a parallel loop begins, `serial` where one may begin, `outer` the
     private buffers from before it."""
 
     buffers: dict[str, Buffer]
+    arrays: dict[str, tuple[DType, int]]
     variables: dict[str, DType]
     varying: frozenset[str] = frozenset()
     constant: frozenset[str] = frozenset()
@@ -61,7 +62,7 @@ class _Scope:
     lane: str | None = None
 
     def inner(self) -> _Scope:
-        return replace(self, buffers=dict(self.buffers), variables=dict(self.variables))
+        return replace(self, buffers=dict(self.buffers), arrays=dict(self.arrays), variables=dict(self.variables))
 
 
 @dataclass(slots=True)
@@ -83,9 +84,10 @@ class _Verifier:
         if b.name in scope.variables or b.name in scope.buffers:
             self.checker.fail(f"{b.name} is defined twice", text)
         scope.buffers[b.name] = b
+        scope.arrays[b.name] = b.dtype, len(b.shape)
 
     def expr(self, e: Expr, scope: _Scope, text: str, dtype: DType | None = None) -> None:
-        self.checker.arrays = {b.name: (b.dtype, len(b.shape)) for b in scope.buffers.values()}
+        self.checker.arrays = scope.arrays
         self.checker.variables = scope.variables
         self.checker.expr(e, text, dtype)
         self.loads(e, scope, text)
