@@ -140,7 +140,8 @@ def tile_cycles(kernel: Kernel, work: Work, shape: TileShape, packed: frozenset[
         cycles += steps * max(busy + 0.1 * load, latency, streamed / m.stream)
         if across:
             cycles += 20.0 * shape.rows
-    live = max(nests.values(), default=0) + (shape.count + 1 if kernel.reductions else 0)
+    together = Counter(reduce.axes for _, reduce in kernel.reductions)
+    live = max((vectors + together[axes] * shape.count + 1 for axes, vectors in nests.items()), default=0)
     if live > m.registers:
         return float("inf")
     return cycles + epilogue_cycles(kernel, work, shape, 1 if across else lanes)
