@@ -143,6 +143,17 @@ def test_explain_prints_what_became_of_the_model(models: Path, capsys: pytest.Ca
     assert explanation["threads"] >= 1 and all(row["mapping"] for row in explanation["rows"])
 
 
+def test_explain_writes_files(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {"--html": "report.html", "--trace": "trace.json", "--picture": "course.svg"}
+    options = [part for option, name in files.items() for part in (option, tmp_path / name)]
+    assert run("explain", f"{models}:build", "--threads", "1", *options) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "" and all(name in captured.err for name in files.values())
+    assert "measured on this machine" in (tmp_path / "report.html").read_text()
+    assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert run("explain", f"{models}:build", "--html", tmp_path / "nowhere" / "report.html") == 2
+
+
 def test_a_missing_operator_leaves_with_1(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("compile", f"{models}:unsupported") == 1
     captured = capsys.readouterr()

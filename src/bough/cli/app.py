@@ -10,7 +10,7 @@ import typer
 
 from bough.base.errors import CompileError
 from bough.base.version import __version__
-from bough.cli import bench, cache, compiling, doctor, export, inspect, output, targets
+from bough.cli import bench, cache, compiling, doctor, explain, export, inspect, output, targets
 
 app = typer.Typer(
     name="bough",
@@ -19,7 +19,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-compiling.register(app)
+app.command("compile")(compiling.compile)
+app.command("run")(compiling.run)
+app.command("explain")(explain.explain)
 app.command("bench")(bench.bench)
 app.command("export")(export.export)
 app.command("inspect")(inspect.inspect)

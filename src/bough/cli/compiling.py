@@ -1,4 +1,4 @@
-"""`bough compile`, `bough run` and `bough explain`: what they do with a MODEL."""
+"""`bough compile` and `bough run`: what they do with a MODEL."""
 
 from __future__ import annotations
 
@@ -25,15 +25,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 FULL = "float32"
 
 
-def register(app: typer.Typer) -> None:
-    app.command("compile")(compile)
-    app.command("run")(run)
-    app.command("explain")(explain)
-
-
 @dataclass(frozen=True, slots=True)
-class _Built:
-    """`passes` are the seconds of each; none where the cache had the code."""
+class Built:
+    """A model that was compiled. `passes` are the seconds of each; none where the cache had the code."""
 
     model: models.Model
     compiled: Compiled
@@ -59,7 +53,8 @@ class _Built:
         }
 
 
-def _build(spec: str, target: str | None, threads: int | None, precision: str) -> _Built:
+def build(spec: str, target: str | None, threads: int | None, precision: str) -> Built:
+    """Loads and compiles a MODEL."""
     model = models.load_model(spec)
     from bough.pipeline import compile as compile_module
     from bough.pipeline.compiled import find_target
@@ -78,7 +73,7 @@ def _build(spec: str, target: str | None, threads: int | None, precision: str) -
             precision=precision,
             watchers=[timing],
         )
-    return _Built(model, compiled, chosen.name, count, precision, watch.seconds, timing.seconds)
+    return Built(model, compiled, chosen.name, count, precision, watch.seconds, timing.seconds)
 
 
 def compile(
@@ -92,7 +87,7 @@ def compile(
     json: Json = False,
 ) -> None:
     """Compile a model into the cache, and say what came out."""
-    built = _build(spec, target, threads, precision)
+    built = build(spec, target, threads, precision)
     if save is not None:
         built.compiled.save(save)
     if json:
@@ -112,17 +107,6 @@ def compile(
     output.show_pairs(rows)
 
 
-def explain(
-    spec: Spec, target: Target = None, threads: Threads = None, precision: Precision = FULL, json: Json = False
-) -> None:
-    """Say what each line of the model became: kernels, instruction mapping, schedule, limit, share of the time."""
-    explanation = _build(spec, target, threads, precision).compiled.explain()
-    if json:
-        output.show_json(explanation.as_dict())
-    else:
-        print(explanation)
-
-
 def run(
     spec: Spec,
     target: Target = None,
@@ -134,7 +118,7 @@ def run(
     """Run a model on its example inputs, compare it with eager PyTorch, and measure both. Fails where it is wrong."""
     import torch
 
-    built = _build(spec, target, threads, precision)
+    built = build(spec, target, threads, precision)
     from bough.bench.measure import Plan, take_turns
     from bough.cli.compare import compare
 

@@ -2,15 +2,16 @@
 
 The function is compiled again with a team that writes down what its threads do (runtime/record.ll), and with a mark before each
 phase of the host part: a parallel loop of one turn, which says what comes now. The calls are those of a user, on the same memory
-as ever. Where kernels share a phase, another function runs each in a phase of its own, and tells what part each has.
+as ever. Where kernels share a phase, the processor's clock tells what part each has.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import numpy as np
 
@@ -18,8 +19,7 @@ from bough.frontends.staging import Staged
 from bough.frontends.torch_export import Imported
 from bough.ir import loops
 from bough.ir.dtypes import I64
-from bough.ir.expr import Const, Expr, Load, Var, add, apply, mul
-from bough.ir.kernel import Kernel
+from bough.ir.expr import Const, Expr, Load, Var, add, apply, mul, sub
 from bough.ir.sequence import Phase, outer_scalars, phase, walk
 from bough.pipeline.assemble import Assembled, host_part, phase_loop
 from bough.pipeline.explain.timeline import Timeline, Turn, read_turns
@@ -30,11 +30,18 @@ from bough.runtime.executable import Executable
 from bough.runtime.structured import StructuredExecutable
 from bough.runtime.team import recording_team_text
 from bough.schedule.lower import lower_kernel
+from bough.targets.notation import instruction
 
-RECORD, LOG = "record#", "log#"
+RECORD, LOG, CYCLES = "record#", "log#", "cycles#"
 HEAD, EVENT = 4, 5
 """Numbers before the events of a record, and of each event (runtime/record.ll)."""
 CAPACITY = 1 << 16
+CHUNKS = 64
+"""Of a phase of several kernels, the chunks in which each is timed."""
+CLOCK = instruction(
+    "kernel clock() -> (now: i64[1])\n  axes q: 1\n  now[q] = 0", 1, 1, (),
+    "%cycles = call i64 @llvm.readcyclecounter()\nstore i64 %cycles, ptr %now, align 8\nret void",
+)  # fmt: skip
 CALLS, SECONDS = 25, 2.0
 """How many calls are recorded at the most, and for how long."""
 
@@ -63,27 +70,19 @@ Call = Callable[[Executable], object]
 
 def record(imported: Imported | Staged, assembled: Assembled, options: Options, call: Call) -> Recorded:
     """Records calls of the function. Times are the lower quartiles of those measured. Raises what a call raises."""
-    phases = [members for s in walk(assembled.sequence.steps) if (members := phase(s))]
-    together = _Recorder(imported, assembled, options, phases)
-    calls = together.calls(call)
+    recorder = _Recorder(imported, assembled, options)
+    phases = recorder.phases
+    calls = recorder.calls(call)
     seconds = _seconds([c.turns for c in calls], len(phases))
-    parts = [dict.fromkeys((k.name for k in members), 1.0) for members in phases]
-    if any(len(members) > 1 for members in phases):
-        each = [(k,) for members in phases for k in members]
-        alone = _Recorder(imported, assembled, options, each)
-        taken = iter(_seconds([c.turns for c in alone.calls(call)], len(each)))
-        parts = [{k.name: next(taken) for k in members} for members in phases]
-    names = tuple(tuple(k.name for k in members) for members in phases)
-    best = min(calls, key=lambda c: c.total)
-    timeline = Timeline(names, best.turns, options.threads, best.total, best.whole)
     courses: dict[str, Course] = {}
     for n, members in enumerate(phases):
-        runs = together.seen(n)
-        whole = sum(parts[n].values())
-        for k in members:
-            share = parts[n][k.name] / whole if whole else 1 / len(members)
+        runs = recorder.seen(n)
+        for k, share in zip(members, _shares([c.cycles[n, : len(members)] for c in calls]), strict=True):
             courses[k.name] = Course(runs, seconds[n] * share)
-    sizes = together.seen(len(phases))
+    best = min(calls, key=lambda c: c.total)
+    names = tuple(tuple(k.name for k in members) for members in phases)
+    timeline = Timeline(names, best.turns, options.threads, best.total, best.whole)
+    sizes = recorder.seen(len(phases))
     return Recorded(_usual([c.total for c in calls]) / 1e6, sizes[0][0] if sizes else {}, courses, timeline)
 
 
@@ -96,6 +95,12 @@ def _seconds(calls: list[tuple[Turn, ...]], count: int) -> list[float]:
     return [_usual(times) for times in zip(*sums)]
 
 
+def _shares(calls: list[Array]) -> list[float]:
+    """What part of a phase each of its kernels has, by their cycles."""
+    cycles = [_usual(times) for times in np.stack(calls, axis=1).tolist()]
+    return [c / sum(cycles) for c in cycles] if sum(cycles) > 0 else [1 / len(cycles)] * len(cycles)
+
+
 def _usual(times: Sequence[float]) -> float:
     """The lower quartile: what disturbs a call makes it longer, never shorter."""
     return sorted(times)[len(times) // 4]
@@ -103,41 +108,54 @@ def _usual(times: Sequence[float]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Recorded:
-    """One call: `total` in microseconds."""
+    """One call: `total` in microseconds, `cycles` of each phase and each of its kernels."""
 
     total: float
     turns: tuple[Turn, ...]
     whole: bool
+    cycles: Array
 
 
 class _Recorder:
     """A function whose `phases` are marked, and its end. The log has a line for each mark that the host part passes: its
-    number, and sizes: those that the kernels of the phase name, at the end those of the arguments."""
+    number, and sizes: those that the kernels of the phase name, at the end those of the arguments. `cycles` are those of each
+    kernel of a phase of several, in each of its first chunks."""
 
-    def __init__(
-        self, imported: Imported | Staged, assembled: Assembled, options: Options, phases: Sequence[tuple[Kernel, ...]]
-    ) -> None:
-        self.phases = phases
-        self.numbers = {k.name: n for n, members in enumerate(phases) for k in members}
-        self.bodies = {name: lower_kernel(s.kernel, s.schedule) for name, s in assembled.scheduled.items()}
-        self.sizes = [sorted({name for k in members for name in outer_scalars(k)}) for members in phases]
-        self.sizes.append([d.name for d in assembled.sequence.dims])
+    def __init__(self, imported: Imported | Staged, assembled: Assembled, options: Options) -> None:
+        sequence = assembled.sequence
+        self.phases = [members for s in walk(sequence.steps) if (members := phase(s))]
+        self.numbers = {k.name: n for n, members in enumerate(self.phases) for k in members}
+        self.sizes = [sorted({name for k in members for name in outer_scalars(k)}) for members in self.phases]
+        self.sizes.append([d.name for d in sequence.dims])
         self.columns = 1 + max(map(len, self.sizes))
-        self.record = allocate(8 * (HEAD + EVENT * CAPACITY)).view(np.int64)
-        self.log = allocate(8 * CAPACITY * self.columns).view(np.int64).reshape(CAPACITY, self.columns)
+        self.most = max(map(len, self.phases), default=1)
+        self.record = _numbers(HEAD + EVENT * CAPACITY)
+        self.log = _numbers(CAPACITY * self.columns)
+        self.cycles = _numbers(len(self.phases) * self.most * CHUNKS)
+        self.bodies = {name: lower_kernel(s.kernel, s.schedule) for name, s in assembled.scheduled.items()}
+        for members in self.phases:
+            if len(members) > 1:
+                self.bodies |= {k.name: self._timed(self.bodies[k.name], n) for n, k in enumerate(members)}
         self.clear()
-        marked = self._marked(assembled)
-        team = recording_team_text(architecture(options.target), self.record.ctypes.data)
-        code = object_code([marked.function], marked, options.target, team)
+        self.executable = self._compile(imported, self._marked(assembled), options)
+
+    def _compile(self, imported: Imported | Staged, marked: Assembled, options: Options) -> Executable:
+        target = replace(options.target, instructions=(*options.target.instructions, CLOCK))
+        team = recording_team_text(architecture(target), self.record.ctypes.data)
+        code = object_code([marked.function], marked, target, team)
         manifest = replace(make_manifest(imported, marked, options.target), divides=False)
         kind = Executable if manifest.visits is None else StructuredExecutable
-        self.executable = kind(manifest, code, marked.sequence.constants, threads=options.threads)
+        return kind(manifest, code, marked.sequence.constants, threads=options.threads)
 
     def _marked(self, assembled: Assembled) -> Assembled:
-        """The function with its marks; record and log are constants to it."""
+        """The function with its marks; what is written down is constants to it."""
         sequence = assembled.sequence
-        added: dict[str, Array] = {RECORD: self.record, LOG: self.log.reshape(-1)}
-        body = (*host_part(sequence, lambda s: tuple(self._emit(s)), assembled.failures), self._mark(len(self.phases)))
+        added = {RECORD: self.record, LOG: self.log, CYCLES: self.cycles}
+
+        def emit(s: Phase) -> tuple[loops.Stmt, ...]:
+            return self._mark(self.numbers[phase(s)[0].name]), phase_loop(s, self.bodies)
+
+        body = (*host_part(sequence, emit, assembled.failures), self._mark(len(self.phases)))
         params = list(assembled.function.params)
         inside = len(sequence.inputs) + len(sequence.results) + len(sequence.constants)
         params[inside:inside] = [loops.Buffer(n, I64, (a.size,), "memory", 8) for n, a in added.items()]
@@ -147,16 +165,6 @@ class _Recorder:
             function=loops.Function("recorded", assembled.function.scalars, tuple(params), body),
             sequence=replace(sequence, constants=constants, constant_types=types),
         )
-
-    def _emit(self, step: Phase) -> Iterator[loops.Stmt]:
-        members = phase(step)
-        if len(self.phases[self.numbers[members[0].name]]) == len(members):
-            yield self._mark(self.numbers[members[0].name])
-            yield phase_loop(step, self.bodies)
-        else:
-            for k in members:
-                yield self._mark(self.numbers[k.name])
-                yield self.bodies[k.name]
 
     def _mark(self, number: int) -> loops.For:
         turn = Var("turn#")
@@ -170,8 +178,22 @@ class _Recorder:
         )
         return loops.For("mark#", Const(0), Const(1), says, "parallel")
 
+    def _timed(self, chunks: loops.For, member: int) -> loops.For:
+        """The loop over the chunks of a kernel that shares its phase, with the clock read before and behind its work. The number
+        of the phase is read from the record, so that phases that do the same stay one function."""
+        own = tuple(takewhile(lambda s: isinstance(s, loops.Alloc), chunks.body))
+        clock = loops.Alloc(loops.Buffer("clock#", I64, (2,), "scratch", 8))
+        begin, end = (loops.Invoke(CLOCK.name, (loops.Slice("clock#", (Const(n),), (0,)),)) for n in range(2))
+        kernel = add(mul(Load(RECORD, (Const(0),), I64), self.most), member)
+        at = (add(mul(kernel, CHUNKS), Var(chunks.var)),)
+        taken = sub(Load("clock#", (Const(1),), I64), Load("clock#", (Const(0),), I64))
+        count = loops.Store(CYCLES, at, add(Load(CYCLES, at, I64), taken))
+        within = loops.If(apply("lt", Var(chunks.var), Const(CHUNKS)), (count,))
+        return replace(chunks, body=(clock, *own, begin, *chunks.body[len(own) :], end, within))
+
     def clear(self) -> None:
         self.record[:HEAD] = 0, 0, CAPACITY, 0
+        self.cycles[:] = 0
 
     def calls(self, call: Call) -> list[_Recorded]:
         """Some calls, after one that does not count."""
@@ -186,11 +208,16 @@ class _Recorder:
             end = time.perf_counter_ns()
             count = int(self.record[3])
             events = self.record[HEAD : HEAD + EVENT * min(CAPACITY, count)].reshape(-1, EVENT)
-            found.append(_Recorded((end - begin) / 1e3, read_turns(events, begin), count <= CAPACITY))
+            cycles = self.cycles.reshape(len(self.phases), self.most, CHUNKS).sum(2)
+            found.append(_Recorded((end - begin) / 1e3, read_turns(events, begin), count <= CAPACITY, cycles))
         return found
 
     def seen(self, number: int) -> tuple[tuple[dict[str, int], int], ...]:
         """The sizes with which a mark was passed in the last call, and how often."""
-        lines = self.log[: min(CAPACITY, int(self.record[1]))]
+        lines = self.log.reshape(-1, self.columns)[: min(CAPACITY, int(self.record[1]))]
         found = Counter(map(tuple, lines[lines[:, 0] == number, 1 : 1 + len(self.sizes[number])].tolist()))
         return tuple((dict(zip(self.sizes[number], sizes)), runs) for sizes, runs in found.items())
+
+
+def _numbers(count: int) -> Array:
+    return allocate(8 * count).view(np.int64)

@@ -11,7 +11,7 @@ from bough.pipeline.report.kinds import Kinds
 from bough.pipeline.report.scales import Log
 
 WIDTH, HEIGHT = 1000.0, 440.0
-LEFT, RIGHT, TOP, BOTTOM = 74.0, 20.0, 26.0, 48.0
+LEFT, RIGHT, TOP, BOTTOM = 98.0, 20.0, 26.0, 48.0
 SMALLEST, LARGEST = 4.0, 22.0
 """Radii of kernels that take none and all of the time."""
 
@@ -22,7 +22,7 @@ def roofline(rows: tuple[Row, ...], kinds: Kinds, roofs: Roofs, source: Roof) ->
     intensities = [r.flops / r.bytes for r in ran] + [roofs.peak / m.bandwidth for m in roofs.memories]
     rates = [1e3 * r.flops / r.ms for r in ran] + [roofs.peak]
     x = Log(min(intensities) / 1.2, max(intensities) * 2, WIDTH - LEFT - RIGHT)
-    y = Log(max(min(rates), roofs.peak / 1e7), roofs.peak * 1.05, HEIGHT - TOP - BOTTOM)
+    y = Log(max(min(rates), roofs.peak / 1e7), min(max(rates), 10 * roofs.peak) * 1.05, HEIGHT - TOP - BOTTOM)
     plot = _Plot(x, y)
     parts = [plot.grid()]
     parts += [plot.roof(m, roofs.peak, m is source) for m in roofs.memories]
@@ -37,8 +37,9 @@ class _Plot:
         self.x, self.y = x, y
 
     def at(self, intensity: float, rate: float) -> tuple[float, float]:
-        lowest = 10.0**self.y.first
-        return LEFT + self.x(intensity), HEIGHT - BOTTOM - self.y(max(rate, lowest))
+        """The place of a kernel; one that is beyond the plot stands at its edge."""
+        inside = min(max(rate, 10.0**self.y.first), 10.0**self.y.last)
+        return LEFT + self.x(intensity), HEIGHT - BOTTOM - self.y(inside)
 
     def grid(self) -> str:
         out: list[str] = []
