@@ -47,9 +47,9 @@ def verify_loops(
 
 @dataclass(slots=True)
 class _Scope:
-    """What is visible: buffers, with their types and ranks, and variables; which of these are the lanes of a vector loop or vary with them, and which
-    are constant once loops are unrolled. `host` until a parallel loop begins, `serial` where one may begin, `outer` the
-    private buffers from before it."""
+    """What is visible: buffers, with their types and ranks, and variables; which of these are the lanes of a vector loop or vary
+    with them, and which are constant once loops are unrolled. `host` until a parallel loop begins, `serial` where one may begin,
+    `outer` the private buffers from before it."""
 
     buffers: dict[str, Buffer]
     arrays: dict[str, tuple[DType, int]]
