@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import replace
+from math import prod
 
 from bough.graph_passes.chains import Chain, change_chains, is_product
 from bough.ir.expr import Expr, Load, Var, loads, variables
@@ -88,10 +89,18 @@ def _suits(kernels: list[Kernel], row: str, moved: frozenset[str], constants: Se
         if not any(o.name in moved for o in k.outputs):
             continue
         for access in load_accesses(k):
-            along = access.stride(row)
-            if along not in (0, 1) and not (k is kernels[0] and _in_product(k, access) and along is not None):
+            if access.stride(row) not in (0, 1) and not (k is kernels[0] and _copies_well(k, access, constants)):
                 return False
     return any(_turns(k, row, moved, constants) for k in kernels)
+
+
+def _copies_well(kernel: Kernel, access: Access, constants: Set[str]) -> bool:
+    """Whether what a product reads may be copied: into as much as it is, while it runs."""
+    if not _in_product(kernel, access) or access.strides is None or access.operand in constants:
+        return False
+    axes = [kernel.axis(a).extent for a in access.strides]
+    size = kernel.operands[access.operand].shape
+    return prod(e for e in axes if isinstance(e, int)) <= prod(e for e in size if isinstance(e, int))
 
 
 def _turns(kernel: Kernel, row: str, moved: frozenset[str], constants: Set[str]) -> bool:

@@ -16,12 +16,14 @@ from bough.search.heuristic import Context, Strategy, partial_sums
 
 BLOCKS = (64, 48, 32, 16, 8, 4, 2, 1)
 """Rows of a chunk worth trying: with more, what threads keep would leave the nearest cache."""
+SHARE = 2
+"""The part of a private cache that what all rows of a chunk read may fill, at the most: the rest is for what they keep."""
 
 
 def choose_rows(group: Group, strategy: Strategy, context: Context) -> list[Schedule] | None:
     """Schedules with the same blocks of rows for kernels that share them; None where sharing the columns out is better."""
     machine = machine_of(context.target)
-    if any(_shared_bytes(k, group.rows, context) > machine.near_bytes for k in group.kernels):
+    if any(_shared_bytes(k, group.rows, context) > machine.near_bytes // SHARE for k in group.kernels):
         return None
     best = min(((t, -n) for n in BLOCKS if (t := _cycles(group, n, machine, context)) is not None), default=None)
     if best is None:
