@@ -93,8 +93,8 @@ def _select(em: Emission, scope: Scope, condition: Expr, a: Expr, b: Expr, dtype
         mask = scope.lanes.mask
         yes, no = scope, scope
         if guarded:
-            yes = scope.next(Lanes(lanes, em.mask_and(mask, test), False))
-            no = scope.next(Lanes(lanes, em.mask_and(mask, em.mask_not(test)), False))
+            yes = scope.child(Lanes(lanes, em.mask_and(mask, test), False))
+            no = scope.child(Lanes(lanes, em.mask_and(mask, em.mask_not(test)), False))
         result = _blend(em, test, branch(a, yes), branch(b, no))
     return as_operand(result) if dtype == I64 else result
 

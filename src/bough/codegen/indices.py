@@ -6,7 +6,7 @@ from typing import Any
 
 from bough.codegen import llvm_types as t
 from bough.codegen.arithmetic import compare, divide
-from bough.codegen.linear import ZERO, Linear, atom
+from bough.codegen.linear import ZERO, Linear, Terms, atom
 from bough.codegen.state import Emission, Operand
 from bough.ir.dtypes import I64
 
@@ -28,13 +28,30 @@ def materialize(em: Emission, value: Operand, lanes: int = 0) -> Any:
 
 
 def _sum(em: Emission, value: Linear) -> Any:
-    total: Any = None
-    for a, c in value.terms:
-        part = a.value if c == 1 else em.builder.mul(a.value, t.int64(c))
-        total = part if total is None else em.builder.add(total, part)
-    if total is None:
+    if not value.terms:
         return t.int64(value.const)
-    return em.builder.add(total, t.int64(value.const)) if value.const else total
+    if value.const:
+        return em.once((value.terms, value.const), lambda: em.builder.add(_terms(em, value.terms), t.int64(value.const)))
+    return _terms(em, value.terms)
+
+
+def _terms(em: Emission, terms: Terms) -> Any:
+    *before, (a, c) = terms
+    if before:
+        return em.once(terms, lambda: em.builder.add(_terms(em, tuple(before)), _terms(em, terms[-1:])))
+    return a.value if c == 1 else em.once(terms, lambda: em.builder.mul(a.value, t.int64(c)))
+
+
+def product(em: Emission, x: Terms, y: Terms) -> Linear:
+    """The product of two sums, as one atom."""
+
+    def make() -> Linear:
+        lows = [Linear(0, terms).range(0)[0] for terms in (x, y)]
+        low = 0 if all(v is not None and v >= 0 for v in lows) else None
+        return atom(em.builder.mul(_terms(em, x), _terms(em, y)), low)
+
+    found: Linear = em.once(("mul", x, y), make)
+    return found
 
 
 def emit_index(em: Emission, name: str, args: list[Operand], lanes: int) -> Operand | None:
@@ -76,10 +93,7 @@ def _product(em: Emission, x: Linear, y: Linear) -> Operand | None:
         return None
     # Constants of either side stay apart, so that unrolled code differs by multiples of one product.
     whole = Linear(0, x.terms), Linear(0, y.terms)
-    a, b = materialize(em, whole[0]), materialize(em, whole[1])
-    lows = [part.range(0)[0] for part in whole]
-    low = 0 if all(v is not None and v >= 0 for v in lows) else None
-    return atom(em.builder.mul(a, b), low) + whole[0].scaled(y.const) + whole[1].scaled(x.const) + Linear(x.const * y.const)
+    return product(em, x.terms, y.terms) + whole[0].scaled(y.const) + whole[1].scaled(x.const) + Linear(x.const * y.const)
 
 
 def _divide(em: Emission, x: Linear, n: int, lanes: int, quotient: bool) -> Operand | None:
@@ -117,6 +131,11 @@ def _divide_scalar(em: Emission, x: Linear, y: Linear, quotient: bool) -> Linear
     """Floor division, or its remainder, of uniform integers."""
     if x.is_constant and y.is_constant and y.const:
         return Linear(x.const // y.const if quotient else x.const % y.const)
+    found: Linear = em.once(("divide", x, y, quotient), lambda: _emit_division(em, x, y, quotient))
+    return found
+
+
+def _emit_division(em: Emission, x: Linear, y: Linear, quotient: bool) -> Linear:
     b, value, divisor = em.builder, materialize(em, x), materialize(em, y)
     low, high = x.range(0)
     n = y.const if y.is_constant else 0
@@ -142,14 +161,18 @@ def _extremum(em: Emission, name: str, x: Linear, y: Linear, lanes: int) -> Oper
         return y
     if x.lane or y.lane:
         return None
-    a, b = materialize(em, x), materialize(em, y)
-    test = em.builder.icmp_signed("<" if name == "min" else ">", a, b)
     bounds = (x.range(0), y.range(0))
     known = [v for v, _ in bounds if v is not None], [v for _, v in bounds if v is not None]
     pick = min if name == "min" else max
     low = pick(known[0]) if len(known[0]) == 2 or (known[0] and name == "max") else None
     high = pick(known[1]) if len(known[1]) == 2 or (known[1] and name == "min") else None
-    return atom(em.builder.select(test, a, b), low, high)
+
+    def make() -> Linear:
+        a, b = materialize(em, x), materialize(em, y)
+        return atom(em.builder.select(em.builder.icmp_signed("<" if name == "min" else ">", a, b), a, b), low, high)
+
+    found: Linear = em.once((name, x, y), make)
+    return found
 
 
 def _compare(em: Emission, name: str, x: Linear, y: Linear, lanes: int) -> Any:

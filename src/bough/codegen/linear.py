@@ -26,6 +26,8 @@ class Atom:
 
 
 Range = tuple[int | None, int | None]
+Terms = tuple[tuple[Atom, int], ...]
+"""Atoms and their coefficients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Linear:
     """`const + sum(coefficient * atom) + lane * (number of the lane)`. Atoms stand in the order of their making."""
 
     const: int = 0
-    terms: tuple[tuple[Atom, int], ...] = ()
+    terms: Terms = ()
     lane: int = 0
 
     @property

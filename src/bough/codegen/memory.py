@@ -12,7 +12,7 @@ from llvmlite import ir
 from bough.base.errors import InternalError
 from bough.codegen import llvm_types as t
 from bough.codegen.arithmetic import from_memory, to_memory
-from bough.codegen.indices import as_operand, materialize
+from bough.codegen.indices import as_operand, materialize, product
 from bough.codegen.linear import LANE, ZERO, Linear
 from bough.codegen.state import Emission, Operand, Scope, Storage
 from bough.ir.dtypes import I64
@@ -74,11 +74,8 @@ def _times(em: Emission, index: Operand, stride: Operand, lanes: int) -> Operand
         if stride.is_constant:
             return index.scaled(stride.const)
         if not index.lane:
-            from_index = materialize(em, Linear(0, index.terms)) if index.terms else None
-            constant = stride.scaled(index.const)
-            if from_index is None:
-                return constant
-            return as_operand(em.builder.mul(from_index, materialize(em, stride))) + constant
+            whole = stride.scaled(index.const) + Linear(0, index.terms).scaled(stride.const)
+            return whole + product(em, index.terms, stride.terms) if index.terms else whole
     wide = t.splat(em.builder, materialize(em, index, lanes), lanes)
     return em.builder.mul(wide, t.splat(em.builder, materialize(em, stride, lanes), lanes))
 
@@ -91,6 +88,9 @@ def load(em: Emission, scope: Scope, name: str, index: Sequence[Operand]) -> Ope
     kind = t.memory_type(dtype, 0 if place.uniform else scope.lane_count)
     if place.uniform:
         if lanes is None or lanes.certain or place.in_padding(1):
+            if dtype == I64 and storage.fixed:  # its address will be asked for again, to the element
+                number: Operand = em.once(("load", storage, place.start), lambda: as_operand(_load(em, scope, place, kind)))
+                return number
             raw = _load(em, scope, place, kind)
         else:
             raw = em.merge(
@@ -141,17 +141,12 @@ def address(em: Emission, scope: Scope, place: Place) -> Any:
 
     Nothing is claimed about its staying inside the buffer: under a mask, and on the way, it may leave it.
     """
-    storage, b = place.storage, em.builder
-    base = base_pointer(em, storage)
+    storage, terms, b = place.storage, place.start.terms, em.builder
     kind = t.memory_type(storage.buffer.dtype)
-    key = (id(storage), place.start.terms)
-    pointer = base
-    if place.start.terms:
-        pointer = scope.address(key)
-        if pointer is None:
-            offset = materialize(em, Linear(0, place.start.terms))
-            pointer = b.gep(base, [offset], source_etype=kind)
-            scope.addresses[key] = pointer
+    pointer = base_pointer(em, storage)
+    if terms:
+        base = pointer
+        pointer = em.once((storage, terms), lambda: b.gep(base, [materialize(em, Linear(0, terms))], source_etype=kind))
     if place.start.const:
         pointer = b.gep(pointer, [t.int64(place.start.const)], source_etype=kind)
     return pointer

@@ -131,7 +131,8 @@ class _Frame:
         for name, s in self.buffers.items():
             pointer = self._read(part, s, t.POINTER)
             strides = tuple(self.receive(part, stride) for stride in s.strides)
-            inner.buffers[name] = Storage(s.buffer, pointer, strides, s.size, s.private, tags.get(name, ()))
+            fixed = name not in self.signature.written
+            inner.buffers[name] = Storage(s.buffer, pointer, strides, s.size, s.private, fixed, tags.get(name, ()))
         for name, value in self.values.items():
             inner.values[name] = self.receive(part, value)
 

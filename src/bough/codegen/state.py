@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Union
 
 from llvmlite import ir
@@ -30,8 +30,8 @@ class Storage:
     """A buffer at run time. `pointer` is None for an argument of a host function, which reads it where it uses it.
 
     `strides` are in elements; `size` is their constant number, where there is one. `private` memory belongs to the thread,
-    is padded by a vector, and may be read or rewritten in place where a mask says no. `tags` is the metadata by which LLVM
-    tells buffers apart.
+    is padded by a vector, and may be read or rewritten in place where a mask says no. What is `fixed` is not written while
+    the function runs. `tags` is the metadata by which LLVM tells buffers apart.
     """
 
     buffer: Buffer
@@ -39,6 +39,7 @@ class Storage:
     strides: tuple[Operand, ...]
     size: int | None
     private: bool
+    fixed: bool = False
     tags: tuple[Tag, ...] = ()
 
 
@@ -52,28 +53,16 @@ class Lanes:
 
 
 class Scope:
-    """Names visible here.
-
-    `addresses` holds what was worked out at places that dominate this one: a `child` of code that may not run has its own,
-    a `next` child stands in line with its parent and shares the parent's.
-    """
+    """Names visible here."""
 
     def __init__(self, parent: Scope | None = None, lanes: Lanes | None = None) -> None:
         self.parent = parent
         self.lanes: Lanes | None = lanes if lanes is not None or parent is None else parent.lanes
         self.values: dict[str, Operand] = {}
         self.buffers: dict[str, Storage] = {}
-        self.addresses: dict[Any, Any] = {}
 
     def child(self, lanes: Lanes | None = None) -> Scope:
-        """A scope for code that may not run, or runs repeatedly."""
         return Scope(self, lanes)
-
-    def next(self, lanes: Lanes | None = None) -> Scope:
-        """A scope for code that runs whenever control comes here."""
-        scope = Scope(self, lanes)
-        scope.addresses = self.addresses
-        return scope
 
     @property
     def lane_count(self) -> int:
@@ -90,10 +79,6 @@ class Scope:
         if found is None:
             raise InternalError(f"no buffer is called {name}")
         return found  # type: ignore[no-any-return]
-
-    def address(self, key: Any) -> Any:
-        """An address worked out before under this key, or None."""
-        return self._find(lambda s: s.addresses.get(key))
 
     def _find(self, look: Callable[[Scope], Any]) -> Any:
         scope: Scope | None = self
@@ -120,7 +105,11 @@ class Host:
 
 @dataclass(eq=False, slots=True)
 class Emission:
-    """One LLVM function being built. With a `host`, it may start parallel phases."""
+    """One LLVM function being built. With a `host`, it may start parallel phases.
+
+    `known` holds what was worked out at places that dominate this one, those of each piece of code that may not run, or runs
+    again, apart.
+    """
 
     target: Target
     function: Any
@@ -129,6 +118,7 @@ class Emission:
     host: Host | None = None
     name: str = ""
     debug: DebugInfo | None = None
+    known: list[dict[Hashable, Any]] = field(default_factory=lambda: [{}])
 
     @classmethod
     def begin(cls, target: Target, function: Any, location: Location | None, **rest: Any) -> Emission:
@@ -161,27 +151,42 @@ class Emission:
         place.align, place.type = align, POINTER
         return place
 
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` emits, unless it was emitted under this key before, at a place that dominates this one."""
+        for known in reversed(self.known):
+            if key in known:
+                return known[key]
+        value = self.known[-1][key] = make()
+        return value
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Code that does not dominate what follows it."""
+        self.known.append({})
+        yield
+        self.known.pop()
+
     @contextmanager
     def when(self, condition: Any) -> Iterator[None]:
         """Code that runs only where the scalar `condition` holds."""
-        with self.builder.if_then(condition):
+        with self.builder.if_then(condition), self.apart():
             yield
 
     def choose(self, condition: Any, then: Callable[[], None], otherwise: Callable[[], None]) -> None:
         """Either of two pieces of code."""
         with self.builder.if_else(condition) as (yes, no):
-            with yes:
+            with yes, self.apart():
                 then()
-            with no:
+            with no, self.apart():
                 otherwise()
 
     def merge(self, condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
         """The value of either of two pieces of code, of one type."""
         with self.builder.if_else(condition) as (yes, no):
-            with yes:
+            with yes, self.apart():
                 a = then()
                 after_a = self.builder.block
-            with no:
+            with no, self.apart():
                 b = otherwise()
                 after_b = self.builder.block
         phi = self.builder.phi(a.type)
@@ -204,7 +209,8 @@ class Emission:
         b.position_at_end(head)
         i = b.phi(start.type)
         i.add_incoming(start, before)
-        body(i)
+        with self.apart():
+            body(i)
         following = b.add(i, int64(step), flags=("nsw",))
         i.add_incoming(following, b.block)
         after = b.append_basic_block("after")
@@ -223,7 +229,8 @@ class Emission:
         inside, after = b.append_basic_block("going"), b.append_basic_block("after")
         b.cbranch(going, inside, after)
         b.position_at_end(inside)
-        body()
+        with self.apart():
+            body()
         turn.add_incoming(b.add(turn, int64(1), flags=("nsw",)), b.block)
         b.branch(start)
         b.position_at_end(after)

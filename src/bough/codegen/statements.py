@@ -73,7 +73,7 @@ def _emit_if(em: Emission, scope: Scope, test: Expr, then: tuple[loops.Stmt, ...
     value = condition(em, scope, test)
     known = constant_condition(value)
     if known is not None:
-        emit_body(em, scope.next(), then if known else otherwise)
+        emit_body(em, scope.child(), then if known else otherwise)
     elif not t.lanes_of(value):
         if otherwise:
             em.choose(
@@ -87,9 +87,9 @@ def _emit_if(em: Emission, scope: Scope, test: Expr, then: tuple[loops.Stmt, ...
     else:
         assert scope.lanes is not None
         mask, count = scope.lanes.mask, scope.lanes.count
-        emit_body(em, scope.next(Lanes(count, em.mask_and(mask, value), False)), then)
+        emit_body(em, scope.child(Lanes(count, em.mask_and(mask, value), False)), then)
         if otherwise:
-            emit_body(em, scope.next(Lanes(count, em.mask_and(mask, em.mask_not(value)), False)), otherwise)
+            emit_body(em, scope.child(Lanes(count, em.mask_and(mask, em.mask_not(value)), False)), otherwise)
 
 
 def _emit_loop(em: Emission, scope: Scope, loop: loops.For) -> None:
@@ -131,7 +131,7 @@ def _emit_serial(em: Emission, scope: Scope, loop: loops.For, start: Linear, sto
         trips = range(start.const, stop.const, loop.step)
         if loop.kind == "unroll" or len(trips) == 1:
             for value in trips:
-                inner = scope.next()
+                inner = scope.child()
                 inner.values[loop.var] = Linear(value)
                 emit_body(em, inner, loop.body)
             return
@@ -159,11 +159,11 @@ def _emit_vector(em: Emission, scope: Scope, loop: loops.For, stop: Linear) -> N
         emit_body(em, inner, loop.body)
 
     if low is not None and low >= count:
-        body(scope.next(Lanes(count)))
+        body(scope.child(Lanes(count)))
         return
     if stop.is_constant:
         mask = ir.Constant(ir.VectorType(t.BIT, count), [t.bit(n < stop.const) for n in range(count)])
-        body(scope.next(Lanes(count, mask)))
+        body(scope.child(Lanes(count, mask)))
         return
     b, value = em.builder, materialize(em, stop)
 
