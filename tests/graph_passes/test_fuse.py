@@ -142,3 +142,17 @@ def test_lstm_cells_become_one_kernel_for_every_batch(batch: int):
     (cell,) = kernels(loop.body)
     assert len(cell.reductions) == 4
     check_same(before, after, [np.random.default_rng(6).standard_normal((7, batch, 4)).astype(np.float32)])
+
+
+def test_products_of_different_operands_share_a_kernel_two_at_a_time():
+    b = Build()
+    total = None
+    for n in range(5):
+        product = b.op("matmul", b.value((4, 6), name=f"x{n}"), b.value((6, 5), name=f"w{n}"))
+        total = product if total is None else b.op("add", total, product)
+    inputs = tuple(v for node in b.nodes if node.op == "matmul" for v in node.args)
+    before = lower_function(Function("main", inputs, {}, b.nodes, (b.op("relu", total),)))
+    after = fuse(before)
+    assert sorted(len(k.reductions) for k in kernels(after.steps)) == [1, 2, 2]
+    random = np.random.default_rng(7)
+    check_same(before, after, [random.standard_normal([int(e) for e in v.type.shape]).astype(np.float32) for v in inputs])

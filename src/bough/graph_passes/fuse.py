@@ -41,6 +41,8 @@ from bough.schedule.access import affine_in
 
 MOST_REDUCTIONS = 8
 """Reductions of a fused kernel, whose accumulators share the registers."""
+MOST_STREAMS = 2
+"""Groups among them that read nothing in common: each runs in a nest of its own, while the sums of all wait in registers."""
 FEW_ROWS = 3
 """Rows whose sum a product may form for itself."""
 
@@ -161,7 +163,7 @@ def _absorb_one(block: list[Kernel], at: int, live: set[str]) -> list[Kernel] | 
             if merged is not None:
                 return [*block[:at], merged, *block[at + 1 :]]
         between = _dependents(block, position, at)
-        if between is None:
+        if between is None or _belongs_to_products(producer, consumer, block[:position]):
             continue
         merged = absorb(producer, consumer, kept)
         if merged is None:
@@ -171,6 +173,15 @@ def _absorb_one(block: list[Kernel], at: int, live: set[str]) -> list[Kernel] | 
         then = [k for n, k in enumerate(middle, position + 1) if n in between]
         return [*block[:position], *first, merged, *then, *block[at + 1 :]]
     return None
+
+
+def _belongs_to_products(producer: Kernel, consumer: Kernel, before: list[Kernel]) -> bool:
+    """Whether products that the consumer has no room for leave the producer to run behind them."""
+    if producer.reductions or is_view(producer):
+        return False
+    read = {i.name for i in producer.inputs}
+    waiting = [k for k in before if any(o.name in read for o in k.outputs)]
+    return _streams(*waiting) > 0 and _streams(consumer, *waiting) > MOST_STREAMS
 
 
 def _dependents(block: list[Kernel], position: int, at: int) -> set[int] | None:
@@ -352,7 +363,7 @@ def _worth(
             return False
         if inside or not outside or len(consumer.reductions) + len(outside) * _nest(producer) > MOST_REDUCTIONS:
             return False
-        if not all(_injective(consumer, i) for i in outside):
+        if not all(_injective(consumer, i) for i in outside) or _streams(producer, consumer) > MOST_STREAMS:
             return False
         return _no_more(outside, [a.extent for a in consumer.free], producer)
     if view:
@@ -389,6 +400,18 @@ def _adds_gathered(producer: Kernel) -> bool:
 def _nest(kernel: Kernel) -> int:
     """Reductions that run together in one loop nest, at the most."""
     return max(Counter(r.axes for _, r in kernel.reductions).values())
+
+
+def _streams(*together: Kernel) -> int:
+    """Groups of products, those in one that read an array in common."""
+    groups: list[set[str]] = []
+    for kernel in together:
+        for _, r in kernel.reductions:
+            if not _has_product(kernel, r.axes):
+                continue
+            read = {load.source for load in loads(r.body)}
+            groups = [g for g in groups if g.isdisjoint(read)] + [read.union(*(g for g in groups if not g.isdisjoint(read)))]
+    return len(groups)
 
 
 def _has_product(consumer: Kernel, axes: tuple[str, ...]) -> bool:

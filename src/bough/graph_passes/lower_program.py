@@ -18,7 +18,7 @@ from bough.base.source import Location
 from bough.graph_passes.computed_sizes import ComputedSizes
 from bough.graph_passes.normalize import drop_unit_reductions
 from bough.ir.dtypes import BOOL, I64, DType
-from bough.ir.expr import Const, Expr, Extent, Load, Var, add, apply, as_expr, mod, mul, sub, variables
+from bough.ir.expr import Const, Expr, Extent, Load, Var, add, apply, as_expr, as_extent, loads, mod, mul, sub, variables
 from bough.ir.interpret_kernel import run_kernel
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Statement, Store
 from bough.ir.program import CAPACITY, Assign, Check, Dim, Function, If, Loop, Node, Size, Value, While
@@ -37,6 +37,7 @@ from bough.ir.sequence import (
     map_statement,
 )
 from bough.ir.sequence import Check as HostCheck
+from bough.rewrite import simplify
 
 NOMINAL = 64
 """What a computed size counts as where schedules are chosen, if its bound is no smaller."""
@@ -283,7 +284,8 @@ class _Lowering:
             return load
 
         body = tuple(map_statement(s, lambda e: map_loads(e, change)) for s in kernel.body)
-        return with_body(kernel, body)
+        ragged = {a: replace(a, extent=as_extent(simplify(map_loads(as_expr(a.extent), change)))) for a in kernel.ragged}
+        return with_body(replace(kernel, axes=tuple(ragged.get(a, a) for a in kernel.axes)), body)
 
     def steps_of(self, name: str) -> tuple[int, int, int] | None:
         """The dimension, first element and step of a constant that goes in even steps."""
@@ -330,8 +332,8 @@ def above(most: Expr, name: str, location: Location | None) -> Failure:
 
 def with_body(kernel: Kernel, body: tuple[Statement, ...]) -> Kernel:
     """The kernel with another body; inputs that it no longer loads are dropped."""
-    from_body = loaded(body)
-    return replace(kernel, inputs=tuple(i for i in kernel.inputs if i.name in from_body), body=body)
+    read = loaded(body) | {load.source for a in kernel.ragged for load in loads(as_expr(a.extent))}
+    return replace(kernel, inputs=tuple(i for i in kernel.inputs if i.name in read), body=body)
 
 
 def loaded(body: tuple[Statement, ...]) -> set[str]:
