@@ -17,7 +17,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from bough.frontends.computed_sizes import ComputedSizes
 from bough.frontends.dynamo import Captured
-from bough.frontends.errors import missing_operators_error
+from bough.frontends.errors import MissingOperators
 from bough.frontends.structure import Slot
 from bough.frontends.symbols import Symbols
 from bough.frontends.torch_export import Imported
@@ -53,7 +53,7 @@ def bind(captured: Captured, weights: Mapping[int, torch.Tensor]) -> Bound:
     trace = binding.trace()
     program, missing = translate(trace, trace.exported)
     if missing:
-        raise missing_operators_error(missing)
+        raise MissingOperators(missing)
     return Bound(Imported(program, trace.inputs, trace.outputs, trace.paths), tuple(binding.arguments))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bough.base.errors import CompileError
@@ -22,6 +22,21 @@ class Missing:
         return f"{self.operator}{place}" + (f" ({self.reason})" if self.reason else "")
 
 
+class MissingOperators(CompileError):
+    """One error for all of them."""
+
+    def __init__(self, missing: Iterable[Missing]) -> None:
+        self.missing = tuple(dict.fromkeys(missing))
+        names = ", ".join(dict.fromkeys(m.operator for m in self.missing))
+        super().__init__(
+            f"the operator table has no way to express: {names}",
+            code="BGH-OP-001",
+            because="".join(f"\n    {m}" for m in self.missing),
+            advice="write these lines with other operators; `bough doctor` lists what a model needs",
+            location=self.missing[0].location,
+        )
+
+
 def in_training(what: str, location: Location | None = None) -> CompileError:
     return CompileError(
         f"in training mode: {what}",
@@ -29,19 +44,6 @@ def in_training(what: str, location: Location | None = None) -> CompileError:
         because="dropout and batch normalisation compute something else there, and change with every call",
         advice="call .eval() on the module before compiling it",
         location=location,
-    )
-
-
-def missing_operators_error(missing: Sequence[Missing]) -> CompileError:
-    """One error for all of them."""
-    distinct = list(dict.fromkeys(missing))
-    names = ", ".join(dict.fromkeys(m.operator for m in distinct))
-    return CompileError(
-        f"the operator table has no way to express: {names}",
-        code="BGH-OP-001",
-        because="".join(f"\n    {m}" for m in distinct),
-        advice="write these lines with other operators; `bough doctor` lists what a model needs",
-        location=distinct[0].location,
     )
 
 

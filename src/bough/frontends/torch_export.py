@@ -13,7 +13,7 @@ from bough.base.source import Location
 from bough.frontends.decompositions import rules
 from bough.frontends.dimensions import DynamicSpec, check_computed
 from bough.frontends.dropout import remove_dropout
-from bough.frontends.errors import missing_operators_error
+from bough.frontends.errors import MissingOperators
 from bough.frontends.structure import Slot, Structure
 from bough.frontends.trace import Trace, trace
 from bough.frontends.translate import Missings, is_translatable, translate
@@ -55,7 +55,7 @@ def export(
     traced = trace(module, args, kwargs, dynamic)
     program, missing = _translate(traced)
     if missing:
-        raise missing_operators_error(missing)
+        raise MissingOperators(missing)
     return Imported(program, traced.inputs, traced.outputs, traced.paths)
 
 

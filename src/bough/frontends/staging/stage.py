@@ -11,9 +11,10 @@ from torch import nn
 
 from bough.base.errors import CompileError
 from bough.base.visits import Variant, Visit, Visits, with_repeats
+from bough.frontends.errors import Missing, MissingOperators
 from bough.frontends.promotion import FROM_TORCH
 from bough.frontends.staging.cells import Arrays, export_cell, row_results
-from bough.frontends.staging.discover import Learned, World
+from bough.frontends.staging.discover import Function, Learned, World
 from bough.frontends.staging.primitives import Primitives
 from bough.frontends.staging.run import Record
 from bough.frontends.staging.signals import Restart, refuse_source
@@ -80,21 +81,18 @@ def _argument(root: Symbol, number: int, value: Any) -> Any:
 
 def _assemble(world: World, module: Any, names: tuple[str, ...]) -> Staged:
     """Numbers the ways and exports the tensor code of each."""
-    shared: Arrays = {}
-    cells: dict[tuple[str, int], Cell] = {}
+    cells = _cells(world, module)
     visits = []
     results = {}
     arguments: dict[str, tuple[TensorType, ...]] = {}
     remembered: set[tuple[str, int]] = set()
     for function in world.functions.values():
-        ways = [end for _, end, _ in function.ways.ends() if isinstance(end, Way)]
+        ways = _ways(function)
         if not ways:
             continue
         for number, way in enumerate(ways):
-            way.number = number
             if way.record.remembers or function.base[0] in world.cached:
                 remembered.add((function.name, number))
-            cells[function.name, number] = export_cell(world, module, function, way.record, f"{function.name}_{number}", shared)
         variants = tuple(with_ranges(_variant(n, w.record), cells[function.name, n]) for n, w in enumerate(ways))
         visits.append(Visit(function.name, function.ways.decision(), variants, function.location))
         rows = row_results(function.template)
@@ -107,6 +105,29 @@ def _assemble(world: World, module: Any, names: tuple[str, ...]) -> Staged:
     described = with_repeats(Visits(tuple(visits), world.entry.name), remembered, arguments)
     recursion = Recursion(described, cells, results, arguments, row_results(world.entry.template))
     return Staged(recursion, _outputs(world), names)
+
+
+def _ways(function: Function) -> list[Way]:
+    return [end for _, end, _ in function.ways.ends() if isinstance(end, Way)]
+
+
+def _cells(world: World, module: Any) -> dict[tuple[str, int], Cell]:
+    """The tensor code of each way, by function and number. Raises one error for the operators that all of them lack."""
+    shared: Arrays = {}
+    cells: dict[tuple[str, int], Cell] = {}
+    missing: list[Missing] = []
+    for function in world.functions.values():
+        for number, way in enumerate(_ways(function)):
+            way.number = number
+            try:
+                cell = export_cell(world, module, function, way.record, f"{function.name}_{number}", shared)
+            except MissingOperators as error:
+                missing += error.missing
+            else:
+                cells[function.name, number] = cell
+    if missing:
+        raise MissingOperators(missing)
+    return cells
 
 
 def _refuse_early_uses(world: World) -> None:
