@@ -1,24 +1,25 @@
-"""Fusion on the Kernel level: one operation, absorbing a producer into its consumer, decided by counting work.
+"""Fusion on the Kernel level: in each straight run of kernels, consumers absorb producers (see `absorb`) as long as any can.
 
-    kernel p:  t[i, j] = sum(k) x[i, k] * w[j, k]           kernel c:  s = sum(k) x[i, k] * w[j, k]
-    kernel c:  y[i, j] = max(t[i, j] + b[j], 0)       ->                y[i, j] = max(s + b[j], 0)
+What a kernel may absorb, by how it depends on what it reads:
 
-A consumer that reads a product at several offsets (the gates of a recurrent cell) takes one reduction per offset: the work is
-the same as long as no element is computed twice.
+    point by point                  the producer's formula stands in place of the loads
+    a sum, point by point behind it the formula becomes the sum's epilogue: bias, activation, residual, gates, normalization
+    moved elements (views, joins)   indices change, in sums too; other readers do the same for themselves
+    one element by many points      not absorbed, unless nothing but its loads would be computed again
+    the same points, several        one kernel with several results
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from bough.graph_passes.effects import Effects, around, exposed, keeps_points, whole
-from bough.graph_passes.lower_program import loaded
-from bough.graph_passes.split_sums import is_concatenation, split_sums
-from bough.ir.dtypes import BOOL, I64
-from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, as_expr, children, loads, substitute, variables
-from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
+from bough.graph_passes.absorb import MOST_STREAMS, absorb, adds_gathered, is_view, rebuilt, streams
+from bough.graph_passes.block import Block
+from bough.graph_passes.effects import Effects, around, exposed
+from bough.ir.expr import loads, variables
+from bough.ir.kernel import Kernel, Store
 from bough.ir.sequence import (
     Branch,
     Define,
@@ -28,23 +29,11 @@ from bough.ir.sequence import (
     Step,
     Whilst,
     bodies,
-    expressions,
     host_expressions,
     host_loads,
     kernels,
     map_bodies,
-    map_loads,
-    map_statement,
-    outer_scalars,
 )
-from bough.schedule.access import affine_in
-
-MOST_REDUCTIONS = 8
-"""Reductions of a fused kernel, whose accumulators share the registers."""
-MOST_STREAMS = 2
-"""Groups among them that read nothing in common: each runs in a nest of its own, while the sums of all wait in registers."""
-FEW_ROWS = 3
-"""Rows whose sum a product may form for itself."""
 
 
 def fuse(sequence: Sequence) -> Sequence:
@@ -112,21 +101,21 @@ def _definitions_first(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return (*first, *rest)
 
 
-def fuse_block(block: list[Kernel], live: set[str]) -> list[Kernel]:
+def fuse_block(kernels: list[Kernel], live: set[str]) -> list[Kernel]:
     """Fuses a straight run of kernels. `live` names the operands that are read outside of it."""
-    current = _drop_dead(list(block), live)
+    block = Block(_drop_dead(kernels, live))
     changed = True
     while changed:
         changed = False
-        at = len(current) - 1
+        at = len(block.places) - 1
         while at >= 0:
-            merged = _absorb_one(current, at, live)
-            if merged is None:
-                at -= 1
+            if _absorb_one(block, at, live):
+                changed = True
+                at = min(at + 1, len(block.places) - 1)
             else:
-                current, changed = _drop_dead(merged, live), True
-                at = min(at, len(current) - 1)
-    return current
+                at -= 1
+        block = Block(_drop_dead(list(block), live))
+    return list(block)
 
 
 def _drop_dead(block: list[Kernel], live: set[str]) -> list[Kernel]:
@@ -140,459 +129,79 @@ def _drop_dead(block: list[Kernel], live: set[str]) -> list[Kernel]:
     return out[::-1]
 
 
+def _drop_unread(block: Block, place: int, live: set[str]) -> None:
+    """Drops the kernel at a place, or those of its stores, that nothing behind it reads; then what only they needed."""
+    (kernel,) = block.kernels([place])
+    needed = {o.name for o in kernel.outputs if o.name in live or any(n > place for n in block.readers.get(o.name, ()))}
+    if len(needed) == len(kernel.outputs):
+        return
+    left = _without_dead_stores(kernel, needed) if needed else None
+    block.put(place, left)
+    gone = {i.name for i in kernel.inputs} - {i.name for i in (left.inputs if left else ())}
+    for n in reversed(block.between(block.writers, gone, 0, place)):
+        _drop_unread(block, n, live)
+
+
 def _without_dead_stores(kernel: Kernel, needed: set[str]) -> Kernel:
     if all(o.name in needed for o in kernel.outputs):
         return kernel
     body = tuple(s for s in kernel.body if not (isinstance(s, Store) and s.target not in needed))
-    return _rebuilt(kernel, kernel.axes, body, kernel.operands)
+    return rebuilt(kernel, kernel.axes, body, kernel.operands)
 
 
-def _absorb_one(block: list[Kernel], at: int, live: set[str]) -> list[Kernel] | None:
-    """Absorbs one producer into the kernel at `at`, or gives None."""
-    consumer = block[at]
-    states = _states(block)
-    for position in range(at - 1, -1, -1):
-        producer = block[position]
+def _absorb_one(block: Block, at: int, live: set[str]) -> bool:
+    """Whether the kernel at a place could absorb one of its producers, which it then has."""
+    consumer = block.places[at]
+    if consumer is None:
+        return False
+    for position in reversed(block.between(block.writers, [i.name for i in consumer.inputs], 0, at)):
+        (producer,) = block.kernels([position])
         names = {o.name for o in producer.outputs}
-        if not any(i.name in names for i in consumer.inputs) or names & states:
+        if any(map(block.is_state, names)):
             continue
-        others = [n for n in range(position + 1, len(block)) if n != at and any(i.name in names for i in block[n].inputs)]
-        kept = {o for o in names if o in live or any(i.name == o for n in others for i in block[n].inputs)}
-        if kept and (is_view(producer) or _adds_gathered(producer)) and not _rewritten(producer, block[position + 1 : at]):
+        kept = {n for n in names if n in live or any(r > position and r != at for r in block.readers.get(n, ()))}
+        if kept and (is_view(producer) or adds_gathered(producer)) and not _rewritten(block, position, at):
             merged = absorb(producer, consumer, set())
             if merged is not None:
-                return [*block[:at], merged, *block[at + 1 :]]
+                block.put(at, merged)
+                _drop_unread(block, position, live)
+                return True
         between = _dependents(block, position, at)
-        if between is None or _belongs_to_products(producer, consumer, block[:position]):
+        if between is None or _belongs_to_products(producer, consumer, block, position):
             continue
         merged = absorb(producer, consumer, kept)
         if merged is None:
             continue
-        middle = block[position + 1 : at]
-        first = [k for n, k in enumerate(middle, position + 1) if n not in between]
-        then = [k for n, k in enumerate(middle, position + 1) if n in between]
-        return [*block[:position], *first, merged, *then, *block[at + 1 :]]
-    return None
+        middle = [n for n in range(position + 1, at) if block.places[n] is not None]
+        first = block.kernels([n for n in middle if n not in between])
+        then = block.kernels([n for n in middle if n in between])
+        block.rewrite(position, at + 1, [*first, merged, *then])
+        return True
+    return False
 
 
-def _belongs_to_products(producer: Kernel, consumer: Kernel, before: list[Kernel]) -> bool:
+def _belongs_to_products(producer: Kernel, consumer: Kernel, block: Block, position: int) -> bool:
     """Whether products that the consumer has no room for leave the producer to run behind them."""
     if producer.reductions or is_view(producer):
         return False
-    read = {i.name for i in producer.inputs}
-    waiting = [k for k in before if any(o.name in read for o in k.outputs)]
-    return _streams(*waiting) > 0 and _streams(consumer, *waiting) > MOST_STREAMS
+    waiting = block.kernels(block.between(block.writers, [i.name for i in producer.inputs], 0, position))
+    return streams(*waiting) > 0 and streams(consumer, *waiting) > MOST_STREAMS
 
 
-def _dependents(block: list[Kernel], position: int, at: int) -> set[int] | None:
+def _dependents(block: Block, position: int, at: int) -> set[int] | None:
     """Kernels between the two that stay behind the producer; None where the consumer stays behind one of them."""
-    before = Effects.of(block[position])
+    before = block.effects[position]
     behind, found = Effects(set(), set()), set[int]()
     for n in range(position + 1, at):
-        effects = Effects.of(block[n])
+        effects = block.effects[n]
         if effects.after(before) or effects.after(behind):
             found.add(n)
             behind.add(effects)
-    return None if Effects.of(block[at]).after(behind) else found
+    return None if block.effects[at].after(behind) else found
 
 
-def _rewritten(producer: Kernel, after: list[Kernel]) -> bool:
-    """Whether kernels behind the producer write what it reads."""
-    reads = Effects.of(producer).reads
-    return any(o.name in reads for k in after for o in k.outputs)
+def _rewritten(block: Block, position: int, at: int) -> bool:
+    """Whether kernels between the two write what the first reads."""
+    return bool(block.between(block.writers, block.effects[position].reads, position + 1, at))
 
 
-def _states(block: list[Kernel]) -> set[str]:
-    """What more than one kernel writes, or one in parts: none of them tells by itself what is read."""
-    writers = Counter(o.name for k in block for o in k.outputs)
-    return {n for n, count in writers.items() if count > 1} | {n for k in block for n in k.apart}
-
-
-def is_view(kernel: Kernel) -> bool:
-    """Only moves elements: reading through it costs no more than reading its result."""
-    return not kernel.reductions and all(_moves(s.value) for s in kernel.stores) and len(kernel.body) == len(kernel.stores)
-
-
-def _moves(e: Expr) -> bool:
-    """Index arithmetic is free; arithmetic on elements is not."""
-    if isinstance(e, (Const, Var)):
-        return True
-    if isinstance(e, Load):
-        return True
-    if isinstance(e, Cast):
-        return _moves(e.value)
-    if e.function == "select":
-        return _is_index(e.args[0]) and _moves(e.args[1]) and _moves(e.args[2])
-    return _is_index(e)
-
-
-def _is_index(e: Expr) -> bool:
-    """Arithmetic and tests on places, also on those that a number tells which the host could read."""
-    if isinstance(e, Load):
-        return e.index == () and e.dtype == I64
-    return not loads(e) or (isinstance(e, Apply) and e.dtype in (I64, BOOL) and all(map(_is_index, e.args)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Instance:
-    """One way in which the consumer reads the producer: where each free axis of the producer stands."""
-
-    at: tuple[tuple[str, Expr], ...]
-
-
-def absorb(producer: Kernel, consumer: Kernel, kept: set[str]) -> Kernel | None:
-    """The consumer computing what it read from the producer, and storing those outputs that are `kept`.
-
-    None where that would repeat work, or where the producer's point cannot be told from the consumer's.
-    """
-    stores = {s.target: s for s in producer.stores}
-    if len(stores) != len(producer.stores) or not _keep_apart(producer, consumer):
-        return None
-    if any(load.source in stores for a in consumer.ragged for load in loads(as_expr(a.extent))):
-        return None
-    view = is_view(producer)
-    read = [i.name for i in consumer.inputs if i.name in stores]
-    positions = {name: _store_positions(producer, stores[name]) for name in {*read, *kept}}
-    if any(p is None for p in positions.values()) or any(o.name in stores for o in consumer.outputs):
-        return None
-    outside: list[_Instance] = []
-    inside: list[tuple[_Instance, tuple[str, ...]]] = []
-    locals_ = {s.name for s in consumer.body if isinstance(s, Let)}
-    for s in consumer.body:
-        reduced = s.value.axes if isinstance(s, Let) and isinstance(s.value, Reduce) else ()
-        for e in expressions(s):
-            for load in loads(e):
-                if load.source in stores:
-                    instance = _instance(positions[load.source] or {}, load)
-                    gathered = any(loads(x) for _, x in instance.at)
-                    if gathered and not (view and whole(producer, stores[load.source])):
-                        return None
-                    if not _same_place(stores[load.source], load, producer):
-                        return None
-                    if any(variables(x) & locals_ for _, x in instance.at):
-                        return None
-                    if reduced:
-                        inside.append((instance, reduced))
-                    elif instance not in outside:
-                        outside.append(instance)
-    if not _worth(producer, consumer, outside, inside, kept):
-        return None
-    early = _early(consumer, stores, positions)
-    late = [i for i in outside if i not in early]
-    if late and (producer.reductions or kept):
-        return None
-    points = [*inside, *((i, ()) for i in late)]
-    merged = _merge(producer, consumer, [i for i in outside if i in early], points, kept, positions)
-    return merged if keeps_points(merged) else None
-
-
-def _keep_apart(producer: Kernel, consumer: Kernel) -> bool:
-    """Whether their promises hold for both together."""
-    for name in {*producer.apart, *consumer.apart}:
-        if any(i.name == name and name not in k.apart for k in (producer, consumer) for i in k.inputs):
-            return False
-    return True
-
-
-def _early(
-    consumer: Kernel, stores: dict[str, Store], positions: dict[str, dict[str, int] | None]
-) -> list[_Instance]:
-    """The instances that may be computed before everything else: they need no local of the consumer, and they are read
-    under no guard, or at a place that exists for every point."""
-    locals_ = {s.name for s in consumer.body if isinstance(s, Let)}
-    found: list[_Instance] = []
-
-    def walk(e: Expr, guarded: bool) -> None:
-        if isinstance(e, Load) and e.source in stores:
-            instance = _instance(positions[e.source] or {}, e)
-            needed = {v for _, i in instance.at for v in variables(i)}
-            if not needed & locals_ and (not guarded or _exists(consumer, e)):
-                found.append(instance)
-        choice = isinstance(e, Apply) and e.function == "select"
-        for n, k in enumerate(children(e)):
-            walk(k, guarded or (choice and n > 0))
-
-    for s in consumer.body:
-        for e in expressions(s):
-            walk(e, False)
-    return found
-
-
-def _exists(consumer: Kernel, load: Load) -> bool:
-    """Whether each index is an axis that runs exactly over the dimension."""
-    extents = {a.name: a.extent for a in consumer.axes}
-    shape = consumer.operands[load.source].shape
-    return all(isinstance(i, Var) and extents.get(i.name) == e for i, e in zip(load.index, shape, strict=True))
-
-
-def _store_positions(producer: Kernel, store: Store) -> dict[str, int] | None:
-    """For each free axis, which index of the stored operand it is; None unless the store is one to one."""
-    found: dict[str, int] = {}
-    for n, i in enumerate(store.index):
-        if isinstance(i, Var) and any(a.name == i.name for a in producer.free):
-            if i.name in found:
-                return None
-            found[i.name] = n
-        elif variables(i) & {a.name for a in producer.axes}:
-            return None
-    return found if len(found) == len(producer.free) else None
-
-
-def _same_place(store: Store, load: Load, producer: Kernel) -> bool:
-    """Whether the load names what is stored in those dimensions in which the store stays at one place."""
-    axes = {a.name for a in producer.axes}
-    shape = producer.operands[store.target].shape
-    return all(
-        variables(i) & axes or i == j or extent == 1 for i, j, extent in zip(store.index, load.index, shape, strict=True)
-    )
-
-
-def _instance(positions: dict[str, int], load: Load) -> _Instance:
-    return _Instance(tuple((axis, load.index[n]) for axis, n in positions.items()))
-
-
-def _worth(
-    producer: Kernel, consumer: Kernel, outside: list[_Instance], inside: list[tuple[_Instance, tuple[str, ...]]],
-    kept: set[str],
-) -> bool:  # fmt: skip
-    view = is_view(producer)
-    if kept:
-        return not inside and len(outside) == 1 and _same_box(producer, consumer, outside[0])
-    if producer.reductions:
-        if producer.ragged and len(outside) != 1:
-            return False
-        if inside or not outside or len(consumer.reductions) + len(outside) * _nest(producer) > MOST_REDUCTIONS:
-            return False
-        if not all(_injective(consumer, i) for i in outside) or _streams(producer, consumer) > MOST_STREAMS:
-            return False
-        return _no_more(outside, [a.extent for a in consumer.free], producer)
-    if view:
-        mine = {a.name for a in producer.axes}
-        pure = all(
-            isinstance(s.value, Load) and all(affine_in(i, mine, indirect=True) is not None for i in s.value.index)
-            for s in producer.stores
-        )
-        return pure or is_concatenation(producer) or not any(_has_product(consumer, axes) for _, axes in inside)
-    boxes = [a.extent for a in consumer.free]
-    if outside and not _no_more(outside, boxes, producer):
-        return False
-    return all(
-        _no_more([i], [*boxes, *(consumer.axis(a).extent for a in axes)], producer)
-        or (_adds_gathered(producer) and _has_product(consumer, axes))
-        for i, axes in inside
-    )
-
-
-def _adds_gathered(producer: Kernel) -> bool:
-    """Adds a few rows from places that are looked up: where a product reads the sum, it costs next to nothing to form it in
-    registers for each tile, and no other kernel could have formed it."""
-    if len(producer.body) != 1:
-        return False
-
-    def adds(e: Expr) -> int:
-        if isinstance(e, Load):
-            return 1 if any(loads(i) for i in e.index) else FEW_ROWS + 1
-        return sum(adds(a) for a in e.args) if isinstance(e, Apply) and e.function in ("add", "sub") else FEW_ROWS + 1
-
-    return all(adds(s.value) <= FEW_ROWS for s in producer.stores)
-
-
-def _nest(kernel: Kernel) -> int:
-    """Reductions that run together in one loop nest, at the most."""
-    return max(Counter(r.axes for _, r in kernel.reductions).values())
-
-
-def _streams(*together: Kernel) -> int:
-    """Groups of products, those in one that read an array in common."""
-    groups: list[set[str]] = []
-    for kernel in together:
-        for _, r in kernel.reductions:
-            if not _has_product(kernel, r.axes):
-                continue
-            read = {load.source for load in loads(r.body)}
-            groups = [g for g in groups if g.isdisjoint(read)] + [read.union(*(g for g in groups if not g.isdisjoint(read)))]
-    return len(groups)
-
-
-def _has_product(consumer: Kernel, axes: tuple[str, ...]) -> bool:
-    """Whether a reduction over these axes is a sum of products, which instruction mapping wants free of guards."""
-    return any(
-        r.op == "sum" and isinstance(r.body, Apply) and r.body.function == "mul"
-        for _, r in consumer.reductions
-        if r.axes == axes
-    )
-
-
-def _injective(consumer: Kernel, instance: _Instance) -> bool:
-    """Each producer axis stands at one consumer axis plus a constant, distinct axes at distinct ones."""
-    seen: set[str] = set()
-    free = {a.name for a in consumer.free}
-    for _, e in instance.at:
-        coefficients = affine_in(e, free)
-        if coefficients is None or len(coefficients) > 1 or seen & set(coefficients):
-            return False
-        if any(c != 1 for c in coefficients.values()):
-            return False
-        seen |= set(coefficients)
-    return True
-
-
-def _no_more(instances: list[_Instance], box: list[Extent], producer: Kernel) -> bool:
-    """Whether evaluating the producer at all points of the box, once per instance, is no more than evaluating it once."""
-    numbers, symbols = len(instances), Counter[Expr]()
-    for e in box:
-        if isinstance(e, int):
-            numbers *= e
-        else:
-            symbols[e] += 1
-    limit = 1
-    for a in producer.free:
-        if isinstance(a.extent, int):
-            limit *= a.extent
-        else:
-            symbols[a.extent] -= 1
-    return numbers <= limit and not any(n > 0 for n in symbols.values())
-
-
-def _same_box(producer: Kernel, consumer: Kernel, instance: _Instance) -> bool:
-    """Whether the instance is a renaming of axes between equal boxes, axes of one point aside."""
-    extents = {a.name: a.extent for a in consumer.free}
-    wide = [(axis, e) for axis, e in instance.at if producer.axis(axis).extent != 1]
-    names = [e.name for _, e in wide if isinstance(e, Var) and e.name in extents]
-    real = {a.name for a in consumer.free if a.extent != 1}
-    if len(names) != len(wide) or len(set(names)) != len(names) or not real <= set(names):
-        return False
-    return all(producer.axis(axis).extent == extents[e.name] for axis, e in wide if isinstance(e, Var))
-
-
-def _merge(
-    producer: Kernel, consumer: Kernel, outside: list[_Instance], inside: list[tuple[_Instance, tuple[str, ...]]],
-    kept: set[str], positions: dict[str, dict[str, int] | None],
-) -> Kernel:  # fmt: skip
-    taken = {a.name for a in consumer.axes} | {s.name for s in consumer.body if isinstance(s, Let)}
-    taken |= {name for s in consumer.body for e in expressions(s) for name in variables(e)}
-    fresh = _Names(taken | outer_scalars(producer) | outer_scalars(consumer))
-    reduced, axes = _join_reduced(producer, consumer, outside, fresh)
-    body: list[Statement] = []
-    values: dict[tuple[str, _Instance], Expr] = {}
-    for instance in outside:
-        at: dict[str, Expr] = {**dict(instance.at), **{a: Var(n) for a, n in reduced.items()}}
-        for s in producer.body:
-            if isinstance(s, Let):
-                new = _moved(s, at, reduced)
-                assert isinstance(new, Let)
-                name = fresh(s.name)
-                body.append(Let(name, new.value))
-                at[s.name] = Var(name, s.dtype)
-            else:
-                value = substitute(s.value, at)
-                if not isinstance(value, (Var, Const, Load)) and not _is_index(value):
-                    name = fresh(f"{s.target}.here")  # as no array is called
-                    body.append(Let(name, value))
-                    value = Var(name, value.dtype)
-                values[s.target, instance] = value
-                if s.target in kept:
-                    body.append(Store(s.target, tuple(substitute(i, at) for i in s.index), value))
-    for instance, _ in inside:
-        at = dict(instance.at)
-        for s in producer.body:
-            if isinstance(s, Let):
-                assert not isinstance(s.value, Reduce)
-                at[s.name] = substitute(s.value, at)
-            else:
-                values.setdefault((s.target, instance), substitute(s.value, at))
-
-    def change(load: Load) -> Expr:
-        position = positions.get(load.source)
-        return load if position is None else values[load.source, _instance(position, load)]
-
-    joined = bool(inside) and is_concatenation(producer)
-    body.extend(map_statement(s, lambda e: map_loads(e, change)) for s in consumer.body)
-    operands = {**producer.operands, **consumer.operands}
-    consumer = replace(consumer, apart=tuple(dict.fromkeys((*producer.apart, *consumer.apart))))
-    name = f"{producer.name}+{consumer.name}" if not is_view(producer) else consumer.name
-    merged = _rebuilt(consumer, tuple(axes), tuple(body), operands)
-    location = producer.location if producer.reductions and producer.location else consumer.location or producer.location
-    origins = tuple(dict.fromkeys((*producer.origins, *consumer.origins)))
-    merged = replace(merged, name=name, location=location, origins=origins)
-    return split_sums(merged) if joined else merged
-
-
-def _join_reduced(
-    producer: Kernel, consumer: Kernel, outside: list[_Instance], fresh: _Names
-) -> tuple[dict[str, str], list[Axis]]:
-    """Names of the producer's reduced axes in the consumer, and the axes of both. Reductions over equal boxes share their axes,
-    so that what they read in common shows."""
-    names: dict[str, str] = {}
-    axes = list(consumer.axes)
-    free = [a for a in consumer.axes if a.name in consumer.reduced]
-    for a in producer.reduced:
-        extent = producer.axis(a).extent
-        if not isinstance(extent, int) and loads(extent):
-            extent = substitute(extent, dict(outside[0].at)) if outside else extent
-        same = next((x for x in free if x.extent == extent), None)
-        if same is not None:
-            free.remove(same)
-            names[a] = same.name
-        else:
-            names[a] = fresh(a)
-            axes.append(Axis(names[a], extent))
-    return names, axes
-
-
-def _moved(s: Let, at: dict[str, Expr], reduced: dict[str, str]) -> Let:
-    if isinstance(s.value, Reduce):
-        return Let(s.name, Reduce(s.value.op, tuple(reduced[a] for a in s.value.axes), substitute(s.value.body, at)))
-    return Let(s.name, substitute(s.value, at))
-
-
-def _rebuilt(like: Kernel, axes: tuple[Axis, ...], body: tuple[Statement, ...], operands: dict[str, Operand]) -> Kernel:
-    """A kernel over this body with the operands it reads and writes, without locals that nothing names."""
-    body = _live_lets(body)
-    used = {n for s in body for e in expressions(s) for n in variables(e)}
-    named = {a for s in body if isinstance(s, Let) and isinstance(s.value, Reduce) for a in s.value.axes}
-    reduced_before = {a.name for a in axes} - used - named
-    free = {a.name for a in like.free}
-    axes = tuple(a for a in axes if a.name not in reduced_before or a.name in free)
-    read, written = loaded(body), list(dict.fromkeys(s.target for s in body if isinstance(s, Store)))
-    read |= {load.source for a in axes for load in loads(as_expr(a.extent))}
-    inputs = tuple(o for n, o in operands.items() if n in read)
-    apart = tuple(n for n in like.apart if n in read)
-    return replace(like, axes=axes, inputs=inputs, outputs=tuple(operands[n] for n in written), body=body, apart=apart)
-
-
-def _live_lets(body: tuple[Statement, ...]) -> tuple[Statement, ...]:
-    out: list[Statement] = []
-    used: set[str] = set()
-    for s in reversed(body):
-        if isinstance(s, Let) and s.name not in used:
-            continue
-        for e in expressions(s):
-            variables(e, used)
-        out.append(s)
-    return tuple(reversed(out))
-
-
-class _Names:
-    """Fresh names: the wished one, or with a number behind it."""
-
-    def __init__(self, taken: set[str]) -> None:
-        self.taken = set(taken)
-
-    def __call__(self, wish: str) -> str:
-        name, n = wish, 1
-        while name in self.taken:
-            n += 1
-            name = f"{wish}_{n}"
-        self.taken.add(name)
-        return name
-
-
-def extent_product(extents: Iterable[Extent]) -> Expr:
-    """The number of points of a box."""
-    total: Expr = Const(1)
-    for e in extents:
-        total = Apply("mul", (total, as_expr(e)), total.dtype) if not isinstance(total, Const) or not isinstance(e, int) else (
-            Const(int(total.value) * e)
-        )  # fmt: skip
-    return total

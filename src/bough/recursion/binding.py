@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
-from bough.graph_passes.fuse import is_view
+from bough.graph_passes.absorb import is_view
 from bough.ir.expr import variables
 from bough.ir.kernel import Kernel
 from bough.ir.sequence import Branch, Check, Define, Step, Whilst, host_expressions, host_loads, kernels, outer_scalars, walk
