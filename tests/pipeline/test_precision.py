@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,30 @@ class Tied(nn.Module):
         return y
 
 
+@dataclass
+class Node:
+    word: int
+    children: list[Node]
+
+
+class Tree(nn.Module):
+    """A recursion over a tree of words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.join = nn.Embedding(9, 24), nn.Linear(24, 24)
+
+    def forward(self, node: Node) -> torch.Tensor:
+        h: torch.Tensor = self.words.weight[node.word]
+        if node.children:
+            h = h + sum(self.forward(child) for child in node.children)
+        return torch.tanh(self.join(h))
+
+
+def tree() -> Node:
+    return Node(3, [Node(1, []), Node(2, [Node(4, []), Node(5, []), Node(0, [])])])
+
+
 class Early(nn.Module):
     """A product on one way only."""
 
@@ -49,6 +74,17 @@ class Recurrent(nn.Module):
         return y
 
 
+class Half(nn.Module):
+    """Of a type that is narrow already."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(48, 40).to(torch.bfloat16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x.to(torch.bfloat16)).float()
+
+
 def text() -> torch.Tensor:
     return torch.randint(0, 37, (3, 5))
 
@@ -57,7 +93,7 @@ def numbers(*shape: int) -> Callable[[], torch.Tensor]:
     return lambda: torch.randn(*shape)
 
 
-MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], torch.Tensor]]] = {
+MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Any]]] = {
     "one row": (lambda: nn.Sequential(nn.Linear(70, 33), nn.GELU(), nn.Linear(33, 9)), numbers(1, 70)),
     "many rows": (lambda: nn.Sequential(nn.Linear(70, 33), nn.GELU(), nn.Linear(33, 9)), numbers(40, 70)),
     "convolution": (lambda: nn.Sequential(nn.Conv2d(3, 17, 3, padding=1), nn.ReLU(), nn.Conv2d(17, 4, 1)), numbers(2, 3, 9, 11)),
@@ -66,6 +102,8 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], torch.Tensor]]] = 
     "recurrent": (Recurrent, numbers(2, 6, 12)),
     "tied": (Tied, text),
     "early": (Early, numbers(2, 16)),
+    "tree": (Tree, tree),
+    "half": (Half, numbers(5, 48)),
     "attention": (lambda: nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), numbers(2, 7, 32)),
 }
 
@@ -81,7 +119,7 @@ def test_models(name: str, precision: str) -> None:
         with torch.inference_mode():
             wanted = module(x)
         error = (narrow(x) - wanted).norm() / wanted.norm()
-        assert 0 < error < BOUNDS[precision]
+        assert (error > 0 or name == "half") and error < BOUNDS[precision]
         x = inputs()
 
 

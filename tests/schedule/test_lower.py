@@ -62,9 +62,9 @@ I, J, K = (a.name for a in LINEAR.axes)
 SCHEDULES = [
     Schedule(),
     Schedule((Serial(), Vectorize(J, 16))),
-    Schedule((Pack(1, J, 32), Vectorize(J, 16, 2), Tile(I, 2), Order((J, I)), Use("total", "avx512.fma"))),
+    Schedule((Pack(1, J, 32), Vectorize(J, 16, 2), Tile(I, 2), Order((J, I)), Use("total", "avx512.fma", "avx512.load"))),
     Schedule((Pack(1, J, 32), Vectorize(J, 16, 2), Tile(I, 4), Order((J, I)), Unroll(K, 3), Stage(), Block(I, 2))),
-    Schedule((Pack(1, J, 16), Vectorize(J, 16), Tile(I, 3), Block(J, 2), Unroll(K, 2), Use("total", "avx512.fma"))),
+    Schedule((Pack(1, J, 16), Vectorize(J, 16), Tile(I, 3), Block(J, 2), Unroll(K, 2), Use("total", "avx512.fma", "avx512.load"))),
     Schedule((Vectorize(K, 4, 1), Tile(I, 2), Tile(J, 1))),
     Schedule((Vectorize(K, 2, 2),)),
 ]
@@ -80,7 +80,7 @@ def test_schedules_of_a_product(schedule: Schedule):
 def test_one_schedule_for_every_batch(batch: int):
     kernel = kernel_of("linear", (Var("batch"), 6), (20, 6), (20,))
     i, j, _ = (a.name for a in kernel.axes)
-    check(kernel, Schedule((Pack(1, j, 16), Vectorize(j, 16), Tile(i, 6), Order((j, i)), Use("total", "avx512.fma"))), batch=batch)
+    check(kernel, Schedule((Pack(1, j, 16), Vectorize(j, 16), Tile(i, 6), Order((j, i)), Use("total", "avx512.fma", "avx512.load"))), batch=batch)
     check(kernel, Schedule((Pack(1, j, 16), Vectorize(j, 16), Tile(i, 4), Block(i, 2), Stage())), batch=batch)
 
 

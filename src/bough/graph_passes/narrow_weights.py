@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bough.ir.bfloat import from_bf16, to_bf16
-from bough.ir.dtypes import BF16, F32, I8
+from bough.ir.dtypes import BF16, F32, I8, DType
 from bough.ir.expr import Apply, Cast, Expr, Load, Var, loads, variables
 from bough.ir.kernel import Kernel, Let, Operand, Reduce, Statement
 from bough.ir.sequence import Sequence, expressions, host_loads, kernels, map_kernels, map_loads, map_statement
@@ -130,6 +130,8 @@ PRECISIONS: Mapping[str, Callable[[str, Array, set[int]], Narrow | None] | None]
     "int8": _i8,
 }
 """What `precision` may be, and how it narrows a weight."""
+ROUNDED: Mapping[str, DType] = {"bfloat16": BF16}
+"""What activations are rounded to where the target multiplies that."""
 
 
 def _rewritten(kernel: Kernel, made: Mapping[str, Narrow]) -> Kernel:

@@ -11,9 +11,10 @@ from bough.codegen import compile_functions, emit_walk
 from bough.graph_passes.coalesce import coalesce, coalesce_appends
 from bough.graph_passes.decisions import fold_decisions, hoist, sink
 from bough.graph_passes.fuse import fuse
+from bough.graph_passes.group_products import group_products
 from bough.graph_passes.lay_out_rows import lay_out_rows
 from bough.graph_passes.lower_program import lower_function
-from bough.graph_passes.narrow_weights import narrow_weights
+from bough.graph_passes.narrow_weights import ROUNDED, narrow_weights
 from bough.graph_passes.nest import nest
 from bough.graph_passes.normalize import normalize
 from bough.graph_passes.simplify import simplify_scalars
@@ -26,7 +27,7 @@ from bough.pipeline.assemble import Assembled, Scheduled, assemble, schedule_ker
 from bough.recursion import Switches, lower_recursion
 from bough.runtime.team import team_text
 from bough.search.heuristic import Context, Heuristic, Strategy
-from bough.targets import Target
+from bough.targets import Target, groupings
 
 NOMINAL_SIZE = 64
 """What a symbolic size counts as where a schedule is chosen, inside its range."""
@@ -94,6 +95,12 @@ def _fuse(sequence: Sequence, _: Options) -> Sequence:
     return fuse(sequence)
 
 
+def _group(sequence: Sequence, options: Options) -> Sequence:
+    for grouping in groupings(options.target):
+        sequence = group_products(sequence, grouping, rounded=ROUNDED.get(options.precision) == grouping.dtype)
+    return sequence
+
+
 def _normalize(s: Sequence, _: Options) -> Sequence:
     def normalized(step: Step) -> Step:
         if isinstance(step, Group):
@@ -151,6 +158,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("fuse kernels", "Kernel", "Kernel", _fuse),
     Pass("share arrays", "Kernel", "Kernel", lambda sequence, _: coalesce(sequence)),
     Pass("narrow weights", "Kernel", "Kernel", lambda sequence, options: narrow_weights(sequence, options.precision)),
+    Pass("group products", "Kernel", "Kernel", _group),
     Pass("lay out rows", "Kernel", "Kernel", lambda sequence, _: lay_out_rows(sequence)),
     Pass("nest chains", "Kernel", "Kernel", lambda sequence, _: nest(sequence)),
     Pass("normalize axes", "Kernel", "Kernel", _normalize),

@@ -66,15 +66,19 @@ class Unroll:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The named reduction runs on `instruction` of the target, found by instruction mapping."""
+    """The named reduction runs on `instruction` of the target, found by instruction mapping. One that adds up several products
+    takes the whole reduced axis `group` at once; `load` is the instruction that moves its vector operand to registers."""
 
     reduction: str
     instruction: str
+    load: str
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """The kernel's load number `load` reads a copy laid out `[other axes, axis / width, reduced axes, width]`, zero-padded.
+    """The kernel's load number `load` reads a copy laid out `[other axes, axis / width, reduced axes, width]`, zero-padded; a
+    reduced axis `group` comes behind the width.
 
     Taken before the tiles: `bough.schedule.pack` rewrites the kernel. Copies of constants are made at compile time.
     """
@@ -82,6 +86,7 @@ class Pack:
     load: int
     axis: str
     width: int
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +167,8 @@ class Schedule:
     def unroll(self, axis: str) -> int:
         return next((d.factor for d in self.decisions if isinstance(d, Unroll) and d.axis == axis), 1)
 
-    def instruction(self, reduction: str) -> str | None:
-        return next((d.instruction for d in self.decisions if isinstance(d, Use) and d.reduction == reduction), None)
+    def use(self, reduction: str) -> Use | None:
+        return next((d for d in self.decisions if isinstance(d, Use) and d.reduction == reduction), None)
 
     def order(self, free: tuple[str, ...]) -> tuple[str, ...]:
         named = next((d.axes for d in self.decisions if isinstance(d, Order)), ())
@@ -177,6 +182,8 @@ def _print(decision: Decision) -> str:
     words = [type(decision).__name__.lower()]
     for f in fields(decision):
         value = getattr(decision, f.name)
+        if value == "":
+            continue
         words.append(f"{f.name}={','.join(value) if isinstance(value, tuple) else value}")
     return " ".join(words)
 

@@ -14,6 +14,7 @@ from bough.ir import loops
 from bough.ir.dtypes import DType
 from bough.ir.expr import (
     Apply,
+    Cast,
     Const,
     Expr,
     Load,
@@ -34,7 +35,7 @@ from bough.ir.expr import (
     variables,
 )
 from bough.ir.kernel import Kernel, Let, Reduce, Store
-from bough.schedule.decisions import Schedule
+from bough.schedule.decisions import Schedule, Use
 from bough.schedule.places import Places, Point
 from bough.schedule.reductions import SUM_BLOCK, combine, unit_of
 
@@ -388,10 +389,12 @@ class _Lowering(Places):
         first = group[0][1].axes
         for name, reduce in group:
             mine = {a: at[b] for a, b in zip(reduce.axes, first)}
-            instruction = self.schedule.instruction(name)
-            if instruction is not None and not self.bounded:
-                out.extend(self.invoke(name, reduce, instruction, rows, base, mine))
+            use = self.schedule.use(name)
+            if use is not None and not self.bounded:
+                out.extend(self.invoke(use, reduce, rows, base, mine))
                 continue
+
+            assert use is None or not use.group, "an operand of an instruction that takes a group is padded to whole vectors"
 
             def step(r: Expr, v: Expr, lane: Expr, name: str = name, reduce: Reduce = reduce,
                      mine: dict[str, Expr] = mine) -> Stmts:  # fmt: skip
@@ -404,17 +407,17 @@ class _Lowering(Places):
             out.append(self.each(rows, step, bounded=self.bounded))
         return tuple(out)
 
-    def invoke(
-        self, name: str, reduce: Reduce, instruction: str, rows: int, base: Expr, at: dict[str, Expr]
-    ) -> list[loops.Stmt]:
+    def invoke(self, use: Use, reduce: Reduce, rows: int, base: Expr, at: dict[str, Expr]) -> list[loops.Stmt]:
         """One step of a sum of products on a multiply-add instruction of the target: the operand that varies along the
-        vector axis is moved to registers once for all rows that share it, the other is read as a scalar."""
+        vector axis is moved to registers once for all rows that share it, the other is read as a scalar, or as a group."""
         assert self.vector is not None and isinstance(reduce.body, Apply)
-        prefix = instruction.rpartition(".")[0]
+        name = use.reduction
         r, v = Var("r"), Var("v")
-        where = self.point(add(base, r), mul(v, self.lanes), at)
-        operands = [x for x in reduce.body.args if isinstance(x, Load)]
-        assert len(operands) == 2, f"{instruction} multiplies two elements"
+        first: dict[str, Expr] = {use.group: Const(0)} if use.group else {}
+        group = [size for g in first if isinstance(size := self.extents[g], int)]
+        where = self.point(add(base, r), mul(v, self.lanes), {**at, **first})
+        operands = [x for x in map(_loaded, reduce.body.args) if isinstance(x, Load)]
+        assert len(operands) == 2, f"{use.instruction} multiplies two elements"
         varying = [self.varies(x, self.vector.axis) for x in operands]
         moves: dict[bool, list[loops.Stmt]] = {True: [], False: []}
         slices: list[loops.Slice] = []
@@ -422,19 +425,20 @@ class _Lowering(Places):
             place = self.at(x, where)
             assert isinstance(place, Load)
             if not vector:
-                slices.append(loops.Slice(place.source, place.index))
+                slices.append(loops.Slice(place.source, place.index, (0,) * len(group)))
                 continue
             per_row = self.row is not None and self.varies(x, self.row)
             register = f"{'ab'[n]}.{name}"
-            moves[per_row].append(loops.Alloc(loops.Buffer(register, x.dtype, (self.count, self.lanes), "register", 64)))
-            target = loops.Slice(register, (v, Const(0)), (1,))
-            load = loops.Invoke(f"{prefix}.load", (loops.Slice(place.source, place.index, (0,)), target))
+            box = (self.lanes, *group)
+            moves[per_row].append(loops.Alloc(loops.Buffer(register, x.dtype, (self.count, *box), "register", 64)))
+            target = loops.Slice(register, (v, *(Const(0) for _ in box)), tuple(range(1, len(box) + 1)))
+            load = loops.Invoke(use.load, (loops.Slice(place.source, place.index, (0,)), target))
             moves[per_row].append(self.unrolled("v", self.count, (load,)))
             slices.append(target)
         if varying == [True, False]:
             slices.reverse()
         acc = loops.Slice(f"{ACCUMULATORS}.{name}", (r, v, Const(0)), (2,))
-        step = loops.Invoke(instruction, (acc, *slices))
+        step = loops.Invoke(use.instruction, (acc, *slices))
         return [*moves[False], self.unrolled("r", rows, (*moves[True], self.unrolled("v", self.count, (step,))))]
 
     def varies(self, load: Load, axis: str) -> bool:
@@ -582,6 +586,12 @@ class _Lowering(Places):
                 address = self.address(s.target, tuple(self.at(i, where, values) for i in s.index))
                 out.append(loops.Store(s.target, (address,), self.at(s.value, where, values)))
         return tuple(out)
+
+
+def _loaded(e: Expr) -> Expr:
+    """What is converted."""
+    return e.value if isinstance(e, Cast) else e
+
 
 def _padded(index: Expr, axis: str, width: int) -> bool:
     """Whether the axis occurs only as `axis // width` and `axis % width`: the operand has whole tiles."""

@@ -47,6 +47,11 @@ class Packed:
     access: Access
     decision: Pack
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The axis behind the lanes, if there is one."""
+        return (self.decision.group,) if self.decision.group else ()
+
 
 def pack_operands(kernel: Kernel, schedule: Schedule, prefix: str) -> tuple[tuple[Packed, ...], Kernel]:
     """Applies the `Pack` decisions of a schedule. New operands are named `<prefix>.pack<n>`."""
@@ -62,7 +67,8 @@ def pack_operands(kernel: Kernel, schedule: Schedule, prefix: str) -> tuple[tupl
             return load
         outer, inner = _axes(kernel, p.access, p.decision)
         v = Var(p.decision.axis)
-        index = (*map(Var, outer), floordiv(v, p.decision.width), *map(Var, inner), mod(v, p.decision.width))
+        last = [Var(g) for g in p.groups]
+        index = (*map(Var, outer), floordiv(v, p.decision.width), *map(Var, inner), mod(v, p.decision.width), *last)
         return Load(p.operand.name, index, load.dtype)
 
     body = tuple(map_statement(s, lambda e: map_loads(e, change)) for s in kernel.body)
@@ -72,11 +78,11 @@ def pack_operands(kernel: Kernel, schedule: Schedule, prefix: str) -> tuple[tupl
 
 
 def _axes(kernel: Kernel, access: Access, decision: Pack) -> tuple[list[str], list[str]]:
-    """The other free axes and the reduced axes that the access depends on."""
+    """The other free axes and the reduced axes that the access depends on, but for the group."""
     names = {n for i in access.index for n in variables(i)}
     reduced = kernel.reduced
     outer = [a.name for a in kernel.free if a.name in names and a.name != decision.axis]
-    return outer, [a for a in reduced if a in names]
+    return outer, [a for a in reduced if a in names and a != decision.group]
 
 
 def _pack(kernel: Kernel, access: Access, decision: Pack, name: str) -> Packed:
@@ -84,7 +90,8 @@ def _pack(kernel: Kernel, access: Access, decision: Pack, name: str) -> Packed:
     outer, inner = _axes(kernel, access, decision)
     extent = as_expr(kernel.axis(decision.axis).extent)
     tiles = ceildiv(extent, decision.width)
-    taken = outer_scalars(kernel) | {*outer, *inner}
+    groups = (decision.group,) if decision.group else ()
+    taken = outer_scalars(kernel) | {*outer, *inner, *groups}
     tile, lane = (_fresh(name, taken) for name in ("t", "l"))
     where = add(mul(Var(tile), decision.width), Var(lane))
     value: Expr = Load(source.name, tuple(substitute(i, {decision.axis: where}) for i in access.index), source.dtype)
@@ -97,6 +104,7 @@ def _pack(kernel: Kernel, access: Access, decision: Pack, name: str) -> Packed:
         Axis(tile, count),
         *(kernel.axis(a) for a in inner),
         Axis(lane, decision.width),
+        *map(kernel.axis, groups),
     )
     operand = Operand(name, source.dtype, tuple(a.extent for a in axes))
     store = Store(name, tuple(Var(a.name) for a in axes), value)
@@ -127,9 +135,10 @@ def pack_constant(packed: Packed, kernel: Kernel, array: np.ndarray[Any, Any]) -
         return e
 
     def view(start: int, tiles: int, width: int) -> np.ndarray[Any, Any]:
-        shape = [*map(size, outer), tiles, *map(size, inner), width]
-        steps = [*(strides.get(a, 0) for a in outer), strides.get(d.axis, 0) * d.width,
-                 *(strides.get(a, 0) for a in inner), strides.get(d.axis, 0)]  # fmt: skip
+        shape = [*map(size, outer), tiles, *map(size, inner), width, *map(size, packed.groups)]
+        step = strides.get(d.axis, 0)
+        behind = [step, *(strides.get(a, 0) for a in packed.groups)]
+        steps = [*(strides.get(a, 0) for a in outer), step * d.width, *(strides.get(a, 0) for a in inner), *behind]
         at = base + strides.get(d.axis, 0) * start
         return np.lib.stride_tricks.as_strided(flat[at:], shape, [s * item for s in steps], writeable=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bough.ir import loops
 from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, as_expr, children, mul, rebuild, sub, substitute, variables
@@ -57,7 +57,7 @@ class Places:
         self.extents: dict[str, Extent] = {a.name: self.extent(a) for a in kernel.axes}
         self.free = tuple(a.name for a in kernel.free)
         self.late = late_reductions(kernel)
-        self.reductions = tuple(r for r in kernel.reductions if r not in self.late)
+        self.reductions = tuple(self.around(*r) for r in kernel.reductions if r not in self.late)
         self.vector = schedule.vector
         self.across = self.vector is not None and self.vector.axis in kernel.reduced
         self.lanes = self.vector.lanes if self.vector else 1
@@ -72,6 +72,11 @@ class Places:
         for s in kernel.body:
             if isinstance(s, Let) and not isinstance(s.value, Reduce):
                 self.locals[s.name] = substitute(s.value, self.locals)
+
+    def around(self, name: str, reduce: Reduce) -> tuple[str, Reduce]:
+        """The reduction over the axes that its instruction does not take whole: those with loops."""
+        use = self.schedule.use(name)
+        return name, replace(reduce, axes=tuple(a for a in reduce.axes if a != use.group)) if use else reduce
 
     def extent(self, axis: Axis) -> Extent:
         if axis not in self.kernel.ragged:

@@ -38,7 +38,7 @@ from bough.search.cost import (
     tile_cycles,
     work_of,
 )
-from bough.targets.description import Target
+from bough.targets.description import Instruction, Target
 
 ROWS = (1, 2, 3, 4, 5, 6, 7, 8)
 """Rows of a register tile. Rows are often a power of two apart: more than eight would compete for one set of the first-level
@@ -260,18 +260,18 @@ def decide(
     free = [a.name for a in kernel.free]
     across = shape.vector in kernel.reduced if shape.vector else False
     width = machine.lanes * shape.count
+    used = uses(kernel, work, shape, packed, context.target)
+    groups = {use.reduction: use.group for use in used}
     for n in sorted(packed):
         assert shape.vector is not None
-        out.append(Pack(n, shape.vector, width))
+        out.append(Pack(n, shape.vector, width, groups.get(work.loads[n].reduction or "", "")))
     if shape.vector:
         out.append(Vectorize(shape.vector, machine.lanes, shape.count))
     if shape.row:
         out.append(Tile(shape.row, shape.rows))
         if _unknown(kernel, shape.row, context):
             out.append(Even(shape.row))
-    mappings = vector_mappings(kernel, context.target)
-    used = {name: instruction_for(name, mappings, work, shape, packed) for name, _ in kernel.reductions}
-    out += [Use(name, instruction) for name, instruction in used.items() if instruction]
+    out += used
     inner = [a for a in (shape.row,) if a]
     order = [a for a in free if a not in inner and a != shape.vector]
     if shape.vector in free:
@@ -298,28 +298,48 @@ def decide(
     return out
 
 
+def uses(kernel: Kernel, work: Work, shape: TileShape, packed: frozenset[int], target: Target) -> list[Use]:
+    """The reductions that run on multiply-adds of the target: of those, the one that takes most products at once."""
+    mappings = sorted(vector_mappings(kernel, target), key=lambda m: -len(m.axes))
+    found = (use_of(name, mappings, work, shape, packed) for name, _ in kernel.reductions)
+    return [use for use in found if use]
+
+
 def vector_mappings(kernel: Kernel, target: Target) -> list[Mapping]:
-    """Every way in which a multiply-add of the target's full vectors embeds in the kernel, along a single axis."""
+    """Every way in which a multiply-add of the target's full vectors embeds in the kernel, along a single axis; one that adds up
+    several products takes another axis of just as many points."""
     found: list[Mapping] = []
     for i in target.instructions:
-        if len(i.kernel.axes) == 1 and i.kernel.axes[0].extent == target.lanes > 1 and kernel.reductions:
-            found += [m for m in enumerate_mappings(kernel, i) if len(m.axes[0][1]) == 1]
+        vector, *group = i.kernel.axes
+        if vector.extent != target.lanes or target.lanes == 1 or len(group) > 1 or not kernel.reductions:
+            continue
+        found += [m for m in enumerate_mappings(kernel, i) if _whole(kernel, i, m)]
     return found
 
 
-def instruction_for(reduction: str, mappings: list[Mapping], work: Work, shape: TileShape, packed: frozenset[int]) -> str | None:
+def _whole(kernel: Kernel, instruction: Instruction, mapping: Mapping) -> bool:
+    """Whether each axis of the instruction is one axis of the kernel, a group all of it."""
+    own = [kernel.axis(axes[0]) for _, axes in mapping.axes if len(axes) == 1]
+    return len(own) == len(mapping.axes) and all(
+        mine.extent == its.extent for mine, its in zip(own[1:], instruction.kernel.axes[1:])
+    )
+
+
+def use_of(reduction: str, mappings: list[Mapping], work: Work, shape: TileShape, packed: frozenset[int]) -> Use | None:
     """The instruction that some mapping runs the reduction on, with the tile's vector axis as its own and every vector
     operand where it can be loaded: contiguous already, or packed by this schedule."""
     places = {(a.operand, a.index): n for n, a in enumerate(work.loads)}
     for m in mappings:
-        if m.axes[0][1] != (shape.vector,):
+        (_, along), *rest = m.axes
+        if along != (shape.vector,):
             continue
         for part in m.parts:
             if part.reduction == reduction and all(
                 isinstance(b.value, Load) and (not b.packed or places.get((b.value.source, b.value.index)) in packed)
                 for b in part.bindings
             ):
-                return m.instruction.name
+                load = f"{m.instruction.name.rpartition('.')[0]}.load"
+                return Use(reduction, m.instruction.name, f"{load}_pairs" if rest else load, rest[0][1][0] if rest else "")
     return None
 
 

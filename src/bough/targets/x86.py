@@ -117,8 +117,21 @@ DPBF16PS_BROADCAST = instruction(
 )  # fmt: skip
 """The same with two elements of memory for every lane."""
 
+LOAD_PAIRS = instruction(
+    """
+    kernel avx512.load_pairs(src: bf16[32]) -> (dst: bf16[16, 2] in register)
+      axes i: 16, q: 2
+      dst[i, q] = src[2 * i + q]
+    """,
+    5, 2, ("avx512f",),
+    """
+    %value = load <32 x bfloat>, ptr %src, align 2
+    ret <32 x bfloat> %value
+    """,
+)  # fmt: skip
+
 _vnni = (*_avx512, DPBUSD_BROADCAST, DPBUSD)
-_bf16 = (*_vnni, DPBF16PS_BROADCAST, DPBF16PS)
+_bf16 = (*_vnni, DPBF16PS_BROADCAST, DPBF16PS, LOAD_PAIRS)
 TRIPLE = "x86_64-unknown-linux-gnu"
 
 

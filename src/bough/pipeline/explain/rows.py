@@ -56,7 +56,7 @@ def make_row(entry: Scheduled, course: Course, total: float, peak: float, memory
 def _mapping(kernel: Kernel, schedule: Schedule) -> str:
     vector = schedule.vector
     along = f" along {vector.axis}" if vector else ""
-    used = [f"{name} on {i}{along}" for name, _ in kernel.reductions if (i := schedule.instruction(name))]
+    used = [f"{name} on {u.instruction}{along}" for name, _ in kernel.reductions if (u := schedule.use(name))]
     return ", ".join(used) or (f"generic vectors of {vector.lanes}{along}" if vector else "scalar code")
 
 
