@@ -190,9 +190,11 @@ def _also_narrow(kernel: Kernel, read: dict[str, str], dtype: DType) -> Kernel:
     if len(outputs) == len(kernel.outputs):
         return kernel
     for s in kernel.body:
-        body.append(s)
         if isinstance(s, Store) and s.target in read:
-            body.append(Store(read[s.target], s.index, Cast(s.value, dtype)))
+            value = Var(f"{s.target}.value", s.value.dtype)
+            body += [Let(value.name, s.value), replace(s, value=value), Store(read[s.target], s.index, Cast(value, dtype))]
+        else:
+            body.append(s)
     return replace(kernel, outputs=tuple(outputs), body=tuple(body))
 
 

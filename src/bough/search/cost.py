@@ -10,7 +10,7 @@ from math import ceil
 from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, children, loads
 from bough.ir.kernel import Kernel, Let, Reduce, Store
 from bough.schedule.access import LARGE, Access, load_accesses, store_accesses
-from bough.targets.description import Target
+from bough.targets import Grouping, Target, groupings
 
 GATHER = 1.5
 """Cycles per lane of a load that is neither contiguous nor uniform."""
@@ -41,6 +41,7 @@ class Machine:
     """Capacity of the private cache in which a chunk's operands should stay."""
     stream: float
     """Bytes per cycle that one core reads from that cache: what a step that uses each element once is bound by."""
+    groupings: tuple[Grouping, ...] = ()
 
 
 def machine_of(target: Target) -> Machine:
@@ -53,6 +54,7 @@ def machine_of(target: Target) -> Machine:
     return Machine(
         target.lanes, place.count, fma.issue if fma else 1.0, fma.latency if fma else 8.0, load.issue if load else 1.0,
         3.0e9, (near.bytes if near else None) or 1 << 18, (near.bandwidth if near else 0.0) or 32.0,
+        groupings(target),
     )  # fmt: skip
 
 
@@ -131,6 +133,8 @@ def tile_cycles(kernel: Kernel, work: Work, shape: TileShape, packed: frozenset[
         operations = max(1.0, expression_cycles(reduce.body))
         fused = reduce.op == "sum" and isinstance(reduce.body, Apply) and reduce.body.function == "mul"
         arithmetic = operations if fused else operations + 1.0
+        if (size := _group(kernel, reduce, mine, packed, shape, m)) > 1:
+            steps, arithmetic = steps // size, 1.0
         vectors = shape.rows * shape.count
         nests[reduce.axes] += vectors
         load = sum(load_cycles(a, n in packed, shape, lanes) for n, a in mine)
@@ -145,6 +149,19 @@ def tile_cycles(kernel: Kernel, work: Work, shape: TileShape, packed: frozenset[
     if live > m.registers:
         return float("inf")
     return cycles + epilogue_cycles(kernel, work, shape, 1 if across else lanes)
+
+
+def _group(
+    kernel: Kernel, reduce: Reduce, mine: list[tuple[int, Access]], packed: frozenset[int], shape: TileShape, m: Machine
+) -> int:
+    """How many products of the sum one instruction adds up: all along its last axis, or 1."""
+    types = {kernel.operands[a.operand].dtype for _, a in mine}
+    along = [n for n, a in mine if shape.vector and a.stride(shape.vector) != 0]
+    if len(mine) == 2 and len(along) == 1 and along[0] in packed:
+        for g in m.groupings:
+            if types == {g.dtype} and kernel.axis(reduce.axes[-1]).extent == g.size:
+                return g.size
+    return 1
 
 
 def _streamed(kernel: Kernel, access: Access, packed: bool, shape: TileShape, lanes: int) -> float:

@@ -73,7 +73,7 @@ class Context:
 
 class Strategy(Protocol):
     """Chooses a schedule for a kernel. It decides speed only: every schedule of a kernel computes the same bits as long
-    as its vector axis is the same kind (free or reduced)."""
+    as its vector axis is the same kind (free or reduced), and so is its use of instructions with a tolerance."""
 
     def choose(self, kernel: Kernel, context: Context) -> Schedule: ...
 
@@ -327,7 +327,7 @@ def _whole(kernel: Kernel, instruction: Instruction, mapping: Mapping) -> bool:
 
 def use_of(reduction: str, mappings: list[Mapping], work: Work, shape: TileShape, packed: frozenset[int]) -> Use | None:
     """The instruction that some mapping runs the reduction on, with the tile's vector axis as its own and every vector
-    operand where it can be loaded: contiguous already, or packed by this schedule."""
+    operand where it can be loaded: contiguous already, or packed by this schedule; for a group, packed."""
     places = {(a.operand, a.index): n for n, a in enumerate(work.loads)}
     for m in mappings:
         (_, along), *rest = m.axes
@@ -335,7 +335,8 @@ def use_of(reduction: str, mappings: list[Mapping], work: Work, shape: TileShape
             continue
         for part in m.parts:
             if part.reduction == reduction and all(
-                isinstance(b.value, Load) and (not b.packed or places.get((b.value.source, b.value.index)) in packed)
+                isinstance(b.value, Load)
+                and (not (b.packed or (rest and along[0] in b.axes)) or places.get((b.value.source, b.value.index)) in packed)
                 for b in part.bindings
             ):
                 load = f"{m.instruction.name.rpartition('.')[0]}.load"
