@@ -160,11 +160,20 @@ def test_a_missing_operator_leaves_with_1(models: Path, capsys: pytest.CaptureFi
     assert captured.out == "" and "[BGH-OP-001]" in captured.err
 
 
-def test_the_doctor_names_missing_operators(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_doctor_says_what_is_missing(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("doctor", f"{models}:unsupported", "--json") == 1
-    (row,) = json.loads(capsys.readouterr().out)
-    assert "svd" in row["operator"] and row["source"] == "return torch.linalg.svdvals(x)"
-    assert run("doctor", f"{models}:build") == 0
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert "svd" in problem["what"] and problem["source"] == "return torch.linalg.svdvals(x)"
+    assert run("doctor", f"{models}:unsupported") == 1
+    printed = capsys.readouterr().out
+    assert "1 problem" in printed and "return torch.linalg.svdvals(x)" in printed and "try:" in printed
+
+
+def test_the_doctor_says_what_a_model_becomes(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("doctor", f"{models}:sized", "--target", "avx2", "--precision", "bfloat16") == 0
+    printed = capsys.readouterr().out
+    assert "compiles" in printed and "avx2, bfloat16" in printed and "parallel phase" in printed
+    assert run("doctor", "--target", "avx2") == 2
 
 
 def test_targets_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch.export import ExportedProgram
 
-from bough.base.source import Location
 from bough.frontends.decompositions import rules
 from bough.frontends.dimensions import DynamicSpec, check_computed
 from bough.frontends.dropout import remove_dropout
@@ -19,7 +18,7 @@ from bough.frontends.trace import Trace, trace
 from bough.frontends.translate import Missings, is_translatable, translate
 from bough.ir.program import Program
 
-__all__ = ["Imported", "Slot", "Structure", "export", "missing_operators"]
+__all__ = ["Imported", "Slot", "Structure", "export"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +56,6 @@ def export(
     if missing:
         raise MissingOperators(missing)
     return Imported(program, traced.inputs, traced.outputs, traced.paths)
-
-
-def missing_operators(
-    module: Callable[..., Any], args: tuple[Any, ...], *, kwargs: Mapping[str, Any] | None = None
-) -> list[tuple[str, Location | None]]:
-    """The operators of a module that the table cannot express, each with the user's line; empty where all is well.
-
-    Raises CompileError where the module cannot be traced.
-    """
-    _, missing = _translate(trace(module, args, kwargs, None))
-    return [(m.operator, m.location) for m in dict.fromkeys(missing)]
 
 
 def _translate(traced: Trace) -> tuple[Program, Missings]:

@@ -13,6 +13,8 @@ from bough.pipeline.explain.roofs import Roof
 from bough.schedule.decisions import Schedule
 from bough.search.cost import nominal
 
+SCALAR = "scalar code"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -41,7 +43,7 @@ def make_row(entry: Scheduled, course: Course, total: float, peak: float, memory
     return Row(
         kernel=kernel.name,
         lines=tuple(f"{place}  {place.text}".rstrip() for place in kernel.origins),
-        mapping=_mapping(kernel, entry.schedule),
+        mapping=mapping_of(kernel, entry.schedule),
         schedule=str(entry.schedule).replace("\n", "; "),
         runs=sum(runs for _, runs in course.runs),
         flops=flops,
@@ -53,7 +55,8 @@ def make_row(entry: Scheduled, course: Course, total: float, peak: float, memory
     )
 
 
-def _mapping(kernel: Kernel, schedule: Schedule) -> str:
+def mapping_of(kernel: Kernel, schedule: Schedule) -> str:
+    """What does the work of a kernel: instructions for its reductions, vectors, or scalar code."""
     vector = schedule.vector
     along = f" along {vector.axis}" if vector else ""
     used = [f"{name} on {u.instruction}{along}" for name, _ in kernel.reductions if (u := schedule.use(name))]
