@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 
 from bough.base.source import Location
-from bough.control_flow.regions import Region, all_hold, copy_list, count, put, split
+from bough.control_flow.regions import EndToEnd, Region, all_hold, copy_list, count, put, split
 from bough.ir.dtypes import BOOL, I64, DType
 from bough.ir.expr import Const, Expr, Extent, Load, Var, apply, as_expr, loads, maximum, sub
 from bough.ir.kernel import Kernel, Operand, Store
@@ -26,15 +26,16 @@ NOMINAL = 64
 
 @dataclass(slots=True)
 class Scope:
-    """What is known where steps stand: the members that run them, numbers of which each has its own, and bounds of
-    extents that are worked out from these."""
+    """What is known where steps stand: the members that run them, numbers of which each has its own, bounds of extents that
+    are worked out from these, and the lists of elements that lie end to end, by region and extent."""
 
     region: Region
     own: dict[str, Operand] = field(default_factory=dict)
     bounds: dict[Expr, Extent] = field(default_factory=dict)
+    lists: dict[tuple[Region, Expr], EndToEnd] = field(default_factory=dict)
 
     def inside(self, region: Region | None = None) -> Scope:
-        return Scope(region or self.region, dict(self.own), dict(self.bounds))
+        return Scope(region or self.region, dict(self.own), dict(self.bounds), dict(self.lists))
 
 
 class OverMembers(ABC):

@@ -1,6 +1,7 @@
 """The samples that run the same steps together, and the kernels that keep their lists.
 
     split      [begin, begin + size) of a list into those that a condition holds for, in order, and behind them the others
+    lists      whose element and which one each is, where as many elements as each sample has lie end to end
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bough.ir.dtypes import BOOL, I64
-from bough.ir.expr import Cast, Const, Expr, Extent, Load, Var, add, apply, select, sub
+from bough.ir.expr import Cast, Const, Expr, Extent, Load, Var, add, apply, as_expr, select, sub
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Store
 
 MEMBER = Var("n")
@@ -52,6 +53,49 @@ def split(region: Region, holds: Operand, total: Operand, parts: Operand) -> Ker
         (holds, total, *region.tables),
         (parts,),
         (Let(rank.name, Reduce("sum", (OTHER.name,), before)), Store(parts.name, (place,), region.sample(MEMBER))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EndToEnd:
+    """`count` elements, as many as each member of a region has, one member's behind the other's: element e is number
+    `places[e]` of the member at position `positions[e]` of the region, which is sample `samples[e]`."""
+
+    count: Extent
+    positions: Operand
+    samples: Operand
+    places: Operand
+
+    @property
+    def tables(self) -> tuple[Operand, ...]:
+        return self.positions, self.samples, self.places
+
+
+def starts(region: Region, lengths: Operand, target: Operand) -> Kernel:
+    """`target[n]`: how many elements lie in front of those of the member at position n, which has `lengths[n]`."""
+    earlier = select(apply("lt", OTHER, MEMBER), Load(lengths.name, (OTHER,), I64), Const(0))
+    body = (Let("before", Reduce("sum", (OTHER.name,), earlier)), Store(target.name, (MEMBER,), Var("before")))
+    axes = (Axis(MEMBER.name, region.size), Axis(OTHER.name, region.size))
+    return Kernel(f"starts.{target.name}", axes, (lengths,), (target,), body)
+
+
+def total(region: Region, lengths: Operand, target: Operand) -> Kernel:
+    """`target[]`: how many elements there are."""
+    body = (Let("all", Reduce("sum", (MEMBER.name,), Load(lengths.name, (MEMBER,), I64))), Store(target.name, (), Var("all")))
+    return Kernel(f"total.{target.name}", (Axis(MEMBER.name, region.size),), (lengths,), (target,), body)
+
+
+def lay_end_to_end(region: Region, lengths: Operand, first: Operand, longest: Extent, lists: EndToEnd) -> Kernel:
+    """Fills the lists, which have room for one element more than there may be: what is behind a member's last goes there."""
+    here, spare = Load(lengths.name, (MEMBER,), I64), sub(as_expr(lists.places.shape[0]), 1)
+    at = select(apply("lt", OTHER, here), add(Load(first.name, (MEMBER,), I64), OTHER), spare)
+    values = {lists.positions: MEMBER, lists.samples: region.sample(MEMBER), lists.places: OTHER}
+    return Kernel(
+        f"end_to_end.{lists.places.name}",
+        (Axis(MEMBER.name, region.size), Axis(OTHER.name, longest)),
+        (lengths, first, *(region.tables if lists.samples != lists.positions else ())),
+        tuple(values),
+        tuple(Store(o.name, (at,), value) for o, value in values.items()),
     )
 
 

@@ -2,8 +2,11 @@
 
     y[j] = sum(k) x[k] * w[j, k]      ->      axes n: size      y[n, j] = sum(k) x[members[n], k] * w[j, k]
 
-Sizes that differ between samples: axes are as long as the longest sample's; what is behind a sample's own end adds nothing to
-sums, and changes nothing.
+Sizes that differ between samples: the elements of all samples along a free axis lie end to end, on one axis over all of them.
+
+    y[i, j] = ...      ->      axes e: elements      y[samples[e], places[e], j] = ...
+
+Other such axes are as long as the longest sample's; what is behind a sample's own end adds nothing to sums, and changes nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from bough.control_flow.regions import Region
+from bough.control_flow.regions import EndToEnd, Region
 from bough.ir.dtypes import I64, DType
 from bough.ir.expr import (
     Apply,
@@ -51,8 +54,8 @@ class Rows:
     def held(self) -> Extent:
         return add(self.count, 1) if self.spare else self.count
 
-    def row(self, region: Region, position: Expr) -> Expr:
-        return position if self.region == region else region.sample(position)
+    def row(self, region: Region, position: Expr, sample: Expr) -> Expr:
+        return position if self.region == region else sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,26 @@ class Numbers:
     bounds: Mapping[Expr, Extent]
 
 
-def for_members(kernel: Kernel, region: Region, arrays: Mapping[str, Rows], numbers: Numbers) -> Kernel:
-    """The kernel for all members of the region."""
-    return _ForMembers(kernel, region, arrays, numbers).run()
+def for_members(
+    kernel: Kernel, region: Region, arrays: Mapping[str, Rows], numbers: Numbers, joined: tuple[str, EndToEnd] | None = None
+) -> Kernel:
+    """The kernel for all members of the region. `joined`: an axis whose elements lie end to end."""
+    return _ForMembers(kernel, region, arrays, numbers, joined).run()
+
+
+def joinable(kernel: Kernel, own: set[str]) -> tuple[Axis, Extent] | None:
+    """A free axis whose extent differs between samples and along which no neighbours are stored, and what its extent is at
+    most. Where it is the only axis, its elements are neighbours in memory, too."""
+    for a in kernel.free:
+        if not variables(as_expr(a.extent)) & own or len(kernel.axes) == 1:
+            continue
+        here = Var(a.name)
+        if any(s.index and a.name in variables(s.index[-1]) for s in kernel.stores) and not (kernel.order and kernel.order[0]):
+            continue
+        for s in kernel.stores:
+            if here in s.index:
+                return a, kernel.operands[s.target].shape[s.index.index(here)]
+    return None
 
 
 def needs_spare(kernel: Kernel, own: set[str]) -> set[str]:
@@ -76,12 +96,24 @@ def needs_spare(kernel: Kernel, own: set[str]) -> set[str]:
 
 
 class _ForMembers:
-    def __init__(self, kernel: Kernel, region: Region, arrays: Mapping[str, Rows], numbers: Numbers) -> None:
+    def __init__(
+        self, kernel: Kernel, region: Region, arrays: Mapping[str, Rows], numbers: Numbers, joined: tuple[str, EndToEnd] | None
+    ) -> None:
         self.kernel, self.region, self.arrays, self.numbers = kernel, region, arrays, numbers
         taken = {a.name for a in kernel.axes} | {s.name for s in kernel.body if isinstance(s, Let)}
         taken |= {v for s in kernel.body for e in expressions(s) for v in variables(e)} | set(kernel.operands)
-        self.position = Var(next(n for n in ("n", "sample", *(f"n{i}" for i in range(len(taken) + 1))) if n not in taken))
-        self.uneven = {a.name: a for a in kernel.axes if self.differs(as_expr(a.extent))}
+        member = Var(next(n for n in ("n", "sample", *(f"n{i}" for i in range(len(taken) + 1))) if n not in taken))
+        if joined is None:
+            self.joined: dict[str, Expr] = {}
+            self.axis, self.tables = Axis(member.name, region.size), region.tables
+            self.position: Expr = member
+            self.sample = region.sample(member)
+        else:
+            axis, lists = joined
+            self.joined = {axis: Load(lists.places.name, (member,), I64)}
+            self.axis, self.tables = Axis(member.name, lists.count), lists.tables
+            self.position, self.sample = (Load(o.name, (member,), I64) for o in (lists.positions, lists.samples))
+        self.uneven = {a.name: a for a in kernel.axes if self.differs(as_expr(a.extent)) and a.name not in self.joined}
         self.inside = {a.name: apply("lt", Var(a.name), self.change(as_expr(a.extent))) for a in self.uneven.values()}
         self.pointwise: dict[str, Expr] = {}
         for s in kernel.body:
@@ -90,11 +122,15 @@ class _ForMembers:
 
     def run(self) -> Kernel:
         k = self.kernel
-        axes = [Axis(self.position.name, self.region.size)]
-        axes += [Axis(a.name, self.numbers.bounds[as_expr(a.extent)]) if a.name in self.uneven else a for a in k.axes]
+        axes = [self.axis]
+        axes += [
+            Axis(a.name, self.numbers.bounds[as_expr(a.extent)]) if a.name in self.uneven else a
+            for a in k.axes
+            if a.name not in self.joined
+        ]
         body = tuple(map(self.statement, k.body))
         read = {load.source for s in body for e in expressions(s) for load in loads(e)}
-        tables = (*self.region.tables, *self.numbers.own.values())
+        tables = (*self.tables, *self.numbers.own.values())
         kept = (o for o in k.outputs if o.name in read)
         inputs = (*map(self.operand, (*k.inputs, *kept)), *(t for t in tables if t.name in read))
         return replace(
@@ -153,7 +189,7 @@ class _ForMembers:
     def store(self, s: Store) -> Store:
         """Behind the sample's own end, what was there is stored again; where points may mean one place, in a spare row."""
         held, o = self.arrays[s.target], self.kernel.operands[s.target]
-        row, index = held.row(self.region, self.position), tuple(map(self.change, s.index))
+        row, index = held.row(self.region, self.position, self.sample), tuple(map(self.change, s.index))
         value = self.guarded(s.value)
         behind = [a for a in self.uneven if any(a in variables(i) for i in s.index)]
         if not behind:
@@ -166,10 +202,12 @@ class _ForMembers:
 
     def change(self, e: Expr) -> Expr:
         if isinstance(e, Load) and e.source in self.arrays:
-            row = self.arrays[e.source].row(self.region, self.position)
+            row = self.arrays[e.source].row(self.region, self.position, self.sample)
             return Load(e.source, (row, *map(self.change, e.index)), e.dtype)
         if isinstance(e, Var) and e.name in self.numbers.own:
-            return Load(self.numbers.own[e.name].name, (self.region.sample(self.position),), I64)
+            return Load(self.numbers.own[e.name].name, (self.sample,), I64)
+        if isinstance(e, Var) and e.name in self.joined:
+            return self.joined[e.name]
         return rebuild(e, tuple(map(self.change, children(e))))
 
 

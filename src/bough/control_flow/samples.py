@@ -6,11 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bough.control_flow.members import NOMINAL, OverMembers, Scope
-from bough.control_flow.regions import Region, longest
+from bough.control_flow.regions import EndToEnd, Region, lay_end_to_end, longest, starts, total
 from bough.control_flow.residence import residents
-from bough.control_flow.rows import Numbers, Rows, for_members, needs_spare
+from bough.control_flow.rows import Numbers, Rows, for_members, joinable, needs_spare
 from bough.ir.dtypes import I64, DType
-from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, as_expr, as_extent, loads, variables
+from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, as_expr, as_extent, loads, maximum, mul, variables
 from bough.ir.kernel import Kernel, Let, Operand
 from bough.ir.program import Dim
 from bough.ir.sequence import Define, Repeat, Run, Sequence, Step, Whilst, host_loads, kernels, phase, walk
@@ -110,7 +110,31 @@ class _OverSamples(OverMembers):
             if o.name in self.residents:
                 self.arrays[o.name] = replace(self.arrays[o.name], region=scope.region)
         before = [s for a in kernel.axes for s in self.bound(as_expr(a.extent), scope)]
-        return [*before, Run(for_members(kernel, scope.region, self.arrays, Numbers(scope.own, scope.bounds)))]
+        joined = None
+        if (found := joinable(kernel, self.differ)) is not None:
+            lists, more = self.end_to_end(as_expr(found[0].extent), found[1], scope)
+            joined, before = (found[0].name, lists), [*before, *more]
+        return [*before, Run(for_members(kernel, scope.region, self.arrays, Numbers(scope.own, scope.bounds), joined))]
+
+    def end_to_end(self, extent: Expr, most: Extent, scope: Scope) -> tuple[EndToEnd, list[Step]]:
+        """The lists of as many elements as an extent says, `most` for a sample, and the steps that fill them."""
+        if (scope.region, extent) in scope.lists:
+            return scope.lists[scope.region, extent], []
+        region, name = scope.region, self.fresh("elements")
+        lengths, steps = self.each(f"{name}.lengths", maximum(extent, 0), I64, scope, region)
+        first, amount = self.make_list(self.fresh(f"{name}.starts")), self.make(self.fresh(f"{name}.total"), I64)
+        room = as_extent(add(mul(self.samples, most), 1))
+        places, samples = (self.make(self.fresh(f"{name}.{of}"), I64, room) for of in ("places", "samples"))
+        positions = self.make(self.fresh(f"{name}.positions"), I64, room) if region.members else samples
+        lists = EndToEnd(Var(name), positions, samples, places)
+        steps += [
+            Run(starts(region, lengths, first)),
+            Run(total(region, lengths, amount)),
+            Define(name, Load(amount.name, (), I64), NOMINAL),
+            Run(lay_end_to_end(region, lengths, first, scope.bounds[extent], lists)),
+        ]
+        scope.lists[region, extent] = lists
+        return lists, steps
 
     def of_one(self, name: str) -> Operand:
         found = self.one.get(name)
