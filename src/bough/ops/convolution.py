@@ -191,7 +191,7 @@ def _lower(args: Operands, results: Sequence[Operand], a: Attributes) -> tuple[K
     else:
         weight = (out, at(channel), *(at(r) for r in inside))
     free = [v for v in (batch, group, member, *spatial) if v.extent != 1]
-    reduced = [v for v in (channel, *inside) if v.extent != 1]
+    reduced = [v for v in (*inside, channel) if v.extent != 1]
     value: Expr = apply("mul", load(x, at(batch), source, *positions), load(w, *weight))
     body: list[Statement] = []
     if reduced:
