@@ -27,12 +27,8 @@ from bough.pipeline.assemble import Assembled, Scheduled, assemble, schedule_ker
 from bough.recursion import Switches, lower_recursion
 from bough.runtime.team import team_text
 from bough.search.heuristic import Context, Heuristic, Strategy
-<<<<<<< Updated upstream
-from bough.targets import Target, groupings
-=======
 from bough.search.layouts import Known, choose_layouts
-from bough.targets import Target
->>>>>>> Stashed changes
+from bough.targets import Target, groupings
 
 NOMINAL_SIZE = 64
 """What a symbolic size counts as where a schedule is chosen, inside its range."""
@@ -100,16 +96,15 @@ def _fuse(sequence: Sequence, _: Options) -> Sequence:
     return fuse(sequence)
 
 
-<<<<<<< Updated upstream
 def _group(sequence: Sequence, options: Options) -> Sequence:
     for grouping in groupings(options.target):
         sequence = group_products(sequence, grouping, rounded=ROUNDED.get(options.precision) == grouping.dtype)
     return sequence
-=======
+
+
 def _layouts(sequence: Sequence, options: Options) -> Sequence:
     context = context_of(sequence, options)
     return choose_layouts(sequence, Known(options.target.lanes, context.constants, context.sizes))
->>>>>>> Stashed changes
 
 
 def _normalize(s: Sequence, _: Options) -> Sequence:
