@@ -41,13 +41,14 @@ def lay_out_rows(sequence: Sequence) -> Sequence:
 
 
 def _movable(chain: Chain) -> frozenset[str]:
-    """The private arrays that have a known number of elements in each row."""
+    """The private arrays that have a known number of elements in each row. What may be samples, the first index, stays first:
+    their number must not decide how sums are formed."""
     return frozenset(
         name
         for name in chain.private
         if all(
             (places := row_places(k, chain.rows, name)) is not None
-            and chain.rows[-1] in places.values()
+            and any(n > 0 and row == chain.rows[-1] for n, row in places.items())
             and all(isinstance(e, int) for n, e in enumerate(k.operands[name].shape) if n not in places)
             for k in chain.kernels
             if name in k.operands

@@ -89,11 +89,10 @@ def _row_axes(planned: Planned, context: Context) -> list[str]:
         if _few_rows(kernel, a.name, context):
             continue
         for access in load_accesses(kernel):
-            if access.strides is not None and not access.strides.get(a.name):
-                count = 4
-                for x in others:
-                    count *= nominal(x.extent, context.sizes) if x.name in access.strides else 1
-                shared += count
+            used = {v for i in access.index for v in variables(i)}
+            if a.name not in used:
+                points = prod(nominal(x.extent, context.sizes) for x in others if x.name in used)
+                shared += points * kernel.operands[access.operand].dtype.bytes
         if shared <= machine_of(context.target).near_bytes // 4:
             found.append(a.name)
     return found
