@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 from bough import ops
 from bough.ir.dtypes import F32
 from bough.ir.expr import loads, variables
-from bough.ir.kernel import Kernel, Operand
+from bough.ir.kernel import Operand
 from bough.ir.program import TensorType
 from bough.rewrite import affine
 
@@ -99,6 +100,19 @@ def test_transposed(check: Check, dtype: torch.dtype, attributes: dict[str, Any]
     check("convolution", [x, w, b], want, **options)
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+@pytest.mark.parametrize("window", [1, 2, 3, 4, 5])
+def test_phases_of_transposed_convolutions(check: Check, stride: int, window: int) -> None:
+    for padding, size in itertools.product(range(window + 1), (1, 2, 5)):
+        extra = stride - 1 if padding % 2 else 0
+        if (size - 1) * stride + window + extra <= 2 * padding:
+            continue
+        x, w = torch.randn(1, 2, size), torch.randn(2, 3, window)
+        want = F.conv_transpose1d(x, w, None, stride, padding, extra)
+        options = {"stride": stride, "padding": padding, "output_padding": extra, "transposed": True}
+        check("convolution", [x, w, None], want, dynamic=False, **options)
+
+
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_ranks(check: Check, rank: int) -> None:
     x = torch.randn(2, 4, *(7, 6, 8)[:rank])
@@ -123,7 +137,7 @@ def test_products_are_affine(attributes: dict[str, Any]) -> None:
     w = Operand("w", F32, (4, 8 // groups, 3, 3) if transposed else (8, 4 // groups, 3, 3))
     (result,) = ops.infer("convolution", [_type(x), _type(w), None], attributes)
     y = Operand("y", F32, result.shape)
-    product: Kernel = ops.lower("convolution", [x, w, None], [y], attributes)[-1]
+    (product,) = (k for k in ops.lower("convolution", [x, w, None], [y], attributes) if k.reductions)
     names = {a.name for a in product.axes}
     ((_, total),) = product.reductions
     for load in loads(total.body):

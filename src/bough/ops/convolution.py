@@ -1,8 +1,8 @@
 """Convolution in any number of spatial dimensions, as a product with affine indices.
 
-Padding, and the zeros between the elements of a transposed convolution's input, are written by a kernel of their own, so
-that the product never asks whether it is inside. Channels of a group are indexed by two axes (`group * size + member`), so
-grouped and depthwise convolutions need no division either.
+Padding is written by a kernel of its own, so that the product never asks whether it is inside; so are the zeros between the
+elements of a transposed convolution's input where it is dilated as well, which else runs in phases (transposed.py). Channels of
+a group are indexed by two axes (`group * size + member`), so grouped and depthwise convolutions need no division either.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from bough.ops.building import (
     within,
 )
 from bough.ops.operator import Array, Arrays, Attributes, Operands, Operator, Types, present
+from bough.ops.transposed import Phases, lower_in_phases
 from bough.ops.windows import sliding_windows
 
 
@@ -166,6 +167,9 @@ def _lower(args: Operands, results: Sequence[Operand], a: Attributes) -> tuple[K
     (y,) = results
     rank = len(x.shape) - 2
     g, window = Geometry.of(a, rank), _window(w.shape[2:])
+    if g.transposed and all(s == 1 or d == 1 for s, d in zip(g.stride, g.dilation)):
+        each = zip(window, g.stride, g.padding, g.dilation, g.output_padding)
+        return lower_in_phases(x, w, b, y, [Phases.of(*dimension) for dimension in each], g.groups)
     before: tuple[Kernel, ...] = ()
     low, high = g.border(window)
     if any((*low, *high)) or any(s != 1 for s in g.spread):
