@@ -80,11 +80,19 @@ def test_a_peer_that_is_wrong_or_fails_has_no_time(monkeypatch: pytest.MonkeyPat
     assert row["bough_ms"] > 0
 
 
+def test_narrow_weights_are_no_best_peer() -> None:
+    figures = run(["torch", "bough-bfloat16"], "gemm", "device/3072x1x1024")
+    (row,) = figures["rows"]
+    assert row["peers_ms"]["bough-bfloat16"] > 0 and row["best"] == "torch"
+    assert row["peer_errors"]["bough-bfloat16"] > 10 * row["max_error"]
+    assert figures["summary"]["best"] == figures["summary"]["torch"]
+
+
 def test_the_summary_is_of_ratios() -> None:
     rows: list[dict[str, Any]] = [
-        {"bough_ms": 1.0, "peers_ms": {"a": 2.0, "b": 4.0}},
-        {"bough_ms": 2.0, "peers_ms": {"a": 1.0, "b": None}},
-        {"bough_ms": None, "peers_ms": {"a": 1.0, "b": 1.0}},
+        {"bough_ms": 1.0, "peers_ms": {"a": 2.0, "b": 4.0}, "best": "a"},
+        {"bough_ms": 2.0, "peers_ms": {"a": 1.0, "b": None}, "best": "a"},
+        {"bough_ms": None, "peers_ms": {"a": 1.0, "b": 1.0}, "best": "a"},
     ]
     assert summarize(rows, ["a", "b", "c"]) == {
         "a": {"geomean": pytest.approx(1.0), "min": 0.5, "max": 2.0},

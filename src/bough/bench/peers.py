@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Generic
@@ -32,12 +33,14 @@ class Session:
 @dataclass(frozen=True, slots=True)
 class Peer(Generic[P]):
     """A library: the distributions that it needs, how to install them, and how a problem is loaded for some threads, with
-    a folder for files that must live as long as the session."""
+    a folder for files that must live as long as the session. `tolerance` is the error that is rounding where that is more than
+    a problem says: of weights that are rounded. `best` leaves such a one out."""
 
     name: str
     distributions: tuple[str, ...]
     install: str
     open: Callable[[P, int, Path], Session]
+    tolerance: float = 0.0
 
     @property
     def versions(self) -> str | None:
@@ -48,10 +51,10 @@ class Peer(Generic[P]):
             return None
 
 
-def open_bough(problem: Problem, threads: int, _: Path) -> Session:
+def open_bough(problem: Problem, threads: int, _: Path, precision: str = "float32") -> Session:
     """The problem's module, compiled."""
     args = problem.args
-    compiled = compile_module(problem.module, args, threads=threads, cache=False)
+    compiled = compile_module(problem.module, args, threads=threads, precision=precision, cache=False)
     return Session(lambda: compiled(*args), lambda: arrays(compiled(*args)))
 
 
@@ -153,5 +156,7 @@ PEERS: dict[str, Peer[Problem]] = {
         Peer("inductor", ("torch",), "pip install torch", open_inductor),
         Peer("onnxruntime", ("onnxruntime", "onnx"), "pip install onnxruntime onnx", open_onnxruntime),
         Peer("openvino", ("openvino", "onnx"), "pip install openvino onnx", open_openvino),
+        Peer("bough-bfloat16", (), "", partial(open_bough, precision="bfloat16"), tolerance=0.1),
+        Peer("bough-int8", (), "", partial(open_bough, precision="int8"), tolerance=0.2),
     )
 }

@@ -8,7 +8,7 @@ import math
 import platform
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ def run_suite(
     for row, work in zip(rows, works):
         row["limit_ms"] = 1e3 * max(work.flops / limits.peak, row.pop("read_s"))
         row["memory_limit_ms"] = 1e3 * limits.seconds_from_memory(work)
+        row["best"] = best_of(row, {name for name, peer in present.items() if peer.tolerance})
     return {
         "suite": suite,
         "threads": threads,
@@ -125,11 +126,12 @@ def run_case(
                 row["max_error"], row["compile_s"] = error, watch.seconds
             else:
                 row["peer_errors"][name] = error
-            if error <= problem.tolerance:
+            tolerance = max(problem.tolerance, peers[name].tolerance if name in peers else 0.0)
+            if error <= tolerance:
                 calls[name], times_of[name] = session.call, session.times
                 row["peak_mb"][name] = None if peak is None else peak / 1e6
             else:
-                row["notes"][name] = f"wrong: an error of {error:.1e}, where {problem.tolerance:.1e} is rounding"
+                row["notes"][name] = f"wrong: an error of {error:.1e}, where {tolerance:.1e} is rounding"
         readings = meter.readings(problem.work)
         with torch.inference_mode():
             times = take_turns({**calls, **readings}, plan) if calls else {}
@@ -143,14 +145,21 @@ def run_case(
     return row, problem.work
 
 
+def best_of(row: Row, apart: Set[str] = frozenset()) -> str | None:
+    """The fastest peer of a row but for those `apart`."""
+    times = {name: time for name, time in row["peers_ms"].items() if time is not None and name not in apart}
+    return min(times, key=lambda name: times[name], default=None)
+
+
 def summarize(rows: Sequence[Row], peers: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Peer time / Bough time over the rows that have both; `best` is the fastest peer of each row."""
+    """Peer time / Bough time over the rows that have both; `best` is the best peer of each row."""
     ratios: dict[str, list[float]] = {name: [] for name in (*peers, "best")}
     for row in rows:
         known = {name: time for name, time in row["peers_ms"].items() if time is not None}
         if row["bough_ms"] is None or not known:
             continue
-        for name, time in (known | {"best": min(known.values())}).items():
+        best = {"best": known[row["best"]]} if row["best"] else {}
+        for name, time in (known | best).items():
             ratios[name].append(time / row["bough_ms"])
     return {name: statistics for name, found in ratios.items() if (statistics := _statistics(found))}
 

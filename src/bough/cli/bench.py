@@ -97,7 +97,7 @@ def _cells(row: dict[str, Any], peers: Sequence[str], missing: Collection[str]) 
         return "" if time is None or mine is None else f"{time / mine:.2f}"
 
     times = {peer: row["peers_ms"].get(peer) for peer in peers}
-    best = min((time for time in times.values() if time is not None), default=None)
+    best = times[row["best"]] if row["best"] else None
     cells = [row["case"], "failed" if mine is None else f"{mine:.3f}"]
     for peer, time in times.items():
         lacking = "missing" if peer in missing else "failed"
@@ -113,10 +113,10 @@ def _remarks(figures: dict[str, Any]) -> Iterator[str]:
     """What the tables do not say by themselves: where Bough is behind, and what stands in the way of a comparison."""
     behind = {}
     for row in figures["rows"]:
-        known = {peer: time for peer, time in row["peers_ms"].items() if time is not None}
-        if known and row["bough_ms"] is not None and min(known.values()) < row["bough_ms"]:
-            best = min(known, key=lambda peer: known[peer])
-            behind[f"{row['case']} {known[best] / row['bough_ms']:.2f} ({best})"] = known[best] / row["bough_ms"]
+        best, mine = row["best"], row["bough_ms"]
+        if best and mine is not None and row["peers_ms"][best] < mine:
+            ratio = row["peers_ms"][best] / mine
+            behind[f"{row['case']} {ratio:.2f} ({best})"] = ratio
     if behind:
         yield f"\nbehind the best peer in {len(behind)} of {len(figures['rows'])} cases, furthest first:"
         yield from (f"  {case}" for case in sorted(behind, key=lambda case: behind[case]))
