@@ -184,7 +184,7 @@ def load_cycles(access: Access, packed: bool, shape: TileShape, lanes: int) -> f
     per_row = shape.rows if shape.row and (access.stride(shape.row) != 0) else 1
     if packed and along:
         along = 1
-    if access.strides is None or along is None:
+    if access.strides is None or is_large(along):  # each lane's element in a cache line of its own
         return per_row * shape.count * lanes * GATHER * 2
     if along == 0:
         return per_row
