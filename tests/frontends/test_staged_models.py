@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from deciding_models import MODELS as DECIDING
 from joining_models import MODELS as JOINING
 from listing_models import MODELS as LISTING
 from pairing_models import MODELS as PAIRING
@@ -18,7 +19,7 @@ from bough import ops
 from bough.frontends.staging import stage
 from bough.ir.verify_recursion import verify_recursion
 
-MODELS = {**PASSING, **LISTING, **TURNING, **JOINING, **PAIRING}
+MODELS = {**PASSING, **LISTING, **TURNING, **JOINING, **PAIRING, **DECIDING}
 
 
 def build(name: str) -> tuple[Any, list[tuple[Any, ...]]]:

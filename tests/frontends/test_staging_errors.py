@@ -55,7 +55,7 @@ def refused(model: nn.Module, example: Any, code: str, line: str) -> CompileErro
     return error
 
 
-def test_a_condition_on_a_tensor() -> None:
+def test_a_condition_on_several_elements() -> None:
     class Model(Base):
         def forward(self, n: Node) -> Tensor:
             if n.left is None:
@@ -63,9 +63,48 @@ def test_a_condition_on_a_tensor() -> None:
             h = self(n.left)
             if h.sum() > 0:
                 h = h + self(n.right)
+            while h > 0:
+                h = h - 1
             return h
 
-    refused(Model(), TREE, "BGH-CTRL-001", "if h.sum() > 0:")
+    refused(Model(), TREE, "BGH-CTRL-001", "while h > 0:")
+
+
+def test_a_list_that_a_computed_value_decides_about() -> None:
+    class Model(Base):
+        def forward(self, n: Node) -> list[Tensor]:
+            out: list[Tensor] = []
+            self.fill(n, out)
+            return out
+
+        def fill(self, n: Node, out: list[Tensor]) -> None:
+            h = self.start(n)
+            if h.sum() > 0:
+                out.append(h)
+            if n.left is not None:
+                self.fill(n.left, out)
+
+    refused(Model(), TREE, "BGH-MUT-001", "out.append(h)")
+
+
+def test_a_state_goes_down_that_a_branch_has_chosen() -> None:
+    class Model(Base):
+        def forward(self, n: Node) -> Tensor:
+            return self.down(n, torch.zeros(H))
+
+        def down(self, n: Node, h: Tensor) -> Tensor:
+            h = self.layer(h) + n.value
+            if n.left is None or h.sum() > 3:
+                return h
+            if h.mean() > 0:
+                k = h + 1
+                while k.sum() > 1:
+                    k = k / 2
+                return self.down(n.left, k)
+            return h
+
+    with pytest.raises(CompileError, match="used outside of the branch"):
+        stage(Model().eval(), (TREE,))
 
 
 def test_a_child_chosen_by_a_computed_value() -> None:
@@ -283,14 +322,6 @@ class _Compared(Base):
         if n.value < n.left.value:
             return self(n.left)
         return self(n.right)
-
-
-@statement("if n.value * 2 > 3:")
-class _Computed(Base):
-    def forward(self, n: Node) -> Tensor:
-        if n.value * 2 > 3:
-            return self.start(n)
-        return self.start(n) if n.left is None else self(n.left) + self(n.right)
 
 
 @statement("return torch.zeros(n.value)")

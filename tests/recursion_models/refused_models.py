@@ -20,26 +20,6 @@ def refused(code: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
     return enter
 
 
-@refused("BGH-CTRL-001")
-class DecidesAfterwards(OverTags):
-    def forward(self, tag: Tag) -> Tensor:
-        h = self.own(tag)
-        for item in tag.items:
-            h = h + self(item)
-        if h.sum() > 0:  # here
-            h = -h
-        return h
-
-
-@refused("BGH-CTRL-001")
-class DecidesToRecurse(OverTags):
-    def forward(self, tag: Tag) -> Tensor:
-        h = self.own(tag)
-        while h.norm() > 1:  # here
-            h = h / 2
-        return h + sum(self(item) for item in tag.items)
-
-
 @refused("BGH-REC-002")
 class ChoosesChild(OverTags):
     def forward(self, tag: Tag) -> Tensor:

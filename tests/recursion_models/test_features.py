@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 import bough
 
 sys.path.append(str(Path(__file__).parent.parent / "frontends"))
+import deciding_models
 import joining_models
 import listing_models
 import pairing_models
@@ -21,7 +22,7 @@ import passing_models
 import turning_models
 
 MODELS: dict[str, Any] = {}
-for module in (passing_models, listing_models, turning_models, joining_models, pairing_models):
+for module in (passing_models, listing_models, turning_models, joining_models, pairing_models, deciding_models):
     MODELS |= module.MODELS
 
 

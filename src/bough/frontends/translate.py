@@ -148,6 +148,8 @@ class _Translation:
             return self.argument(argument, environment)
         except Unsupported as error:
             return Absent(str(error))
+        except _Elsewhere:
+            return ELSEWHERE
 
     def weight(self, name: str) -> Value:
         """A parameter, buffer or constant tensor; tied ones are one value."""

@@ -242,6 +242,8 @@ def tensor_of(staging: Primitives, data: Any, dtype: torch.dtype | None = None, 
     elif isinstance(data, Arithmetic) and not (isinstance(data, Symbol) and staging.is_container(data)):
         value = run.number(data)
         made = value if isinstance(value, (torch.Tensor, PerElement)) else torch.as_tensor(value)
+        if isinstance(data, Number) and made.dtype is torch.float64 and dtype is None:
+            dtype = torch.get_default_dtype()
     elif (stacked := _stacked(staging, data) if staging.symbolic_elements(data) is not None else None) is not None:
         made = stacked
     else:

@@ -56,7 +56,7 @@ def call(staging: Primitives, function: Any, args: tuple[Any, ...], kwargs: dict
     if isinstance(owner, (list, dict, set)) and isinstance(function, types.BuiltinMethodType):
         return _on_container(staging, owner, function, args, kwargs, symbolic)
     if isinstance(function, types.FunctionType) and is_rewritten(function) and not symbolic:
-        return rewrite(function, staging)(*args, **kwargs)  # type: ignore[misc]
+        return staging.invoke(function, *args, **kwargs)
     if not symbolic and not (args and isinstance(args[0], (torch.Tensor, PerElement)) and _takes_arrays(function)):
         return function(*args, **kwargs)
     special = SPECIAL.get(function) if isinstance(function, _HASHABLE) else None
@@ -142,14 +142,13 @@ def _construct(staging: Primitives, cls: type, args: tuple[Any, ...], kwargs: di
 
 
 def _function(staging: Primitives, function: types.FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    new = rewrite(function, staging)
-    if new is None:
+    if rewrite(function, staging) is None:
         raise refuse_source(
             f"`{function.__qualname__}` is called with a part of the structure",
             "its source is not to be had",
             "define it in a file",
         )
-    world, run = staging.run.world, staging.run
+    world = staging.run.world
     base = world.base(function, args)
     nodes = [v for v in (*args, *kwargs.values()) if isinstance(v, Symbol) and not isinstance(v, Length)]
     place = nodes[0]._place if nodes else None
@@ -160,10 +159,9 @@ def _function(staging: Primitives, function: types.FunctionType, args: tuple[Any
         world.found_circle(staging.frames[active[-1] :], Frame(base, place))
     staging.frames.append(Frame(base, place))
     try:
-        return new(*args, **kwargs)
+        return staging.invoke(function, *args, **kwargs)
     finally:
         staging.frames.pop()
-        del run
 
 
 # -- containers ------------------------------------------------------------------------------------------------------------

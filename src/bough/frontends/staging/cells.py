@@ -17,7 +17,8 @@ from bough.frontends.staging.run import NOTHING, Record, Run
 from bough.frontends.staging.signals import refuse_source
 from bough.frontends.staging.templates import Listed, Template, flatten, rebuild
 from bough.ir.expr import Var
-from bough.ir.program import Assign, Dim, Loop, Node, Value
+from bough.ir.narrow import used_by
+from bough.ir.program import Dim, Value
 from bough.ir.program import Function as Straight
 from bough.ir.recursion import Cell, Collected, Pass, Read, Returned, Source
 
@@ -56,7 +57,7 @@ def export_cell(world: World, model: Any, function: Function, record: Record, na
     for value, array in straight.constants.items():
         straight.constants[value] = shared.setdefault((array.ctypes.data, array.strides, str(array.dtype)), array)
     _refuse_rows(function, record, straight.results[: len(straight.results) - len(record.passes)])
-    used = _used(straight)
+    used = used_by(straight.body) | set(straight.results)
     kept = [n for n, p in enumerate(straight.params) if p in used]
     params = tuple(straight.params[n] for n in kept)
     for number, param in enumerate(params):
@@ -102,16 +103,3 @@ def _each_of(record: Record, source: Source) -> int | None:
     if isinstance(source, Collected):
         return source.walk
     return record.calls[source.call].each if isinstance(source, Returned) else None
-
-
-def _used(function: Straight) -> set[Value]:
-    found = set(function.results)
-    work: list[Node] = list(function.body)
-    while work:
-        node = work.pop()
-        if isinstance(node, Assign):
-            found.update(a for a in node.args if a is not None)
-        elif isinstance(node, Loop):
-            found.update((*node.initial, *node.updated, *node.collected))
-            work += node.body
-    return found

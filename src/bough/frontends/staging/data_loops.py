@@ -53,9 +53,17 @@ def repeat(
     leave: Sequence[str] = (), again: Sequence[str] = (),
 ) -> Any:  # fmt: skip
     """A `while`. `head` and `live`: the names that are needed when a turn begins, and behind the loop."""
+    return followed(staging, lambda: _turns(staging, test, turn, head, live), otherwise, rest, end, leave, again)
+
+
+def followed(
+    staging: DataStaging, turns: Thunk, otherwise: Thunk | None, rest: Thunk | None, end: Sequence[str] | None,
+    leave: Sequence[str], again: Sequence[str],
+) -> Any:  # fmt: skip
+    """The turns of a loop, then its `else` and what stands behind it."""
     offered = staging.taken(end is not None)
     own = (Entry(rest, Needed(tuple(end or ()), tuple(leave), tuple(again))),) if rest is not None else ()
-    return run(staging, lambda: _ended(staging, _turns(staging, test, turn, head, live), otherwise), own, offered)
+    return run(staging, lambda: _ended(staging, turns(), otherwise), own, offered)
 
 
 def _turns(staging: DataStaging, test: Thunk, turn: Thunk, head: Sequence[str], live: Sequence[str]) -> Any:
@@ -102,9 +110,7 @@ def each(
     leave: Sequence[str] = (), again: Sequence[str] = (),
 ) -> Any:  # fmt: skip
     """A `for`."""
-    offered = staging.taken(end is not None)
-    own = (Entry(rest, Needed(tuple(end or ()), tuple(leave), tuple(again))),) if rest is not None else ()
-    return run(staging, lambda: _ended(staging, _each(staging, values, turn, head, live, leaves), otherwise), own, offered)
+    return followed(staging, lambda: _each(staging, values, turn, head, live, leaves), otherwise, rest, end, leave, again)
 
 
 def _each(

@@ -15,19 +15,21 @@ from torch._subclasses.fake_tensor import (
     DynamicOutputShapeException,
     FakeTensorMode,
 )  # fmt: skip
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from bough.base.errors import BoughError, CompileError, InternalError
 from bough.base.reading import elements, identity, target
 from bough.base.source import Location
 from bough.base.visits import Call, Each, Fail, Path, Payload
 from bough.frontends import locations
+from bough.frontends.computed_sizes import ComputedSizes
 from bough.frontends.staging import calls, strands, turns
 from bough.frontends.staging.effects import Effects
 from bough.frontends.staging.examples import kind_of, number_type, tensor_type, values_at
 from bough.frontends.staging.given import Cells, Handed, Handing, captured_tensors, filled, holds_handed, with_cells
 from bough.frontends.staging.primitives import Primitives
 from bough.frontends.staging.results import finish, is_number
-from bough.frontends.staging.rewrite import rewrite
+from bough.frontends.staging.rewrite import original_of
 from bough.frontends.staging.run import LONGEST_UNROLLED, NOTHING, Record, Run
 from bough.frontends.staging.signals import Pending, Refused, Restart, Signal, refuse_source
 from bough.frontends.staging.symbols import Length, Place, Symbol, show_path
@@ -36,6 +38,7 @@ from bough.frontends.staging.transform import STAGING
 from bough.frontends.staging.visiting import visit
 from bough.frontends.staging.ways import Trail, Waiting, Way, Ways
 
+DATA_DEPENDENT = (DataDependentOutputException, DynamicOutputShapeException)
 Where = tuple[Each | None, Path]
 MOST_WAYS = 256
 MOST_VERSIONS = 64
@@ -82,6 +85,8 @@ class Learned:
     """Loops over lists, by their lines, that are run turn by turn."""
     strands: dict[Any, set[strands.Path]] = field(default_factory=dict)
     """Code of functions that return lists which grow, with where these stand among the results."""
+    deciding: set[types.CodeType] = field(default_factory=set)
+    """Code of functions that decide by computed values."""
     unrolled: dict[str, CompileError] = field(default_factory=dict)
     """Functions whose lists are told apart by their lengths, because of an error when they were not."""
 
@@ -103,7 +108,8 @@ class World:
         """Why a function has no result where its lists are taken for empty."""
         self.entry = self.function(("entry",), "entry", entry, ("entry",), None)
         self.args = args
-        self.mode = FakeTensorMode(allow_non_fake_inputs=True)
+        sizes = ShapeEnv(allow_scalar_outputs=False, allow_dynamic_output_shape_ops=False)
+        self.mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=sizes)
 
     # -- functions -------------------------------------------------------------------------------------------------------
 
@@ -170,12 +176,11 @@ class World:
 
         def invoke(inner: Primitives, root: Any) -> Any:
             inner.frames.append(calls.Frame(base, root._place))
-            made = rewrite(with_cells(function, cells, inner.run), inner)
-            assert made is not None
+            made = with_cells(function, cells, inner.run)
             values = {n: filled(v, inner.run) for n, v in others.items()}
             parts = dict(zip(nodes, [root] if len(nodes) == 1 else [root[n] for n in range(len(nodes))], strict=True))
             given = inspect.BoundArguments(bound.signature, {**bound.arguments, **values, **parts})
-            return made(*given.args, **given.kwargs)
+            return inner.invoke(made, *given.args, **given.kwargs)
 
         code = function.__code__
         line = Location(code.co_filename, code.co_firstlineno, code.co_name)
@@ -257,7 +262,7 @@ class World:
         run = staging.run
         blind = run.example is NOTHING
         try:
-            with self.mode:
+            with self.mode, ComputedSizes().active():
                 result = run.invoke()
                 if result is None and blind and function.types:
                     raise Refused("the model returns None for it", run.returned or function.location)
@@ -267,16 +272,30 @@ class World:
         except Refused as refused:
             return Fail(refused.what, refused.location)
         except CompileError as error:
+            self.decide(error)
             self.unroll(run, error)
             raise
         except (Signal, BoughError):
             raise
         except Exception as error:
+            self.decide(error)
             if not blind or function.name not in self.learned.unrolled:
                 self.unroll(run, explain(error))
             if blind:
                 return Fail(f"the model fails on it: {error}", locations.of_exception(error))
             raise explain(error) from error
+
+    def decide(self, error: Exception) -> None:
+        """Starts again where a function asks for a computed value, and was not known to decide by such."""
+        if not isinstance(error, DATA_DEPENDENT) and not (isinstance(error, CompileError) and error.code == "BGH-CTRL-001"):
+            return
+        trace, found = error.__traceback__, None
+        while trace is not None:
+            found = original_of(trace.tb_frame.f_code) or found
+            trace = trace.tb_next
+        if found is not None and not found[1] and found[0] not in self.learned.deciding:
+            self.learned.deciding.add(found[0])
+            raise Restart
 
     def unroll(self, run: Run, error: CompileError) -> None:
         """Tries the function again with its lists unrolled, if it walks over any and those of the example are short."""
@@ -356,13 +375,14 @@ class World:
         run.provisional = True
         staging = Primitives(run)
         try:
-            with self.mode:
+            with self.mode, ComputedSizes().active():
                 finish(self, function, staging, run.invoke())
         except Restart:
             raise
         except Signal:
             return False
         except Exception as error:
+            self.decide(error)
             self.failures.setdefault(function, error if isinstance(error, CompileError) else explain(error))
             return False
         return True
@@ -453,7 +473,7 @@ def captured(function: types.FunctionType, cells: Cells) -> list[Any]:
 def explain(error: Exception) -> CompileError:
     """What a failure in the user's code means."""
     place = locations.of_exception(error)
-    if isinstance(error, (DataDependentOutputException, DynamicOutputShapeException)):
+    if isinstance(error, DATA_DEPENDENT):
         return CompileError(
             "the program's course depends on computed values",
             code="BGH-CTRL-001",

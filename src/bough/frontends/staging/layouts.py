@@ -14,6 +14,7 @@ import torch
 from bough.frontends.staging import growing
 from bough.frontends.staging.choices import Choice
 from bough.frontends.staging.outcomes import Jump, Return
+from bough.frontends.staging.per_element import PerElement
 from bough.frontends.staging.scalars import DTYPES, Scalar, cast, number_tensor
 from bough.frontends.staging.scopes import MISSING, Entries, Items
 
@@ -132,6 +133,8 @@ def opened_up(staging: DataStaging, value: Any) -> tuple[tuple[Any, ...], tuple[
         return (len(value),), tuple(value)
     if isinstance(value, Entries):
         return tuple(value), tuple(value.values())
+    if isinstance(value, PerElement):
+        return (value.run, value.each), (value.stacked,)
     if not staging.is_own(value):
         return None
     if type(value) is list or isinstance(value, dict):
@@ -359,6 +362,9 @@ def build(staging: DataStaging, form: Layout, leaves: Iterator[Any]) -> Any:
         return rows if form.kind is Items else growing.new_list(staging, rows)
     values = [build(staging, p, leaves) for p in form.parts]
     kind = form.kind
+    if kind is PerElement:
+        run, each = form.names
+        return PerElement(run, each, values[0])
     if issubclass(kind, Return):
         return kind(values[0])
     if issubclass(kind, tuple):

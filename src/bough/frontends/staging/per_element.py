@@ -68,7 +68,7 @@ class PerElement:
         return int(self.shape[0])
 
     def __bool__(self) -> bool:
-        return bool(self.stacked)
+        raise self.run.decided_for_each()
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(torch.Tensor, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import types
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,10 +14,12 @@ from torch import nn
 from bough.base.errors import CompileError
 from bough.base.visits import Item, Question
 from bough.frontends.staging import calls, strands, walks
+from bough.frontends.staging.deciding import Deciding
 from bough.frontends.staging.effects import mutation
 from bough.frontends.staging.examples import class_attribute, kind_of, positional_name
 from bough.frontends.staging.facts import subclasses
 from bough.frontends.staging.per_element import PerElement, indexed
+from bough.frontends.staging.rewrite import original_of, rewrite
 from bough.frontends.staging.run import LONGEST_UNROLLED, NOTHING, Run
 from bough.frontends.staging.signals import Refused, Restart, here, refuse_source
 from bough.frontends.staging.symbols import (
@@ -53,6 +56,21 @@ class Primitives:
         self.shared: list[list[Any]] = []
         """Lists of the run's own that functions of the recursion append to."""
         self.frames: list[calls.Frame] = []
+        self.deciding = Deciding(self)
+        self.decides = False
+        """Whether the function that is running decides by computed values."""
+
+    def invoke(self, function: types.FunctionType, *args: Any, **kwargs: Any) -> Any:
+        """Calls a function of the user's, rewritten; one that decides by computed values runs under `deciding`."""
+        original = original_of(function.__code__)
+        decides = function.__code__ in self.run.world.learned.deciding if original is None else original[1]
+        new = rewrite(function, self.deciding if decides else self)
+        assert new is not None
+        self.decides, before = decides, self.decides
+        try:
+            return self.deciding.in_frame(new, args, kwargs) if decides else new(*args, **kwargs)
+        finally:
+            self.decides = before
 
     # -- expressions -----------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from bough.frontends.staging.examples import kind_of
 from bough.frontends.staging.primitives import Primitives
 from bough.frontends.staging.run import Record, Run
 from bough.frontends.staging.signals import refuse_source
-from bough.frontends.staging.symbols import Arithmetic, Elements, Symbol
+from bough.frontends.staging.symbols import Arithmetic, Elements, Symbol, as_tensor
 from bough.frontends.staging.templates import Listed, RowOfList, Template, flatten
 from bough.frontends.staging.visiting import own_lists, walked_lists
 
@@ -59,13 +59,6 @@ def leaf(function: Function, run: Run, value: Any) -> Any:
         "combine what comes from a list of unknown length into one tensor",
         run.returned or function.location,
     )
-
-
-def as_tensor(number: Any) -> torch.Tensor:
-    """A number as a tensor, sizes included."""
-    if isinstance(number, (int, torch.SymInt)) and not isinstance(number, bool):
-        return torch.full((), number, dtype=torch.int64)  # type: ignore[arg-type]
-    return torch.as_tensor(number)
 
 
 def listed(staging: Primitives, result: Any) -> Any:

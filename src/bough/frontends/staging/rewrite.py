@@ -15,8 +15,10 @@ from bough.frontends.staging.thunks import is_made, lower_control
 from bough.frontends.staging.transform import STAGING, Transformer
 
 _CACHE: dict[tuple[types.CodeType, bool], types.CodeType | None] = {}
-_MADE: dict[types.CodeType, types.CodeType | None] = {}
-"""Rewritten code, each with the code around it."""
+_MADE: dict[int, tuple[types.CodeType, types.CodeType | None]] = {}
+"""Rewritten code with the code around it, by id: an inner function is equal in all forms of the one around it."""
+_ORIGINAL: dict[int, tuple[types.CodeType, bool]] = {}
+"""Of rewritten code that no other is around: what it was made of, and whether its control flow goes through staging."""
 
 
 def rewrite(function: types.FunctionType, staging: Any) -> types.FunctionType | None:
@@ -25,9 +27,11 @@ def rewrite(function: types.FunctionType, staging: Any) -> types.FunctionType | 
     Closure, defaults and globals are the original's. A rewritten function is bound to `staging` anew.
     """
     code, control = function.__code__, bool(getattr(staging, "rewrites_control", False))
-    if code not in _MADE and (code, control) not in _CACHE:
-        _CACHE[code, control] = _compile(code, control)
-    new = code if code in _MADE else _CACHE[code, control]
+    if id(code) not in _MADE and (code, control) not in _CACHE:
+        new = _CACHE[code, control] = _compile(code, control)
+        if new is not None:
+            _ORIGINAL[id(new)] = code, control
+    new = code if id(code) in _MADE else _CACHE[code, control]
     if new is None:
         return None
     cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
@@ -40,7 +44,14 @@ def rewrite(function: types.FunctionType, staging: Any) -> types.FunctionType | 
 
 
 def is_rewritten(function: types.FunctionType) -> bool:
-    return function.__code__ in _MADE
+    return id(function.__code__) in _MADE
+
+
+def original_of(code: types.CodeType) -> tuple[types.CodeType, bool] | None:
+    """The user's outermost function that rewritten code is part of, and whether its control flow goes through staging."""
+    while (around := _around(code)) is not None:
+        code = around
+    return _ORIGINAL.get(id(code))
 
 
 @functools.cache
@@ -109,7 +120,7 @@ def _named(code: types.CodeType, name: str) -> types.CodeType:
 
 
 def _enter(code: types.CodeType, around: types.CodeType | None) -> None:
-    _MADE[code] = around
+    _MADE[id(code)] = code, around
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             _enter(constant, code)
@@ -117,7 +128,12 @@ def _enter(code: types.CodeType, around: types.CodeType | None) -> None:
 
 def home_of(code: types.CodeType, name: str) -> types.CodeType | None:
     """The rewritten code that a free variable of rewritten code is a local name of."""
-    around = _MADE.get(code)
+    around = _around(code)
     while around is not None and name not in around.co_cellvars:
-        around = _MADE.get(around)
+        around = _around(around)
     return around
+
+
+def _around(code: types.CodeType) -> types.CodeType | None:
+    found = _MADE.get(id(code))
+    return None if found is None else found[1]

@@ -19,6 +19,7 @@ from bough.frontends.promotion import TO_TORCH
 from bough.frontends.staging import examples
 from bough.frontends.staging.facts import Answer, Facts, subclasses
 from bough.frontends.staging.per_element import PerElement, per_element_call
+from bough.frontends.staging.scalars import Scalar
 from bough.frontends.staging.signals import Refused, here, refuse_source
 from bough.frontends.staging.symbols import (
     Arithmetic,
@@ -110,7 +111,8 @@ class Run:
     def invoke(self) -> Any:
         """Runs the function; gives what it returns."""
         try:
-            return self.function.invoke(self.staging, Symbol(self, Place(())))
+            with self.staging.deciding.watching():
+                return self.staging.deciding.as_result(self.function.invoke(self.staging, Symbol(self, Place(()))))
         finally:
             if self.turns is not None:
                 self.turns.abandon()
@@ -180,6 +182,8 @@ class Run:
     def compare(self, test: str, value: Symbol, other: Any) -> Any:
         if isinstance(other, (torch.Tensor, PerElement)):
             return self.torch_call(_COMPARISONS[test], (value, other), {})
+        if isinstance(other, Scalar):
+            return self.compare_numbers(test, value, other)
         if isinstance(other, (Number, Symbol)):
             if isinstance(other, Symbol) and test == "equals" and other._place == value._place and type(other) is type(value):
                 return True
@@ -207,6 +211,15 @@ class Run:
             case "more":
                 return not self.ask(place, "at_most", other, length)
         return not self.ask(place, "less", other, length)
+
+    def compare_numbers(self, test: str, a: Any, b: Any) -> Any:
+        """A comparison whose outcome is computed."""
+        if not isinstance(b, (Arithmetic, Scalar, bool, int, float)):
+            return NotImplemented
+        numbers = self.scalar(a), self.scalar(b)
+        if any(isinstance(n, Number) for n in numbers):
+            raise self.decided_for_each()
+        return _COMPARED[test](*numbers)
 
     @staticmethod
     def negated(value: Any) -> Any:
@@ -461,6 +474,12 @@ class Run:
             self.world.learn(self.function.real, (each, place.path))
         return self.payload(place, "f64" if wide and dtype == "f32" else dtype)
 
+    def scalar(self, value: Any) -> Any:
+        """A number of the structure as one beside computed ones."""
+        if not isinstance(value, Arithmetic):
+            return value
+        return self.staging.deciding.as_scalar(Number(self, self.number(value, wide=True)))
+
     def is_tensor(self, value: Any) -> bool:
         """Whether a symbol, such as the object that a function is called with, stands for a tensor."""
         if not isinstance(value, Symbol):
@@ -468,10 +487,22 @@ class Run:
         values = self.values(value._place)
         return bool(values) and all(examples.kind_of(v) == "tensor" for v in values)
 
+    def are_numbers(self, values: Sequence[Any]) -> bool:
+        """Whether these are Python's numbers, none of them that of each element of a list."""
+
+        def is_plain(value: Any) -> bool:
+            if isinstance(value, Symbol) and not isinstance(value, (Length, Position)):
+                return value._place.each is None and not self.is_tensor(value)
+            return isinstance(value, (bool, int, float)) or (isinstance(value, Number) and isinstance(value.tensor, torch.Tensor))
+
+        return all(map(is_plain, values))
+
     def arithmetic(self, name: str, *operands: Any) -> Any:
         function = _OPERATORS[name]
         if any(isinstance(o, (torch.Tensor, PerElement)) for o in operands):
             return self.torch_call(function, operands, {})
+        if any(isinstance(o, Scalar) for o in operands) or (self.staging.decides and self.are_numbers(operands)):
+            return function(*map(self.scalar, operands))
         if any(not isinstance(o, (Arithmetic, bool, int, float)) for o in operands):
             return NotImplemented
         values = [self.number(o) if isinstance(o, Arithmetic) else o for o in operands]
@@ -525,6 +556,15 @@ class Run:
             location=here(),
         )
 
+    def decided_for_each(self) -> CompileError:
+        return CompileError(
+            "a computed value decides what is done with each element of a list of unknown length",
+            code="BGH-CTRL-001",
+            because="the body of such a loop is the same for all of its elements",
+            advice="decide in a function that is called for the element",
+            location=here(),
+        )
+
     def store_attribute(self, owner: Symbol, name: str, value: Any) -> None:
         raise CompileError(
             f"the model stores into the structure: `{owner!r}.{name}`",
@@ -552,6 +592,10 @@ class ContainerMethod:
 _OPERATORS: dict[str, Callable[..., Any]] = {
     n: getattr(operator, n) for n in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "neg", "pos")
 } | {"abs": abs}  # fmt: skip
+_COMPARED: dict[str, Callable[..., Any]] = {
+    "equals": operator.eq, "less": operator.lt, "at_most": operator.le, "more": operator.gt, "at_least": operator.ge,
+    "differs": operator.ne,
+}  # fmt: skip
 _COMPARISONS: dict[str, Callable[..., Any]] = {
     "equals": torch.eq, "less": torch.lt, "at_most": torch.le, "more": torch.gt, "at_least": torch.ge,
 }  # fmt: skip

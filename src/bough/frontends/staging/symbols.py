@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from bough.base.visits import Attribute, Item, Path
 
 if TYPE_CHECKING:
@@ -140,6 +142,13 @@ class Length(Symbol):
     __slots__ = ()
 
 
+def _compared(test: str) -> Callable[..., Any]:
+    def method(self: Number, other: Any) -> Any:
+        return self._run.compare_numbers(test, self, other)
+
+    return method
+
+
 class Number(Arithmetic):
     """A number computed from symbolic ones, held as a tensor of rank 0."""
 
@@ -151,7 +160,9 @@ class Number(Arithmetic):
     def _refused(self, *_: object) -> Any:
         raise self._run.computed_choice()
 
-    __bool__ = __index__ = __int__ = __float__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _refused
+    __bool__ = __index__ = __int__ = __float__ = _refused
+    __lt__, __le__, __gt__, __ge__ = _compared("less"), _compared("at_most"), _compared("more"), _compared("at_least")
+    __eq__, __ne__ = _compared("equals"), _compared("differs")
     __hash__ = object.__hash__
 
 
@@ -233,3 +244,10 @@ def leaves(tree: Any) -> Iterator[Any]:
             work.extend((value.step, value.stop, value.start))
         else:
             yield value
+
+
+def as_tensor(number: Any) -> torch.Tensor:
+    """A number as a tensor, sizes included."""
+    if isinstance(number, (int, torch.SymInt)) and not isinstance(number, bool):
+        return torch.full((), number, dtype=torch.int64)  # type: ignore[arg-type]
+    return torch.as_tensor(number)

@@ -93,9 +93,7 @@ class Turns:
     def begin(self, missing: Any) -> dict[str, Any]:
         """Marks the loop. Gives the values of names in the first line of its body, for those that have any."""
         self.before = {name: v for name, get in self.getters.items() if (v := get()) is not missing}
-        firsts = self.firsts() or self.firsts(numbers=True)
-        if not firsts:
-            raise refuse_source("a loop over a list of unknown length carries nothing on", "no rule says what it means")
+        firsts = self.firsts() or self.firsts(numbers=True) or [torch.zeros(())]  # it carries something, needed or not
         index, carried = markers.for_begin([t.contiguous() for t in firsts], self.count, self.elements.reverse)
         self.index, self.carried = index, carried
         self.notes.__enter__()  # type: ignore[no-untyped-call]
@@ -169,6 +167,7 @@ class Turns:
         updated: list[torch.Tensor] = []
         for name in self.before:
             updated += self.updated(name, after[name])
+        updated = updated or self.carried
         of_grown = [self.tensors(g) for g in grown]
         collected = [t.contiguous() for t in (*self.collected, *(t for ts in of_grown for t in ts))]
         final, stacked = markers.for_end([t.contiguous() for t in updated], collected, self.count)
@@ -183,7 +182,8 @@ class Turns:
         """The tensors that a name carries into the next turn."""
         inside = self.inside[name]
         carried, new = self.tensors(inside), self.tensors(value)
-        if isinstance(inside, (int, float)) and not isinstance(inside, bool) and value != inside:
+        plain = isinstance(inside, (int, float)) and not isinstance(inside, bool)
+        if plain and (isinstance(value, Arithmetic) or value != inside):
             self.learn(name, value)
         if not carried and not new and (value is inside or value == inside):
             return []
