@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import insort
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 
 from bough.graph_passes.effects import around
-from bough.ir.expr import Const, Expr, add, as_expr, floordiv, loads, mul
+from bough.ir.expr import Apply, Const, Expr, add, as_expr, floordiv, loads, mul
 from bough.ir.kernel import Operand
 from bough.ir.sequence import Group, Repeat, Sequence, Step, Whilst, bodies, host_expressions, phase, walk
 
@@ -22,38 +24,99 @@ class ArenaPlan:
 
 
 def plan_memory(sequence: Sequence) -> ArenaPlan:
-    """First fit by decreasing size for arrays of constant size; arrays of symbolic size share only with their equals."""
+    """Arrays whose sizes are multiples of the same unit (a byte, or a product of symbolic sizes) share a part of the arena."""
     spans = live_spans(sequence)
-    fixed: list[tuple[int, str]] = []
-    symbolic: dict[Expr, list[list[str]]] = {}
-    for name in spans:
-        size = byte_size(sequence.temporaries[name])
-        if isinstance(size, Const):
-            fixed.append((int(size.value), name))
-        else:
-            slots = symbolic.setdefault(size, [])
-            for slot in slots:
-                if not any(_overlap(spans[name], spans[other]) for other in slot):
-                    slot.append(name)
-                    break
-            else:
-                slots.append([name])
+    parts: dict[Expr, list[Block]] = {}
+    for name, span in spans.items():
+        weight, unit = weighed(sequence.temporaries[name])
+        parts.setdefault(unit, []).append(Block(name, weight, *span))
     offsets: dict[str, Expr] = {}
-    placed: list[tuple[int, int, str]] = []
-    for size_, name in sorted(fixed, key=lambda item: (-item[0], item[1])):
-        at = 0
-        for start, stop, other in sorted(placed):
-            if _overlap(spans[name], spans[other]) and start < at + size_ and at < stop:
-                at = stop
-        placed.append((at, at + size_, name))
-        offsets[name] = Const(at)
-    end: Expr = Const(max((stop for _, stop, _ in placed), default=0))
-    for size, slots in symbolic.items():
-        for slot in slots:
-            for name in slot:
-                offsets[name] = end
-            end = add(end, size)
+    end: Expr = Const(0)
+    for unit in sorted(parts, key=lambda unit: not isinstance(unit, Const)):
+        places = place(parts[unit])
+        offsets |= {name: add(end, mul(at, unit)) for name, at in places.items()}
+        end = add(end, mul(max(places[b.name] + b.size for b in parts[unit]), unit))
     return ArenaPlan(offsets, end)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Memory for an array that is in use from step `first` to step `last`."""
+
+    name: str
+    size: int
+    first: int
+    last: int
+
+    def meets(self, other: Block) -> bool:
+        """Whether both are in use at one time."""
+        return self.first <= other.last and other.first <= self.last
+
+
+ORDERS: tuple[Callable[[Block], tuple[int, ...]], ...] = (
+    lambda b: (-b.size, -b.last),
+    lambda b: (b.first - b.last, -b.size),
+    lambda b: (b.size * (b.first - b.last - 1),),
+    lambda b: (-b.last, -b.size),
+)
+"""In which blocks are placed: none is best for all."""
+
+
+def place(blocks: list[Block]) -> dict[str, int]:
+    """Where each block begins: first fit in several orders, until one needs no more than the blocks that are in use together."""
+    least = largest_live_set(blocks)
+    best: dict[str, int] = {}
+    most = -1
+    for order in ORDERS:
+        found = _first_fit(sorted(blocks, key=lambda b: (*order(b), b.name)))
+        top = max(found[b.name] + b.size for b in blocks)
+        if most < 0 or top < most:
+            best, most = found, top
+        if most == least:
+            break
+    return best
+
+
+def largest_live_set(blocks: list[Block]) -> int:
+    """The most that is in use at one time: no plan needs less."""
+    change: dict[int, int] = {}
+    for b in blocks:
+        change[b.first] = change.get(b.first, 0) + b.size
+        change[b.last + 1] = change.get(b.last + 1, 0) - b.size
+    return max(accumulate(change[step] for step in sorted(change)))
+
+
+def _first_fit(blocks: list[Block]) -> dict[str, int]:
+    placed: list[tuple[int, int, Block]] = []
+    for b in blocks:
+        at = 0
+        for start, stop, other in placed:
+            if start >= at + b.size:
+                break
+            if stop > at and b.meets(other):
+                at = stop
+        insort(placed, (at, at + b.size, b), key=lambda p: p[0])
+    return {b.name: start for start, _, b in placed}
+
+
+def weighed(o: Operand) -> tuple[int, Expr]:
+    """The bytes of an operand, rounded up to the alignment, as a number times a unit of symbolic sizes."""
+    number, symbols = o.dtype.bytes, list[Expr]()
+    stack = [as_expr(e) for e in o.shape]
+    while stack:
+        match stack.pop():
+            case Const(value):
+                number *= int(value)
+            case Apply("mul", args):
+                stack.extend(args)
+            case e:
+                symbols.append(e)
+    if not symbols or number % ALIGNMENT == 0:
+        unit: Expr = Const(1)
+        for e in sorted(symbols, key=repr):
+            unit = mul(unit, e)
+        return -(-number // ALIGNMENT) * ALIGNMENT, unit
+    return 1, byte_size(o)
 
 
 def live_spans(sequence: Sequence) -> dict[str, tuple[int, int]]:
@@ -102,7 +165,3 @@ def byte_size(o: Operand) -> Expr:
     for e in o.shape:
         total = mul(total, as_expr(e))
     return mul(floordiv(add(total, ALIGNMENT - 1), ALIGNMENT), ALIGNMENT)
-
-
-def _overlap(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    return a[0] <= b[1] and b[0] <= a[1]
