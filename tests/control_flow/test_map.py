@@ -47,6 +47,25 @@ class Writer(nn.Module):
         return {"rows": rows, "count": rows.shape[0]}
 
 
+class Reader(nn.Module):
+    """Attends to its words until it is sure; gives what it made of each, which it attended to, and how often it looked."""
+
+    def __init__(self, width: int = 12) -> None:
+        super().__init__()
+        self.read, self.ask = nn.GRU(3, width, batch_first=True), nn.Linear(width, width)
+
+    def forward(self, x: Tensor, notes: Tensor) -> tuple[Tensor, Tensor, int]:
+        states = self.read(x[None])[0][0]
+        state, looks = torch.zeros(states.shape[1]), 0
+        while looks < 4:
+            fit = torch.softmax(states @ self.ask(state), 0)
+            state = state + fit @ states + notes.sum(0)
+            looks = looks + 1
+            if state.abs().max() > 1.2:
+                break
+        return states + state, fit, looks
+
+
 def same(a: Any, b: Any) -> bool:
     one, other = torch.utils._pytree.tree_flatten(a), torch.utils._pytree.tree_flatten(b)
     return str(one[1]) == str(other[1]) and all(
@@ -78,6 +97,21 @@ def test_ways_and_shapes_may_differ(deepening: Any, tmp_path: Path) -> None:
     compiled.save(tmp_path / "deepening.bough")
     assert all(map(same, bough.load(tmp_path / "deepening.bough").map(xs), alone))
     assert compiled.map([]) == []
+
+
+def test_sizes_of_inputs_differ() -> None:
+    torch.manual_seed(0)
+    reader = Reader().eval()
+    example = (torch.randn(5, 3), torch.randn(4, 12))
+    compiled = bough.compile(reader, example, dynamic={"x": {0: "words"}, "notes": {0: "notes"}}, threads=2, cache=False)
+    inputs = [(torch.randn(1 + n * 7 % 11, 3), 0.1 * torch.randn(1 + n * 5 % 4, 12)) for n in range(21)]
+    alone = [compiled(*x) for x in inputs]
+    assert len({looks for _, _, looks in alone}) > 1
+    assert all(map(same, compiled.map(inputs), alone))
+    arrays = [tuple(t.numpy() for t in x) for x in inputs]
+    assert all(map(same, compiled.map(arrays), [compiled(*x) for x in arrays]))
+    with pytest.raises(bough.InputError, match="input 2: "):
+        compiled.map([*inputs[:2], (torch.randn(3, 2), inputs[0][1]), *inputs[2:]])
 
 
 def test_loops_of_different_length_and_the_first_to_fail() -> None:

@@ -89,6 +89,59 @@ SIZES = """sequence main(x: f32[6], n: i64[]) -> (y, s, z)
 """
 
 
+LENGTHS = """sequence main(x: f32[words, 3], w: f32[3, 3], bound: f32[]) -> (y, most, fits)
+  dims words: 0..9
+  temporary y: f32[words, 3]
+  temporary h: f32[words, 3]
+  temporary fits: f32[2, words]
+  temporary most: f32[3]
+  temporary going: bool[]
+  kernel project(x: f32[words, 3], w: f32[3, 3]) -> (h: f32[words, 3])
+    axes i: words, j: 3, k: 3
+    s = sum(k) x[i, k] * w[j, k]
+    h[i, j] = s
+  kernel reverse(h: f32[words, 3]) -> (y: f32[words, 3])
+    axes i: words, j: 3
+    y[i, j] = h[words - 1 - i, j]
+  kernel fit(h: f32[words, 3]) -> (fits: f32[2, words])
+    axes a: 2, i: words, k: 3
+    s = sum(k) h[i, k] * h[words - 1, k]
+    fits[a, i] = s
+  kernel best(h: f32[words, 3]) -> (most: f32[3])
+    axes j: 3, i: words
+    m = max(i) h[i, j]
+    most[j] = m
+  repeat t in 0..words
+    kernel more(most: f32[3], bound: f32[]) -> (going: bool[])
+      going[] = most[0] < bound[]
+    if going[]
+      kernel add(h: f32[words, 3], most: f32[3]) -> (most: f32[3])
+        axes j: 3
+        most[j] = most[j] + abs(h[t, j]) + 0.5
+"""
+
+
+def test_inputs_of_different_sizes() -> None:
+    rng = np.random.default_rng(0)
+    one, lengths = parse_sequence(LENGTHS), (3, 0, 9, 1, 3)
+    many = over_samples(one)
+    verify_sequence(many)
+    assert print_sequence(parse_sequence(print_sequence(many))) == print_sequence(many)
+    samples = [
+        (rng.standard_normal((n, 3)).astype(np.float32), rng.standard_normal((3, 3)).astype(np.float32), np.float32(2.0))
+        for n in lengths
+    ]
+    padded = [np.pad(x, ((0, max(lengths) - len(x)), (0, 0)), constant_values=np.nan) for x, _, _ in samples]
+    rest = [np.stack([s[n] for s in samples]) for n in (1, 2)]
+    inputs = [np.stack(padded), *rest, np.array(lengths)]
+    y, most, fits = run_sequence(many, inputs, {"words": max(lengths), many.dims[-1].name: len(lengths)})
+    for n, sample in enumerate(samples):
+        alone = run_sequence(one, list(sample), {"words": lengths[n]})
+        np.testing.assert_array_equal(y[n, : lengths[n]], alone[0])
+        np.testing.assert_array_equal(most[n], alone[1])
+        np.testing.assert_array_equal(fits[n, :, : lengths[n]], alone[2])
+
+
 def compare(text: str, samples: list[tuple[np.ndarray, ...]]) -> None:
     one = parse_sequence(text)
     many = over_samples(one)

@@ -155,7 +155,8 @@ class _ForMembers:
         """The reduced expression, as if it were the unit of the reduction behind the sample's own end. Products stay products:
         they are added without a rounding between."""
         body = r.body
-        behind = [a for a in self.uneven if a in r.axes or (a in variables(body) and self.risky(body))]
+        risky, reduced = self.risky(body), set(self.kernel.reduced)
+        behind = [a for a in self.uneven if a in r.axes or (risky and a not in reduced)]
         if not behind:
             return self.change(body)
         body = substitute(body, self.pointwise)
@@ -167,7 +168,7 @@ class _ForMembers:
 
     def guarded(self, e: Expr) -> Expr:
         """The value; zero behind the sample's own end, where that might not be worked out."""
-        behind = [a for a in self.uneven if a in variables(e)]
+        behind = [a for a in self.uneven if a not in self.kernel.reduced]
         value = self.change(e)
         return select(self.all_of(behind), value, _zero(e.dtype)) if behind and self.risky(e) else value
 
@@ -178,9 +179,11 @@ class _ForMembers:
         return condition
 
     def risky(self, e: Expr) -> bool:
-        """Whether it reads at places worked out from axes that are too long, or divides whole numbers."""
+        """Whether it reads at places worked out from axes that are too long or sizes that may be none, or divides whole
+        numbers."""
         if isinstance(e, Load):
-            moved = any(not isinstance(i, Var) and (variables(i) & set(self.uneven) or loads(i)) for i in e.index)
+            changing = self.uneven.keys() | self.numbers.own.keys()
+            moved = any(not isinstance(i, Var) and (variables(i) & changing or loads(i)) for i in e.index)
             return moved or any(map(self.risky, e.index))
         if isinstance(e, Apply) and e.function in ("floordiv", "mod") and e.dtype.is_integer and not isinstance(e.args[1], Const):
             return True

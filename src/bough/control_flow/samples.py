@@ -1,5 +1,7 @@
 """A sequence for one sample to one for many: every array has a row for each sample, so that what a branch writes is where those
-behind it read, whichever they took. Each row has the bits that the sequence for one sample gives."""
+behind it read, whichever they took. Each row has the bits that the sequence for one sample gives.
+
+Samples may have inputs of different sizes: arrays are as large as the largest needs, and further inputs say what each has."""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from bough.control_flow.rows import Numbers, Rows, for_members, joinable, needs_
 from bough.ir.dtypes import I64, DType
 from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, as_expr, as_extent, loads, maximum, mul, variables
 from bough.ir.kernel import Kernel, Let, Operand
-from bough.ir.program import Dim
+from bough.ir.program import CAPACITY, Dim
 from bough.ir.sequence import Define, Repeat, Run, Sequence, Step, Whilst, host_loads, kernels, phase, walk
 
 MOST = 1 << 16
@@ -26,6 +28,8 @@ def divides(sequence: Sequence) -> bool:
 
 def over_samples(sequence: Sequence) -> Sequence:
     """The same computation for `samples` samples, the last of its dims: inputs and results have one more dimension in front.
+    The dims of one sample (but for the capacity) stand for the largest; behind the inputs comes one for each, with the sizes of
+    all samples.
 
     Takes kernels one by one, as they are before schedules are chosen; a reduction keeps its order where its kernel says which.
     """
@@ -39,6 +43,8 @@ class _OverSamples(OverMembers):
         taken = {*self.one, *sequence.constants, *(d.name for d in sequence.dims)}
         super().__init__(taken.union(*(_defined(s) for s in walk(sequence.steps))))
         self.samples = Var(self.fresh("samples"))
+        sizes = [d.name for d in sequence.dims if d.name != CAPACITY]
+        self.sizes = {n: Operand(self.fresh(f"{n}.sizes"), I64, (self.samples,)) for n in sizes}
         self.differ = self.own_numbers()
         self.residents = residents(sequence, self.splits)
         spare = {name for k in kernels(sequence.steps) for name in needs_spare(k, self.differ)}
@@ -48,11 +54,11 @@ class _OverSamples(OverMembers):
     def run(self) -> Sequence:
         s = self.sequence
         everyone = Define(self.fresh("everyone"), self.samples, NOMINAL)  # the size of a region like others
-        steps = [everyone, *self.block(s.steps, Scope(Region(Var(everyone.name))))]
+        steps = [everyone, *self.block(s.steps, Scope(Region(Var(everyone.name)), dict(self.sizes)))]
         held = {n: replace(o, shape=(self.arrays[n].held, *o.shape)) for n, o in s.temporaries.items()}
         return replace(
             s,
-            inputs=tuple(replace(o, shape=(self.samples, *o.shape)) for o in s.inputs),
+            inputs=(*(replace(o, shape=(self.samples, *o.shape)) for o in s.inputs), *self.sizes.values()),
             temporaries={**held, **self.made},
             steps=tuple(steps),
             dims=(*s.dims, Dim(self.samples.name, 1, MOST)),
@@ -61,8 +67,8 @@ class _OverSamples(OverMembers):
     # What differs between samples
 
     def own_numbers(self) -> set[str]:
-        """The numbers of the host that depend on a sample's data."""
-        found: set[str] = set()
+        """The numbers of the host that depend on a sample's data or sizes."""
+        found = set(self.sizes)
         defines = [s for s in walk(self.sequence.steps) if isinstance(s, Define)]
         while True:
             more = {s.name for s in defines if self.loads_rows(s.value) or variables(s.value) & found} - found

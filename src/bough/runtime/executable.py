@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -187,6 +187,29 @@ def _cut_tensor(tensor: Any, shape: tuple[int, ...]) -> Any:
     return tensor[tuple(map(slice, shape))].contiguous()
 
 
+def _array_stack(arrays: Sequence[Array]) -> Array:
+    """Arrays of one rank as rows, zero behind the ends of those that are smaller than others."""
+    shapes = [a.shape for a in arrays]
+    most = tuple(map(max, zip(*shapes, strict=True)))
+    if all(shape == most for shape in shapes):
+        return np.stack(arrays)
+    rows = np.zeros((len(arrays), *most), arrays[0].dtype)
+    for row, a in zip(rows, arrays, strict=True):
+        row[tuple(map(slice, a.shape))] = a
+    return rows
+
+
+def _tensor_stack(tensors: Sequence[Any]) -> Any:
+    shapes = [t.shape for t in tensors]
+    most = tuple(map(max, zip(*shapes, strict=True)))
+    if all(shape == most for shape in shapes):
+        return torch().stack(tensors)
+    rows = tensors[0].new_zeros((len(tensors), *most))
+    for row, t in zip(rows, tensors, strict=True):
+        row[tuple(map(slice, t.shape))] = t
+    return rows
+
+
 def _array_rows(array: Array) -> list[Array]:
     return [array[n, ...] for n in range(len(array))]
 
@@ -204,7 +227,7 @@ _NUMPY_LIBRARY = Library(
     example=lambda dtype, _: NUMPY[dtype],
     dtype=NUMPY.__getitem__,
     names={"ndarray": np.ndarray, "empty": np.empty, "address": address, "large": RESULTS.array, "cut": _cut_array,
-           "stack": np.stack, "rows": _array_rows},
+           "stack": _array_stack, "rows": _array_rows, "numbers": lambda numbers: np.array(numbers, np.int64)},
 )
 
 
@@ -224,5 +247,6 @@ def _torch_library() -> Library:
         example=lambda dtype, shape: module.empty(shape, dtype=torch_dtype(dtype), device="cpu"),
         dtype=torch_dtype,
         names={"TENSORS": frozenset((module.Tensor, module.nn.Parameter)), "empty_like": module.empty_like,
-               "large": RESULTS.array, "to_torch": to_torch, "cut": _cut_tensor, "stack": module.stack, "rows": _tensor_rows},
+               "large": RESULTS.array, "to_torch": to_torch, "cut": _cut_tensor, "stack": _tensor_stack, "rows": _tensor_rows,
+               "numbers": lambda numbers: module.tensor(numbers, dtype=module.int64)},
     )
