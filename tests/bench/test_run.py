@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from bough.bench import PEERS, run_suite
+from bough.bench import PEERS, SUITES, run_suite
 from bough.bench.peers import Peer, Session, open_torch
-from bough.bench.problem import Problem
+from bough.bench.problem import Case, Problem
 from bough.bench.run import summarize
+from bough.bench.suites import static
+from bough.bench.zoo.static import STATIC
 from bough.cli import main
+from bough.cli.bench_table import write_table
 
 TWO = "server/512x1x512|device/128x1x1024"
 
@@ -114,6 +118,26 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path: Path, capsys: pyte
     assert "device/128x1x1024" in printed and "torch ms" in printed and "geomean" in printed
     figures = json.loads(file.read_text())
     assert figures["suite"] == "gemm" and figures["rows"][0]["peers_ms"]["torch"] > 0
+
+
+def test_a_network_is_loaded_in_a_process_of_its_own_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if PEERS["onnxruntime"].versions is None:
+        pytest.skip("onnxruntime is not installed")
+    small = dataclasses.replace(
+        SUITES["static"], cases=lambda _: (Case("small", lambda: static.build(STATIC["gpt2-decode"], 1, small=True)),)
+    )
+    monkeypatch.setitem(SUITES, "static", small)
+    file = tmp_path / "table.md"
+    file.write_text("# Models\n\n<!-- the rest: bough bench static -->\n\nold\n")
+    figures = run(["torch", "onnxruntime"], "static", "small")
+    (row,) = figures["rows"]
+    assert row["notes"] == {} and set(row["load_s"]) == set(row["memory_mb"]) == {"bough", "onnxruntime"}
+    assert all(seconds > 0 for seconds in row["load_s"].values())
+    write_table(file, figures)
+    written = file.read_text()
+    assert written.startswith("# Models") and "old" not in written and "| `small` |" in written
+    (head, _, cells) = (line for line in written.splitlines() if line.startswith("|"))
+    assert head.count("|") == cells.count("|") and "eager's error" in head
 
 
 @pytest.mark.parametrize("options", [("--against", "torch,abacus"), ("--filter", "abacus")])

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from bough.bench.runtimes import onnxruntime_session
+
 Args = tuple[Any, ...]
 READS = {"__bool__", "item", "tolist", "__int__", "__float__", "__index__", "nonzero", "numpy"}
 """Methods of tensors by which Python learns what they hold, or by which a size depends on it."""
@@ -101,7 +103,7 @@ class InOnnxRuntime(nn.Module):
             write_onnx(part, group, file)
             with torch.inference_mode():
                 results = pytree.tree_structure(part(*group[0]))
-            self.sessions[structure] = _session(file, threads), results
+            self.sessions[structure] = onnxruntime_session(file, threads), results
 
     def __getattr__(self, name: str) -> Any:
         return self._modules["part"] if name == "part" else getattr(self._modules["part"], name)
@@ -125,15 +127,6 @@ def write_onnx(part: nn.Module, group: Sequence[Args], file: Path) -> None:
     with warnings.catch_warnings(), torch.no_grad(), redirect_stdout(StringIO()):
         warnings.simplefilter("ignore")
         torch.onnx.export(part, _ordinary(group[-1]), str(file), input_names=names, dynamic_axes=free, dynamo=False)
-
-
-def _session(file: Path, threads: int) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
 def _tensors(args: Any) -> list[Tensor]:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from bough.bench.onnx_models import MODEL, OPSET
+from bough.bench.onnx_models import OPSET
+from bough.bench.runtimes import MODEL
 
 
 def write_module(folder: Path, module: nn.Module, args: tuple[Any, ...]) -> Path:

@@ -10,9 +10,9 @@ import numpy as np
 from torch import nn
 
 from bough.bench.problem import Array
+from bough.bench.runtimes import MODEL
 
 OPSET, IR_VERSION = 17, 8
-MODEL = "model.onnx"
 INLINE = 1 << 26
 """Bytes of weights up to which they go into the model's own file: it may hold 2 GiB at the most, and is copied several times
 on its way there."""

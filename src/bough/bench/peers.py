@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Generic
 
 import torch
+from torch.utils import _pytree as pytree
 
 from bough.base.clock import Stopwatch
+from bough.bench.footprint import SAVED, write_inputs
 from bough.bench.onnx_export import tensors
-from bough.bench.onnx_models import MODEL
 from bough.bench.problem import Array, Form, P, Problem
+from bough.bench.runtimes import MODEL, onnxruntime_session, openvino_model
 from bough.pipeline import compile as compile_module
 
 TRIALS = 3
@@ -58,6 +60,14 @@ def open_bough(problem: Problem, threads: int, _: Path, precision: str = "float3
     return Session(lambda: compiled(*args), lambda: arrays(compiled(*args)))
 
 
+def open_saved(problem: Problem, threads: int, folder: Path) -> Session:
+    """The same, with its file and its inputs in the folder, for `footprint`."""
+    compiled = compile_module(problem.module, problem.args, threads=threads, cache=False)
+    compiled.save(folder / SAVED)
+    write_inputs(folder, pytree.tree_map(lambda x: x.numpy() if isinstance(x, torch.Tensor) else x, problem.args))
+    return Session(lambda: compiled(*problem.args), lambda: arrays(compiled(*problem.args)))
+
+
 def open_torch(problem: Problem, threads: int, _: Path) -> Session:
     """Eager PyTorch, in the faster one of the problem's forms. Call it in inference mode, with the threads set."""
     return _fastest(list(problem.forms()))
@@ -86,13 +96,10 @@ def _fastest(forms: list[Form]) -> Session:
 
 
 def open_onnxruntime(problem: Problem, threads: int, folder: Path) -> Session:
-    """With all its optimisations, its inputs and outputs bound ahead, so that it copies neither."""
+    """Its inputs and outputs are bound ahead, so that it copies neither."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    session = onnxruntime.InferenceSession(str(model_file(problem, folder)), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime_session(model_file(problem, folder), threads)
     binding = session.io_binding()
     given = inputs(problem)
     for one in session.get_inputs():
@@ -108,16 +115,10 @@ def open_onnxruntime(problem: Problem, threads: int, folder: Path) -> Session:
 
 
 def open_openvino(problem: Problem, threads: int, folder: Path) -> Session:
-    """For latency, in float32 also where the processor has bf16, its inputs and outputs shared and not copied."""
+    """Its inputs and outputs are shared and not copied."""
     import openvino
 
-    options: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
-    core = openvino.Core()
-    compiled = core.compile_model(str(model_file(problem, folder)), "CPU", options)
+    compiled = openvino_model(model_file(problem, folder), threads)
     request = compiled.create_infer_request()
     given = inputs(problem)
     for port in compiled.inputs:

@@ -11,12 +11,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Any
 
 import torch
 
 from bough.base.clock import Stopwatch
 from bough.base.version import __version__
+from bough.bench.footprint import footprint
 from bough.bench.limits import LARGEST, SMALLEST, Limits, Meter
 from bough.bench.measure import Plan, peak_memory, take_turns
 from bough.bench.peers import Peer
@@ -104,6 +106,8 @@ def run_case(
         "max_error": None,
         "compile_s": None,
         "peak_mb": {},
+        "load_s": {},
+        "memory_mb": {},
         "peer_errors": {},
         "fastest_ms": {},
         "notes": {},
@@ -135,6 +139,9 @@ def run_case(
         readings = meter.readings(problem.work)
         with torch.inference_mode():
             times = take_turns({**calls, **readings}, plan) if calls else {}
+        for name in suite.footprints:
+            if name in calls:
+                _add_footprint(row, name, Path(folder), meter.threads)
     row["read_s"] = min((times.pop(name).median for name in readings if name in times), default=0.0)
     for name, note in row["notes"].items():
         log.warning("%s, %s: %s", case.name, name, note)
@@ -143,6 +150,16 @@ def run_case(
     row["bough_ms"] = medians.pop("bough", None)
     row["peers_ms"] = medians
     return row, problem.work
+
+
+def _add_footprint(row: Row, name: str, folder: Path, threads: int) -> None:
+    try:
+        found = footprint(name, folder, threads)
+    except (RuntimeError, TimeoutExpired) as failure:
+        row["notes"][name] = str(failure)
+        return
+    row["load_s"][name] = found.load
+    row["memory_mb"][name] = None if found.memory is None else found.memory / 1e6
 
 
 def best_of(row: Row, apart: Set[str] = frozenset()) -> str | None:

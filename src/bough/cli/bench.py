@@ -12,6 +12,7 @@ import typer
 
 from bough.base import settings
 from bough.cli import output
+from bough.cli.bench_table import write_table
 
 NAME = "bough"
 AGAINST = (
@@ -36,6 +37,7 @@ def bench(
     filter: Annotated[str, typer.Option(help="Run only the cases whose name matches this regular expression.")] = "",
     quick: Annotated[bool, typer.Option("--quick", help="Fewer repetitions: for a first look.")] = False,
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file (`-`: to stdout).")] = None,
+    table: Annotated[Path | None, typer.Option(help="Write a table in Markdown to this file, or behind its mark.")] = None,
 ) -> None:
     """Compare Bough with other libraries: medians of interleaved runs, checked against a float64 reference first."""
     from bough.bench import SUITES, Choice, choose, run_suite
@@ -65,6 +67,8 @@ def bench(
             bar.update(task, description=case, completed=done, total=total)
 
         figures = run_suite(suite, peers, count, filter, quick, progress, sst)
+    if table is not None:
+        write_table(table, figures)
     if json is not None and str(json) != "-":
         json.write_text(output.as_json(figures) + "\n")
     if json is not None and str(json) == "-":
@@ -109,6 +113,11 @@ def _cells(row: dict[str, Any], peers: Sequence[str], missing: Collection[str]) 
     return [*cells, ratio(best), limit, error, seconds, "" if peak is None else f"{peak:.1f}"]
 
 
+def _takes_more_memory(row: dict[str, Any]) -> bool:
+    mine, other = (row["memory_mb"].get(name) for name in (NAME, "onnxruntime"))
+    return mine is not None and other is not None and mine > other
+
+
 def _remarks(figures: dict[str, Any]) -> Iterator[str]:
     """What the tables do not say by themselves: where Bough is behind, and what stands in the way of a comparison."""
     behind = {}
@@ -120,6 +129,9 @@ def _remarks(figures: dict[str, Any]) -> Iterator[str]:
     if behind:
         yield f"\nbehind the best peer in {len(behind)} of {len(figures['rows'])} cases, furthest first:"
         yield from (f"  {case}" for case in sorted(behind, key=lambda case: behind[case]))
+    larger = [row["case"] for row in figures["rows"] if _takes_more_memory(row)]
+    if larger:
+        yield f"\nmore memory than onnxruntime, weights and all, in {len(larger)} cases: {', '.join(larger)}"
     for row in figures["rows"]:
         if "paths" in row:
             shares = ", ".join(f"{share:.0%}" for share in row["paths"][:PATHS]) + (", ..." if row["paths"][PATHS:] else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bough.bench import dynamic_peers
-from bough.bench.peers import PEERS, open_bough
+from bough.bench.peers import PEERS, open_bough, open_saved
 from bough.bench.suite import Suite
 from bough.bench.suites import conv, dynamic, gemm, rnn, static, trees
 from bough.bench.tree_peers import ABLATIONS, TREE_PEERS, open_compiled
@@ -14,7 +14,13 @@ SUITES: dict[str, Suite[Any]] = {
     "gemm": Suite(lambda _: gemm.cases(), open_bough, PEERS, ("torch",)),
     "rnn": Suite(lambda _: rnn.cases(), open_bough, PEERS, ("torch",)),
     "conv": Suite(lambda _: conv.cases(), open_bough, PEERS, ("torch",)),
-    "static": Suite(static.cases, open_bough, PEERS, ("torch", "inductor", "onnxruntime", "openvino")),
+    "static": Suite(
+        static.cases,
+        open_saved,
+        PEERS,
+        ("torch", "inductor", "onnxruntime", "openvino"),
+        footprints=("bough", "onnxruntime", "openvino"),
+    ),
     "trees": Suite(trees.cases, open_compiled, TREE_PEERS, ("torch", "batched", "dgl"), ABLATIONS),
     "dynamic": Suite(
         dynamic.cases,
