@@ -1,7 +1,7 @@
 """Which layout arrays get: dimensions that belong together come last in all their arrays, where that makes kernels cheaper.
 
 Dimensions belong together when one axis of a kernel runs over them: the channels of a convolution's output, of the residual
-that is added to it and of the pooling behind it. Of each class over which the results of constant weights lie, the arrays may
+that is added to it and of the pooling behind it. Of each class over which what constant weights take or give lies, the arrays may
 have their dimension last; the choice that saves most is taken, and so on, until none saves anything.
 
 The order of sums depends on strides, so layouts must depend neither on the number of threads nor on the batch: kernels are
@@ -118,8 +118,8 @@ class _Choice:
 def alike(
     all_kernels: Iterable[Kernel], arrays: Mapping[str, Operand], constants: frozenset[str]
 ) -> list[frozenset[Place]]:
-    """The dimensions of the arrays in classes of those over which one free axis runs, step by step; those alone over which the
-    results of constant weights lie."""
+    """The dimensions of the arrays in classes of those over which one free axis runs, step by step; those alone over which what
+    constant weights take or give lies."""
     parent: dict[Place, Place] = {(n, d): (n, d) for n, o in arrays.items() for d in range(len(o.shape))}
 
     def root(p: Place) -> Place:
@@ -139,6 +139,8 @@ def alike(
                     if step == 1:
                         parent[root((name, d))] = root(first.setdefault(axis, (name, d)))
                         channels |= {(name, d)} if axis in weighted else set()
+                if isinstance(i, Var) and i.name in weighted:
+                    channels.add((name, d))
     classes: dict[Place, set[Place]] = {}
     for p in parent:
         classes.setdefault(root(p), set()).add(p)
