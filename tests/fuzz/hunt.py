@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import faulthandler
 import re
+import signal
 import sys
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
+from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -28,22 +30,30 @@ def main() -> None:
     parser.add_argument("--shrink", action="store_true")
     parser.add_argument("--refused", action="store_true", help="show and shrink what is refused, once for each message")
     options = parser.parse_args()
+    signal.signal(signal.SIGALRM, show_stack)
     engine, counts, met, start = ENGINES[options.engine], Counter[str](), set[str](), time.perf_counter()
     try:
         for seed in range(options.first, options.end):
             hunt(seed, options, engine, counts, met)
     except KeyboardInterrupt:
         print("stopped")
-    faulthandler.cancel_dump_traceback_later()
+    signal.alarm(0)
     seconds = time.perf_counter() - start
     print(f"{dict(counts.most_common())}, {counts.total() / seconds:.1f} programs a second")
 
 
+def show_stack(_: int, frame: FrameType | None) -> None:
+    print(f"still at it after {SLOW} s:\n", *traceback.format_stack(frame)[-12:], flush=True)
+
+
 def hunt(seed: int, options: argparse.Namespace, engine: Engine, counts: Counter[str], met: set[str]) -> None:
     """Judges one program; what is shown is shown once for each message."""
-    faulthandler.dump_traceback_later(SLOW, exit=False)
+    signal.alarm(SLOW)
     case = generate(seed, options.size)
+    begin = time.perf_counter()
     verdict = judge(case, engine)
+    if (seconds := time.perf_counter() - begin) > SLOW:
+        print(f"seed {seed} took {seconds:.0f} s", flush=True)
     counts[f"{verdict.kind} {verdict.code}"] += 1
     shown = summary(verdict)
     if not (verdict.bug or verdict.kind == "invalid" or (options.refused and verdict.kind == "refused")) or shown in met:
@@ -51,7 +61,7 @@ def hunt(seed: int, options: argparse.Namespace, engine: Engine, counts: Counter
     met.add(shown)
     print(f"--- seed {seed}: {verdict.kind} {verdict.code}\n{verdict.text}", flush=True)
     if options.shrink:
-        faulthandler.cancel_dump_traceback_later()
+        signal.alarm(0)
         small = shrink(case, lambda c: alike(c, verdict, engine))
         print(f"{small.source}\n{judge(small, engine).text}\n{small.inputs}", flush=True)
 
