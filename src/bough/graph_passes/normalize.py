@@ -1,13 +1,32 @@
 """Fewer axes, same kernel: unit axes vanish, and axes that are adjacent in every access become one.
 
     y[b, c, h, w] = max(x[b, c, h, w], 0)   ->   y[i] = max(x[i], 0)
+
+An array that is only read as if it had one dimension in place of two gets it:
+
+    most = max(k) x[k // 8, k % 8]   ->   most = max(k) x[k]
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from bough.ir.expr import Const, Expr, Extent, Load, Var, add, as_expr, children, loads, mul, rebuild, substitute, variables
+from bough.ir.expr import (
+    Apply,
+    Const,
+    Expr,
+    Extent,
+    Load,
+    Var,
+    add,
+    as_expr,
+    children,
+    loads,
+    mul,
+    rebuild,
+    substitute,
+    variables,
+)
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
 from bough.ir.sequence import expressions, map_loads, map_statement
 from bough.schedule.reductions import unit_of
@@ -16,7 +35,7 @@ from bough.schedule.reductions import unit_of
 def normalize(kernel: Kernel, rows: tuple[str, ...] = ()) -> Kernel:
     """The kernel with unit axes removed and adjacent axes fused, but for `rows`. Operands may get other shapes, never another
     layout."""
-    kernel = drop_unit_axes(drop_empty_reductions(kernel))
+    kernel = join_dimensions(drop_unit_axes(drop_empty_reductions(kernel)))
     while True:
         fused = _fuse_pair(kernel, rows)
         if fused is None:
@@ -96,6 +115,51 @@ def drop_unit_axes(kernel: Kernel) -> Kernel:
 
 def _without_units(o: Operand) -> Operand:
     return Operand(o.name, o.dtype, tuple(e for e in o.shape if e != 1), o.place) if 1 in o.shape else o
+
+
+def join_dimensions(kernel: Kernel) -> Kernel:
+    """Neighbouring dimensions of an input that is indexed by `e // size, e % size` alone become one, indexed by `e`."""
+    while True:
+        found = next((pair for o in kernel.inputs if (pair := _divided(kernel, o)) is not None), None)
+        if found is None:
+            return kernel
+        kernel = _joined(kernel, *found)
+
+
+def _divided(kernel: Kernel, o: Operand) -> tuple[str, int] | None:
+    """The input, and the first of two of its dimensions that are only named together."""
+    if any(x.name == o.name for x in kernel.outputs) or any(loads(as_expr(a.extent)) for a in kernel.axes):
+        return None
+    indices = {x.index for s in kernel.body for e in expressions(s) for x in loads(e) if x.source == o.name}
+    for n, size in enumerate(o.shape[1:]):
+        if isinstance(size, int) and indices and all(_quotient(i[n], i[n + 1], size) is not None for i in indices):
+            return o.name, n
+    return None
+
+
+def _quotient(whole: Expr, rest: Expr, size: int) -> Expr | None:
+    """`e`, where the indices are `e // size` and `e % size`."""
+    match whole, rest:
+        case Apply("floordiv", (a, by), _), Apply("mod", (b, by_too), _) if a == b and by == by_too == Const(size):
+            return a
+    return None
+
+
+def _joined(kernel: Kernel, name: str, n: int) -> Kernel:
+    size = kernel.operands[name].shape[n + 1]
+    assert isinstance(size, int)
+
+    def change(load: Load) -> Expr:
+        whole = _quotient(load.index[n], load.index[n + 1], size) if load.source == name else None
+        return load if whole is None else Load(name, (*load.index[:n], whole, *load.index[n + 2 :]), load.dtype)
+
+    def reshape(o: Operand) -> Operand:
+        if o.name != name:
+            return o
+        return Operand(name, o.dtype, (*o.shape[:n], _product(o.shape[n], o.shape[n + 1]), *o.shape[n + 2 :]), o.place)
+
+    body = tuple(map_statement(s, lambda e: map_loads(e, change)) for s in kernel.body)
+    return replace(kernel, inputs=tuple(map(reshape, kernel.inputs)), body=body)
 
 
 def _fuse_pair(kernel: Kernel, rows: tuple[str, ...]) -> Kernel | None:
