@@ -71,10 +71,10 @@ class InvertedResidual(nn.Module):
         return x + y if self.keeps else y
 
 
-def mobilenet_v2(width: float = 1.0, classes: int = 1000) -> nn.Module:
+def mobilenet_v2(width: float = 1.0, classes: int = 1000, stages: int = len(V2)) -> nn.Module:
     channels = rounded(32 * width)
     layers: list[nn.Module] = [ConvNorm(3, channels, 3, 2, activation=nn.ReLU6)]
-    for expansion, outputs, blocks, stride in V2:
+    for expansion, outputs, blocks, stride in V2[:stages]:
         for block in range(blocks):
             shape = Shape(channels, channels * expansion, rounded(outputs * width), 3, 1 if block else stride)
             layers.append(InvertedResidual(shape, nn.ReLU6))
@@ -83,10 +83,10 @@ def mobilenet_v2(width: float = 1.0, classes: int = 1000) -> nn.Module:
     return nn.Sequential(*layers, ConvNorm(channels, last, 1, activation=nn.ReLU6), Head(last, classes))
 
 
-def mobilenet_v3(width: float = 1.0, classes: int = 1000) -> nn.Module:
+def mobilenet_v3(width: float = 1.0, classes: int = 1000, blocks: int = len(V3)) -> nn.Module:
     channels = rounded(16 * width)
     layers: list[nn.Module] = [ConvNorm(3, channels, 3, 2, activation=nn.Hardswish)]
-    for size, hidden, outputs, squeezes, activation, stride in V3:
+    for size, hidden, outputs, squeezes, activation, stride in V3[:blocks]:
         hidden = rounded(hidden * width)
         shape = Shape(channels, hidden, rounded(outputs * width), size, stride, rounded(hidden / 4) if squeezes else 0)
         layers.append(InvertedResidual(shape, activation, gate=nn.Hardsigmoid))
@@ -96,10 +96,10 @@ def mobilenet_v3(width: float = 1.0, classes: int = 1000) -> nn.Module:
     return nn.Sequential(*layers, ConvNorm(channels, last, 1, activation=nn.Hardswish), *head)
 
 
-def efficientnet_b0(width: float = 1.0, classes: int = 1000) -> nn.Module:
+def efficientnet_b0(width: float = 1.0, classes: int = 1000, stages: int = len(B0)) -> nn.Module:
     channels = rounded(32 * width)
     layers: list[nn.Module] = [ConvNorm(3, channels, 3, 2, activation=nn.SiLU)]
-    for expansion, outputs, blocks, stride, size in B0:
+    for expansion, outputs, blocks, stride, size in B0[:stages]:
         for block in range(blocks):
             squeezed = max(1, channels // 4)
             shape = Shape(channels, channels * expansion, rounded(outputs * width), size, 1 if block else stride, squeezed)

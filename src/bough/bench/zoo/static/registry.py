@@ -128,9 +128,11 @@ STATIC: dict[str, StaticEntry] = {
     entry.name: entry
     for entry in (
         StaticEntry("mobilenet-v1", mobilenet_v1, IMAGE, lambda: mobilenet_v1(0.25, CLASSES), SMALL_IMAGE),
-        StaticEntry("mobilenet-v2", mobilenet_v2, IMAGE, lambda: mobilenet_v2(0.25, CLASSES), SMALL_IMAGE, quick=True),
-        StaticEntry("mobilenet-v3", mobilenet_v3, IMAGE, lambda: mobilenet_v3(0.25, CLASSES), SMALL_IMAGE),
-        StaticEntry("efficientnet-b0", efficientnet_b0, IMAGE, lambda: efficientnet_b0(0.25, CLASSES), SMALL_IMAGE, quick=True),
+        StaticEntry("mobilenet-v2", mobilenet_v2, IMAGE, lambda: mobilenet_v2(0.25, CLASSES, 4), SMALL_IMAGE, quick=True),
+        StaticEntry("mobilenet-v3", mobilenet_v3, IMAGE, lambda: mobilenet_v3(0.25, CLASSES, 7), SMALL_IMAGE),
+        StaticEntry(
+            "efficientnet-b0", efficientnet_b0, IMAGE, lambda: efficientnet_b0(0.25, CLASSES, 4), SMALL_IMAGE, quick=True
+        ),
         StaticEntry(
             "resnet-18",
             lambda: resnet.resnet(resnet.basic, (2, 2, 2, 2)), IMAGE,
