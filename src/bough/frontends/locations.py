@@ -24,6 +24,7 @@ _MODELS = f"{Path(__file__).parents[1].resolve() / 'bench' / 'zoo'}/"
 """Networks that come with Bough are as the user's own."""
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 _KEY = "bough.location"
+_WORD = re.compile(r"\w+")
 
 
 @cache
@@ -93,8 +94,8 @@ def _of_module(node: Node) -> Location | None:
     if not stack:
         return None
     path, kind = stack[-1]
-    name = path.partition("inner.")[2] or "the module"
-    return Location(f"{name} ({str(kind).rpartition('.')[2]})", 0)
+    _, _, name = path.partition("inner.") if "inner." in path else path.partition("].")  # by torch.export, by Dynamo
+    return Location(f"{name or 'the module'} ({_WORD.findall(str(kind))[-1]})", 0)
 
 
 def of_exception(error: BaseException) -> Location | None:
