@@ -143,7 +143,7 @@ class _Binding:
             (tuple(Slot(n) for n in range(len(self.paths))), {}),
             tuple(Slot(n) for n in range(len(results))),
             tuple(self.paths),
-            Symbols(names, _guarded(env)),
+            Symbols(names),
             tuple(_range(env, symbol) for symbol in self.sizes),
             {names[symbol]: size for symbol, size in self.sizes.items()},
             ComputedSizes(),
@@ -168,13 +168,6 @@ def _symbols(value: Any) -> set[sympy.Symbol]:
 def _axes(value: Any) -> dict[sympy.Symbol, int]:
     """The symbols that are sizes as they stand, with their values in the example."""
     return {s.node.expr: int(s.node.hint) for s in _sizes(value) if s.node.expr.is_Symbol and s.node.hint is not None}
-
-
-def _guarded(env: ShapeEnv | None) -> dict[sympy.Basic, int]:
-    """The sizes of which Dynamo's guards make sure that they are numbers, such as those of pictures before a linear layer."""
-    equal = [guard.expr for guard in (env.guards if env is not None else ()) if isinstance(guard.expr, sympy.Eq)]
-    pairs = [(side, other) for e in equal for side, other in ((e.lhs, e.rhs), (e.rhs, e.lhs))]
-    return {side: int(other) for side, other in pairs if isinstance(other, sympy.Integer) and not side.is_number}
 
 
 def _range(env: ShapeEnv | None, symbol: sympy.Symbol) -> Dim:

@@ -19,12 +19,11 @@ class UnknownSize(Exception):
 
 
 class Symbols:
-    """The names of torch's symbols. Two symbols of one name are one size: the caller of the compiled function keeps it. `equal`
-    are sizes that are numbers, as the caller has checked."""
+    """The names of torch's symbols. Two symbols of one name are one size: the caller of the compiled function keeps it."""
 
-    def __init__(self, names: Mapping[sympy.Symbol, str], equal: Mapping[sympy.Basic, int] | None = None) -> None:
+    def __init__(self, names: Mapping[sympy.Symbol, str]) -> None:
         self.names = dict(names)
-        self._known: dict[sympy.Basic, Expr] = {e: Const(value) for e, value in (equal or {}).items()}
+        self._known: dict[sympy.Basic, Expr] = {}
 
     def extent(self, size: int | torch.SymInt) -> Extent:
         """Raises UnknownSize where the size depends on the values of tensors."""

@@ -164,10 +164,12 @@ def normal_axes(given: Sequence[int] | int | None, rank: int, op: str) -> tuple[
     return tuple(found)
 
 
-def agree(a: Extent, b: Extent, op: str) -> None:
-    """Raises InternalError for two numbers that differ; a symbolic extent is taken as equal to what it meets."""
+def agree(a: Extent, b: Extent, op: str) -> Extent:
+    """What both are. Raises InternalError for two numbers that differ; a symbolic extent is taken as equal to what it meets,
+    and a number wins."""
     if isinstance(a, int) and isinstance(b, int) and a != b:
         raise InternalError(f"{op}: sizes {a} and {b} should be equal")
+    return b if isinstance(b, int) else a
 
 
 def broadcast(shapes: Sequence[Sequence[Extent]], op: str) -> tuple[Extent, ...]:

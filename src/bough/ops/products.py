@@ -35,7 +35,7 @@ def _matmul_lower(args: Operands, results: Sequence[Operand], attributes: Attrib
     (y,) = results
     over = axes("i", y.shape)
     *batch, i, j = point(over)
-    k = Axis("k0", a.shape[-1])
+    k = Axis("k0", agree(a.shape[-1], b.shape[-2], "matmul"))
 
     def element(x: Operand, row: Expr, column: Expr) -> Expr:
         here = batch[len(batch) - (len(x.shape) - 2) :]
@@ -68,7 +68,7 @@ def _linear_lower(args: Operands, results: Sequence[Operand], attributes: Attrib
     (y,) = results
     over = axes("i", y.shape)
     *rows, j = point(over)
-    k = Axis("k0", x.shape[-1])
+    k = Axis("k0", agree(x.shape[-1], w.shape[1], "linear"))
     product = apply("mul", load(x, *rows, Var(k.name)), load(w, j, Var(k.name)))
     statement, total = reduce("total", "sum", (k,), product)
     value = total if b is None else apply("add", total, cast(load(b, j), compute_type(y.dtype)))
