@@ -14,12 +14,13 @@ from bough.graph_passes.fuse import fuse
 from bough.graph_passes.group_products import group_products
 from bough.graph_passes.lay_out_rows import lay_out_rows
 from bough.graph_passes.lower_program import lower_function
-from bough.graph_passes.narrow_weights import ROUNDED, narrow_weights
+from bough.graph_passes.narrow_weights import PRECISIONS, ROUNDED, narrow_weights
 from bough.graph_passes.nest import nest
 from bough.graph_passes.normalize import normalize
 from bough.graph_passes.order import order
 from bough.graph_passes.simplify import simplify_scalars
 from bough.graph_passes.values import drop_dead, fold_constants, merge_views, share
+from bough.graph_passes.winograd import winograd
 from bough.ir.loops import Function
 from bough.ir.program import Program
 from bough.ir.recursion import Recursion
@@ -103,6 +104,10 @@ def _group(sequence: Sequence, options: Options) -> Sequence:
     return sequence
 
 
+def _fewer_products(sequence: Sequence, options: Options) -> Sequence:
+    return winograd(sequence) if PRECISIONS[options.precision] is None else sequence
+
+
 def _layouts(sequence: Sequence, options: Options) -> Sequence:
     context = context_of(sequence, options)
     return choose_layouts(sequence, Known(options.target.lanes, context.constants, context.sizes))
@@ -163,6 +168,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("simplify scalars", "Kernel", "Kernel", lambda sequence, _: simplify_scalars(sequence)),
     Pass("append in place", "Kernel", "Kernel", lambda sequence, _: coalesce_appends(sequence)),
     Pass("fuse kernels", "Kernel", "Kernel", _fuse),
+    Pass("fewer products", "Kernel", "Kernel", _fewer_products),
     Pass("choose layouts", "Kernel", "Kernel", _layouts),
     Pass("share arrays", "Kernel", "Kernel", lambda sequence, _: coalesce(sequence)),
     Pass("narrow weights", "Kernel", "Kernel", lambda sequence, options: narrow_weights(sequence, options.precision)),

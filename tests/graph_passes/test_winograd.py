@@ -1,0 +1,80 @@
+"""Convolutions with fewer products: when they are rewritten, and that they compute the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bough.graph_passes.winograd import winograd
+from bough.ir.interpret_sequence import run_sequence
+from bough.ir.sequence import Sequence, kernels
+from bough.ir.sequence_text import parse_sequence
+from bough.ir.verify_sequence import verify_sequence
+
+TEXT = """
+sequence main(x: f32[{n}, {c}, {h}, {w}], b: f32[{k}], z: f32[{n}, {k}, {p}, {q}]{more}) -> (y)
+  const w: f32[{k}, {c}, 3, 3]
+  temporary y: f32[{n}, {k}, {p}, {q}]
+  kernel convolution(x: f32[{n}, {c}, {h}, {w}], {weight}: f32[{k}, {c}, 3, 3], b: f32[{k}], z: f32[{n}, {k}, {p}, {q}])
+      -> (y: f32[{n}, {k}, {p}, {q}])
+    axes n: {n}, k: {k}, i: {p}, j: {q}, r: 3, s: 3, c: {c}
+    t = sum(r, s, c) x[n, c, {row}, j + s] * {weight}[k, c, r, s]
+    u = t + b[k]
+    y[n, k, i, j] = max(u, 0.0) + z[n, k, i, j]
+"""
+
+
+def convolution(
+    n: int = 1, c: int = 48, k: int = 48, p: int = 2, q: int = 2, row: str = "i + r", constant: bool = True, h: int | None = None
+) -> Sequence:
+    weight, more = ("w", "") if constant else ("v", f", v: f32[{k}, {c}, 3, 3]")
+    sizes = {"n": n, "c": c, "k": k, "p": p, "q": q, "h": h or p + 2, "w": q + 2}
+    text = TEXT.format(**sizes, row=row, weight=weight, more=more).replace("\n      ->", " ->")
+    values = 4 * np.random.default_rng(c + k).integers(-3, 4, (k, c, 3, 3)).astype(np.float32)
+    return parse_sequence(text, {"w": values})
+
+
+def inputs(sequence: Sequence) -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    return [random.integers(-9, 10, [int(e) for e in i.shape]).astype(np.float32) for i in sequence.inputs]  # type: ignore[arg-type]
+
+
+@given(
+    n=st.integers(1, 2), c=st.integers(1, 3), k=st.integers(1, 3), p=st.sampled_from([2, 4]), q=st.sampled_from([2, 6])
+)
+def test_numbers_without_rounding_are_the_same(n: int, c: int, k: int, p: int, q: int) -> None:
+    before = convolution(n, c, k, p, q)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bough.graph_passes.winograd.LEAST_CHANNELS", 1)
+        after = winograd(before)
+    verify_sequence(after)
+    assert len(kernels(after.steps)) == 3
+    given = inputs(before)
+    (expected,), (result,) = run_sequence(before, given), run_sequence(after, given)
+    assert np.array_equal(expected, result)
+
+
+@pytest.mark.parametrize(
+    "sequence",
+    [
+        convolution(c=8),
+        convolution(k=8),
+        convolution(p=3),
+        convolution(row="i * 2 + r", h=5),
+        convolution(row="i + r * 2", h=6),
+        convolution(constant=False),
+    ],
+    ids=["few channels in", "few channels out", "odd rows", "stride", "dilation", "computed weights"],
+)
+def test_others_stay_as_they_are(sequence: Sequence) -> None:
+    assert winograd(sequence).steps == sequence.steps
+
+
+def test_products_are_fewer() -> None:
+    (before,) = kernels(convolution().steps)
+    tiles, products, _ = kernels(winograd(convolution()).steps)
+    assert not tiles.reductions
+    points = [np.prod([a.extent for a in k.axes]) for k in (before, products)]
+    assert points[0] == 9 / 4 * points[1]
