@@ -100,7 +100,8 @@ def _std_dim(b: Builder, x: Value, dim: Any = None, unbiased: bool = True, keepd
 
 def _scan(op: str) -> Converter:
     def convert(b: Builder, x: Value, dim: int, **_: Any) -> Value:
-        return b.emit(op, b.cast(x, b.expected[0].dtype), axis=axis_of(dim, x.type.rank))
+        dtype = b.expected[0].dtype
+        return b.cast(b.emit(op, b.cast(x, dtype), axis=axis_of(dim, x.type.rank)), dtype)
 
     return convert
 
