@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,10 @@ OUT, WINDOW = 2, 3
 TILE = OUT + WINDOW - 1
 LEAST_CHANNELS = 48
 """Channels, harmonic mean of both sides, from which on what is saved is more than what the transformations cost."""
+LEAST_TILES = 24
+NEAR = 1 << 20
+"""Tiles of an image from which on products take longer than reading their weights, 16/9 of what they were, from far away; bytes
+of weights that are near anyway."""
 INPUT = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
 OUTPUT = ((1, 1, 1, 0), (0, 1, -1, -1))
 WEIGHT = np.array(((2, 0, 0), (1, 1, 1), (1, -1, 1), (0, 0, 2)), np.float64) / 2
@@ -95,6 +100,9 @@ def matched(kernel: Kernel, constants: Mapping[str, Array]) -> _Convolution | No
     if not whole or any(extents[r] != WINDOW for r in window) or {*reduce.axes} != {*window, inputs}:
         return None
     if not isinstance(k, int) or not isinstance(c, int) or 2 * k * c < LEAST_CHANNELS * (k + c):
+        return None
+    tiles = prod(e // OUT for a in spatial if isinstance(e := extents[a], int))
+    if tiles < LEAST_TILES and TILE * TILE * k * c * F32.bytes > NEAR:
         return None
     return _Convolution(total, x, w, spatial, window, inputs, outputs)
 
