@@ -14,6 +14,7 @@ import typer.main
 
 from bough.base.settings import SETTINGS
 from bough.cli.app import app
+from bough.pipeline.passes import PASSES
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -122,3 +123,8 @@ def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("myst_parser")
     assert sphinx.build_main(["-W", "-q", "-b", "html", str(DOCS), str(tmp_path / "html")]) == 0
     assert (tmp_path / "html" / "index.html").exists()
+
+
+def test_every_pass_is_described_in_order() -> None:
+    text = (DOCS / "inside.md").read_text()
+    assert re.findall(r"^\| ([a-z ]+) \|", text.partition("These are the passes")[2], re.MULTILINE)[1:] == [p.name for p in PASSES]
