@@ -114,12 +114,12 @@ fail:
 
 
 @functools.cache
-def build_object(text: str, triple: str = HOST, with_team: bool = True) -> bytes:
+def build_object(text: str, triple: str = HOST, with_team: bool = True, **switches: bool) -> bytes:
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     module = llvm.parse_assembly(text)
     if with_team:
-        module.link_in(llvm.parse_assembly(team_text(triple.split("-")[0])))
+        module.link_in(llvm.parse_assembly(team_text(triple.split("-")[0], **switches)))
     module.triple = triple
     machine = llvm.Target.from_triple(triple).create_target_machine(opt=2, reloc="pic", codemodel="small")
     return bytes(machine.emit_object(module))
@@ -134,6 +134,12 @@ def build() -> Build:
 @pytest.fixture(scope="session")
 def squares() -> bytes:
     return build_object(SQUARES)
+
+
+@pytest.fixture(scope="session", params=[{"one_region": False}, {"persistence": False}], ids=str)
+def other_squares(request: pytest.FixtureRequest) -> bytes:
+    """With a team that does without what makes it fast."""
+    return build_object(SQUARES, **request.param)
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,10 @@ def program(squares: bytes) -> LoadedObject:
 
 @pytest.fixture(scope="module")
 def check(program: LoadedObject) -> Squares:
+    return checking(program)
+
+
+def checking(program: LoadedObject) -> Squares:
     """Runs the squares entry in a region of a team and checks that each index ran once in each phase."""
     run = program.function("bough_team_run", ctypes.c_int32, _POINTER, _POINTER, _POINTER, _POINTER)
     entry = program.symbols["bough_squares"]
@@ -52,6 +56,16 @@ def test_runs_every_index_once(program: LoadedObject, check: Squares, threads: i
     for n in (0, 1, 2, 3, 4, 5, 7, 8, 9, 31, 1000):
         for phases in (0, 1, 2, 50):
             check(pointer, n, phases)
+
+
+@pytest.mark.parametrize("provider", ["own", "openmp"])
+def test_runs_every_index_once_without_what_makes_it_fast(other_squares: bytes, provider: Provider) -> None:
+    pytest.importorskip("torch")
+    program = LoadedObject(other_squares)
+    for threads in (1, 3):
+        pointer = team_of(program, provider, threads).start(program)
+        for n in (0, 1, 2, 3, 7, 1000):
+            checking(program)(pointer, n, 5)
 
 
 def test_groups_indices_where_there_are_more_than_a_ticket_counts(program: LoadedObject, check: Squares) -> None:

@@ -138,7 +138,9 @@ def _assemble(planned: Planned, _: Options) -> Assembled:
 
 
 def _generate(assembled: Assembled, options: Options) -> Generated:
-    return Generated(assembled, object_code([assembled.function], assembled, options.target))
+    switches = options.switches
+    team = team_text(architecture(options.target), one_region=switches.one_region, persistence=switches.persistence)
+    return Generated(assembled, object_code([assembled.function], assembled, options.target, team))
 
 
 def object_code(functions: list[Function], assembled: Assembled, target: Target, team: str | None = None) -> bytes:

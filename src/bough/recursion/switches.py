@@ -29,6 +29,10 @@ class Switches:
     grouping: bool = True
     """Kernels that share their rows, or need nothing of each other, run between the same two barriers; else each waits for the
     one before."""
+    persistence: bool = True
+    """Each thread has the same part of the weights in every level, and keeps it in its cache; else the parts move on."""
+    one_region: bool = True
+    """The thread team is entered once for each call; else for each phase."""
     unrolling: bool = False
     """Activations compute those that they call themselves, so that there are half as many levels; else each stands in a level of
     its own. Applied before the lowering (`unroll`), since it changes how objects are walked."""

@@ -134,6 +134,11 @@ none:
   ret i64 -1
 }
 
+; The part of a phase's chunks that is a thread's own: the same in every phase.
+define internal i64 @bough_team_part(ptr %team, i64 %owner) alwaysinline nounwind {
+  ret i64 %owner
+}
+
 ; Runs the indices of a claimed chunk of thread %owner's range.
 define internal void @bough_team_chunk(ptr %team, i64 %owner, i64 %chunk) nounwind {
 entry:
@@ -149,9 +154,10 @@ entry:
   %share = load i64, ptr %share.at
   %extra.at = getelementptr %bough.team, ptr %team, i64 0, i32 13
   %extra = load i64, ptr %extra.at
-  %shares = mul i64 %owner, %share
-  %early = icmp ult i64 %owner, %extra
-  %extras = select i1 %early, i64 %owner, i64 %extra
+  %part = call i64 @bough_team_part(ptr %team, i64 %owner)
+  %shares = mul i64 %part, %share
+  %early = icmp ult i64 %part, %extra
+  %extras = select i1 %early, i64 %part, i64 %extra
   %base = add i64 %shares, %extras
   %position = add i64 %base, %chunk
   %start = mul i64 %position, %size
@@ -465,7 +471,8 @@ publish:
   ; The workers' tickets first, the caller's own last.
   %above = phi i64 [ %threads, %divide ], [ %t, %publish ]
   %t = sub i64 %above, 1
-  %longer = icmp ult i64 %t, %extra
+  %part = call i64 @bough_team_part(ptr %team, i64 %t)
+  %longer = icmp ult i64 %part, %extra
   %bonus = zext i1 %longer to i64
   %end = add i64 %share, %bonus
   %ticket = or i64 %tag, %end

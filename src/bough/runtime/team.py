@@ -27,24 +27,39 @@ Provider = Literal["own", "openmp"]
 # Instruction set -> the intrinsic that tells the core that this thread spins, and its arguments.
 _PAUSE = {"x86_64": ("llvm.x86.sse2.pause", "", ""), "aarch64": ("llvm.aarch64.isb", "i32", "i32 15")}
 _PAUSE["arm64"] = _PAUSE["aarch64"]
-_ABI = 2
+_ABI, _MOVING_ABI = 2, 1002
+"""Versions of the layout. Workers run the code of the object that started them: another way to share out is another version."""
+_PART = re.compile(r"define internal i64 @bough_team_part.*?^}\n", re.DOTALL | re.MULTILINE)
 
 
-def team_text(architecture: str) -> str:
-    """The thread team as LLVM IR text, with the spin hint of a processor ("x86_64", "aarch64", ...) filled in."""
-    folder = resources.files("bough.runtime")
-    text = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in ("team.ll", "team_life.ll"))
+def team_text(architecture: str, *, one_region: bool = True, persistence: bool = True) -> str:
+    """The thread team as LLVM IR text, with the spin hint of a processor ("x86_64", "aarch64", ...) filled in.
+
+    Without `one_region`, every phase of a call is a region of its own; without `persistence`, a thread's part of the chunks is
+    another one in each phase. Both are there to measure what they are worth.
+    """
+    text = _text("team.ll")
+    if not persistence:
+        text = _PART.sub(lambda _: _text("team_moving.ll"), text)
+        text = text.replace(f"ret i32 {_ABI}", f"ret i32 {_MOVING_ABI}")
+    if not one_region:
+        text = text.replace("@bough_team_run(", "@bough_team_enter(").replace("@bough_team_parallel(", "@bough_team_share(")
+        text += _text("team_phases.ll")
+    text = f"{text}\n{_text('team_life.ll')}"
     if architecture not in _PAUSE:
         return text
     name, types, arguments = _PAUSE[architecture]
     return text.replace("  ; pause\n", f"  call void @{name}({arguments})\n") + f"\ndeclare void @{name}({types})\n"
 
 
+def _text(name: str) -> str:
+    return resources.files("bough.runtime").joinpath(name).read_text(encoding="utf-8")
+
+
 def recording_team_text(architecture: str, address: int) -> str:
     """The thread team as one that writes down what its threads do, at an address (record.ll)."""
     plain = team_text(architecture).replace("@bough_team_parallel(", "@bough_team_plain(")
-    record = resources.files("bough.runtime").joinpath("record.ll").read_text(encoding="utf-8")
-    return f"{plain}\n{record.replace('i64 RECORD', f'i64 {address}')}"
+    return f"{plain}\n{_text('record.ll').replace('i64 RECORD', f'i64 {address}')}"
 
 
 @dataclass(slots=True)
