@@ -85,12 +85,11 @@ def find_chains(run: List[Kernel], outside: set[str]) -> list[Chain]:
             continue
         elsewhere = outside | {o for n, k in enumerate(run) if not start <= n < stop for o in k.operands}
         while start > 0 and not any(c.stop == start for c in chains):
-            before = run[start - 1]
-            others = outside | {o for n, k in enumerate(run) if not start - 1 <= n < stop for o in k.operands}
-            own = _leads(before, members, rows) if others.isdisjoint(o.name for o in before.outputs) else None
+            own = _leads(run[start - 1], members, rows)
             if own is None:
                 break
-            start, members, rows, elsewhere = start - 1, [before, *members], [own, *rows], others
+            start, members, rows = start - 1, [run[start - 1], *members], [own, *rows]
+            elsewhere = outside | {o for n, k in enumerate(run) if not start <= n < stop for o in k.operands}
         chains.append(_chain(start, members, rows, elsewhere))
     return sorted(chains, key=lambda c: c.start)
 
@@ -139,11 +138,11 @@ def _leads(kernel: Kernel, chain: list[Kernel], rows: Rows) -> tuple[str, ...] |
     """What a kernel without sums in front of a chain calls its rows, if the chain needs of its results the same rows alone."""
     if kernel.reductions or kernel.apart or _writes_twice(kernel):
         return None
+    if any(o.name in kernel.operands for k in chain for o in k.outputs):
+        return None
     stores = {s.target: s.index for s in kernel.stores}
     names: list[set[str | None]] = [set() for _ in rows[0]]
     for k, own in zip(chain, rows, strict=True):
-        if stores.keys() & {o.name for o in k.outputs}:
-            return None
         for load in (x for s in k.body for e in expressions(s) for x in loads(e) if x.source in stores):
             for found, axis in zip(names, own, strict=True):
                 found.add(_same_row(k, axis, load.index, kernel, stores[load.source]))

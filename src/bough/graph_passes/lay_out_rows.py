@@ -29,13 +29,15 @@ def lay_out_rows(sequence: Sequence) -> Sequence:
 
     def change(chain: Chain) -> list[Step]:
         row = chain.rows[-1]
-        moved = _movable(chain)
-        kernels = [_rows_last(k, row, moved) for k in chain.kernels]
+        first = next(n for n, k in enumerate(chain.kernels) if is_product(k))
+        before, members = chain.kernels[:first], chain.kernels[first:]
+        moved = _movable(chain) - {o.name for k in before for o in k.outputs}
+        kernels = [_rows_last(k, row, moved) for k in members]
         if not moved or not _suits(kernels, row, moved, sequence.constants.keys()):
             return [Run(k) for k in chain.kernels]
         temporaries.update({o.name: o for k in kernels for o in k.outputs if o.name in moved})
         copies, reading = _with_copies(kernels[0], chain.rows, temporaries)
-        return [Run(k) for k in (*copies, reading, *kernels[1:])]
+        return [Run(k) for k in (*before, *copies, reading, *kernels[1:])]
 
     return replace(change_chains(sequence, change), temporaries=temporaries)
 
