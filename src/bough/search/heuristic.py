@@ -48,6 +48,8 @@ PHASE_CYCLES = 8000.0
 """Below this much work a kernel stays on the calling thread: others, if asleep, would wake when it is done."""
 TILES = 2
 """Vector tiles for each thread in a level of few rows: a late thread then keeps the others waiting for less."""
+UNROLLED = 12
+"""Vectors of a tile from which on a step hides what the loop around it costs."""
 FEW_LANES = 2.0
 """How much longer vectors take that are often not full."""
 CHUNK_CYCLES = 6000.0
@@ -290,8 +292,11 @@ def decide(
     for _, reduce in kernel.reductions:
         last = reduce.axes[-1]
         together = sum(r.axes == reduce.axes for _, r in kernel.reductions)
-        steps = 2 if shape.rows * shape.count * together >= 8 else 4
-        if not across and work.extents[last] >= 4 * steps and not any(isinstance(d, Unroll) and d.axis == last for d in out):
+        vectors = shape.rows * shape.count * together
+        steps = 1 if vectors >= UNROLLED else 2 if vectors >= 8 else 4
+        if steps == 1 or across or any(isinstance(d, Unroll) and d.axis == last for d in out):
+            continue
+        if work.extents[last] >= 4 * steps:
             out.append(Unroll(last, steps))
     if kernel.reductions and shape.rows * shape.count > 2 and _long_epilogue(kernel, work, shape, machine):
         out.append(Stage())
