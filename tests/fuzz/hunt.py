@@ -9,14 +9,16 @@ import sys
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from random_programs import Case, Engine, Verdict, generate, judge, native, shrink, through_interpreter
+from random_programs import Case, Engine, Verdict, generate, judge, judge_map, native, shrink, through_interpreter
 
 ENGINES: dict[str, Engine] = {"native": native, "interpreter": through_interpreter, "eager": lambda module, args: module}
+Judge = Callable[[Case], Verdict]
 SLOW = 60
 """Seconds after which the stack of a program is printed: a hang is a bug too."""
 
@@ -26,15 +28,18 @@ def main() -> None:
     parser.add_argument("first", type=int)
     parser.add_argument("end", type=int)
     parser.add_argument("--engine", choices=ENGINES, default="native")
+    parser.add_argument("--map", action="store_true", help="compare `map` with calls one by one")
     parser.add_argument("--size", type=int, default=8, help="statements on the outermost level")
     parser.add_argument("--shrink", action="store_true")
     parser.add_argument("--refused", action="store_true", help="show and shrink what is refused, once for each message")
     options = parser.parse_args()
     signal.signal(signal.SIGALRM, show_stack)
-    engine, counts, met, start = ENGINES[options.engine], Counter[str](), set[str](), time.perf_counter()
+    engine = ENGINES[options.engine]
+    decide: Judge = judge_map if options.map else lambda case: judge(case, engine)
+    counts, met, start = Counter[str](), set[str](), time.perf_counter()
     try:
         for seed in range(options.first, options.end):
-            hunt(seed, options, engine, counts, met)
+            hunt(seed, options, decide, counts, met)
     except KeyboardInterrupt:
         print("stopped")
     signal.alarm(0)
@@ -46,12 +51,12 @@ def show_stack(_: int, frame: FrameType | None) -> None:
     print(f"still at it after {SLOW} s:\n", *traceback.format_stack(frame)[-12:], flush=True)
 
 
-def hunt(seed: int, options: argparse.Namespace, engine: Engine, counts: Counter[str], met: set[str]) -> None:
+def hunt(seed: int, options: argparse.Namespace, decide: Judge, counts: Counter[str], met: set[str]) -> None:
     """Judges one program; what is shown is shown once for each message."""
     signal.alarm(SLOW)
     case = generate(seed, options.size)
     begin = time.perf_counter()
-    verdict = judge(case, engine)
+    verdict = decide(case)
     if (seconds := time.perf_counter() - begin) > SLOW:
         print(f"seed {seed} took {seconds:.0f} s", flush=True)
     counts[f"{verdict.kind} {verdict.code}"] += 1
@@ -62,13 +67,13 @@ def hunt(seed: int, options: argparse.Namespace, engine: Engine, counts: Counter
     print(f"--- seed {seed}: {verdict.kind} {verdict.code}\n{verdict.text}", flush=True)
     if options.shrink:
         signal.alarm(0)
-        small = shrink(case, lambda c: alike(c, verdict, engine))
-        print(f"{small.source}\n{judge(small, engine).text}\n{small.inputs}", flush=True)
+        small = shrink(case, lambda c: alike(c, verdict, decide))
+        print(f"{small.source}\n{decide(small).text}\n{small.inputs}", flush=True)
 
 
-def alike(case: Case, verdict: Verdict, engine: Engine) -> bool:
+def alike(case: Case, verdict: Verdict, decide: Judge) -> bool:
     """Whether a smaller program fails in the same way."""
-    found = judge(case, engine)
+    found = decide(case)
     return found.kind == verdict.kind and summary(found) == summary(verdict)
 
 
