@@ -41,6 +41,14 @@ def nothing():
     return 3
 
 
+def function():
+    return (lambda x: torch.tanh(x) + 1), (torch.randn(3),)
+
+
+def sized_by(width, depth=2):
+    return nn.Linear(width, width), (torch.randn(width),)
+
+
 def broken():
     raise RuntimeError("no weights here")
 '''
@@ -100,9 +108,38 @@ def test_an_unknown_factory_is_named_with_those_there_are(models: Path, capsys: 
     assert "biuld" in message and "sized" in message
 
 
-def test_the_factorys_own_failure_is_the_users_traceback(models: Path) -> None:
-    with pytest.raises(RuntimeError, match="no weights here"):
-        main(["compile", f"{models}:broken"])
+def test_the_factorys_own_failure_is_the_users_traceback(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compile", f"{models}:broken") == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and "RuntimeError: no weights here" in captured.err and "in broken" in captured.err
+    assert "typer" not in captured.err and "load_model" not in captured.err
+
+
+@pytest.mark.parametrize(
+    "source, error", [("def f(:", "SyntaxError"), ("import no_such_module_here", "ModuleNotFoundError"), ("1 / 0", "ZeroDivisionError")]
+)
+def test_a_file_that_cannot_be_imported(source: str, error: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / f"broken_{error}.py"
+    file.write_text(source)
+    assert run("compile", f"{file}:build") == 1
+    said = capsys.readouterr().err
+    assert error in said and "failed while it was imported" in said and source in said and "importlib" not in said
+
+
+def test_a_factory_takes_no_arguments(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compile", f"{models}:sized_by") == 2
+    assert "takes width" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def test_functions_are_models_too(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("run", f"{models}:function", "--seconds", "0.05", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["right"]
+
+
+def test_a_place_that_cannot_be_written(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compile", f"{models}:build", "--output", tmp_path / "nowhere" / "model.bough") == 1
+    said = capsys.readouterr().err
+    assert "nowhere" in said and "No such file" in said and "Traceback" not in said
 
 
 def test_compile_prints_a_summary(models: Path, empty_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,6 +232,18 @@ def test_the_cache_is_listed_and_cleared(empty_cache: Path, capsys: pytest.Captu
     assert capsys.readouterr().out.strip() == str(empty_cache)
     assert run("cache", "clear", "--json") == 0
     assert json.loads(capsys.readouterr().out)["removed"] == 0
+
+
+def test_the_cache_is_trimmed(models: Path, empty_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compile", f"{models}:build", "--json") == run("compile", f"{models}:sized", "--json") == 0
+    capsys.readouterr()
+    assert run("cache", "trim", "1G", "--json") == 0
+    before = json.loads(capsys.readouterr().out)
+    assert before["removed"] == 0 and before["bytes"] > 0
+    assert run("cache", "trim", str(before["bytes"] - 1), "--json") == 0
+    after = json.loads(capsys.readouterr().out)
+    assert after["removed"] == 1 and 0 < after["bytes"] < before["bytes"]
+    assert run("cache", "trim", "lots") == 2
 
 
 def test_a_wrong_setting_leaves_with_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

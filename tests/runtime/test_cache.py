@@ -138,6 +138,16 @@ def test_writers_and_readers_at_the_same_time(cache: Cache) -> None:
     assert not failures
 
 
+def test_the_oldest_entries_go_first(cache: Cache) -> None:
+    for n, key in enumerate("abc"):
+        cache.put(key, bytes(1000))
+        (file,) = cache.folder.glob(f"{key}*")
+        os.utime(file, (n, n))
+    assert cache.trim(10_000) == 0
+    assert cache.trim(cache.size() - 1) == 1 and [e.key for e in cache.entries()] == ["c", "b"]
+    assert cache.trim(0) == 2 and cache.size() == 0
+
+
 def test_the_setting_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOUGH_CACHE", str(tmp_path / "here"))
     assert Cache().folder == tmp_path / "here"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -54,5 +54,11 @@ def main(argv: list[str] | None = None) -> None:
     try:
         app(args=argv, prog_name="bough")
     except CompileError as error:
-        output.log().print(str(error), style="red" if output.log().is_terminal else None)
-        sys.exit(1)
+        _fail(str(error))
+    except (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    output.log().print(message, style="red" if output.log().is_terminal else None)
+    sys.exit(1)

@@ -24,7 +24,7 @@ PATHS = 4
 
 
 def bench(
-    suite: Annotated[str, typer.Argument(help="The suite to run: `gemm`, `conv`, `rnn`, `static`, `trees` or `dynamic`.")],
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="`gemm`, `conv`, `rnn`, `static`, `trees` or `dynamic`.")],
     against: Annotated[
         str | None,
         typer.Option(help=AGAINST),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
@@ -53,3 +54,26 @@ def clear(json: Json = False) -> None:
         output.show_json({"path": str(cache.folder), "removed": removed})
     else:
         output.log().print(f"{removed} entries removed")
+
+
+@app.command("trim")
+def trim(
+    limit: Annotated[str, typer.Argument(metavar="SIZE", help="How large the cache may stay: `500M`, `2G`.")], json: Json = False
+) -> None:
+    """Remove the oldest entries until the cache is no larger than SIZE."""
+    from bough.runtime.cache import Cache
+
+    cache = Cache()
+    removed = cache.trim(_bytes(limit))
+    if json:
+        output.show_json({"path": str(cache.folder), "removed": removed, "bytes": cache.size()})
+    else:
+        output.log().print(f"{removed} entries removed, {output.size(cache.size())} are left")
+
+
+def _bytes(text: str) -> int:
+    """A size with a unit: K, M, G, or none."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no size; write a number and K, M or G", param_hint="SIZE")
+    return int(float(match[1]) * 1024 ** " KMG".index(match[2].upper() or " "))

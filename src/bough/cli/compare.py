@@ -91,7 +91,10 @@ def _in_float64(model: Model) -> list[Any] | None:
     def widen(leaf: Any) -> Any:
         return leaf.double() if isinstance(leaf, torch.Tensor) and leaf.is_floating_point() else leaf
 
+    module = model.module
     try:
-        return pytree.tree_leaves(copy.deepcopy(model.module).double()(*pytree.tree_map(widen, model.args)))
+        if isinstance(module, torch.nn.Module):
+            module = copy.deepcopy(module).double()
+        return pytree.tree_leaves(module(*pytree.tree_map(widen, model.args)))
     except (RuntimeError, TypeError):
         return None  # the module makes float32 tensors of its own

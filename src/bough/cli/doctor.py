@@ -23,7 +23,7 @@ _SIGN = {"good": "ok", "warning": "note", "bad": "FAIL"}
 
 def doctor(
     spec: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="Say what is missing for this model: " + models.HELP)
+        str | None, typer.Argument(metavar="MODEL", help="Say what is missing for this model: " + models.HELP)
     ] = None,
     target: Target = None,
     precision: Precision = FULL,

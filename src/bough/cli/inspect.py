@@ -55,7 +55,14 @@ def _target(label: str, code: int, manifest: Manifest) -> dict[str, Any]:
     from bough.runtime.arrays import NUMPY
 
     weights = sum(prod(int(str(e)) for e in t.shape) * NUMPY[t.dtype].itemsize for t in manifest.constants)
-    return {"target": label, "code_bytes": code, "constant_bytes": weights, "arena_bytes": sizes.text(manifest.arena)}
+    smallest = {s.name: s.low for s in manifest.scalars}
+    return {
+        "target": label,
+        "code_bytes": code,
+        "constant_bytes": weights,
+        "arena_bytes": sizes.text(manifest.arena),
+        "least_arena_bytes": sizes.evaluate(manifest.arena, smallest),
+    }
 
 
 def _tensor(tensor: Tensor) -> str:
@@ -70,7 +77,8 @@ def _show(summary: dict[str, Any]) -> None:
     rows += [("size", f"{n}: {low} to {'any' if high is None else high}") for n, (low, high) in summary["sizes"].items()]
     for t in summary["targets"]:
         code, weights = output.size(t["code_bytes"]), output.size(t["constant_bytes"])
-        rows.append(("target", f"{t['target']}: code {code}, weights {weights}, arena {t['arena_bytes']} bytes a call"))
+        arena = output.size(t["least_arena_bytes"]) + (" and more" if summary["sizes"] else "")
+        rows.append(("target", f"{t['target']}: code {code}, weights {weights}, arena {arena} a call"))
     for name, part in summary["parts"].items():
         rows.append(("part", f"{name}: {output.size(part['bytes'])}, {'as written' if part['right'] else 'CHANGED'}"))
     output.show_pairs(rows)

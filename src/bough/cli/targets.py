@@ -10,7 +10,7 @@ from bough.cli import output
 
 
 def targets(
-    name: Annotated[str | None, typer.Argument(help="Show this target (`native`: the machine at hand).")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this target (`native`: the machine at hand).")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the targets, or show one: its memories, its instructions and what they cost."""

@@ -106,6 +106,16 @@ class Cache:
         """Bytes of all entries."""
         return sum(entry.size for entry in self.entries())
 
+    def trim(self, limit: int) -> int:
+        """Removes the entries that were written first until the others have at most `limit` bytes; returns how many."""
+        kept, removed = 0, 0
+        for entry in self.entries():
+            kept += entry.size
+            path = self._path(entry.key)
+            if kept > limit and path is not None:
+                removed += _remove(path)
+        return removed
+
     def clear(self) -> int:
         """Removes every entry (and what interrupted writes left) and returns how many entries there were."""
         removed = sum(_remove(path) for path in self._files("*" + _SUFFIX))
