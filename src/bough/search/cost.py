@@ -19,6 +19,9 @@ CROWDED, ROOMY = 0.1, 0.75
 """Up to this part of the registers a tile leaves room for loads ahead of their use; what time it costs to have none. Measured on
 one core of a Zen 4, products of 128 to 1024 rows: 5 rows by 4 vectors 2 to 4 % faster than 4 by 6, with less work for each load."""
 
+LINE, PAGE = 16, 1024
+"""Elements in a cache line and in a page."""
+
 RAGGED = 4
 """What a loaded extent counts as."""
 
@@ -192,10 +195,16 @@ def load_cycles(access: Access, packed: bool, shape: TileShape, lanes: int) -> f
     if access.strides is None or is_large(along):  # each lane's element in a cache line of its own
         return per_row * shape.count * lanes * GATHER * 2
     if along == 0:
-        return per_row
+        return per_row * _distance(access, shape)
     if along == 1:
         return per_row * shape.count
     return per_row * shape.count * lanes * GATHER
+
+
+def _distance(access: Access, shape: TileShape) -> float:
+    """What scalars of several rows cost more that share no cache line, or no page."""
+    step = abs(access.stride(shape.row) or 0) if shape.row else 0
+    return 1.0 if step < LINE else 1.1 if step < PAGE else 1.2
 
 
 def epilogue_cycles(kernel: Kernel, work: Work, shape: TileShape, lanes: int) -> float:
@@ -210,7 +219,8 @@ def epilogue_cycles(kernel: Kernel, work: Work, shape: TileShape, lanes: int) ->
     vector = shape.vector if lanes > 1 else None
     for a in (*(a for a in work.loads if a.reduction is None), *work.stores):
         along = a.stride(vector) if vector else 0
-        total += 1.0 if along in (0, 1) else lanes * GATHER * (1 if along is not None else 2)
+        near = shape.row is None or (along is not None and abs(a.stride(shape.row) or 0) <= 1)
+        total += 1.0 if along in (0, 1) else lanes * GATHER * (1 if near else 2)
     return total * vectors + 2.0
 
 
