@@ -141,7 +141,7 @@ def test_a_picture_of_the_course(gated: Explanation, tmp_path: Path) -> None:
     root = ElementTree.parse(file).getroot()
     assert root.tag.endswith("svg") and sum(e.tag.endswith("polygon") for e in root.iter()) == 5
     texts = " ".join(e.text or "" for e in root.iter())
-    assert "if x.sum() > 0:" in texts and "yes, 1 times" in texts and "turns" in texts
+    assert "if x.sum() > 0:" in texts and "yes, 1 time" in texts and "turns" in texts
 
 
 def test_a_picture_of_a_straight_network(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ class _Artist:
             out.elements.append(_path((side * WIDTH / 2, top.height / 2), (x, top.height / 2), (x, below), arrow=arm.height > 0))
             out.place(arm, x, below)
             out.elements.append(_path((x, below + arm.height), (x, end), (0, end), arrow=False))
-            said = label if arm.times is None else f"{label}, {arm.times} times"
+            said = label if arm.times is None else f"{label}, {_plural(arm.times, 'time')}"
             out.elements.append(_text(said, below - 8, x=x + side * 5, soft=True, anchor="end" if side < 0 else "start"))
         out.elements.append(_path((0, end), (0, out.height), arrow=False))
         return out
@@ -119,8 +119,8 @@ class _Artist:
         out.elements.append(_path((0, y), (0, y + 8), (side, y + 8), (side, 6), (0, 6), (0, MARGIN)))
         times = self.times(p.body)
         if times is not None:
-            turns = f"{times} turn{'' if times == 1 else 's'}"
-            out.elements.append(_text(turns, y + 4, x=side - 6, soft=True, anchor="end"))
+            y += LINE
+            out.elements.append(_text(_plural(times, "turn"), y + 5, x=side, soft=True, anchor="end"))
         out.height = y + 8 + MARGIN
         frame = f'<rect x="{-width / 2:.0f}" y="0" width="{width:.0f}" height="{out.height:.0f}" rx="8" fill="none" '
         out.elements.insert(0, frame + f'stroke="{FRAME}" stroke-dasharray="5 4"/>')
@@ -155,6 +155,10 @@ def _lines(condition: str, line: str) -> list[str]:
     """What a hexagon says: the user's text and its file and line; where there is none, the condition."""
     place, _, text = line.partition(": ")
     return [text or condition, place.rpartition("/")[2]] if place else [condition]
+
+
+def _plural(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _short(text: str) -> str:

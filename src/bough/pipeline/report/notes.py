@@ -29,7 +29,7 @@ def about_course(e: Explanation) -> str:
 
 
 def about_roofline(e: Explanation) -> str:
-    how = "measured on this machine" if e.roofs.measured else f"as the description of {e.target} gives them"
+    how = "measured on this machine, unless other work disturbed it" if e.roofs.measured else f"as {e.target} is described"
     return text(
         "No kernel can be above the roofs: the peak of arithmetic, and what a memory delivers for it to work on "
         f"({how}). All that a call uses fits {e.source.name}, whose roof is the solid one. Larger circles take more of the time; "

@@ -25,7 +25,7 @@ def roofline(rows: tuple[Row, ...], kinds: Kinds, roofs: Roofs, source: Roof) ->
     y = Log(max(min(rates), roofs.peak / 1e7), min(max(rates), 10 * roofs.peak) * 1.05, HEIGHT - TOP - BOTTOM)
     plot = _Plot(x, y)
     parts = [plot.grid()]
-    parts += [plot.roof(m, roofs.peak, m is source) for m in roofs.memories]
+    parts += [plot.roof(m, roofs.peak, m is source, above=n == 0) for n, m in enumerate(roofs.memories)]
     parts.append(plot.peak(roofs))
     parts += [plot.kernel(r, kinds) for r in sorted(ran, key=lambda r: -r.share)]
     label = "Kernels by what they compute for each byte and in each second, under the roofs of the machine"
@@ -55,8 +55,8 @@ class _Plot:
         out.append(tag("text", "FLOP for each byte", x=middle, y=HEIGHT - 8, text_anchor="middle", class_="axis"))
         return tag("g", *out)
 
-    def roof(self, memory: Roof, peak: float, main: bool) -> str:
-        """What reading allows: a diagonal up to the peak, cut at the edges of the plot."""
+    def roof(self, memory: Roof, peak: float, main: bool, above: bool) -> str:
+        """What reading allows: a diagonal up to the peak, cut at the edges of the plot; its name stands above it or below."""
         lowest, first = 10.0**self.y.first, 10.0**self.x.first
         begin = max(first, lowest / memory.bandwidth)
         end = peak / memory.bandwidth
@@ -65,7 +65,7 @@ class _Plot:
         (x1, y1), (x2, y2) = self.at(begin, begin * memory.bandwidth), self.at(end, peak)
         slope = (self.y.size / (self.y.last - self.y.first)) / (self.x.size / (self.x.last - self.x.first))
         name = text(f"{memory.name} {amount(memory.bandwidth, 'B/s')}")
-        place = f"translate({x1 + 8:.1f} {y1 - 8 * slope - 5:.1f}) rotate({-degrees(atan(slope)):.1f})"
+        place = f"translate({x1 + 8:.1f} {y1 - 8 * slope + (-5 if above else 15):.1f}) rotate({-degrees(atan(slope)):.1f})"
         along = tag("text", name, transform=place)
         return tag("g", tag("line", x1=x1, y1=y1, x2=x2, y2=y2), along, class_="roof main" if main else "roof")
 
