@@ -115,3 +115,18 @@ def test_what_is_a_result_is_stored() -> None:
     assert private.isdisjoint(after.results)
     for y, z in zip(run_sequence(sequence, [a.numpy() for a in args]), run_sequence(after, [a.numpy() for a in args])):
         np.testing.assert_array_equal(y, z)
+
+
+def test_what_stands_between_and_needs_nothing_of_a_chain_runs_before_it() -> None:
+    def attention(q: Tensor, k: Tensor, x: Tensor, w: Tensor) -> Tensor:
+        p = torch.softmax(q @ k.transpose(-1, -2), -1)
+        return p @ torch.relu(x @ w).cumsum(-1)
+
+    args = rows((2, 18, 5), (2, 7, 5), (2, 7, 3), (3, 4))
+    before = fused(attention, *args)
+    after = nest(lay_out_rows(before))
+    verify_sequence(after)
+    (group,) = groups(after)
+    assert sum(len(k.reductions) for k in group.kernels) == 4
+    (y,), (z,) = run_sequence(before, [a.numpy() for a in args]), run_sequence(after, [a.numpy() for a in args])
+    np.testing.assert_array_equal(y, z)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from collections.abc import Sequence as List
 from dataclasses import dataclass, replace
 
-from bough.graph_passes.effects import whole
+from bough.graph_passes.effects import Effects, whole
 from bough.ir.expr import Apply, Expr, Var, loads, substitute, variables
 from bough.ir.kernel import Axis, Kernel, Let, Reduce
 from bough.ir.sequence import Run, Sequence, Step, expressions, host_loads, kernels, map_bodies, map_statement
@@ -26,17 +26,16 @@ Rows = list[tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Consecutive kernels of a run from `start` on, which call their common `rows` alike."""
+    """Kernels of a run, which call their common `rows` alike: all from `start` to `stop` but those that need nothing of them, and
+    run `before` them."""
 
     start: int
+    stop: int
+    before: tuple[Kernel, ...]
     kernels: tuple[Kernel, ...]
     rows: tuple[str, ...]
     private: frozenset[str]
     """What the chain writes, all of it, and nothing else touches."""
-
-    @property
-    def stop(self) -> int:
-        return self.start + len(self.kernels)
 
 
 Change = Callable[[Chain], List[Step]]
@@ -53,7 +52,7 @@ def change_chains(sequence: Sequence, change: Change) -> Sequence:
         out: list[Step] = []
         at = 0
         for chain in find_chains(run, outside | {n for n in mine if mine[n] < touched[n]}):
-            out += [*map(Run, run[at : chain.start]), *change(chain)]
+            out += [*map(Run, run[at : chain.start]), *map(Run, chain.before), *change(chain)]
             at = chain.stop
         return [*out, *map(Run, run[at:])]
 
@@ -74,23 +73,19 @@ def change_chains(sequence: Sequence, change: Change) -> Sequence:
 def find_chains(run: List[Kernel], outside: set[str]) -> list[Chain]:
     """The chains of a straight run of kernels that hold two sums of products at least, in order, none overlapping another.
     `outside` is what others touch."""
-    found: list[tuple[int, list[Kernel], Rows]] = []
-    for start, kernel in enumerate(run):
-        if is_product(kernel) and (longest := _longest(run, start)) is not None:
-            found.append((start, *longest))
+    found = [longest for n, k in enumerate(run) if is_product(k) and (longest := _longest(run, n)) is not None]
+    spans: list[tuple[int, int]] = []
     chains: list[Chain] = []
-    for start, members, rows in sorted(found, key=lambda f: (-len(f[2][0]), f[0])):  # the finest rows first
-        stop = start + len(members)
-        if any(c.start < stop and start < c.stop for c in chains):
+    for places, rows in sorted(found, key=lambda f: (-len(f[1][0]), f[0])):  # the finest rows first
+        if any(start <= places[-1] and places[0] < stop for start, stop in spans):
             continue
-        elsewhere = outside | {o for n, k in enumerate(run) if not start <= n < stop for o in k.operands}
-        while start > 0 and not any(c.stop == start for c in chains):
-            own = _leads(run[start - 1], members, rows)
+        while places[0] > 0 and not any(stop == places[0] for _, stop in spans):
+            own = _leads(run, places, rows)
             if own is None:
                 break
-            start, members, rows = start - 1, [run[start - 1], *members], [own, *rows]
-            elsewhere = outside | {o for n, k in enumerate(run) if not start <= n < stop for o in k.operands}
-        chains.append(_chain(start, members, rows, elsewhere))
+            places, rows = [places[0] - 1, *places], [own, *rows]
+        spans.append((places[0], places[-1] + 1))
+        chains.append(_chain(run, places, rows, outside))
     return sorted(chains, key=lambda c: c.start)
 
 
@@ -102,17 +97,22 @@ def _multiplies(r: Reduce) -> bool:
     return r.op == "sum" and isinstance(r.body, Apply) and r.body.function == "mul" and sum(1 for _ in loads(r.body)) >= 2
 
 
-def _longest(run: List[Kernel], start: int) -> tuple[list[Kernel], Rows] | None:
-    """The longest chain from `start` on whose rows do not become coarser once it has two products."""
-    kernels, rows = [run[start]], [tuple(a.name for a in run[start].free if a.extent != 1)]
-    best: tuple[list[Kernel], Rows] | None = None
-    for kernel in run[start + 1 :]:
-        joined = _join(kernels, rows, kernel)
+def _longest(run: List[Kernel], start: int) -> tuple[list[int], Rows] | None:
+    """The places of the longest chain from `start` on whose rows do not become coarser once it has two products."""
+    places, rows = [start], [tuple(a.name for a in run[start].free if a.extent != 1)]
+    best: tuple[list[int], Rows] | None = None
+    effects = Effects.of(run[start])
+    for n in range(start + 1, len(run)):
+        own = Effects.of(run[n])
+        if not own.after(effects) and not run[n].apart:
+            continue
+        joined = _join([run[m] for m in places], rows, run[n])
         if joined is None or (best is not None and len(joined[0]) < len(rows[0])):
             break
-        kernels, rows = [*kernels, kernel], joined
-        if best is not None or is_product(kernel):
-            best = kernels, rows
+        effects.add(own)
+        places, rows = [*places, n], joined
+        if best is not None or is_product(run[n]):
+            best = places, rows
     return best
 
 
@@ -134,8 +134,13 @@ def _join(before: list[Kernel], rows: Rows, kernel: Kernel) -> Rows | None:
     return [*(tuple(r[n] for n in common) for r in rows), tuple(name for name in own if name is not None)]
 
 
-def _leads(kernel: Kernel, chain: list[Kernel], rows: Rows) -> tuple[str, ...] | None:
-    """What a kernel without sums in front of a chain calls its rows, if the chain needs of its results the same rows alone."""
+def _leads(run: List[Kernel], places: list[int], rows: Rows) -> tuple[str, ...] | None:
+    """What the kernel in front of a chain calls its rows, if it has no sums and the chain needs of its results the same rows
+    alone."""
+    kernel, chain, effects = run[places[0] - 1], [run[n] for n in places], Effects.of(run[places[0] - 1])
+    between = [run[n] for n in range(places[0], places[-1]) if n not in places]
+    if any(Effects.of(k).after(effects) for k in between):
+        return None
     if kernel.reductions or kernel.apart or _writes_twice(kernel):
         return None
     if any(o.name in kernel.operands for k in chain for o in k.outputs):
@@ -167,7 +172,9 @@ def _same_row(first: Kernel, axis: str, stored: tuple[Expr, ...], then: Kernel, 
     return here.name if sum(here.name in variables(i) for i in read) == 1 else None
 
 
-def _chain(start: int, members: list[Kernel], rows: Rows, elsewhere: set[str]) -> Chain:
+def _chain(run: List[Kernel], places: list[int], rows: Rows, outside: set[str]) -> Chain:
+    members = [run[n] for n in places]
+    elsewhere = outside | {o for n, k in enumerate(run) if n not in places for o in k.operands}
     taken = {n for k, own in zip(members, rows) for n in {*(a.name for a in k.axes), *_scalars(k)} - set(own)}
     common: list[str] = []
     for n in range(len(rows[0])):
@@ -178,7 +185,8 @@ def _chain(start: int, members: list[Kernel], rows: Rows, elsewhere: set[str]) -
     renamed = tuple(with_axes(k, dict(zip(own, common))) for k, own in zip(members, rows, strict=True))
     written = {s.target for k in members for s in k.stores if whole(k, s)}
     private = frozenset(written) - elsewhere
-    return Chain(start, renamed, tuple(common), private)
+    between = tuple(run[n] for n in range(places[0], places[-1]) if n not in places)
+    return Chain(places[0], places[-1] + 1, between, renamed, tuple(common), private)
 
 
 def _scalars(kernel: Kernel) -> set[str]:

@@ -16,33 +16,42 @@ from bough.search.heuristic import Context, Strategy, partial_sums
 
 BLOCKS = (64, 48, 32, 16, 8, 4, 2, 1)
 """Rows of a chunk worth trying: with more, what threads keep would leave the nearest cache."""
-SHARE = 2
-"""The part of a private cache that what all rows of a chunk read may fill, at the most: the rest is for what they keep."""
+MOST_KEPT = 1 << 20
+"""Bytes that a thread keeps on its stack at the most."""
 
 
 def choose_rows(group: Group, strategy: Strategy, context: Context) -> list[Schedule] | None:
     """Schedules with the same blocks of rows for kernels that share them; None where sharing the columns out is better."""
     machine = machine_of(context.target)
-    if any(_shared_bytes(k, group.rows, context) > machine.near_bytes // SHARE for k in group.kernels):
+    block = _best_block(group, machine.near_bytes // 2, machine, context) or _best_block(group, MOST_KEPT, machine, context)
+    if block is None:
         return None
-    best = min(((t, -n) for n in BLOCKS if (t := _cycles(group, n, machine, context)) is not None), default=None)
-    if best is None:
-        return None
-    schedules = [_within(k, group, -best[1], strategy, context) for k in group.kernels]
+    schedules = [_within(k, group, block, strategy, context) for k in group.kernels]
     return None if any(s is None for s in schedules) else [s for s in schedules if s is not None]
 
 
+def _best_block(group: Group, most: int, machine: Machine, context: Context) -> int | None:
+    """The rows of a chunk with which the busiest thread is done first, if `most` bytes suffice for what it keeps."""
+    row_bytes = sum(_row_bytes(group, name) for name in group.private)
+    row = nominal(group.kernels[0].axis(group.rows[-1]).extent, context.sizes)
+    sizes = {*BLOCKS, min(row, BLOCKS[0])}
+    times = ((_cycles(group, n, machine, context), -n) for n in sizes if n * row_bytes <= most)
+    best = min(((t, n) for t, n in times if t is not None), default=None)
+    return None if best is None else -best[1]
+
+
 def _cycles(group: Group, block: int, machine: Machine, context: Context) -> float | None:
-    """The time of the busiest thread if chunks have so many rows; None where they cannot."""
+    """The time of the busiest thread if chunks have so many rows; None where they cannot, or would read the same again for longer
+    than they compute."""
     row = group.rows[-1]
     extents = {a.name: nominal(a.extent, context.sizes) for a in group.kernels[0].axes}
     if block > max(extents[row], _unit(group, machine)) or block % _unit(group, machine):
         return None
-    if block * sum(_row_bytes(group, name) for name in group.private) > machine.near_bytes // 2:
-        return None
     chunks = ceil(extents[row] / block) * prod(extents[r] for r in group.rows[:-1])
     work = sum(_row_points(k, group.rows, context.sizes) for k in group.kernels) / context.target.lanes
     shared = sum(_shared_bytes(k, group.rows, context) for k in group.kernels)
+    if block < extents[row] and shared / FAR_BYTES > block * work:
+        return None
     chunk = block * work + shared / FAR_BYTES + CLAIM_CYCLES
     return ceil(chunks / context.threads) * chunk * (1.0 + LATE * context.threads / chunks)
 
