@@ -11,7 +11,7 @@ share the rows g, t. A thread that takes its rows through all of them keeps scor
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from collections.abc import Sequence as List
 from dataclasses import dataclass, replace
 
@@ -51,7 +51,7 @@ def change_chains(sequence: Sequence, change: Change) -> Sequence:
         mine = Counter(n for k in run for n in k.operands)
         out: list[Step] = []
         at = 0
-        for chain in find_chains(run, outside | {n for n in mine if mine[n] < touched[n]}):
+        for chain in find_chains(run, outside | {n for n in mine if mine[n] < touched[n]}, sequence.constants.keys()):
             out += [*map(Run, run[at : chain.start]), *map(Run, chain.before), *change(chain)]
             at = chain.stop
         return [*out, *map(Run, run[at:])]
@@ -70,10 +70,12 @@ def change_chains(sequence: Sequence, change: Change) -> Sequence:
     return replace(sequence, steps=walk(sequence.steps))
 
 
-def find_chains(run: List[Kernel], outside: set[str]) -> list[Chain]:
+def find_chains(run: List[Kernel], outside: set[str], weights: Set[str]) -> list[Chain]:
     """The chains of a straight run of kernels that hold two sums of products at least, in order, none overlapping another.
-    `outside` is what others touch."""
-    found = [longest for n, k in enumerate(run) if is_product(k) and (longest := _longest(run, n)) is not None]
+    `outside` is what others touch. A chain has no product with `weights`, which every thread would read anew for each block of
+    its rows."""
+    first = (n for n, k in enumerate(run) if is_product(k) and not _weighted(k, weights))
+    found = [longest for n in first if (longest := _longest(run, n, weights)) is not None]
     spans: list[tuple[int, int]] = []
     chains: list[Chain] = []
     for places, rows in sorted(found, key=lambda f: (-len(f[1][0]), f[0])):  # the finest rows first
@@ -97,7 +99,11 @@ def _multiplies(r: Reduce) -> bool:
     return r.op == "sum" and isinstance(r.body, Apply) and r.body.function == "mul" and sum(1 for _ in loads(r.body)) >= 2
 
 
-def _longest(run: List[Kernel], start: int) -> tuple[list[int], Rows] | None:
+def _weighted(kernel: Kernel, weights: Set[str]) -> bool:
+    return is_product(kernel) and any(x.source in weights for _, r in kernel.reductions for x in loads(r.body))
+
+
+def _longest(run: List[Kernel], start: int, weights: Set[str]) -> tuple[list[int], Rows] | None:
     """The places of the longest chain from `start` on whose rows do not become coarser once it has two products."""
     places, rows = [start], [tuple(a.name for a in run[start].free if a.extent != 1)]
     best: tuple[list[int], Rows] | None = None
@@ -106,7 +112,7 @@ def _longest(run: List[Kernel], start: int) -> tuple[list[int], Rows] | None:
         own = Effects.of(run[n])
         if not own.after(effects) and not run[n].apart:
             continue
-        joined = _join([run[m] for m in places], rows, run[n])
+        joined = _join([run[m] for m in places], rows, run[n]) if not _weighted(run[n], weights) else None
         if joined is None or (best is not None and len(joined[0]) < len(rows[0])):
             break
         effects.add(own)

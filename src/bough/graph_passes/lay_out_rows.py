@@ -9,7 +9,6 @@ combining of lanes. Where a chain reads something else along `s` (a mask for eve
 
 from __future__ import annotations
 
-from collections.abc import Set
 from dataclasses import replace
 from math import prod
 
@@ -33,7 +32,7 @@ def lay_out_rows(sequence: Sequence) -> Sequence:
         before, members = chain.kernels[:first], chain.kernels[first:]
         moved = _movable(chain) - {o.name for k in before for o in k.outputs}
         kernels = [_rows_last(k, row, moved) for k in members]
-        if not moved or not _suits(kernels, row, moved, sequence.constants.keys()):
+        if not moved or not _suits(kernels, row, moved):
             return [Run(k) for k in chain.kernels]
         temporaries.update({o.name: o for k in kernels for o in k.outputs if o.name in moved})
         copies, reading = _with_copies(kernels[0], chain.rows, temporaries)
@@ -82,7 +81,7 @@ def _rows_last(kernel: Kernel, row: str, moved: frozenset[str]) -> Kernel:
     return replace(kernel, inputs=inputs, outputs=outputs, body=tuple(body))
 
 
-def _suits(kernels: list[Kernel], row: str, moved: frozenset[str], constants: Set[str]) -> bool:
+def _suits(kernels: list[Kernel], row: str, moved: frozenset[str]) -> bool:
     """Whether vectors along the rows serve every kernel that writes such an array: what else it reads there is the same for
     all rows, or only to be copied for a product that some other operand keeps from having vectors along its columns."""
     extent = kernels[0].axis(row).extent
@@ -92,26 +91,25 @@ def _suits(kernels: list[Kernel], row: str, moved: frozenset[str], constants: Se
         if not any(o.name in moved for o in k.outputs):
             continue
         for access in load_accesses(k):
-            if access.stride(row) not in (0, 1) and not (k is kernels[0] and _copies_well(k, access, constants)):
+            if access.stride(row) not in (0, 1) and not (k is kernels[0] and _copies_well(k, access)):
                 return False
-    return any(_turns(k, row, moved, constants) for k in kernels)
+    return any(_turns(k, row, moved) for k in kernels)
 
 
-def _copies_well(kernel: Kernel, access: Access, constants: Set[str]) -> bool:
-    """Whether what a product reads may be copied: into as much as it is, while it runs."""
-    if not _in_product(kernel, access) or access.strides is None or access.operand in constants:
+def _copies_well(kernel: Kernel, access: Access) -> bool:
+    """Whether what a product reads may be copied: into as much as it is."""
+    if not _in_product(kernel, access) or access.strides is None:
         return False
     axes = [kernel.axis(a).extent for a in access.strides]
     size = kernel.operands[access.operand].shape
     return prod(e for e in axes if isinstance(e, int)) <= prod(e for e in size if isinstance(e, int))
 
 
-def _turns(kernel: Kernel, row: str, moved: frozenset[str], constants: Set[str]) -> bool:
-    """Whether a product would need a transposed copy of what its rows share; those of constants are made beforehand."""
+def _turns(kernel: Kernel, row: str, moved: frozenset[str]) -> bool:
+    """Whether a product would need a transposed copy of what its rows share."""
     columns = [a.name for a in kernel.free if a.name != row and a.extent != 1]
     return any(o.name in moved for o in kernel.outputs) and any(
         _in_product(kernel, x)
-        and x.operand not in constants
         and not x.stride(row)
         and not any(x.stride(c) == 1 for c in columns)
         for x in load_accesses(kernel)

@@ -15,13 +15,11 @@ from bough.schedule.access import row_places
 
 
 def nest(sequence: Sequence) -> Sequence:
-    """Makes a group of every chain that keeps something to itself, but for those with products of weights, which every thread
-    would read anew for each block of its rows. In other groups and runs nothing changes."""
+    """Makes a group of every chain that keeps something to itself. In other groups and runs nothing changes."""
 
     def change(chain: Chain) -> List[Step]:
         private = {name for name in chain.private if _private(chain, name)}
-        weighted = any(x.source in sequence.constants for k in chain.kernels for _, r in k.reductions for x in loads(r.body))
-        if weighted or not private or not all(_fits(k, chain.rows) for k in chain.kernels):
+        if not private or not all(_fits(k, chain.rows) for k in chain.kernels):
             return [Run(k) for k in chain.kernels]
         kernels = _in_place(list(chain.kernels), private)
         kept = {o.name for k in kernels for o in k.outputs} & private
