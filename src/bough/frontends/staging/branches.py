@@ -129,12 +129,17 @@ def side(staging: DataStaging, thunk: Thunk, cells: Sequence[Cell], condition: S
             staging.touch(cell)
         learn(staging, condition, holds)
         outcome = narrowed(staging.alone(staging.ending, thunk))
+        if outcome is not NEVER:
+            staging.aliases.refresh_all()
         changes = {k: (place, before, narrowed(now)) for k, (place, before, now) in scope.changes().items()}
         left = left_by(staging, scope, outcome)
-        scope.undo()
+        staging.undo(scope)
     finally:
         staging.leave(scope)
-    return Side(outcome) if outcome is NEVER else Side(outcome, changes, left)
+    if outcome is NEVER:
+        return Side(outcome)
+    staging.aliases.leave(scope)
+    return Side(outcome, changes, left)
 
 
 def narrowed(value: Any) -> Any:
@@ -178,9 +183,10 @@ def _joined(staging: DataStaging, condition: Scalar, one: Side, two: Side, start
             made[key] = joint.value(first, second, *absent)
     results = joint.finish()
     values = {key: make(results) for key, make in made.items()}
-    for key, place in places.items():
-        staging.touch(place)
-        place.write(values.get(key, MISSING))
+    with staging.aliases.quiet():
+        for key, place in places.items():
+            staging.touch(place)
+            place.write(values.get(key, MISSING))
     return outcome(results)
 
 
@@ -237,7 +243,9 @@ class Join:
             if not self.is_inner(known):
                 return lambda _: known
             assert isinstance(known, torch.Tensor)
-            return self.paired(known if a is not None else None, known if b is not None else None)
+            get = self.paired(known if a is not None else None, known if b is not None else None)
+            hidden = self.hidden(known)
+            return lambda results: self.derived(get(results), hidden)
         if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
             return self.standing_for(a, b)
         if not isinstance(a, torch.Tensor) and not isinstance(b, torch.Tensor) and a == b and type(a) is type(b):
@@ -246,22 +254,39 @@ class Join:
         return lambda results: torch.where(condition, x(results), y(results))
 
     def standing_for(self, a: torch.Tensor, b: torch.Tensor) -> Callable[[list[torch.Tensor]], Any]:
-        """The joined tensor. Eager Python has the very tensor of one side: what is written to it is written to that, too."""
+        """The joined tensor. Eager Python has the very tensor of one side: what is written to the one is written to the other."""
         get, condition, staging = self.paired(a, b), self.condition.tensor, self.staging
         older = [(t, first) for t, first in ((a, True), (b, False)) if not self.is_inner(t)]
+        hidden = [*self.hidden(a), *self.hidden(b)]
 
         def joined(results: list[torch.Tensor]) -> torch.Tensor:
             made: torch.Tensor = get(results)
+            if hidden or not older or a.shape != b.shape:
+                return self.derived(made, [*hidden, *(t for t, _ in older)])
+
+            def chosen(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+                return torch.where(condition, first, second)
+
+            def read() -> torch.Tensor:
+                return chosen(made if self.is_inner(a) else a, made if self.is_inner(b) else b)
 
             def write_back() -> None:
                 for tensor, first in older:
-                    staging.wrote(tensor)
-                    tensor.copy_(torch.where(condition, made, tensor) if first else torch.where(condition, tensor, made))
-                    staging.written(tensor)
+                    staging.aliases.overwrite(tensor, chosen(made, tensor) if first else chosen(tensor, made))
 
-            return staging.stands_for(made, a, b, write_back) if older else made
+            staging.aliases.stands_for(made, [t for t, _ in older], read, write_back)
+            return made
 
         return joined
+
+    def hidden(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        """The older tensors that one which was made inside is a part of: nothing behind the branch tells which part."""
+        return self.staging.aliases.older_sources(tensor, self.start) if self.is_inner(tensor) else []
+
+    def derived(self, made: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        if tensors:
+            self.staging.aliases.derived(made, tensors)
+        return made
 
     def side(self, leaf: torch.Tensor | float, first: bool, dtype: torch.dtype) -> Callable[[list[torch.Tensor]], Any]:
         """What gives the tensor of one side behind the branch, where the other side has a known number."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import types
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,14 @@ OUTCOME = ("outcome",)
 
 
 @dataclass(slots=True)
+class Hidden:
+    """What a carried tensor may be, or be a part of, after a turn: the one that it was before the loop, and others as old."""
+
+    first: bool
+    others: dict[int, torch.Tensor]
+
+
+@dataclass(slots=True)
 class State:
     """What is known of a loop from earlier tries."""
 
@@ -38,6 +45,10 @@ class State:
     shapes: dict[tuple[Hashable, int], tuple[Any, ...]] = field(default_factory=dict)
     """Shapes of leaves, for those that are absent at first."""
     growths: tuple[markers.Growth, ...] = ()
+    hidden: dict[int, Hidden] = field(default_factory=dict)
+    """By the number of what is carried."""
+    stale: set[int] = field(default_factory=set)
+    """The ids of tensors from before the loop that are not known any more after a turn."""
 
 
 @dataclass(slots=True)
@@ -56,8 +67,8 @@ class Loop:
     """Whether only a jump ends it."""
     expected: set[Hashable] = field(default_factory=set)
     """What was expected to change, before a try has shown that it does."""
-    shared: set[Hashable] = field(default_factory=set)
-    """What of it was written in place: others may know that tensor, so it is not for the loop to replace it."""
+    begun: dict[Hashable, Any] = field(default_factory=dict)
+    """What of it places have when a turn begins."""
 
 
 def carry(
@@ -101,15 +112,18 @@ def _attempt(loop: Loop) -> tuple[bool, Any]:
     staging, state = loop.staging, loop.state
     markers.attempt_begin()
     initial = _initial(loop)
+    staging.aliases.use(initial)
     scope = staging.enter()
+    scope.stale.update(dict.fromkeys(state.stale, True))
     for place in (*loop.cells, *loop.extra, *(p for p in state.places.values() if not isinstance(p, Elements))):
         staging.touch(place)
     outcome, carried = _begun(loop, initial)
     outcome = _turn(loop, scope, outcome)
+    staging.aliases.refresh_all()
     updated, fits = _updated(loop, scope, outcome, carried)
-    if fits:
-        return True, _finished(loop, scope, updated)
-    scope.undo()
+    if fits and not _learn_aliases(loop, scope, initial, updated):
+        return True, _finished(loop, scope, initial, updated)
+    staging.undo(scope)
     staging.leave(scope)
     markers.attempt_abort()
     return False, None
@@ -126,7 +140,7 @@ def _initial(loop: Loop) -> list[torch.Tensor]:
                 shape = tuple(s if isinstance(s, int) else 0 for s in state.shapes[key, n])
                 leaf = torch.zeros((0, *shape[1:]) if leaf is not None else shape, dtype=dtype)
             made.append(leaf if isinstance(leaf, torch.Tensor) else torch.full((), leaf, dtype=dtype))
-    return made
+    return [*made, torch.full((), False)]
 
 
 def _value_of(place: Place) -> Any:
@@ -138,6 +152,7 @@ def _begun(loop: Loop, initial: list[torch.Tensor]) -> tuple[Any, list[torch.Ten
     staging, state = loop.staging, loop.state
     carried = markers.while_begin(initial, state.growths)
     staging.made_here(carried)
+    _note_aliases(loop, initial, carried)
     leaves, outcome = iter(carried), None
     for key, form in state.forms.items():
         value = layouts.build(staging, form, leaves)
@@ -146,9 +161,10 @@ def _begun(loop: Loop, initial: list[torch.Tensor]) -> tuple[Any, list[torch.Ten
         else:
             if isinstance(state.places[key], Elements):
                 staging.touch(state.places[key])
-            elif key in loop.expected and isinstance(value, torch.Tensor):
-                staging.stands_for(value, None, None, functools.partial(loop.shared.add, key))
-            state.places[key].write(value)
+            if key in loop.expected:
+                loop.begun[key] = value
+            with staging.aliases.quiet():
+                state.places[key].write(value)
     return outcome, carried
 
 
@@ -187,10 +203,10 @@ def _carried_on(outcome: Any) -> Any:
 def _updated(loop: Loop, scope: Scope, outcome: Any, carried: list[torch.Tensor]) -> tuple[list[torch.Tensor], bool]:
     """The carried values behind a turn, and whether the loop was begun with the right ones."""
     staging, state = loop.staging, loop.state
-    if loop.shared & loop.expected:
-        for key in loop.shared & loop.expected:
+    if unchanged := [k for k in loop.expected if state.places[k].read() is loop.begun[k]]:
+        for key in unchanged:  # a name that keeps its tensor, which may have been written in place
             del state.forms[key], state.places[key]
-        loop.expected -= loop.shared
+        loop.expected.difference_update(unchanged)
         state.growths = ()
         return [], False
     now: dict[Hashable, Any] = {k: (outcome if k == OUTCOME else state.places[k].read()) for k in state.forms}
@@ -223,6 +239,7 @@ def _updated(loop: Loop, scope: Scope, outcome: Any, carried: list[torch.Tensor]
                 leaf = carried[position]
             updated.append(leaf if isinstance(leaf, torch.Tensor) else torch.full((), leaf, dtype=dtype))
             position += 1
+    updated.append(torch.full((), True))
     growths = markers.growths(updated)
     if growths != tuple(state.growths):
         state.growths = growths
@@ -239,7 +256,57 @@ def _learn_shapes(loop: Loop, forms: dict[Hashable, Layout], now: dict[Hashable,
                 loop.state.shapes[key, n] = ()
 
 
-def _finished(loop: Loop, scope: Scope, updated: list[torch.Tensor]) -> Any:
+def _note_aliases(loop: Loop, initial: list[torch.Tensor], carried: list[torch.Tensor]) -> None:
+    """What is carried is the very tensor from before the loop, as long as no turn has ended; the last of it tells."""
+    for number in _of_names(loop):
+        _note_alias(loop, initial[number], carried[number], carried[-1], loop.state.hidden.get(number))
+
+
+def _note_alias(loop: Loop, first: torch.Tensor, now: torch.Tensor, ended: torch.Tensor, hidden: Hidden | None) -> None:
+    aliases = loop.staging.aliases
+
+    def read() -> torch.Tensor:
+        return torch.where(ended, now, first)
+
+    def write_back() -> None:
+        aliases.overwrite(first, torch.where(ended, first, now))
+
+    if hidden is not None or first.shape != now.shape:
+        aliases.derived(now, [first, *(() if hidden is None else hidden.others.values())])
+    else:
+        aliases.stands_for(now, [first], read, write_back)
+
+
+def _of_names(loop: Loop) -> Iterator[int]:
+    """The numbers of the tensors among what is carried that names and containers have."""
+    number = 0
+    for key, form in loop.state.forms.items():
+        whole = layouts.count(form)
+        if key != OUTCOME and not isinstance(loop.state.places[key], Elements) and not isinstance(form, layouts.Number):
+            yield from range(number, number + whole)
+        number += whole
+
+
+def _learn_aliases(loop: Loop, scope: Scope, initial: list[torch.Tensor], updated: list[torch.Tensor]) -> bool:
+    """Whether a turn has told more about what shares its elements with what is older than the loop."""
+    aliases, state = loop.staging.aliases, loop.state
+    stale = {k for k, is_stale in scope.stale.items() if is_stale}
+    more = not stale <= state.stale
+    state.stale |= stale
+    for number in _of_names(loop):
+        found = {id(t): t for t in aliases.older_sources(updated[number], scope.start)}
+        if not found:
+            continue
+        firsts = {id(t) for t in aliases.sources(initial[number]).values()}
+        known = state.hidden.setdefault(number, Hidden(False, {}))
+        others = {k: t for k, t in found.items() if k not in firsts}
+        first = not firsts.isdisjoint(found)
+        more = more or not others.keys() <= known.others.keys() or first > known.first
+        known.first, known.others = known.first or first, {**known.others, **others}
+    return more
+
+
+def _finished(loop: Loop, scope: Scope, initial: list[torch.Tensor], updated: list[torch.Tensor]) -> Any:
     """Ends the loop; places have what it leaves in them."""
     staging, state = loop.staging, loop.state
     finals = markers.while_end(updated)
@@ -247,8 +314,10 @@ def _finished(loop: Loop, scope: Scope, updated: list[torch.Tensor]) -> Any:
         if not isinstance(place, Elements):
             place.write(before)
     staging.leave(scope)
+    staging.aliases.leave(scope)
     markers.attempt_keep()
     staging.made_here(finals)
+    _note_aliases(loop, initial, finals)
     leaves, outcome = iter(finals), None
     for key, form in state.forms.items():
         value = layouts.build(staging, form, leaves)
@@ -259,7 +328,8 @@ def _finished(loop: Loop, scope: Scope, updated: list[torch.Tensor]) -> Any:
                 staging.scope.restrict(value.selector.tensor, jumps)
         else:
             staging.touch(state.places[key])
-            state.places[key].write(value)
+            with staging.aliases.quiet():
+                state.places[key].write(value)
     for key, name in loop.dead.items():
         if key not in state.forms:
             staging.touch(name)
@@ -281,9 +351,11 @@ def attempt(staging: DataStaging, thunks: Sequence[Any], body: Callable[[], tupl
         if kept:
             markers.attempt_keep()
         else:
-            scope.undo()
+            staging.undo(scope)
         staging.leave(scope)
-        if not kept:
+        if kept:
+            staging.aliases.leave(scope)
+        else:
             markers.attempt_abort()
 
 

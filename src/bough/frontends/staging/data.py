@@ -17,13 +17,14 @@ from bough.base.errors import CompileError
 from bough.frontends import markers
 from bough.frontends.locations import is_internal
 from bough.frontends.staging import branches, conditions, data_calls, data_items, data_loops, growing, layouts, torch_calls
+from bough.frontends.staging.aliases import Aliases
 from bough.frontends.staging.branches import Thunk, run
 from bough.frontends.staging.choices import Choice, each_alternative, question, settled
 from bough.frontends.staging.examples import positional_name
 from bough.frontends.staging.left import NOTHING, Left
 from bough.frontends.staging.outcomes import BREAK, CONTINUE, NEVER, Entry, Needed, Return, Unreachable
 from bough.frontends.staging.rewrite import home_of, is_rewritten
-from bough.frontends.staging.scalars import DTYPES, Scalar, cast, convert
+from bough.frontends.staging.scalars import DTYPES, Scalar, convert
 from bough.frontends.staging.scopes import AttributeOf, Cell, Content, Elements, Entries, Items, Place, Scope
 from bough.frontends.staging.signals import here
 from bough.frontends.staging.spreading import Spread, spread_out
@@ -45,8 +46,7 @@ class DataStaging:
         """Tensors and containers made during the trace, by id, with when they were made."""
         self.widest: dict[int, tuple[Any, torch.Tensor]] = {}
         """The first view of a tensor that was made inside of torch, where the trace does not know it, by that one's id."""
-        self.write_backs: dict[int, tuple[torch.Tensor, Thunk, tuple[torch.Tensor, Any, Any]]] = {}
-        """Copies where eager Python has views, by id, and what writes them back."""
+        self.aliases = Aliases(self)
         self.scope = Scope(None, 0)
         self.seen = NOTHING
         """Of the side of a branch whose values are being joined."""
@@ -102,6 +102,11 @@ class DataStaging:
     def leave(self, scope: Scope) -> None:
         assert scope.parent is not None
         self.scope = scope.parent
+
+    def undo(self, scope: Scope) -> None:
+        """Takes back what has been changed in a scope."""
+        with self.aliases.quiet():
+            scope.undo()
 
     @contextmanager
     def seen_from(self, left: Left) -> Iterator[None]:
@@ -436,23 +441,6 @@ class DataStaging:
         base = tensor._base if tensor._base is not None else tensor
         return self.widest[id(base)][1] if not self.is_own(base) and id(base) in self.widest else base
 
-    def stands_for(self, copy: torch.Tensor, owner: Any, key: Any, write_back: Thunk) -> torch.Tensor:
-        """Notes that a tensor is a copy where eager Python has `owner[key]` itself: what is written to it in place is to be
-        written back."""
-        base = self.base_of(copy)
-        self.write_backs[id(base)] = (base, write_back, (copy, owner, key))
-        return copy
-
-    def is_part(self, value: Any, owner: Any, key: Any) -> bool:
-        """Whether a value is what `owner[key]` was, which may have been written since."""
-        found = self.write_backs.get(id(self.base_of(value))) if isinstance(value, torch.Tensor) else None
-        return found is not None and all(a is b for a, b in zip(found[2], (value, owner, key), strict=True))
-
-    def written(self, tensor: torch.Tensor) -> None:
-        """Notes that a tensor has been written in place."""
-        if (found := self.write_backs.get(id(self.base_of(tensor)))) is not None:
-            found[1]()
-
     def is_same(self, a: Any, b: Any) -> Any:
         for x, y in ((a, b), (b, a)):
             if isinstance(x, Choice):
@@ -499,7 +487,7 @@ class DataStaging:
             raise self.refused("a tensor of computed length is turned into nested lists", "there is no rule for it", "index it")
         floating, boolean = tensor.dtype.is_floating_point, tensor.dtype is torch.bool
         kind = float if floating else bool if boolean else int
-        return growing.new_list(self, growing.Rows(self, layouts.Number(kind), [cast(tensor, DTYPES[kind])]))
+        return growing.new_list(self, growing.Rows(self, layouts.Number(kind), [tensor.to(DTYPES[kind], copy=True)]))
 
     def merged(self, choice: Choice, numbers: list[int]) -> Any:
         """Some alternatives of one form as one value."""

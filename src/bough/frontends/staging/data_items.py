@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -55,13 +57,16 @@ def _of_table(staging: DataStaging, owner: Any, key: Scalar) -> Any:
     if not isinstance(found, torch.Tensor):
         return found
 
+    def read() -> torch.Tensor:
+        made: torch.Tensor = resolved(staging, Choice(staging, position, values))
+        return made
+
     def write_back() -> None:
         for n, value in enumerate(values):
-            staging.wrote(value)
-            value.copy_(torch.where(position.tensor == n, found, value))
-            staging.written(value)
+            staging.aliases.overwrite(value, torch.where(position.tensor == n, found, value))
 
-    return staging.stands_for(found, owner, key, write_back)
+    staging.aliases.stands_for(found, values, read, write_back, (owner, key))
+    return found
 
 
 def resolved(staging: DataStaging, choice: Choice) -> Any:
@@ -113,6 +118,7 @@ def _is_computed(key: Any) -> bool:
 
 
 def _of_tensor(staging: DataStaging, owner: torch.Tensor, key: Any) -> Any:
+    staging.aliases.use([owner])
     keys = key if isinstance(key, tuple) else (key,)
     if isinstance(key, list) and any(isinstance(k, Scalar) for k in key):
         return owner[torch_calls.tensor_of(staging, (key,), {})]
@@ -133,16 +139,18 @@ def _of_tensor(staging: DataStaging, owner: torch.Tensor, key: Any) -> Any:
         plain.append(k)
         axis += 0 if isinstance(k, int) else 1
     made = owner[tuple(plain)] if any(p != slice(None) for p in plain) else owner
-    for position, k in reversed(later):
-        made = _taken(staging, made, position, k)
     if not later:
         return made
+    steps = []
+    for position, k in reversed(later):
+        steps.append(_taking(staging, made.shape[position], position, k))
+        made = steps[-1](made)
 
-    def write_back() -> None:
-        _write(staging, owner, key, made)
-        staging.written(owner)
+    def read() -> torch.Tensor:
+        return reduce(lambda t, step: step(t), steps, owner[tuple(plain)])
 
-    return staging.stands_for(made, owner, key, write_back)
+    staging.aliases.stands_for(made, [owner], read, lambda: _write(staging, owner, key, made), (owner, key))
+    return made
 
 
 def _cuts(key: Any) -> bool:
@@ -158,20 +166,20 @@ def _without_ellipsis(owner: torch.Tensor, keys: tuple[Any, ...]) -> tuple[Any, 
     return (*keys[:where], *[slice(None)] * missing, *keys[where + 1 :])
 
 
-def _taken(staging: DataStaging, owner: torch.Tensor, axis: int, key: Any) -> torch.Tensor:
-    """One axis at a computed position, or a computed part of it."""
-    size = owner.shape[axis]
+def _taking(staging: DataStaging, size: Any, axis: int, key: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What takes one axis at a computed position, or a computed part of it."""
     if isinstance(key, slice):
         start, length = known_bounds(size, key) or window(staging, size, key) or bounds(staging, size, key)
-        return markers.narrow(owner, axis, start, length)
+        return lambda owner: markers.narrow(owner, axis, start, length)
     if type(key) is int:
         if markers.at_least(size) >= (key + 1 if key >= 0 else -key):
-            return markers.narrow(owner, axis, key if key >= 0 else size + key, 1).squeeze(axis)
+            first = key if key >= 0 else size + key
+            return lambda owner: markers.narrow(owner, axis, first, 1).squeeze(axis)
         key = Scalar(staging, torch.full((), key, dtype=torch.int64))
     position = torch_calls.number_of(staging, key) if isinstance(key, torch.Tensor) else key
     message = f"index is out of bounds for dimension {axis}"
     number = checked(staging, position, size, message)
-    return owner.index_select(axis, number.tensor.reshape(1)).squeeze(axis)
+    return lambda owner: owner.index_select(axis, number.tensor.reshape(1)).squeeze(axis)
 
 
 def known_bounds(size: Any, key: slice) -> tuple[Any, Any] | None:
@@ -232,7 +240,7 @@ def bounds(staging: DataStaging, size: Any, key: slice) -> tuple[Any, Any]:
 
 def store(staging: DataStaging, owner: Any, key: Any, value: Any) -> None:
     owner, key = settled(owner), settled(key)
-    if staging.is_part(value, owner, key):  # `owner[key] += 1` has written it
+    if staging.aliases.is_part(value, owner, key):  # `owner[key] += 1` has written it
         return
     if isinstance(owner, Choice) or isinstance(key, Choice):
         each_alternative(staging, lambda o, k: staging.store_item(o, k, value), owner, key)
@@ -283,18 +291,16 @@ def _write(staging: DataStaging, owner: torch.Tensor, key: Any, value: Any) -> N
     here = torch.ones((), dtype=torch.bool)
     for axis, k in enumerate(keys):
         here = torch.logical_and(here, _mask(staging, owner, axis, k))
-    target = _of_tensor(staging, owner, tuple(keys))
     if any(isinstance(k, slice) and _is_computed(k) for k in keys):
         raise staging.refused("a part of a tensor with computed bounds is assigned", "there is no rule for it", "use torch.cat")
-    new = torch.as_tensor(value, dtype=owner.dtype).expand(target.shape)
-    for axis, k in enumerate(keys):
-        if not isinstance(k, slice):
-            new = new.unsqueeze(axis)
     whole = all(not isinstance(k, slice) or k == slice(None) for k in keys)
     if not whole:
         raise staging.refused("a tensor is assigned at a computed position beside a slice", "there is no rule for it")
-    staging.wrote(owner)
-    owner.copy_(torch.where(here, new, owner))
+    positions = [axis for axis, k in enumerate(keys) if not isinstance(k, slice)]
+    new = torch.as_tensor(value, dtype=owner.dtype).expand([s for axis, s in enumerate(owner.shape) if axis not in positions])
+    for axis in positions:
+        new = new.unsqueeze(axis)
+    staging.aliases.overwrite(owner, torch.where(here, new, owner))
 
 
 def _mask(staging: DataStaging, owner: torch.Tensor, axis: int, key: Any) -> torch.Tensor:

@@ -37,22 +37,32 @@ class Rows:
     def at(self, position: Any) -> Any:
         """One element; the position is inside."""
         number = position.tensor.reshape(1) if isinstance(position, Scalar) else torch.full((1,), position, dtype=torch.int64)
-        return layouts.build(self.staging, self.part, iter([t.index_select(0, number).squeeze(0) for t in self.leaves]))
+        leaves = [self.derived(t.index_select(0, number).squeeze(0), t) for t in self.leaves]
+        return layouts.build(self.staging, self.part, iter(leaves))
 
     def part_of(self, key: builtins.slice) -> Rows:
         start, length = data_items.bounds(self.staging, self.leaves[0].shape[0], key)
-        return Rows(self.staging, self.part, [markers.narrow(t, 0, start, length) for t in self.leaves])
+        self.staging.aliases.use(self.leaves)
+        leaves = [self.derived(markers.narrow(t, 0, start, length), t) for t in self.leaves]
+        return Rows(self.staging, self.part, leaves)
 
     def joined(self, others: Rows) -> Rows:
         pairs = zip(self.leaves, others.leaves, strict=True)
-        return Rows(self.staging, self.part, [torch.cat([a, cast(b, a.dtype)]) for a, b in pairs])
+        return Rows(self.staging, self.part, [self.derived(torch.cat([a, cast(b, a.dtype)]), a, b) for a, b in pairs])
 
     def replaced(self, position: Scalar, value: Any) -> Rows:
         """With another element at a position."""
         new = rows(self.staging, [value], self)
         here = torch.arange(self.leaves[0].shape[0]) == position.tensor
-        made = [torch.where(here.reshape(-1, *[1] * (a.dim() - 1)), b, a) for a, b in zip(self.leaves, new.leaves, strict=True)]
+        made = []
+        for a, b in zip(self.leaves, new.leaves, strict=True):
+            made.append(self.derived(torch.where(here.reshape(-1, *[1] * (a.dim() - 1)), b, a), a, b))
         return Rows(self.staging, self.part, made)
+
+    def derived(self, made: torch.Tensor, *rows: torch.Tensor) -> torch.Tensor:
+        """Rows, or one, made of these. The elements of a list are tensors that others may know, too."""
+        self.staging.aliases.derived(made, rows)
+        return made
 
 
 def rows(staging: DataStaging, values: Any, like: Rows | None = None) -> Rows:

@@ -259,8 +259,14 @@ def rows_of(staging: DataStaging, part: Layout, value: Any) -> list[Any]:
     if not values:
         return [EMPTY] * count(part)
     columns = zip(*(encode(staging, part, v) for v in values), strict=True)
+    return [_stacked(staging, c, d) for c, d in zip(columns, dtypes(part), strict=True)]
+
+
+def _stacked(staging: DataStaging, column: Sequence[Any], dtype: torch.dtype) -> torch.Tensor:
     copies = staging.seen.tensors
-    return [torch.stack([_tensor(copies.get(id(x), x), d) for x in c]) for c, d in zip(columns, dtypes(part), strict=True)]
+    made = torch.stack([_tensor(copies.get(id(x), x), dtype) for x in column])
+    staging.aliases.derived(made, [x for x in column if isinstance(x, torch.Tensor)])
+    return made
 
 
 def _tensor(leaf: Any, dtype: torch.dtype) -> torch.Tensor:

@@ -180,6 +180,8 @@ class Scope:
     sizes: dict[int, Any] = field(default_factory=dict)
     """Sizes made of scalars, by the id of the tensor."""
     truths: dict[tuple[int, int], Any] = field(default_factory=dict)
+    stale: dict[int, bool] = field(default_factory=dict)
+    """Whether copies are out of date, by the id of the tensor (see `aliases`)."""
     held: list[Any] = field(default_factory=list)
     """What the ids stand for."""
 

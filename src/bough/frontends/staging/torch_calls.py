@@ -31,6 +31,7 @@ class Watch(TorchFunctionMode):
         kwargs = kwargs or {}
         if func == _BASE:  # made by nobody: staging itself asks
             return func(*args)
+        self.staging.aliases.use((args, kwargs))
         tensors = written(func, args, kwargs)
         for tensor in tensors:
             self.staging.wrote(tensor)
@@ -39,7 +40,7 @@ class Watch(TorchFunctionMode):
             result = func(*args, **kwargs)
         note(self.staging, result)
         for tensor in tensors:
-            self.staging.written(tensor)
+            self.staging.aliases.written(tensor)
         return result
 
 
