@@ -16,19 +16,18 @@ from bough.ir.expr import Apply, Cast, Const, Expr, Load, Var, loads
 
 def evaluate(em: Emission, scope: Scope, e: Expr) -> Operand:
     """The value of `e`: index arithmetic symbolic, all else an LLVM value."""
-    match e:
-        case Const(value, dtype):
-            return Linear(t.wrap(int(value))) if dtype == I64 else t.constant(dtype, value)
-        case Var(name, _):
-            return scope.value(name)
-        case Load(source, index, _):
-            return load(em, scope, source, [evaluate(em, scope, i) for i in index])
-        case Cast(value, dtype):
-            return _cast(em, scope, evaluate(em, scope, value), value.dtype, dtype)
-        case Apply("select", (condition, a, b), dtype):
-            return _select(em, scope, condition, a, b, dtype)
-        case Apply(function, args, _):
-            return _apply(em, scope, function, [evaluate(em, scope, a) for a in args], args[0].dtype)
+    if isinstance(e, Var):  # these tests run for each element of unrolled tiles
+        return scope.value(e.name)
+    if isinstance(e, Const):
+        return Linear(t.wrap(int(e.value))) if e.dtype == I64 else t.constant(e.dtype, e.value)
+    if isinstance(e, Load):
+        return load(em, scope, e.source, [evaluate(em, scope, i) for i in e.index])
+    if isinstance(e, Cast):
+        return _cast(em, scope, evaluate(em, scope, e.value), e.value.dtype, e.dtype)
+    if e.function == "select":
+        condition, a, b = e.args
+        return _select(em, scope, condition, a, b, e.dtype)
+    return _apply(em, scope, e.function, [evaluate(em, scope, a) for a in e.args], e.args[0].dtype)
 
 
 def scalar(em: Emission, scope: Scope, e: Expr) -> Any:

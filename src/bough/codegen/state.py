@@ -69,25 +69,23 @@ class Scope:
         return self.lanes.count if self.lanes else 0
 
     def value(self, name: str) -> Operand:
-        found = self._find(lambda s: s.values.get(name))
-        if found is None:
-            raise InternalError(f"no value for variable {name}")
-        return found
+        for scope in self.outward():
+            if name in scope.values:
+                return scope.values[name]
+        raise InternalError(f"no value for variable {name}")
 
     def buffer(self, name: str) -> Storage:
-        found = self._find(lambda s: s.buffers.get(name))
-        if found is None:
-            raise InternalError(f"no buffer is called {name}")
-        return found  # type: ignore[no-any-return]
+        for scope in self.outward():
+            if name in scope.buffers:
+                return scope.buffers[name]
+        raise InternalError(f"no buffer is called {name}")
 
-    def _find(self, look: Callable[[Scope], Any]) -> Any:
+    def outward(self) -> Iterator[Scope]:
+        """This scope and those around it."""
         scope: Scope | None = self
         while scope is not None:
-            found = look(scope)
-            if found is not None:
-                return found
+            yield scope
             scope = scope.parent
-        return None
 
 
 @dataclass(frozen=True, slots=True)

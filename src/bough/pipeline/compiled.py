@@ -21,6 +21,7 @@ from bough.frontends.staging import Staged, export_module, is_recursive, stage, 
 from bough.frontends.subnetworks import not_split
 from bough.frontends.torch_export import Imported
 from bough.graph_passes.narrow_weights import PRECISIONS
+from bough.ir.program import Program
 from bough.pipeline.assemble import constant_bytes
 from bough.pipeline.explain import Explanation, Roofs, explain
 from bough.pipeline.export import Exported
@@ -73,6 +74,11 @@ class Recipe:
         """The module as a Program."""
         return export_module(self.module, self.args, dynamic=self.dynamic, kwargs=self.kwargs)
 
+    @old_objects_at_rest()
+    def together(self, program: Program | None) -> Executable:
+        """The function for many samples; the program, if it is not at hand, is read from the module again."""
+        return compile_samples(program or self.imported().program, self.options)
+
 
 class Compiled:
     """A compiled module. Immutable and re-entrant; releases the GIL while it computes.
@@ -81,13 +87,16 @@ class Compiled:
     compiled: a change of the module afterwards has no effect on it.
     """
 
-    __slots__ = ("_key", "_recipe", "executable")
+    __slots__ = ("_key", "_program", "_recipe", "executable")
 
-    def __init__(self, executable: Executable, recipe: Recipe | None = None, key: str | None = None) -> None:
-        """`key` is its name in the cache."""
+    def __init__(
+        self, executable: Executable, recipe: Recipe | None = None, key: str | None = None, program: Program | None = None
+    ) -> None:
+        """`key` is its name in the cache, `program` what it was compiled from, if that is at hand."""
         self.executable = executable
         self._recipe = recipe
         self._key = key
+        self._program = program
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Raises `InputError` for arguments that the module was not compiled for."""
@@ -111,9 +120,9 @@ class Compiled:
         key = f"{self._key}-samples" if self._key else None
         many = cached(key, recipe.options)
         if many is None:
-            many = compile_samples(recipe.imported().program, recipe.options)
+            many = recipe.together(self._program)
             keep(key, many)
-        executable.samples = Samples(executable, many)
+        executable.samples, self._program = Samples(executable, many), None
 
     def explain(self, roofs: Roofs | None = None) -> Explanation:
         """What became of each line: kernel, mapping, schedule, limit, and share of the time, measured now on the example
@@ -209,7 +218,7 @@ def compile(  # type: ignore[misc]
     kind = Executable if manifest.visits is None else StructuredExecutable
     executable = kind(manifest, generated.code, constants, threads=options.threads)
     keep(key, executable)
-    return Compiled(executable, recipe, key)
+    return Compiled(executable, recipe, key, imported.program if manifest.divides and isinstance(imported, Imported) else None)
 
 
 def cached(key: str | None, options: Options) -> Executable | None:
