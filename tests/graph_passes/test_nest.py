@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bough.frontends.torch_export import export
+from bough.graph_passes.effects import keeps_points
 from bough.graph_passes.fuse import fuse
 from bough.graph_passes.lay_out_rows import lay_out_rows
 from bough.graph_passes.lower_program import lower_function
@@ -130,3 +132,41 @@ def test_what_stands_between_and_needs_nothing_of_a_chain_runs_before_it() -> No
     assert sum(len(k.reductions) for k in group.kernels) == 4
     (y,), (z,) = run_sequence(before, [a.numpy() for a in args]), run_sequence(after, [a.numpy() for a in args])
     np.testing.assert_array_equal(y, z)
+
+
+def test_what_a_kernel_reads_again_is_not_overwritten() -> None:
+    def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scores = q @ k
+        return scores.exp() @ v + scores.sin() @ v
+
+    sequence = nest(lay_out_rows(fused(attention, *rows((3, 18, 5), (3, 5, 7), (3, 7, 4)))))
+    assert groups(sequence)
+    for group in groups(sequence):
+        assert all(keeps_points(k) for k in group.kernels)
+
+
+def test_two_stores_of_one_kernel() -> None:
+    text = """
+    sequence main(q: f32[2, 3, 4], k: f32[2, 4, 5], v: f32[2, 5, 6]) -> (y)
+      temporary x: f32[2, 3, 5]
+      temporary a: f32[2, 3, 5]
+      temporary b: f32[2, 3, 5]
+      temporary y: f32[2, 3, 6]
+      kernel first(q: f32[2, 3, 4], k: f32[2, 4, 5]) -> (x: f32[2, 3, 5])
+        axes i: 2, j: 3, n: 5, e: 4
+        s = sum(e) q[i, j, e] * k[i, e, n]
+        x[i, j, n] = s
+      kernel both(x: f32[2, 3, 5]) -> (a: f32[2, 3, 5], b: f32[2, 3, 5])
+        axes i: 2, j: 3, n: 5
+        a[i, j, n] = x[i, j, n] + 1.0
+        b[i, j, n] = x[i, j, n] * 2.0
+      kernel last(a: f32[2, 3, 5], b: f32[2, 3, 5], v: f32[2, 5, 6]) -> (y: f32[2, 3, 6])
+        axes i: 2, j: 3, n: 6, k0: 5
+        s = sum(k0) a[i, j, k0] * v[i, k0, n]
+        t = sum(k0) b[i, j, k0] * v[i, k0, n]
+        y[i, j, n] = s + t
+    """
+    after = nest(parse_sequence(dedent(text)))
+    (group,) = groups(after)
+    assert all(keeps_points(k) for k in group.kernels)
+    assert [o.name for o in group.kernels[1].outputs] == ["a", "x"]  # the last store may take its place

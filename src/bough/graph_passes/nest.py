@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence as List
 
 from bough.graph_passes.chains import Chain, change_chains
+from bough.graph_passes.effects import keeps_points
 from bough.graph_passes.substitution import renamed
 from bough.ir.expr import loads
 from bough.ir.kernel import Kernel
@@ -56,8 +57,9 @@ def _in_place(kernels: list[Kernel], private: set[str]) -> list[Kernel]:
         for target in [o.name for o in k.outputs if o.name in private]:
             source = next((i.name for i in k.inputs if i.name in private - later and _point_by_point(k, i.name, target)), None)
             if source is not None and source not in {o.name for o in k.outputs}:
-                names[target] = source
-                k = renamed(k, {target: source})
+                there = renamed(k, {target: source})
+                if keeps_points(there):  # what is read again has not been overwritten
+                    names[target], k = source, there
         out.append(k)
     return out
 
