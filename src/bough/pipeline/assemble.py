@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from itertools import dropwhile, takewhile
 from typing import Any
@@ -38,7 +38,7 @@ from bough.ir.sequence import (
     phase,
 )
 from bough.ir.sequence import walk as steps_of
-from bough.pipeline.separate_names import separate
+from bough.pipeline.separate_names import nameless, separate
 from bough.schedule.access import address
 from bough.schedule.decisions import Schedule
 from bough.schedule.lower import lower_kernel
@@ -83,15 +83,17 @@ def schedule_kernels(
     scheduled: dict[str, Scheduled] = {}
     constants, types = dict(sequence.constants), dict(sequence.constant_types)
     temporaries = dict(sequence.temporaries)
-    chosen: dict[tuple[Kernel, str | None], Schedule] = {}
+    chosen: dict[Hashable, Schedule] = {}
 
     defined = nominal_sizes(sequence.steps)
     context = replace(context, sizes={**context.sizes, **defined}, defined=frozenset(defined))
 
     def choose(kernel: Kernel, loop: str | None) -> Schedule:
-        if (kernel, loop) not in chosen:
-            chosen[kernel, loop] = strategy.choose(kernel, replace(context, loop=loop))
-        return chosen[kernel, loop]
+        """One schedule for all kernels that differ in names only."""
+        key = nameless(kernel), tuple(n in context.constants for n in kernel.operands), loop
+        if key not in chosen:
+            chosen[key] = strategy.choose(kernel, replace(context, loop=loop))
+        return chosen[key]
 
     def unique(name: str) -> str:
         base, n = name, 1
@@ -206,15 +208,7 @@ def assemble(sequence: Sequence, scheduled: dict[str, Scheduled]) -> Assembled:
     Arrays and symbolic sizes get other names where theirs stand for something else in the loops.
     """
     given = sequence
-    bodies = {name: lower_kernel(entry.kernel, entry.schedule) for name, entry in scheduled.items()}
-    renaming = separate(sequence, bodies.values())
-    if renaming is not None:
-        sequence = renaming.sequence(sequence)
-        scheduled = {
-            name: Scheduled(renaming.kernel(entry.kernel), renaming.kernel(entry.before), renaming.schedule(entry.schedule))
-            for name, entry in scheduled.items()
-        }
-        bodies = {name: lower_kernel(entry.kernel, entry.schedule) for name, entry in scheduled.items()}
+    sequence, scheduled, bodies = _lowered(sequence, scheduled)
     arena = plan_memory(sequence)
     buffers: list[loops.Buffer] = [flat(i, 4) for i in sequence.inputs]
     buffers += [flat(sequence.temporaries[r], 4) for r in sequence.results]
@@ -228,6 +222,22 @@ def assemble(sequence: Sequence, scheduled: dict[str, Scheduled]) -> Assembled:
     body = host_part(sequence, lambda s: (phase_loop(s, bodies),), failures)
     function = loops.Function(sequence.name, scalars, tuple(buffers), body)
     return Assembled(function, given, sequence, scheduled, arena, failures)
+
+
+def _lowered(
+    sequence: Sequence, scheduled: dict[str, Scheduled]
+) -> tuple[Sequence, dict[str, Scheduled], dict[str, loops.For]]:
+    """The loops of each kernel, and both arguments with the names that they have there."""
+    bodies = {name: lower_kernel(entry.kernel, entry.schedule) for name, entry in scheduled.items()}
+    renaming, renamed = separate(sequence, bodies.values()), dict[str, Scheduled]()
+    if renaming is None:
+        return sequence, scheduled, bodies
+    for name, entry in scheduled.items():
+        kernel, schedule = renaming.kernel(entry.kernel), renaming.schedule(entry.schedule)
+        if kernel is not entry.kernel or schedule != entry.schedule:
+            bodies[name] = lower_kernel(kernel, schedule)
+        renamed[name] = Scheduled(kernel, renaming.kernel(entry.before), schedule)
+    return renaming.sequence(sequence), renamed, bodies
 
 
 def host_part(sequence: Sequence, emit: Emit, failures: tuple[Failure, ...]) -> Body:

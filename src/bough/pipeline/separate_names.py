@@ -22,6 +22,7 @@ from bough.ir.sequence import (
     map_bodies,
     map_loads,
     map_statement,
+    outer_scalars,
     phase,
     walk,
 )
@@ -36,6 +37,9 @@ class Renaming:
     scalars: dict[str, str]
 
     def kernel(self, k: Kernel) -> Kernel:
+        """The kernel with the new names; itself where it has none of the old ones."""
+        if k.operands.keys().isdisjoint(self.arrays) and (not self.scalars or outer_scalars(k).isdisjoint(self.scalars)):
+            return k
         own = {a.name for a in k.axes} | {s.name for s in k.body if isinstance(s, Let)}
         sizes: dict[str, Expr] = {old: Var(new) for old, new in self.scalars.items() if old not in own}
 
@@ -111,6 +115,12 @@ class Renaming:
         if isinstance(s, Run):
             return Run(renamed[0])
         return replace(s, kernels=renamed, private=tuple(self.arrays.get(n, n) for n in s.private))
+
+
+def nameless(kernel: Kernel) -> Kernel:
+    """The kernel with its operands numbered: equal for kernels that differ in names only, as those of repeated layers."""
+    numbered = Renaming({name: f"#{n}" for n, name in enumerate(kernel.operands)}, {})
+    return replace(numbered.kernel(kernel), name="")
 
 
 def separate(sequence: Sequence, bodies: Iterable[loops.Stmt]) -> Renaming | None:
