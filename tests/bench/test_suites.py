@@ -81,6 +81,14 @@ def test_onnx_models_compute_what_the_modules_do(kind: str, peer: str, tmp_path:
     assert problem.error(outputs) < problem.tolerance
 
 
+@pytest.mark.parametrize("name", STATIC)
+def test_static_networks_run_in_onnxruntime(name: str, tmp_path: Path) -> None:
+    if PEERS["onnxruntime"].versions is None:
+        pytest.skip("onnxruntime is not installed")
+    problem = static.build(STATIC[name], 2, small=True)
+    assert problem.error(PEERS["onnxruntime"].open(problem, 1, tmp_path).outputs()) < problem.tolerance
+
+
 def test_large_weights_stand_beside_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if PEERS["onnxruntime"].versions is None:
         pytest.skip("onnxruntime is not installed")

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bough.bench.zoo.static.layers import RMSNorm
+
 Past = list[tuple[Tensor, Tensor]]
 """Keys and values of each layer, [batch, shared heads, words, size]."""
 
@@ -21,7 +23,7 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int, shared: int, hidden: int) -> None:
         super().__init__()
         self.size = width // heads
-        self.norm1, self.norm2 = nn.RMSNorm(width, eps=1e-5), nn.RMSNorm(width, eps=1e-5)
+        self.norm1, self.norm2 = RMSNorm(width, 1e-5), RMSNorm(width, 1e-5)
         self.query, self.attended = (nn.Linear(width, width, bias=False) for _ in range(2))
         self.key, self.value = (nn.Linear(width, shared * self.size, bias=False) for _ in range(2))
         self.gate, self.up = (nn.Linear(width, hidden, bias=False) for _ in range(2))
@@ -40,7 +42,7 @@ class Block(nn.Module):
             key, value = torch.cat([past[0], key], 2), torch.cat([past[1], value], 2)
         groups = query.shape[1] // key.shape[1]
         keys, values = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-        y = F.scaled_dot_product_attention(query, keys, values, is_causal=words > 1 and past is None)
+        y = F.scaled_dot_product_attention(query, keys, values, is_causal=past is None)
         x = x + self.attended(y.transpose(1, 2).flatten(2))
         y = self.norm2(x)
         x = x + self.down(F.silu(self.gate(y)) * self.up(y))
@@ -58,7 +60,7 @@ class Llama(nn.Module):
         super().__init__()
         self.words = nn.Embedding(vocabulary, width)
         self.blocks = nn.ModuleList(Block(width, heads, shared, hidden) for _ in range(layers))
-        self.norm = nn.RMSNorm(width, eps=1e-5)
+        self.norm = RMSNorm(width, 1e-5)
         size = width // heads
         self.register_buffer("frequencies", 10000.0 ** -(torch.arange(0, size, 2) / size), persistent=False)
 

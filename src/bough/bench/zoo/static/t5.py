@@ -8,17 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bough.bench.zoo.static.layers import RMSNorm
+
 BUCKETS, FARTHEST = 32, 128
-
-
-class RMSNorm(nn.Module):
-    def __init__(self, width: int, eps: float = 1e-6) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps))
 
 
 def buckets(queries: int, keys: int, both_ways: bool) -> Tensor:
