@@ -12,8 +12,9 @@ from torch import nn
 from bough.frontends import torch_export
 from bough.frontends.staging.discover import Function, World
 from bough.frontends.staging.primitives import Primitives
+from bough.frontends.staging.record import Record
 from bough.frontends.staging.results import leaf, listed
-from bough.frontends.staging.run import NOTHING, Record, Run
+from bough.frontends.staging.run import NOTHING, Run
 from bough.frontends.staging.signals import refuse_source
 from bough.frontends.staging.templates import Listed, Template, flatten, rebuild
 from bough.ir.expr import Var

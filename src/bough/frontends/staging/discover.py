@@ -28,9 +28,10 @@ from bough.frontends.staging.effects import Effects
 from bough.frontends.staging.examples import kind_of, number_type, tensor_type, values_at
 from bough.frontends.staging.given import Cells, Handed, Handing, captured_tensors, filled, holds_handed, with_cells
 from bough.frontends.staging.primitives import Primitives
+from bough.frontends.staging.record import Record
 from bough.frontends.staging.results import finish, is_number
 from bough.frontends.staging.rewrite import original_of
-from bough.frontends.staging.run import LONGEST_UNROLLED, NOTHING, Record, Run
+from bough.frontends.staging.run import LONGEST_UNROLLED, NOTHING, Run
 from bough.frontends.staging.signals import Pending, Refused, Restart, Signal, refuse_source
 from bough.frontends.staging.symbols import Length, Place, Symbol, show_path
 from bough.frontends.staging.templates import Template

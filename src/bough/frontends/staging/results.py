@@ -13,7 +13,8 @@ from bough.frontends.staging import strands
 from bough.frontends.staging.effects import mutation
 from bough.frontends.staging.examples import kind_of
 from bough.frontends.staging.primitives import Primitives
-from bough.frontends.staging.run import Record, Run
+from bough.frontends.staging.record import Record
+from bough.frontends.staging.run import Run
 from bough.frontends.staging.signals import refuse_source
 from bough.frontends.staging.symbols import Arithmetic, Elements, Symbol, as_tensor
 from bough.frontends.staging.templates import Listed, RowOfList, Template, flatten

@@ -6,7 +6,6 @@ import enum
 import operator
 import types
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,11 +13,12 @@ import torch
 from bough.base.errors import CompileError, InputError
 from bough.base.reading import holds
 from bough.base.source import Location
-from bough.base.visits import Ask, Attribute, Call, Collect, Each, Payload, Question
+from bough.base.visits import Ask, Attribute, Each, Payload, Question
 from bough.frontends.promotion import TO_TORCH
 from bough.frontends.staging import examples
 from bough.frontends.staging.facts import Answer, Facts, subclasses
 from bough.frontends.staging.per_element import PerElement, per_element_call
+from bough.frontends.staging.record import Record
 from bough.frontends.staging.scalars import Scalar
 from bough.frontends.staging.signals import Refused, here, refuse_source
 from bough.frontends.staging.symbols import (
@@ -32,7 +32,6 @@ from bough.frontends.staging.symbols import (
     Symbol,
     leaves,
 )  # fmt: skip
-from bough.frontends.staging.templates import Template
 from bough.frontends.staging.turns import Turns
 from bough.frontends.staging.ways import Trail
 from bough.ir.dtypes import DTYPES
@@ -47,29 +46,6 @@ SIZES = (5, 7, 11, 13, 17, 19, 23, 29)
 """Stand-ins for the number of elements of walks: no two are equal, so that mixing them up shows."""
 LIST_SIZES = (1009, 1013, 1019, 1021, 1031, 1033, 1039, 1049)
 """The same for walks over lists that are collected, by the number of the list; no size of a model's own is like them."""
-
-
-@dataclass(slots=True)
-class Record:
-    """What one way through a function needs, and what it gives."""
-
-    eaches: list[Each] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
-    payloads: list[Payload] = field(default_factory=list)
-    collects: list[Collect] = field(default_factory=list)
-    params: dict[Source, torch.Tensor] = field(default_factory=dict)
-    list_uses: dict[int, int] = field(default_factory=dict)
-    """After how many calls each list is used that is collected."""
-    passes: list[tuple[int, int]] = field(default_factory=list)
-    """The call and the argument of each tensor that goes down."""
-    template: Template | None = None
-    results: tuple[torch.Tensor, ...] = ()
-    location: Location | None = None
-    remembers: bool = False
-    """Whether the user's memo holds the result for the object."""
-    known: tuple[Answer, ...] = ()
-    answers: tuple[bool, ...] = ()
-    """The answers to give when the way is repeated: `known` from the start, `answers` when they are asked for."""
 
 
 class Run:

@@ -16,7 +16,7 @@ from bough.frontends.promotion import FROM_TORCH
 from bough.frontends.staging.cells import Arrays, export_cell, row_results
 from bough.frontends.staging.discover import Function, Learned, World
 from bough.frontends.staging.primitives import Primitives
-from bough.frontends.staging.run import Record
+from bough.frontends.staging.record import Record
 from bough.frontends.staging.signals import Restart, refuse_source
 from bough.frontends.staging.symbols import Symbol
 from bough.frontends.staging.table_rows import with_ranges
