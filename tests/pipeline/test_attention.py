@@ -139,5 +139,36 @@ def test_no_keys_and_no_queries() -> None:
         assert torch.equal(compiled(*args), torch.zeros(1, 2, queries, 8))
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_lengths_that_are_known_when_it_runs(causal: bool) -> None:
+    class Attention(nn.Module):
+        def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+
+    nested = Nested()
+    dynamic = {name: {2: "length"} for name in ("q", "k", "v")}
+    compiled = bough.compile(Attention(), heads(2, 3, 8, 8, 16), dynamic=dynamic, threads=2, cache=False, watchers=[nested])
+    assert nested.private
+    for length in (1, 2, 15, 16, 17, 64, 65, 131):
+        q, k, v = heads(2, 3, length, length, 16)
+        torch.testing.assert_close(compiled(q, k, v), Attention()(q, k, v), rtol=1e-5, atol=1e-6)
+
+
+def test_a_cache_that_grows() -> None:
+    class Step(nn.Module):
+        def forward(self, q: Tensor, past: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
+            keys = torch.cat([past, new], 2)
+            return F.scaled_dot_product_attention(q, keys, keys), keys
+
+    q, new = torch.randn(1, 4, 1, 32), torch.randn(1, 4, 1, 32)
+    compiled = bough.compile(
+        Step(), (q, torch.randn(1, 4, 9, 32), new), dynamic={"past": {2: "length"}}, threads=2, cache=False
+    )
+    for length in (1, 7, 64, 300):
+        past = torch.randn(1, 4, length, 32)
+        for y, z in zip(compiled(q, past, new), Step()(q, past, new)):
+            torch.testing.assert_close(y, z, rtol=1e-5, atol=1e-6)
+
+
 def test_samples_run_their_kernels_one_by_one() -> None:
     assert "nest chains" not in {p.name for p in SAMPLE_PASSES}

@@ -20,7 +20,7 @@ def nest(sequence: Sequence) -> Sequence:
 
     def change(chain: Chain) -> List[Step]:
         private = {name for name in chain.private if _private(chain, name)}
-        if not private or not all(_fits(k, chain.rows) for k in chain.kernels):
+        if not private or any(a.extent == 0 for k in chain.kernels for a in k.axes):
             return [Run(k) for k in chain.kernels]
         kernels = _in_place(list(chain.kernels), private)
         kept = {o.name for k in kernels for o in k.outputs} & private
@@ -39,11 +39,6 @@ def _private(chain: Chain, name: str) -> bool:
         for k in chain.kernels
         if name in k.operands
     )
-
-
-def _fits(kernel: Kernel, rows: tuple[str, ...]) -> bool:
-    """Whether the kernel does something, as often for each row as is known."""
-    return all(a.extent != 0 and (isinstance(a.extent, int) or a.name in rows) for a in kernel.axes)
 
 
 def _in_place(kernels: list[Kernel], private: set[str]) -> list[Kernel]:

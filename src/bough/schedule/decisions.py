@@ -111,8 +111,9 @@ class Serial:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Of `arrays`, which have each of the `rows` at a dimension of its own, a thread has only the rows of its chunk: one of each
-    axis, and `block` of the last. Kernels of a group that keep an array share it."""
+    """A chunk is one point of each of the axes `rows`, or `block` points of the last, and all points of the other axes. Of
+    `arrays`, which have each row at a dimension of its own, a thread has only the rows of its chunk; kernels of a group that keep
+    an array share it."""
 
     arrays: tuple[str, ...]
     rows: tuple[str, ...]

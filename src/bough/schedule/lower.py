@@ -90,9 +90,6 @@ class _Lowering(Places):
         odd = apply("eq", mod(Var(serpentine.loop), 2), Const(1))
         return select(odd, sub(add(base, last), here), here)
 
-    def blocks(self, axis: str) -> Expr:
-        return ceildiv(as_expr(self.extents[axis]), self.tile(axis) * self.schedule.block(axis))
-
     def tile_loop(self, axis: str, body: Callable[[], Stmts]) -> Callable[[], Stmts]:
         """for tile of the axis in this chunk: body"""
         per = self.schedule.block(axis)
@@ -100,6 +97,8 @@ class _Lowering(Places):
 
         def build() -> Stmts:
             block = Var(f"{axis}.block")
+            if self.whole(axis):
+                return (loops.For(f"{axis}.tile", Const(0), tiles, body()),)
             if per == 1:
                 return (loops.Let(f"{axis}.tile", block), *body())
             start = mul(block, per)

@@ -6,7 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bough.ir import loops
-from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, as_expr, children, mul, rebuild, sub, substitute, variables
+from bough.ir.expr import (
+    Apply,
+    Const,
+    Expr,
+    Extent,
+    Load,
+    Var,
+    add,
+    as_expr,
+    ceildiv,
+    children,
+    mul,
+    rebuild,
+    sub,
+    substitute,
+    variables,
+)
 from bough.ir.kernel import Axis, Kernel, Let, Reduce
 from bough.schedule.access import row_places
 from bough.schedule.decisions import Keep, Schedule
@@ -87,6 +103,16 @@ class Places:
         if self.vector and axis == self.vector.axis:
             return self.lanes * self.count
         return self.schedule.rows(axis)
+
+    def whole(self, axis: str) -> bool:
+        """Whether each chunk has all points of a free axis."""
+        return self.keep is not None and axis not in self.keep.rows
+
+    def blocks(self, axis: str) -> Expr:
+        """In how many parts chunks share out a free axis."""
+        if self.whole(axis):
+            return Const(1)
+        return ceildiv(as_expr(self.extents[axis]), self.tile(axis) * self.schedule.block(axis))
 
     def point(self, row: Expr, vector: Expr, reduced: Mapping[str, Expr]) -> dict[str, Point]:
         """The point of all axes at row `row` and position `vector` of the tile."""

@@ -88,7 +88,7 @@ def _shared_bytes(kernel: Kernel, rows: tuple[str, ...], context: Context) -> in
 
 
 def _within(kernel: Kernel, group: Group, block: int, strategy: Strategy, context: Context) -> Schedule | None:
-    """A schedule of the rows of one chunk, with one block for each chunk; None where it would copy what is private."""
+    """A schedule of the rows of one chunk, with one block for each chunk; None where it would copy what the group makes."""
     *outer, row = group.rows
     sizes = {**dict.fromkeys(outer, 1), row: block}
     work = work_of(kernel, context.sizes)
@@ -96,15 +96,20 @@ def _within(kernel: Kernel, group: Group, block: int, strategy: Strategy, contex
     axes = tuple(Axis(a.name, sizes.get(a.name, a.extent)) for a in kernel.axes)
     chosen = strategy.choose(replace(kernel, axes=axes, order=order), replace(context, threads=1, blocks=sizes))
     loads = load_accesses(kernel)
-    if any(loads[p.load].operand in group.private or row in (loads[p.load].strides or {}) for p in chosen.packs):
+    made = {o.name for k in group.kernels for o in k.outputs}
+    if any(loads[p.load].operand in made or row in (loads[p.load].strides or {}) for p in chosen.packs):
         return None
-    decisions: list[Decision] = [d for d in chosen.decisions if not isinstance(d, (Block, Even, Order, Serial, Serpentine))]
+    gone = (Block, Order, Serial, Serpentine)
+    decisions: list[Decision] = [d for d in chosen.decisions if not isinstance(d, gone) and not _uneven(d, group)]
     decisions.append(Order((*outer, *(a for a in chosen.order(tuple(a.name for a in kernel.free)) if a not in outer))))
-    for a in kernel.free:
-        tile = chosen.rows(a.name)
-        if chosen.vector and a.name == chosen.vector.axis:
-            tile = chosen.vector.lanes * chosen.vector.count
-        tiles = ceil(nominal(sizes.get(a.name, a.extent), context.sizes) / tile)
-        if tiles > 1:
-            decisions.append(Block(a.name, tiles))
+    tile = chosen.rows(row)
+    if chosen.vector and row == chosen.vector.axis:
+        tile = chosen.vector.lanes * chosen.vector.count
+    if block > tile:
+        decisions.append(Block(row, block // tile))
     return Schedule((*decisions, Keep(group.private, group.rows, block)))
+
+
+def _uneven(d: Decision, group: Group) -> bool:
+    """Even tiles of rows would begin at other rows than the blocks."""
+    return isinstance(d, Even) and d.axis in group.rows
