@@ -26,7 +26,7 @@ FULL = "float32"
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class _Built:
     """A model that was compiled. `passes` are the seconds of each; none where the cache had the code."""
 
     model: models.Model
@@ -53,7 +53,7 @@ class Built:
         }
 
 
-def build(spec: str, target: str | None, threads: int | None, precision: str) -> Built:
+def _build(spec: str, target: str | None, threads: int | None, precision: str) -> _Built:
     """Loads and compiles a MODEL."""
     model = models.load_model(spec)
     from bough.pipeline import compile as compile_module
@@ -73,7 +73,7 @@ def build(spec: str, target: str | None, threads: int | None, precision: str) ->
             precision=precision,
             watchers=[timing],
         )
-    return Built(model, compiled, chosen.name, count, precision, watch.seconds, timing.seconds)
+    return _Built(model, compiled, chosen.name, count, precision, watch.seconds, timing.seconds)
 
 
 def compile(
@@ -87,7 +87,7 @@ def compile(
     json: Json = False,
 ) -> None:
     """Compile a model into the cache, and say what came out."""
-    built = build(spec, target, threads, precision)
+    built = _build(spec, target, threads, precision)
     if save is not None:
         built.compiled.save(save)
     if json:
@@ -118,7 +118,7 @@ def run(
     """Run a model on its example inputs, compare it with eager PyTorch, and measure both. Fails where it is wrong."""
     import torch
 
-    built = build(spec, target, threads, precision)
+    built = _build(spec, target, threads, precision)
     from bough.bench.measure import Plan, take_turns
     from bough.cli.compare import compare
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bough.cli import model as models
 from bough.cli import output
-from bough.cli.compiling import FULL, Json, Precision, Spec, Target, Threads, build
+from bough.cli.compiling import FULL, Json, Precision, Spec, Target, Threads
 
 if TYPE_CHECKING:
     from bough.pipeline.explain import Roofs
@@ -31,11 +32,14 @@ def explain(
     for file in files:
         if not file.parent.is_dir():
             raise typer.BadParameter(f"there is no folder {file.parent}")
-    built = build(spec, target, threads, precision)
+    model = models.load_model(spec)
+    from bough.pipeline.compiled import Recipe, make_options
+
+    options = make_options(target, threads, precision)
     with output.status("measuring the machine"):
-        roofs = measured_roofs(built.target, built.threads) if html else None
-    with output.status("recording calls"):
-        explanation = built.compiled.explain(roofs)
+        roofs = measured_roofs(options.target.name, options.threads) if html else None
+    with output.status(f"compiling {spec} and recording calls"):
+        explanation = Recipe(model.module, model.args, None, model.dynamic, options).explain(roofs)
     if html is not None:
         explanation.html(html, spec)
     if trace is not None:

@@ -22,13 +22,14 @@ from bough.frontends.subnetworks import not_split
 from bough.frontends.torch_export import Imported
 from bough.graph_passes.narrow_weights import PRECISIONS
 from bough.ir.program import Program
-from bough.pipeline.assemble import constant_bytes
+from bough.ir.recursion import Recursion
+from bough.pipeline.assemble import Assembled, constant_bytes
 from bough.pipeline.explain import Explanation, Roofs, explain
 from bough.pipeline.export import Exported
 from bough.pipeline.export import export as export_files
 from bough.pipeline.fingerprint import fingerprint
 from bough.pipeline.manifest import make_manifest
-from bough.pipeline.passes import Generated, Options, Watcher, run_passes
+from bough.pipeline.passes import Generated, Options, Watcher, assembled_loops, run_passes
 from bough.pipeline.samples import compile_samples
 from bough.pipeline.watchers import default_watchers
 from bough.recursion import Switches, settle, unroll, with_contexts
@@ -58,6 +59,18 @@ class Recipe:
 
     @old_objects_at_rest()
     def run(self, watchers: Iterable[Watcher] = ()) -> tuple[Imported | Staged, Generated]:
+        """The module as native code."""
+        read, program, options = self.read()
+        return read, run_passes(program, options, watchers)
+
+    @old_objects_at_rest()
+    def assembled(self) -> tuple[Imported | Staged, Assembled]:
+        """The module as loops."""
+        read, program, options = self.read()
+        return read, assembled_loops(program, options)
+
+    def read(self) -> tuple[Imported | Staged, Program | Recursion, Options]:
+        """What the front end makes of the module, and the options that fit it."""
         if is_recursive(self.module, self.args, self.kwargs):
             staged = stage(self.module, self.args, self.kwargs)
             if self.options.switches.contexts:
@@ -66,9 +79,14 @@ class Recipe:
                 staged = replace(staged, recursion=unroll(staged.recursion))
             values = (*self.args, *(self.kwargs or {}).values())
             switches = settle(self.options.switches, staged.recursion.visits, values)
-            return staged, run_passes(staged.recursion, replace(self.options, switches=switches), watchers)
+            return staged, staged.recursion, replace(self.options, switches=switches)
         imported = self.imported()
-        return imported, run_passes(imported.program, self.options, watchers)
+        return imported, imported.program, self.options
+
+    def explain(self, roofs: Roofs | None = None) -> Explanation:
+        """What became of the module, measured with the example arguments."""
+        read, assembled = self.assembled()
+        return explain(read, assembled, self.options, self.args, self.kwargs or {}, roofs)
 
     def imported(self) -> Imported:
         """The module as a Program."""
@@ -135,8 +153,7 @@ class Compiled:
                 because="its file holds code, not the model",
                 advice="explain it where it is compiled",
             )
-        imported, generated = self._recipe.run()
-        return explain(imported, generated, self._recipe.options, self._recipe.args, self._recipe.kwargs or {}, roofs)
+        return self._recipe.explain(roofs)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the function to a file that `bough.load` reads, without torch and without the compiler."""

@@ -195,6 +195,21 @@ def run_passes(
     program: Program | Recursion, options: Options, watchers: Iterable[Watcher] = (), passes: tuple[Pass, ...] = PASSES
 ) -> Generated:
     """Takes a program through the passes."""
+    value = _through(program, options, watchers, passes)
+    assert isinstance(value, Generated)
+    return value
+
+
+def assembled_loops(program: Program | Recursion, options: Options) -> Assembled:
+    """The program before the last pass: loops, and no code."""
+    value = _through(program, options, (), PASSES[:-1])
+    assert isinstance(value, Assembled)
+    return value
+
+
+def _through(
+    program: Program | Recursion, options: Options, watchers: Iterable[Watcher], passes: tuple[Pass, ...]
+) -> object:
     value: Any = program
     looking = tuple(watchers)
     for w in looking:
@@ -205,5 +220,4 @@ def run_passes(
         seconds = time.perf_counter() - begin
         for w in looking:
             w.after(step, value, seconds)
-    assert isinstance(value, Generated)
     return value

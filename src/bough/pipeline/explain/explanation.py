@@ -11,6 +11,7 @@ from typing import Any
 
 from bough.frontends.staging import Staged
 from bough.frontends.torch_export import Imported
+from bough.pipeline.assemble import Assembled
 from bough.pipeline.explain.host_program import HostProgram, describe, straight
 from bough.pipeline.explain.memory import Memory, read_memory
 from bough.pipeline.explain.picture import svg
@@ -18,7 +19,7 @@ from bough.pipeline.explain.recording import record
 from bough.pipeline.explain.roofs import Roof, Roofs, described_roofs
 from bough.pipeline.explain.rows import Row, make_row
 from bough.pipeline.explain.timeline import Timeline
-from bough.pipeline.passes import Generated, Options
+from bough.pipeline.passes import Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +78,13 @@ class Explanation:
 
 def explain(
     imported: Imported | Staged,
-    generated: Generated,
+    assembled: Assembled,
     options: Options,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     roofs: Roofs | None = None,
 ) -> Explanation:
     """Rows for every kernel, measured on these arguments. `roofs` are by default those that the target's description gives."""
-    assembled = generated.assembled
     recorded = record(imported, assembled, options, lambda function: function.call(*args, **kwargs))
     memory = read_memory(assembled, recorded.sizes)
     roofs = roofs or described_roofs(options.target, options.threads)

@@ -26,11 +26,9 @@ def _line(line: str, rows: list[Row], kinds: Kinds) -> str:
     for r in rows:
         alike.setdefault((base_name(r.kernel), r.mapping, r.schedule), []).append(r)
     share, ms = sum(r.share for r in rows), sum(r.ms for r in rows)
-    place, source = _parts(line)
-    where = tag("span", text(place), class_="place") if source else ""
     head = tag(
         "tr",
-        tag("th", tag("code", text(source or place)), where, scope="rowgroup"),
+        tag("th", _source(line), scope="rowgroup"),
         tag("td", _bar(share, "whole"), class_="share"),
         tag("td", duration(1e3 * ms), class_="number"),
         tag("td"),
@@ -43,8 +41,7 @@ def _line(line: str, rows: list[Row], kinds: Kinds) -> str:
 def _kernels(name: str, rows: list[Row], line: str, kinds: Kinds) -> str:
     first, count = rows[0], len(rows)
     others = dict.fromkeys(other for r in rows for other in r.lines if other != line)
-    also = [tag("div", tag("code", text(" ".join(_parts(o)[1:] or (o,)) or o)), tag("span", text(_parts(o)[0]), class_="place"),
-                class_="also") for o in others]  # fmt: skip
+    also = [tag("div", _source(other), class_="also") for other in others]
     decisions = tag("ol", *(tag("li", text(d)) for d in first.schedule.split("; ") if d))
     what = tag("b", text(name)) + (f" &times; {count}" if count > 1 else "")
     work = f"{amount(sum(r.flops for r in rows), 'FLOP')} on {amount(sum(r.bytes for r in rows), 'B')}"
@@ -79,7 +76,9 @@ def _bar(share: float, kind: str) -> str:
     return tag("div", tag("i", class_=kind, style=f"width:{100 * share:.2f}%"), class_="bar") + tag("span", percent(share))
 
 
-def _parts(line: str) -> tuple[str, str]:
-    """Place and text of a line; files by their last names."""
+def _source(line: str) -> str:
+    """The user's text, and its place; files by their last names."""
     place, _, source = line.partition("  ")
-    return place.rpartition("/")[2], source
+    if not source:
+        return tag("code", text(place))
+    return tag("code", text(source)) + tag("span", text(place.rpartition("/")[2]), class_="place")
