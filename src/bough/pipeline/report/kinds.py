@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bough.pipeline.explain.rows import Row
 
-NUMBERS = re.compile(r"(_\d+)?(#\d+)?$")
+NUMBERS = re.compile(r"((?<=size)\d+)?([._]\d+)*(#\d+)?$")
 
 
 @dataclass(frozen=True, slots=True)

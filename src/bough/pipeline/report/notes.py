@@ -15,7 +15,7 @@ def about_time(e: Explanation) -> str:
     note = (
         "The lines of the model in their order, each with the kernels that do its work; a kernel that does the work of several "
         "lines stands with the first. The limit is the time that the machine needs at the least for the arithmetic, or for the "
-        f"reading and writing, whichever is longer.{whole} "
+        f"reading and writing, whichever is longer; a kernel on data that a nearer cache holds may be faster.{whole} "
     )
     return text(note) + tag("button", "slowest line first", type="button", id="order", hidden="")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from bough.pipeline.explain.rows import Row
-from bough.pipeline.report.elements import amount, color, digits, duration, percent, tag, text
+from bough.pipeline.report.elements import amount, color, digits, duration, percent, plural, tag, text
 from bough.pipeline.report.kinds import Kinds, base_name
 
 NOWHERE = "(what Bough adds itself)"
@@ -22,8 +23,9 @@ def table(rows: tuple[Row, ...], kinds: Kinds) -> str:
 
 
 def _line(line: str, rows: list[Row], kinds: Kinds) -> str:
+    ran = [r for r in rows if r.runs]
     alike: dict[tuple[str, str, str], list[Row]] = {}
-    for r in rows:
+    for r in ran:
         alike.setdefault((base_name(r.kernel), r.mapping, r.schedule), []).append(r)
     share, ms = sum(r.share for r in rows), sum(r.ms for r in rows)
     head = tag(
@@ -35,7 +37,18 @@ def _line(line: str, rows: list[Row], kinds: Kinds) -> str:
         tag("td", _limit(rows), class_="number"),
         class_="line",
     )
-    return tag("tbody", head, *(_kernels(name, found, line, kinds) for (name, _, _), found in alike.items()), data_share=share)
+    parts = [_kernels(name, found, line, kinds) for (name, _, _), found in alike.items()]
+    if len(ran) < len(rows):
+        parts.append(_idle([r for r in rows if not r.runs], kinds))
+    return tag("tbody", head, *parts, data_share=share)
+
+
+def _idle(rows: list[Row], kinds: Kinds) -> str:
+    """Kernels on ways that the example does not take."""
+    names = Counter(base_name(r.kernel) for r in rows)
+    said = ", ".join(name + (f" ({count})" if count > 1 else "") for name, count in names.items())
+    what = tag("details", tag("summary", f"{plural(len(rows), 'kernel')} that the example does not come to"), text(said))
+    return tag("tr", tag("td", what, colspan=5), class_="kernel", data_k=kinds.marks(r.kernel for r in rows))
 
 
 def _kernels(name: str, rows: list[Row], line: str, kinds: Kinds) -> str:
