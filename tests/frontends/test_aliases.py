@@ -1,5 +1,5 @@
 """Tensors that are one, or views of one, in eager PyTorch, and copies in the trace: writing to one is seen in the other, or what is
-not known is refused where it is used."""
+not known is refused where it is used. Writing to parts that only the call knows."""
 
 from __future__ import annotations
 
@@ -168,6 +168,57 @@ def through_the_rows_of_a_choice(x: Tensor, m: Tensor) -> Any:
     for row in c if m.sum() > 0 else m:
         row.add_(1)
     return m, c
+
+
+@right
+def a_part_with_computed_bounds(x: Tensor, m: Tensor) -> Any:
+    m = m.clone()
+    n = int(x.argmax()) % 2 + 1
+    part = m[:n]
+    m.add_(1)
+    part.mul_(3)
+    return m, part.sum()
+
+
+@right
+def written_parts(x: Tensor, m: Tensor) -> Any:
+    x, m = x.clone(), m.clone()
+    n, k = int(m[0].argmax()), int(x.argmax()) - 1
+    x[n:] = 7.0
+    m[: k + 1] = x
+    m[:, n : n + 1] = 1.5
+    m[k, :n] = x[:n]
+    m[:n, 1] = 2.0
+    m[int(x.argmax()) % 3, 1:3] = x[:2]
+    m[n:, :2] = m[n:, 2:] * 2
+    return x, m
+
+
+@right
+def parts_of_computed_length_written(x: Tensor, m: Tensor) -> Any:
+    buffer, n = torch.zeros(8), int(m[0].argmax()) + 1
+    part = torch.cat([x[:n], x[:1]])
+    buffer[2 : 2 + n + 1] = part
+    buffer[:0] = part[:0]
+    buffer[-n:] += 1
+    return buffer
+
+
+@right
+def parts_written_in_a_loop(x: Tensor, m: Tensor) -> Any:
+    out, i = torch.zeros(3, 4), 0
+    while i < 3 and m[i].sum() < 3:
+        out[i, : i + 1] = m[i, : i + 1]
+        out[i:, 3] += 1
+        i += 1
+    return out
+
+
+@right
+def triangles_and_turns_by_computed_numbers(x: Tensor, m: Tensor) -> Any:
+    k = int(m.argmax()) - 5
+    rolled = torch.roll(x, k), m.roll(k, 1), torch.roll(m, (k, 1), (0, 1)), torch.roll(m, k)
+    return torch.triu(m, k), torch.tril(m, diagonal=k), m.triu(k), rolled
 
 
 @refused

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bough.frontends import markers
-from bough.frontends.staging import growing, torch_calls
+from bough.frontends.staging import data_writes, growing, torch_calls
 from bough.frontends.staging.choices import Choice, each_alternative, question, settled
 from bough.frontends.staging.scalars import Scalar, cast, constant
 from bough.frontends.staging.scopes import Content
@@ -111,7 +111,8 @@ def _is_position(key: Any) -> bool:
     return isinstance(key, torch.Tensor) and key.dim() == 0 and key.dtype in (torch.int64, torch.int32, torch.uint8, torch.int16)
 
 
-def _is_computed(key: Any) -> bool:
+def is_computed(key: Any) -> bool:
+    """Whether a key needs a computed position or bound."""
     if isinstance(key, slice):
         return any(isinstance(v, (Scalar, torch.Tensor)) for v in (key.start, key.stop, key.step))
     return isinstance(key, Scalar) or _is_position(key)
@@ -123,15 +124,15 @@ def _of_tensor(staging: DataStaging, owner: torch.Tensor, key: Any) -> Any:
     if isinstance(key, list) and any(isinstance(k, Scalar) for k in key):
         return owner[torch_calls.tensor_of(staging, (key,), {})]
     grown = any(map(markers.is_computed, owner.shape))
-    if not grown and not any(map(_is_computed, keys)):
+    if not grown and not any(map(is_computed, keys)):
         return owner[key]
     axis, plain = 0, []
     later: list[tuple[int, Any]] = []
-    keys = _without_ellipsis(owner, keys)
+    keys = without_ellipsis(owner, keys)
     of_axes = iter(owner.shape)
     for k in keys:
         size = None if k is None else next(of_axes, None)
-        if _is_computed(k) or (_cuts(k) and markers.is_computed(size)):
+        if is_computed(k) or (_cuts(k) and markers.is_computed(size)):
             later.append((axis, k))
             plain.append(slice(None))
             axis += 1
@@ -149,7 +150,7 @@ def _of_tensor(staging: DataStaging, owner: torch.Tensor, key: Any) -> Any:
     def read() -> torch.Tensor:
         return reduce(lambda t, step: step(t), steps, owner[tuple(plain)])
 
-    staging.aliases.stands_for(made, [owner], read, lambda: _write(staging, owner, key, made), (owner, key))
+    staging.aliases.stands_for(made, [owner], read, lambda: data_writes.write(staging, owner, key, made), (owner, key))
     return made
 
 
@@ -158,7 +159,8 @@ def _cuts(key: Any) -> bool:
     return type(key) is int or (isinstance(key, slice) and key.step in (None, 1) and key != slice(None))
 
 
-def _without_ellipsis(owner: torch.Tensor, keys: tuple[Any, ...]) -> tuple[Any, ...]:
+def without_ellipsis(owner: torch.Tensor, keys: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The keys, one for each axis up to the last that they name."""
     where = next((n for n, k in enumerate(keys) if k is Ellipsis), None)
     if where is None:
         return keys
@@ -246,7 +248,7 @@ def store(staging: DataStaging, owner: Any, key: Any, value: Any) -> None:
         each_alternative(staging, lambda o, k: staging.store_item(o, k, value), owner, key)
         return
     if isinstance(owner, torch.Tensor):
-        _write(staging, owner, key, settled(value))
+        data_writes.write(staging, owner, key, settled(value))
         return
     if staging.varied_content(owner) is not None:
         growing.store(staging, owner, key, value)
@@ -274,45 +276,6 @@ def delete(staging: DataStaging, owner: Any, key: Any) -> None:
         raise staging.refused("an element of a list of computed length is deleted", "there is no rule for it", "use pop")
     staging.touch(Content(owner, staging.varied))
     del owner[key]
-
-
-def _write(staging: DataStaging, owner: torch.Tensor, key: Any, value: Any) -> None:
-    """`tensor[key] = value`."""
-    if isinstance(value, Choice):
-        each_alternative(staging, lambda v: _write(staging, owner, key, v), value)
-        return
-    keys = key if isinstance(key, tuple) else (key,)
-    if isinstance(value, Scalar):
-        value = value.tensor.to(owner.dtype)
-    if not any(map(_is_computed, keys)):
-        owner[key] = value
-        return
-    keys = _without_ellipsis(owner, keys)
-    here = torch.ones((), dtype=torch.bool)
-    for axis, k in enumerate(keys):
-        here = torch.logical_and(here, _mask(staging, owner, axis, k))
-    if any(isinstance(k, slice) and _is_computed(k) for k in keys):
-        raise staging.refused("a part of a tensor with computed bounds is assigned", "there is no rule for it", "use torch.cat")
-    whole = all(not isinstance(k, slice) or k == slice(None) for k in keys)
-    if not whole:
-        raise staging.refused("a tensor is assigned at a computed position beside a slice", "there is no rule for it")
-    positions = [axis for axis, k in enumerate(keys) if not isinstance(k, slice)]
-    new = torch.as_tensor(value, dtype=owner.dtype).expand([s for axis, s in enumerate(owner.shape) if axis not in positions])
-    for axis in positions:
-        new = new.unsqueeze(axis)
-    staging.aliases.overwrite(owner, torch.where(here, new, owner))
-
-
-def _mask(staging: DataStaging, owner: torch.Tensor, axis: int, key: Any) -> torch.Tensor:
-    """Which positions along an axis are meant, with that axis where it is in the tensor."""
-    shape = [-1 if n == axis else 1 for n in range(owner.dim())]
-    positions = torch.arange(owner.shape[axis]).reshape(shape)
-    if isinstance(key, slice):
-        return torch.ones((), dtype=torch.bool)
-    if isinstance(key, int):
-        return positions == (key % owner.shape[axis])
-    number = torch_calls.number_of(staging, key) if isinstance(key, torch.Tensor) else key
-    return positions == checked(staging, number, owner.shape[axis], f"index is out of bounds for dimension {axis}").tensor
 
 
 # -- containers ------------------------------------------------------------------------------------------------------------

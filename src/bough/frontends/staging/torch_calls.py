@@ -247,7 +247,36 @@ def _stacked(data: Any, dtype: torch.dtype) -> torch.Tensor:
     return data.to(dtype).reshape(()) if isinstance(data, torch.Tensor) else torch.full((), data, dtype=dtype)
 
 
+def _triangle(upper: bool) -> Callable[..., Any]:
+    """torch.triu and tril from a computed diagonal on."""
+
+    def rule(staging: DataStaging, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        named = dict(zip(("input", "diagonal"), args, strict=False)) | kwargs
+        x, diagonal = named["input"], named["diagonal"]
+        if not isinstance(x, torch.Tensor) or not isinstance(diagonal, Scalar):
+            return NotImplemented
+        distance = torch.arange(x.shape[-1]) - torch.arange(x.shape[-2]).unsqueeze(-1)
+        kept = distance >= diagonal.tensor if upper else distance <= diagonal.tensor
+        return torch.where(kept, x, torch.zeros((), dtype=x.dtype))
+
+    return rule
+
+
+def _roll(staging: DataStaging, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """torch.roll by computed numbers."""
+    named = dict(zip(("input", "shifts", "dims"), args, strict=False)) | kwargs
+    x, shifts, axes = named["input"], named["shifts"], named.get("dims", ())
+    if axes == () or axes is None:
+        return _roll(staging, (x.flatten(), shifts, 0), {}).reshape(x.shape)
+    pairs = [(shifts, axes)] if isinstance(axes, int) else zip(shifts, axes, strict=True)
+    for shift, axis in pairs:
+        by = shift.tensor if isinstance(shift, Scalar) else torch.full((), shift, dtype=torch.int64)
+        x = x.index_select(axis, torch.remainder(torch.arange(x.shape[axis]) - by, x.shape[axis]))
+    return x
+
+
 _SPECIAL: dict[str, Callable[..., Any]] = {
+    "triu": _triangle(True), "tril": _triangle(False), "roll": _roll,
     "full": _full, "full_like": _full_like, "tensor": tensor_of, "as_tensor": tensor_of, "scalar_tensor": tensor_of,
     "LongTensor": tensor_of, "fill_": lambda s, a, k: a[0].copy_(a[1].tensor.to(a[0].dtype)),
 }  # fmt: skip
