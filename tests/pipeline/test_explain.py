@@ -104,6 +104,35 @@ def test_kernels_of_one_phase_have_their_own_times() -> None:
     assert sum(times.values()) <= 20e-3 * (turn.end - turn.begin)  # the same clock, give or take a disturbance
 
 
+def test_a_kernel_stands_with_the_line_of_most_of_its_work() -> None:
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix = nn.Linear(16, 16)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = x.transpose(0, 1)
+            x = self.mix(x)
+            return torch.relu(x)
+
+    rows = explain(Turned(), torch.randn(16, 16)).rows
+    product = next(r for r in rows if "linear" in r.kernel)
+    assert "self.mix(x)" in product.lines[0] and any("relu" in line for line in product.lines[1:])
+
+
+def test_a_call_that_is_too_long_to_record_is_told_so(tmp_path: Path) -> None:
+    class Counts(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            while x.sum() < 70_000:
+                x = x + 1
+            return x
+
+    found = explain(Counts(), torch.zeros(1), threads=1)
+    assert not found.timeline.whole and "first part" in str(found)
+    found.html(tmp_path / "page.html")
+    assert "first part" in (tmp_path / "page.html").read_text()
+
+
 def test_the_timeline_is_in_order_and_inside_the_call(gated: Explanation) -> None:
     line = gated.timeline
     assert line.whole and line.turns

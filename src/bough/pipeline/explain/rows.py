@@ -18,8 +18,9 @@ SCALAR = "scalar code"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One kernel. `flops` and `bytes` are of one call, each operand counted once per run of the kernel; `limit` says which of
-    the two bounds its time, `limit_ms` by how much; `ms` was measured, and `share` is its part of the sum of all rows."""
+    """One kernel, with the lines whose work it does, first the one that has the most of it. `flops` and `bytes` are of one call,
+    each operand counted once per run of the kernel; `limit` says which of the two bounds its time, `limit_ms` by how much; `ms`
+    was measured, and `share` is its part of the sum of all rows."""
 
     kernel: str
     lines: tuple[str, ...]
@@ -42,7 +43,7 @@ def make_row(entry: Scheduled, course: Course, total: float, peak: float, memory
     compute, reading = flops / peak, moved / memory.bandwidth
     return Row(
         kernel=kernel.name,
-        lines=tuple(f"{place}  {place.text}".rstrip() for place in kernel.origins),
+        lines=tuple(f"{p}  {p.text}".rstrip() for p in dict.fromkeys((kernel.location, *kernel.origins)) if p is not None),
         mapping=mapping_of(kernel, entry.schedule),
         schedule=str(entry.schedule).replace("\n", "; "),
         runs=sum(runs for _, runs in course.runs),

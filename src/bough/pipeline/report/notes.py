@@ -14,8 +14,9 @@ def about_time(e: Explanation) -> str:
     whole = "" if e.timeline.whole else " The call has more runs than were recorded: all figures are about its first part."
     note = (
         "The lines of the model in their order, each with the kernels that do its work; a kernel that does the work of several "
-        "lines stands with the first. The limit is the time that the machine needs at the least for the arithmetic, or for the "
-        f"reading and writing, whichever is longer; a kernel on data that a nearer cache holds may be faster.{whole} "
+        "lines stands with the one that has the most of it. The limit is the time that the machine needs at the least for the "
+        "arithmetic, or for the reading and writing, whichever is longer; a kernel on data that a nearer cache holds may be "
+        f"faster.{whole} "
     )
     return text(note) + tag("button", "slowest line first", type="button", id="order", hidden="")
 
