@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import timeit
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -296,3 +297,21 @@ def test_a_call_costs_little(make: Make) -> None:
     x = torch.ones(8, 8)
     call(x)
     assert min(timeit.repeat(lambda: call(x), number=2000, repeat=10)) / 2000 < 15e-6
+
+
+def test_weights_go_with_the_last_name_for_the_function(make: Make) -> None:
+    """At once, not when the garbage collector comes by."""
+    function = make()
+    x = rows(3)
+    gone = weakref.ref(function)
+    function(x)
+    quick = function.call
+    gc.disable()
+    try:
+        del function
+        assert gone() is None
+    finally:
+        gc.enable()
+    np.testing.assert_array_equal(quick(x), x + WEIGHT)  # what it needs, it holds
+    with pytest.raises(ReferenceError, match="keep it"):
+        quick(x[0])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
+from weakref import WeakMethod
 
 import numpy as np
 
@@ -62,7 +64,7 @@ class Executable:
         self.capacity = Capacity()
         self.samples: Samples | None = None
         self._callers: dict[bool, Callers] = {}
-        # The function to call where every 100 ns count; `__call__` adds one call to it.
+        # The function to call where every 100 ns count, as long as the executable is kept; `__call__` adds one call to it.
         self.call: Caller = self._first_call
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -98,22 +100,24 @@ class Executable:
     def _write(self, of_torch: bool) -> Callers:
         names = {
             **self.names(of_torch),
-            "slow": self._slow,
+            "slow": loosely(self._slow),
             "UNFIT": (AttributeError, KeyError, RuntimeError, TypeError, ValueError),
         }
         return write_callers(self.manifest, library(of_torch), self._team is not None, names)
 
     def names(self, of_torch: bool) -> dict[str, Any]:
-        """What the source of a caller uses of this executable."""
+        """What the source of a caller uses of this executable, which it does not hold: weights go with the last name for it."""
+        manifest, constants = self.manifest, self.constants
         names: dict[str, Any] = {
             **library(of_torch).names,
             "capacity": self.capacity,
             "take": self._contexts.pop,
             "give": self._contexts.append,
-            "make": self._make_context,
-            "fail": self._fail,
-            "constant": lambda name: self._constant_out(name, of_torch),
+            "make": self._context_maker(),
+            "fail": partial(_fail, manifest),
+            "constant": lambda name: _constant_out(manifest, constants, name, of_torch),
             "entry": self._entry,
+            "program": self._program,
         }
         if self._team is not None:
             run = self._program.function("bough_team_run", ctypes.c_int32, _POINTER, _POINTER, _POINTER, _POINTER)
@@ -122,22 +126,25 @@ class Executable:
                 "expect": self._program.function("bough_team_expect", None, _POINTER),
                 "team": self._team,
                 "start": self._team.start,
-                "program": self._program,
                 "entry": self._program.symbols[self.manifest.entry],
             }
         return names
 
-    def _make_context(self) -> Context:
-        return Context(self.manifest, self.constants)
+    def _context_maker(self) -> Callable[[], Context]:
+        return partial(Context, self.manifest, self.constants)
 
-    def _constant_out(self, name: Any, of_torch: bool) -> Any:
-        """A copy: the caller may write to it."""
-        copy = self.constants[name].copy()
-        dtype = next(t.dtype for t in self.manifest.constants if t.name == name)
-        return to_torch(copy, dtype) if of_torch else copy
 
-    def _fail(self, status: int) -> None:
-        raise error_of(self.manifest, status)
+def loosely(method: Caller) -> Caller:
+    """Calls the method of an object without keeping the object alive, for those that the object holds itself."""
+    found = WeakMethod(method)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        alive = found()
+        if alive is None:
+            raise ReferenceError("the compiled function is gone: keep it, not only its method `call`")
+        return alive(*args, **kwargs)
+
+    return call
 
 
 class Context:
@@ -165,6 +172,17 @@ class Context:
         self.base = address(self._storage)
         for position, offset in self._fixed:
             self.pointers[position] = self.base + offset
+
+
+def _constant_out(manifest: Manifest, constants: Mapping[str, Array], name: Any, of_torch: bool) -> Any:
+    """A copy: the caller may write to it."""
+    copy = constants[name].copy()
+    dtype = next(t.dtype for t in manifest.constants if t.name == name)
+    return to_torch(copy, dtype) if of_torch else copy
+
+
+def _fail(manifest: Manifest, status: int) -> None:
+    raise error_of(manifest, status)
 
 
 def _constant(name: str, dtype: str, shape: tuple[Any, ...], constants: Mapping[str, Array]) -> Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from bough.runtime.arrays import Array, torch
 from bough.runtime.binding import by_position, several
 from bough.runtime.caller import Caller
 from bough.runtime.errors import damaged
-from bough.runtime.executable import Context, Executable, library
+from bough.runtime.executable import Context, Executable, library, loosely
 from bough.runtime.linearizer import Linearizer
 from bough.runtime.linearizer_flat import Flat
 from bough.runtime.manifest import Manifest
@@ -76,15 +77,16 @@ class StructuredExecutable(Executable):
         )
         found = self._written.get(of_torch)
         if found is None:
-            names = {**self.names(of_torch), "fill": self.linearizer.fill, "slow": self._call, "portions": self._portions}
+            slow = loosely(self._call)
+            names = {**self.names(of_torch), "fill": self.linearizer.fill, "slow": slow, "portions": self._portions}
             found = write_structured_callers(self.manifest, library(of_torch), self._team is not None, names)
             self._written[of_torch] = found
             if of_torch and not self._arrays:
                 self.call = found[0]
         return found
 
-    def _make_context(self) -> Context:
-        return StructuredContext(self.manifest, self.constants, self.linearizer)
+    def _context_maker(self) -> Callable[[], Context]:
+        return partial(StructuredContext, self.manifest, self.constants, self.linearizer)
 
 
 class StructuredContext(Context):
