@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,7 @@ from bough.cli import model as models
 from bough.cli import output
 
 if TYPE_CHECKING:
-    from bough.pipeline import Compiled
+    from bough.pipeline import Compiled, Pass
 
 Spec = Annotated[str, typer.Argument(metavar="MODEL", help=models.HELP)]
 Target = Annotated[str | None, typer.Option(help="The hardware to compile for (see `bough targets`).")]
@@ -53,6 +54,16 @@ class _Built:
         }
 
 
+class _Saying:
+    """A watcher that says which pass is done."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+
+    def after(self, step: Pass, value: object, seconds: float) -> None:
+        self.say(f"{step.name} done")
+
+
 def _build(spec: str, target: str | None, threads: int | None, precision: str) -> _Built:
     """Loads and compiles a MODEL."""
     model = models.load_model(spec)
@@ -63,7 +74,7 @@ def _build(spec: str, target: str | None, threads: int | None, precision: str) -
     chosen = find_target(target)
     count = settings.read(settings.THREADS) if threads is None else threads
     timing = Timing()
-    with output.status(f"compiling {spec}"), Stopwatch() as watch:
+    with output.status(f"compiling {spec}") as say, Stopwatch() as watch:
         compiled = compile_module(
             model.module,
             model.args,
@@ -71,7 +82,7 @@ def _build(spec: str, target: str | None, threads: int | None, precision: str) -
             target=chosen,
             threads=count,
             precision=precision,
-            watchers=[timing],
+            watchers=[timing, _Saying(say)],
         )
     return _Built(model, compiled, chosen.name, count, precision, watch.seconds, timing.seconds)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -99,11 +99,11 @@ def progress() -> Progress:
 
 
 @contextmanager
-def status(text: str) -> Iterator[None]:
-    """Says what is going on while it goes on, where a person watches the terminal."""
+def status(text: str) -> Iterator[Callable[[str], None]]:
+    """Says what is going on while it goes on, where a person watches the terminal. Gives a function that says more."""
     console = log()
     if not console.is_terminal:
-        yield
+        yield lambda more: None
         return
-    with console.status(text):
-        yield
+    with console.status(text) as shown:
+        yield lambda more: shown.update(f"{text}: {more}")

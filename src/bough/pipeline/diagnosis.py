@@ -22,7 +22,7 @@ from bough.frontends.errors import MissingOperators
 from bough.frontends.staging import Staged
 from bough.ir.sequence import phase, walk
 from bough.pipeline.compiled import Recipe
-from bough.pipeline.explain.host_program import describe
+from bough.pipeline.explain.host_program import describe, line_of
 from bough.pipeline.explain.rows import SCALAR, mapping_of
 
 TELLING = ("OP", "CTRL", "MUT", "TRAIN", "REC", "DTYPE")
@@ -70,7 +70,7 @@ def diagnose(recipe: Recipe) -> Diagnosis:
     sequence, scheduled = generated.assembled.sequence, generated.assembled.scheduled
     phases = [members for s in walk(sequence.steps) if (members := phase(s))]
     kinds = {name: mapping_of(s.kernel, s.schedule) for name, s in scheduled.items()}
-    lines = [f"{place}: {place.text}" for n, kind in kinds.items() if kind == SCALAR for place in scheduled[n].kernel.origins]
+    lines = [line_of(place) for n, kind in kinds.items() if kind == SCALAR for place in scheduled[n].kernel.origins]
     program = describe(sequence, scheduled)
     if isinstance(imported, Staged):
         visits = imported.recursion.visits.functions
