@@ -26,15 +26,22 @@ class Stacked:
 
 def stack(values: list[Any], payload: Payload) -> Stacked | None:
     """The values one after another; None where one of them is not of the payload's element type and shape."""
-    kinds, module = set(map(type, values)), torch()
-    found: Stacked | None = None
-    if payload.range is not None:
-        found = None  # numbers that are looked at one by one
-    elif kinds == {np.ndarray} and payload.shape:
-        found = _stack_arrays(values, payload)
-    elif module is not None and kinds and kinds <= {module.Tensor, module.nn.Parameter}:
-        found = _stack_tensors(values, payload, module)
+    found = _stack_alike(values, payload)
+    if found is not None and payload.range is not None and 0 not in payload.shape:
+        low, high = payload.range
+        if found.owner.min() < low or found.owner.max() > high:
+            return None
     return found or _stack_any(values, payload)
+
+
+def _stack_alike(values: list[Any], payload: Payload) -> Stacked | None:
+    """Arrays, or tensors, of the payload's element type and shape."""
+    kinds, module = set(map(type, values)), torch()
+    if kinds == {np.ndarray} and payload.shape:
+        return _stack_arrays(values, payload)
+    if module is not None and kinds and kinds <= {module.Tensor, module.nn.Parameter}:
+        return _stack_tensors(values, payload, module)
+    return None
 
 
 def take(column: Array, rows: Array) -> Stacked:
