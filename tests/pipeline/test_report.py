@@ -164,7 +164,7 @@ def browse(file: Path, width: int, *flags: str) -> str:
     assert BROWSER is not None
     folder = file.parent / f"profile{width}{len(flags)}"
     command = [BROWSER, *FLAGS, f"--user-data-dir={folder}", f"--window-size={width},1000", *flags, "--dump-dom", file.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
 @pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here (Debian: apt-get install chromium)")
