@@ -301,13 +301,17 @@ def test_a_call_costs_little(make: Make) -> None:
 
 def test_weights_go_with_the_last_name_for_the_function(make: Make) -> None:
     """At once, not when the garbage collector comes by."""
-    function = make()
     x = rows(3)
-    gone = weakref.ref(function)
-    function(x)
-    quick = function.call
     gc.disable()
     try:
+        never_called = make()
+        gone = weakref.ref(never_called)
+        del never_called
+        assert gone() is None
+        function = make()
+        gone = weakref.ref(function)
+        function(x)
+        quick = function.call
         del function
         assert gone() is None
     finally:

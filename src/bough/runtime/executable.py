@@ -64,8 +64,6 @@ class Executable:
         self.capacity = Capacity()
         self.samples: Samples | None = None
         self._callers: dict[bool, Callers] = {}
-        # The function to call where every 100 ns count, as long as the executable is kept; `__call__` adds one call to it.
-        self.call: Caller = self._first_call
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Raises `InputError` for arguments that the function was not compiled for."""
@@ -86,7 +84,9 @@ class Executable:
     def threads(self) -> int:
         return self._team.threads if self._team else 1
 
-    def _first_call(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """What to call where every 100 ns count, as long as the executable is kept: `__call__` adds one call to it. The first
+        call puts a function written for the manifest in its place."""
         return self._slow(args, kwargs)
 
     def _slow(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -94,7 +94,7 @@ class Executable:
         callers = self._callers.get(bound.of_torch)
         if callers is None:
             callers = self._callers[bound.of_torch] = self._write(bound.of_torch)
-            self.call = callers.quick
+            self.__dict__["call"] = callers.quick
         return callers.flat(bound.tensors, bound.given)
 
     def _write(self, of_torch: bool) -> Callers:
