@@ -106,28 +106,29 @@ def tanh(x: Lanes) -> Lanes:
     return _quotient(e, None, bottom, e - (bottom - 2.0)).with_sign_of(x)
 
 
-def _logistic(x: Lanes, factor: Lanes | None) -> Lanes:
-    """`factor / (1 + e^-x)`, from `z = e^-|x|`, at most 1; `z` stays scaled, lest it become subnormal too early."""
-    y = -x.abs()
-    scaled = choose(y.lt(-112.0), y.constant(0.0), _scaled_exp(y, 64))
-    z = scaled * 2.0**-64
-    bottom = z + 1.0
-    negative = x.lt(0.0)
-    top, top_low = choose(negative, scaled, x.constant(1.0)), None
-    if factor is not None:
-        top, part = top * factor, top
-        top_low = part.fma(factor, -top)
-    quotient = _quotient(top, top_low, bottom, z - (bottom - 1.0))
-    return quotient * choose(negative, x.constant(2.0**-64), x.constant(1.0))
+_SMALL = 2.0**-32
+"""Keeps e^110 a float."""
+
+
+def _logistic_bottom(x: Lanes) -> Lanes:
+    """`2^-32 (1 + e^-x)` from -110 to 60, in one rounding but where the sum of both powers of two has more bits than a float."""
+    _, r, held = _split(-x, x.constant(_ROUND + _BIAS - 32))
+    scale = _power_of_two(held)
+    powers = scale + _SMALL
+    lost = _SMALL - (powers - scale)
+    return powers + _expm1_small(r).fma(scale, lost)
 
 
 def sigmoid(x: Lanes) -> Lanes:
-    return _logistic(x, None)
+    """`1 / (1 + e^-x)`, which is less than the least float below -104, and 1 above 17."""
+    return _SMALL / _logistic_bottom(x.at_least(-110.0).at_most(60.0))
 
 
 def silu(x: Lanes) -> Lanes:
     """x itself from 40 on, infinity included; NaN at negative infinity."""
-    return choose(x.gt(40.0), x, _logistic(x, x).with_sign_of(x))
+    y = x.at_least(-110.0).at_most(41.0)
+    inside = y / _logistic_bottom(y) * _SMALL
+    return choose(x.gt(40.0), x, choose(x.eq(-math.inf), x.constant(math.nan), inside))
 
 
 # (erf(a) - a) / a of a^2, and log(erfc(a)) from the bound to 4

@@ -7,6 +7,7 @@
 
 `u` is made of the weights when compiling. See Lavin and Gray, "Fast algorithms for convolutional neural networks" (CVPR 2016).
 The factors of A and B are 0, 1 and -1, so that errors grow little; but an element that is not finite makes its whole tile so.
+A thread may take rows of tiles through all three, and then keeps their tiles and sums to itself.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from bough.ir.dtypes import F32
 from bough.ir.expr import Apply, Const, Expr, Load, Var, add, loads, mul, substitute, variables
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
-from bough.ir.sequence import Run, Sequence, Step, expressions, map_bodies, map_statement
+from bough.ir.sequence import Group, Run, Sequence, Step, expressions, map_bodies, map_statement
 
 OUT, WINDOW = 2, 3
 """Outputs of a tile, and elements of the window, along each dimension."""
@@ -73,7 +74,7 @@ def winograd(sequence: Sequence) -> Sequence:
             tiles, sums = (fresh(f"{s.kernel.outputs[0].name}.{part}") for part in ("tiles", "sums"))
             for kernel in (kernels := rewritten(s.kernel, found, tiles, sums, weight)):
                 temporaries.update({o.name: o for o in kernel.outputs if o.name in (tiles, sums)})
-            out += map(Run, kernels)
+            out += _together(kernels, found, (sums, tiles))
         return tuple(out)
 
     steps = changed(sequence.steps)
@@ -174,6 +175,13 @@ def rewritten(kernel: Kernel, found: _Convolution, tiles: str, sums: str, weight
         replace(like, body=(total, store)),
         _results(kernel, found, tuple(half.get(a.name, a) for a in kernel.free), m, at),
     )
+
+
+def _together(kernels: tuple[Kernel, ...], found: _Convolution, private: tuple[str, ...]) -> list[Step]:
+    """The kernels as a group over rows of tiles, if there are several."""
+    inner = (found.spatial[1], found.inputs)
+    rows = tuple(a.name for a in kernels[0].free if a.name not in inner and a.extent != 1)
+    return [Group(kernels, rows, private)] if found.spatial[0] in rows else [Run(k) for k in kernels]
 
 
 def _tiles(kernel: Kernel, found: _Convolution, axes: tuple[Axis, ...], v: Operand) -> Kernel:
