@@ -48,10 +48,14 @@ def _summary(figures: dict[str, Any]) -> list[str]:
     means = ", ".join(f"{peer} {s['geomean']:.2f}" for peer, s in figures["summary"].items())
     versions = ", ".join(figures["versions"][name] for name in figures["versions"] if name != NAME)
     return [
-        f"Geometric means of peer time / Bough time: {means}. {figures['threads']} threads of {machine['processor']}"
+        f"Geometric means of peer time / Bough time: {means}. {_threads(figures)} of {machine['processor']}"
         f" ({machine['peak_gflops']:.0f} GFLOP/s and {machine['memory_gb_per_s']:.0f} GB/s from memory in the same run);"
         f" {versions}."
     ]
+
+
+def _threads(figures: dict[str, Any]) -> str:
+    return "One thread" if figures["threads"] == 1 else f"{figures['threads']} threads"
 
 
 def _ratio(row: Row) -> str:
