@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from random_programs import generate, judge, native, shrink
+from random_programs import generate, judge, judge_map, native, shrink
 
 import bough
 
@@ -43,6 +43,12 @@ def test_program(seed: int) -> None:
     kind, bug = report(seed)
     assert not bug, bug
     assert kind != "invalid"
+
+
+@pytest.mark.parametrize("seed", SEEDS[:4])
+def test_map_of_a_program(seed: int) -> None:
+    verdict = judge_map(generate(seed, SIZE))
+    assert not verdict.bug, verdict.text
 
 
 def test_fresh_programs() -> None:
