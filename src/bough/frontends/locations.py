@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import typing_extensions
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx import Node
 from torch.fx.traceback import annotate, preserve_node_meta
@@ -19,7 +20,10 @@ from torch.overrides import TorchFunctionMode
 
 from bough.base.source import Location
 
-_INTERNAL = tuple(f"{Path(p).resolve()}/" for p in (str(torch.__path__[0]), Path(__file__).parents[1]))
+_INTERNAL = (
+    *(f"{Path(p).resolve()}/" for p in (str(torch.__path__[0]), Path(__file__).parents[1])),
+    str(Path(typing_extensions.__file__).resolve()),  # whose `deprecated` wraps functions of libraries
+)
 _MODELS = f"{Path(__file__).parents[1].resolve() / 'bench' / 'zoo'}/"
 """Networks that come with Bough are as the user's own."""
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
