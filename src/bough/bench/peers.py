@@ -157,7 +157,7 @@ PEERS: dict[str, Peer[Problem]] = {
         Peer("inductor", ("torch",), "pip install torch", open_inductor),
         Peer("onnxruntime", ("onnxruntime", "onnx"), "pip install onnxruntime onnx", open_onnxruntime),
         Peer("openvino", ("openvino", "onnx"), "pip install openvino onnx", open_openvino),
-        Peer("bough-bfloat16", (), "", partial(open_bough, precision="bfloat16"), tolerance=0.1),
-        Peer("bough-int8", (), "", partial(open_bough, precision="int8"), tolerance=0.2),
+        Peer("bough-bfloat16", (), "", partial(open_bough, precision="bfloat16"), tolerance=0.5),
+        Peer("bough-int8", (), "", partial(open_bough, precision="int8"), tolerance=0.5),
     )
 }
