@@ -56,16 +56,14 @@ def test_fresh_programs() -> None:
     given = os.environ.get("BOUGH_FUZZ_SEED")
     seed = int(given) if given else of_sources()
     end = time.monotonic() + float(os.environ.get("BOUGH_FUZZ_SECONDS") or SECONDS)
-    kinds = []
     while time.monotonic() < end:
         kind, bug = report(seed)
         assert not (bug and given), bug
         if bug:
             warnings.warn(bug, FoundWarning, stacklevel=1)
             return
-        kinds.append(kind)
+        assert kind != "invalid"
         seed += 1
-    assert "equal" in kinds and "invalid" not in kinds
 
 
 def of_sources() -> int:
