@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from bough.pipeline.compiled import Recipe, make_options
 from bough.pipeline.diagnosis import Diagnosis, diagnose
+from bough.pipeline.options import make_options
+from bough.pipeline.recipe import Recipe
 
 
 class Lacking(nn.Module):

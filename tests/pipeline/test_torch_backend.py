@@ -423,7 +423,7 @@ def test_inputs_that_are_not_contiguous() -> None:
 
 
 def test_the_key_of_the_cache_is_the_same_in_every_process() -> None:
-    from bough.pipeline.compiled import make_options
+    from bough.pipeline.options import make_options
 
     assert " at 0x" not in repr(make_options(None, 1))
 

@@ -21,8 +21,8 @@ from bough.ir.program import TensorType
 from bough.ir.program_text import parse_program
 from bough.ir.recursion import Cell, Read, Recursion, Returned
 from bough.ir.verify_recursion import verify_recursion
-from bough.pipeline.compiled import make_options
 from bough.pipeline.manifest import make_manifest
+from bough.pipeline.options import make_options
 from bough.pipeline.passes import run_passes
 from bough.recursion import lower_recursion
 from bough.runtime.structured import StructuredExecutable

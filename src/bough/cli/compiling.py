@@ -68,7 +68,7 @@ def _build(spec: str, target: str | None, threads: int | None, precision: str) -
     """Loads and compiles a MODEL."""
     model = models.load_model(spec)
     from bough.pipeline import compile as compile_module
-    from bough.pipeline.compiled import find_target
+    from bough.pipeline.options import find_target
     from bough.pipeline.watchers import Timing
 
     chosen = find_target(target)

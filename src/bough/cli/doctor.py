@@ -58,8 +58,9 @@ def _installation(json: bool) -> None:
 
 def _model(spec: str, target: str | None, precision: str, json: bool) -> None:
     model = models.load_model(spec)
-    from bough.pipeline.compiled import Recipe, make_options
     from bough.pipeline.diagnosis import diagnose
+    from bough.pipeline.options import make_options
+    from bough.pipeline.recipe import Recipe
 
     recipe = Recipe(model.module, model.args, None, model.dynamic, make_options(target, None, precision))
     with output.status(f"compiling {spec}"):

@@ -33,7 +33,8 @@ def explain(
         if not file.parent.is_dir():
             raise typer.BadParameter(f"there is no folder {file.parent}")
     model = models.load_model(spec)
-    from bough.pipeline.compiled import Recipe, make_options
+    from bough.pipeline.options import make_options
+    from bough.pipeline.recipe import Recipe
 
     options = make_options(target, threads, precision)
     with output.status("measuring the machine"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, overload
 
@@ -13,89 +12,33 @@ import torch
 from torch.utils._pytree import tree_map
 
 from bough.backends import Hosted, run_under
-from bough.base import settings
 from bough.base.errors import CompileError
-from bough.base.garbage import old_objects_at_rest
-from bough.base.version import build
-from bough.frontends.staging import Staged, export_module, is_recursive, stage, trace_module
+from bough.frontends.staging import is_recursive, trace_module
 from bough.frontends.subnetworks import not_split
 from bough.frontends.torch_export import Imported
-from bough.graph_passes.narrow_weights import PRECISIONS
 from bough.ir.program import Program
-from bough.ir.recursion import Recursion
-from bough.pipeline.assemble import Assembled, constant_bytes
-from bough.pipeline.explain import Explanation, Roofs, explain
+from bough.pipeline.assemble import constant_bytes
+from bough.pipeline.explain import Explanation, Roofs
 from bough.pipeline.export import Exported
 from bough.pipeline.export import export as export_files
-from bough.pipeline.fingerprint import fingerprint
 from bough.pipeline.manifest import make_manifest
-from bough.pipeline.passes import Generated, Options, Watcher, assembled_loops, run_passes
-from bough.pipeline.samples import compile_samples
+from bough.pipeline.options import make_options
+from bough.pipeline.passes import Options, Watcher
+from bough.pipeline.recipe import Recipe, cache_key
 from bough.pipeline.watchers import default_watchers
-from bough.recursion import Switches, settle, unroll, with_contexts
+from bough.recursion import Switches
 from bough.runtime import artefact
 from bough.runtime.arrays import zeros
 from bough.runtime.cache import Cache
 from bough.runtime.executable import Executable
 from bough.runtime.samples import Samples
 from bough.runtime.structured import StructuredExecutable
-from bough.search.heuristic import Heuristic, Strategy
-from bough.targets import TARGETS, Target, host
+from bough.search.heuristic import Strategy
+from bough.targets import Target
 
 LARGEST_CACHED = 1 << 30
 """Bytes of constants above which a function is not kept in the cache."""
 log = logging.getLogger("bough")
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What a compilation was asked for: enough to explain it later."""
-
-    module: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any] | None
-    dynamic: Mapping[str, Mapping[int, Any]] | None
-    options: Options
-
-    @old_objects_at_rest()
-    def run(self, watchers: Iterable[Watcher] = ()) -> tuple[Imported | Staged, Generated]:
-        """The module as native code."""
-        read, program, options = self.read()
-        return read, run_passes(program, options, watchers)
-
-    @old_objects_at_rest()
-    def assembled(self) -> tuple[Imported | Staged, Assembled]:
-        """The module as loops."""
-        read, program, options = self.read()
-        return read, assembled_loops(program, options)
-
-    def read(self) -> tuple[Imported | Staged, Program | Recursion, Options]:
-        """What the front end makes of the module, and the options that fit it."""
-        if is_recursive(self.module, self.args, self.kwargs):
-            staged = stage(self.module, self.args, self.kwargs)
-            if self.options.switches.contexts:
-                staged = replace(staged, recursion=with_contexts(staged.recursion))
-            if self.options.switches.unrolling:
-                staged = replace(staged, recursion=unroll(staged.recursion))
-            values = (*self.args, *(self.kwargs or {}).values())
-            switches = settle(self.options.switches, staged.recursion.visits, values)
-            return staged, staged.recursion, replace(self.options, switches=switches)
-        imported = self.imported()
-        return imported, imported.program, self.options
-
-    def explain(self, roofs: Roofs | None = None) -> Explanation:
-        """What became of the module, measured with the example arguments."""
-        read, assembled = self.assembled()
-        return explain(read, assembled, self.options, self.args, self.kwargs or {}, roofs)
-
-    def imported(self) -> Imported:
-        """The module as a Program."""
-        return export_module(self.module, self.args, dynamic=self.dynamic, kwargs=self.kwargs)
-
-    @old_objects_at_rest()
-    def together(self, program: Program | None) -> Executable:
-        """The function for many samples; the program, if it is not at hand, is read from the module again."""
-        return compile_samples(program or self.imported().program, self.options)
 
 
 class Compiled:
@@ -256,32 +199,6 @@ def keep(key: str | None, executable: Executable) -> None:
         Cache().write(key, lambda file: artefact.write(file, executable))
 
 
-def make_options(
-    target: str | Target | None,
-    threads: int | None,
-    precision: str = "float32",
-    strategy: Strategy | None = None,
-    switches: Switches | None = None,
-) -> Options:
-    """Checks what a compilation was asked for; settings in place of what is None."""
-    if precision not in PRECISIONS:
-        raise CompileError(
-            f"precision {precision!r} is not known",
-            code="BGH-OPT-001",
-            because="only some formats are made into code",
-            advice=f"use one of {', '.join(PRECISIONS)}",
-        )
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise CompileError(
-            f"threads={threads!r} is no number of threads",
-            code="BGH-OPT-006",
-            because="a function runs on 1 or more",
-            advice="leave it out to use all cores",
-        )
-    count = threads or settings.read(settings.THREADS)
-    return Options(find_target(target), count, precision, strategy or Heuristic(), switches or Switches())
-
-
 def own(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """A snapshot: weights that were not laid out anew still share memory with the module."""
     root = array
@@ -297,30 +214,3 @@ def own(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def _tensor(value: Any) -> Any:
     """Arrays among the example arguments as the tensors that the module will see."""
     return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
-
-
-def cache_key(recipe: Recipe) -> str | None:
-    """The name under which the result is kept; None where the module cannot be told from others without tracing it."""
-    o = recipe.options
-    extra = (
-        build(), torch.__version__, o.target.name, o.target.features, repr(o.target.memories), o.threads,
-        o.precision, repr(o.strategy), repr(o.switches), recipe.dynamic, settings.cache_key(),
-    )  # fmt: skip
-    return fingerprint(recipe.module, (recipe.args, recipe.kwargs or {}), extra)
-
-
-def find_target(target: str | Target | None) -> Target:
-    """The target of this name; "native" is the machine at hand."""
-    if isinstance(target, Target):
-        return target
-    name = settings.read(settings.TARGET) if target is None else target
-    if name == "native":
-        return host()
-    if name not in TARGETS:
-        raise CompileError(
-            f"no target is called {name!r}",
-            code="BGH-OPT-003",
-            because="targets are described chips",
-            advice=f"use native or one of {', '.join(TARGETS)}",
-        )
-    return TARGETS[name]

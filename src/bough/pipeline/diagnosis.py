@@ -21,9 +21,9 @@ from bough.base.errors import CompileError
 from bough.frontends.errors import MissingOperators
 from bough.frontends.staging import Staged
 from bough.ir.sequence import phase, walk
-from bough.pipeline.compiled import Recipe
 from bough.pipeline.explain.host_program import describe, line_of
 from bough.pipeline.explain.rows import SCALAR, mapping_of
+from bough.pipeline.recipe import Recipe
 
 TELLING = ("OP", "CTRL", "MUT", "TRAIN", "REC", "DTYPE")
 """Kinds of refusals that mean the same for a sub-module by itself as for the model."""

@@ -14,7 +14,7 @@ from torch.fx import GraphModule
 from bough.base.errors import BoughError, CompileError, InternalError
 from bough.frontends.dynamo import Captured, capture
 from bough.frontends.dynamo_bind import bind
-from bough.pipeline.compiled import make_options
+from bough.pipeline.options import make_options
 from bough.pipeline.passes import Options
 from bough.pipeline.torch_call import Call, Resorts, write_call
 from bough.pipeline.torch_program import compile_program

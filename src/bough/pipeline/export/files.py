@@ -12,20 +12,18 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bough.base.errors import CompileError
 from bough.pipeline.export import source
 from bough.pipeline.export.link import link
 from bough.pipeline.export.source import Place, Weights
 from bough.pipeline.export.variants import Variant, make_variants
+from bough.pipeline.recipe import Recipe
 from bough.runtime import weights as safetensors
 from bough.runtime.arrays import Array
 from bough.runtime.executable import Executable
 from bough.runtime.manifest import Tensor
-
-if TYPE_CHECKING:
-    from bough.pipeline.compiled import Recipe
 
 FORMAT = 1
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from bough.base.errors import CompileError
 from bough.codegen import binding
@@ -13,14 +12,12 @@ from bough.codegen.compile import build_module
 from bough.frontends.staging import Staged
 from bough.pipeline.manifest import make_manifest
 from bough.pipeline.passes import run_passes
+from bough.pipeline.recipe import Recipe
 from bough.runtime.arrays import Array
 from bough.runtime.executable import Executable
 from bough.runtime.manifest import Manifest
 from bough.runtime.team import team_text
 from bough.targets import TARGETS, Target, host
-
-if TYPE_CHECKING:
-    from bough.pipeline.compiled import Recipe
 
 LEVELS = {"x86-64-v2": "x86-64-v2", "x86-64-v3": "avx2", "x86-64-v4": "avx512", "aarch64-linux-gnu": "neon"}
 """Names of processor levels, and the targets that are compiled for them."""
