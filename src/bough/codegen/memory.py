@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import dataclass
 from math import gcd
 from typing import Any
 
@@ -14,7 +15,7 @@ from bough.codegen import llvm_types as t
 from bough.codegen.arithmetic import from_memory, to_memory
 from bough.codegen.indices import as_operand, materialize, product
 from bough.codegen.linear import LANE, ZERO, Linear
-from bough.codegen.state import Emission, Operand, Scope, Storage
+from bough.codegen.state import Emission, Lanes, Operand, Scope, Storage
 from bough.ir.dtypes import I64
 
 CACHE_LINE = 64
@@ -69,6 +70,15 @@ class Place:
         return s.private and s.size is not None and self.start.within(0, s.size, 0) and lanes * s.buffer.dtype.bytes <= 256
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingStore:
+    """The first `lanes` elements of a vector go to places that are a step apart; maybe later."""
+
+    place: Place
+    value: Any
+    lanes: int
+
+
 def _times(em: Emission, index: Operand, stride: Operand, lanes: int) -> Operand:
     if isinstance(index, Linear) and isinstance(stride, Linear):
         if stride.is_constant:
@@ -119,21 +129,25 @@ def store(em: Emission, scope: Scope, name: str, index: Sequence[Operand], value
     raw = to_memory(em.builder, materialize(em, value, scope.lane_count), dtype)
     if lanes is None or (place.uniform and not t.lanes_of(raw)):
         if lanes is None or lanes.certain:
-            _store(em, scope, place, raw)
+            store_at(em, scope, place, raw)
         else:
             with em.when(em.any_lane(lanes.mask)):
-                _store(em, scope.child(), place, raw)
+                store_at(em, scope.child(), place, raw)
         return
     wide = t.splat(em.builder, raw, lanes.count)
-    if place.scattered is None and place.step > 1 and lanes.mask is None:
-        _strided_store(em, scope, place, wide)
+    if place.scattered is None and place.step > 1 and (active := _active(lanes)):
+        strided = WaitingStore(place, wide, active)
+        if em.waiting is None:
+            store_by_element(em, scope, strided)
+        else:
+            em.waiting.append(strided)
     elif not place.contiguous:
         _scatter(em, scope, place, wide, lanes.mask)
     elif lanes.mask is None:
-        _store(em, scope, place, wide)
+        store_at(em, scope, place, wide)
     elif place.in_padding(lanes.count):
         before = _load(em, scope, place, wide.type)
-        _store(em, scope, place, em.builder.select(lanes.mask, wide, before))
+        store_at(em, scope, place, em.builder.select(lanes.mask, wide, before))
     else:
         _masked_store(em, scope, place, wide, lanes.mask)
 
@@ -179,14 +193,24 @@ def _strided_load(em: Emission, scope: Scope, place: Place, kind: Any) -> Any:
     return raw
 
 
-def _store(em: Emission, scope: Scope, place: Place, raw: Any) -> None:
+def store_at(em: Emission, scope: Scope, place: Place, raw: Any) -> None:
+    """Writes a value, scalar or vector, to memory from the place on."""
     _tag(em.builder.store(raw, address(em, scope, place), align=place.align), place, "stores")
 
 
-def _strided_store(em: Emission, scope: Scope, place: Place, raw: Any) -> None:
+def store_by_element(em: Emission, scope: Scope, strided: WaitingStore) -> None:
     """One element after the other: what processors do when they scatter, in a third of the time."""
-    for n in range(raw.type.count):
-        _store(em, scope, place.moved(n * place.step), em.builder.extract_element(raw, t.int32(n)))
+    place = strided.place
+    for n in range(strided.lanes):
+        store_at(em, scope, place.moved(n * place.step), em.builder.extract_element(strided.value, t.int32(n)))
+
+
+def _active(lanes: Lanes) -> int:
+    """How many lanes run, if they are known to stand before those that do not; else 0."""
+    if lanes.mask is None:
+        return lanes.count
+    bits = [bool(b.constant) for b in lanes.mask.constant] if t.is_constant(lanes.mask) else []
+    return sum(bits) if bits == sorted(bits, reverse=True) else 0
 
 
 def _tag(instruction: Any, place: Place, role: str) -> Any:

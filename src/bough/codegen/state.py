@@ -117,6 +117,8 @@ class Emission:
     name: str = ""
     debug: DebugInfo | None = None
     known: list[dict[Hashable, Any]] = field(default_factory=lambda: [{}])
+    waiting: list[Any] | None = None
+    """Strided stores of the unrolled loop that is being emitted, if they may wait for its end."""
 
     @classmethod
     def begin(cls, target: Target, function: Any, location: Location | None, **rest: Any) -> Emission:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from llvmlite import ir
@@ -15,6 +16,7 @@ from bough.codegen.linear import LANE, Linear, atom
 from bough.codegen.memory import CACHE_LINE, store
 from bough.codegen.phases import call_part, start_phase
 from bough.codegen.state import Emission, Lanes, Scope, Storage
+from bough.codegen.transposed_stores import nothing_waits, stores_wait
 from bough.ir import loops
 from bough.ir.expr import Const, Expr, children
 
@@ -130,10 +132,7 @@ def _emit_serial(em: Emission, scope: Scope, loop: loops.For, start: Linear, sto
     if start.is_constant and stop.is_constant:
         trips = range(start.const, stop.const, loop.step)
         if loop.kind == "unroll" or len(trips) == 1:
-            for value in trips:
-                inner = scope.child()
-                inner.values[loop.var] = Linear(value)
-                emit_body(em, inner, loop.body)
+            _emit_unrolled(em, scope, loop, trips)
             return
     elif loop.kind == "unroll":
         raise InternalError(f"the unrolled loop over {loop.var} has bounds that are not constant")
@@ -147,6 +146,14 @@ def _emit_serial(em: Emission, scope: Scope, loop: loops.For, start: Linear, sto
     least, _ = (stop - start).range(0)
     runs = least is not None and least > 0
     em.loop(materialize(em, start), materialize(em, stop), loop.step, body, runs=runs)
+
+
+def _emit_unrolled(em: Emission, scope: Scope, loop: loops.For, trips: range) -> None:
+    with stores_wait(em, scope, loop) if len(trips) > 1 else nullcontext():
+        for value in trips:
+            inner = scope.child()
+            inner.values[loop.var] = Linear(value)
+            emit_body(em, inner, loop.body)
 
 
 def _emit_vector(em: Emission, scope: Scope, loop: loops.For, stop: Linear) -> None:
@@ -176,10 +183,11 @@ def _emit_vector(em: Emission, scope: Scope, loop: loops.For, stop: Linear) -> N
             masked()
 
     some = masked if low is not None and low > 0 else partial
-    if high is not None and high < count:
-        some()
-    else:
-        em.choose(b.icmp_signed(">=", value, t.int64(count)), lambda: body(scope.child(Lanes(count))), some)
+    with nothing_waits(em, scope):
+        if high is not None and high < count:
+            some()
+        else:
+            em.choose(b.icmp_signed(">=", value, t.int64(count)), lambda: body(scope.child(Lanes(count))), some)
 
 
 def can_vectorize(loop: loops.For) -> bool:

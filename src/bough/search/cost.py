@@ -33,6 +33,9 @@ FUNCTION_CYCLES: dict[str, float] = {
 }  # fmt: skip
 """Cycles per vector of the functions that take more than one, on a core that starts one vector operation per cycle."""
 
+LONG_EPILOGUE, LONG_ELEMENT = 12.0, 48.0
+"""Cycles of arithmetic for one vector from which on code for a whole tile is too much: behind reductions, and without any."""
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -210,18 +213,53 @@ def _distance(access: Access, shape: TileShape) -> float:
 def epilogue_cycles(kernel: Kernel, work: Work, shape: TileShape, lanes: int) -> float:
     """Everything behind the reductions, for all rows and vectors of a tile."""
     vectors = shape.rows * (shape.count if lanes > 1 or shape.vector is None else 1)
+    total = computed_cycles(kernel)
+    unrolled = total < LONG_EPILOGUE or not kernel.reductions
+    total += sum(_moved_cycles(a, shape, lanes) for a in work.loads if a.reduction is None)
+    total += sum(_stored_cycles(a, shape, lanes, unrolled) for a in work.stores)
+    return total * vectors + 2.0
+
+
+def is_long(kernel: Kernel, work: Work, shape: TileShape, lanes: int) -> bool:
+    """Whether the epilogue of a vector is so long that a tile's is better not unrolled. That of a tile which is transposed is,
+    unless it computes much."""
+    if any(is_transposed(a, shape, lanes) for a in work.stores) and computed_cycles(kernel) < LONG_EPILOGUE:
+        return False
+    return epilogue_cycles(kernel, work, TileShape(shape.vector, 1, None, 1), lanes) >= LONG_EPILOGUE
+
+
+def computed_cycles(kernel: Kernel) -> float:
+    """The arithmetic behind the reductions, for a vector."""
     total = 0.0
     for s in kernel.body:
         if (isinstance(s, Let) and not isinstance(s.value, Reduce)) or isinstance(s, Store):
-            value = s.value
-            assert not isinstance(value, Reduce)
-            total += expression_cycles(value)
-    vector = shape.vector if lanes > 1 else None
-    for a in (*(a for a in work.loads if a.reduction is None), *work.stores):
-        along = a.stride(vector) if vector else 0
-        near = shape.row is None or (along is not None and abs(a.stride(shape.row) or 0) <= 1)
-        total += 1.0 if along in (0, 1) else lanes * GATHER * (1 if near else 2)
-    return total * vectors + 2.0
+            assert not isinstance(s.value, Reduce)
+            total += expression_cycles(s.value)
+    return total
+
+
+def _moved_cycles(access: Access, shape: TileShape, lanes: int) -> float:
+    """A vector of the epilogue from or to memory, element by element where they do not lie side by side."""
+    along = access.stride(shape.vector) if shape.vector and lanes > 1 else 0
+    near = shape.row is None or (along is not None and abs(access.stride(shape.row) or 0) <= 1)
+    return 1.0 if along in (0, 1) else lanes * GATHER * (1 if near else 2)
+
+
+def _stored_cycles(access: Access, shape: TileShape, lanes: int, unrolled: bool) -> float:
+    """A vector that is stored; where rows lie side by side in memory, the tile is transposed, and stored in parts of a power of
+    two."""
+    if not unrolled or not is_transposed(access, shape, lanes):
+        return _moved_cycles(access, shape, lanes)
+    parts = shape.rows.bit_count() / shape.rows
+    return (shape.rows - 1).bit_length() + lanes * parts
+
+
+def is_transposed(access: Access, shape: TileShape, lanes: int) -> bool:
+    """Whether the rows of a tile, and not its vectors, lie side by side in memory."""
+    if shape.vector is None or shape.row is None or lanes == 1 or shape.rows == 1:
+        return False
+    along = access.stride(shape.vector)
+    return along is not None and 1 < along < LARGE and access.stride(shape.row) == 1
 
 
 def expression_cycles(e: Expr) -> float:

@@ -28,12 +28,14 @@ from bough.schedule.decisions import (
 from bough.schedule.places import late_reductions
 from bough.search.chunks import choose_blocks, tile_counts
 from bough.search.cost import (
-    FUNCTION_CYCLES,
+    LONG_ELEMENT,
     Machine,
     TileShape,
     Work,
-    epilogue_cycles,
+    computed_cycles,
     is_large,
+    is_long,
+    is_transposed,
     machine_of,
     tile_cycles,
     work_of,
@@ -141,7 +143,8 @@ def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> li
     out = [scalar]
     for v in free:
         gathers = _gathers(kernel, work, v, context)
-        rows = [None, *(a for a in rows_of if a != v)] if kernel.reductions and not gathers else [None]
+        shared = [a for a in rows_of if a != v and (kernel.reductions or _crosses(kernel, work, v, a, machine))]
+        rows = [None, *shared] if not gathers else [None]
         for count in (1,) if gathers else COUNTS:
             if count > 1 and (count - 1) * machine.lanes >= work.extents[v]:
                 continue
@@ -157,6 +160,12 @@ def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> li
                     if row is None or _divides(r, row, context):
                         out.append(TileShape(v, count, row, r))
     return out
+
+
+def _crosses(kernel: Kernel, work: Work, vector: str, row: str, machine: Machine) -> bool:
+    """Whether something is stored across the vectors, which rows of a tile lie along."""
+    tile = TileShape(vector, 1, row, 2)
+    return computed_cycles(kernel) < LONG_ELEMENT and any(is_transposed(a, tile, machine.lanes) for a in work.stores)
 
 
 def _divides(size: int, axis: str, context: Context) -> bool:
@@ -298,7 +307,7 @@ def decide(
             continue
         if work.extents[last] >= 4 * steps:
             out.append(Unroll(last, steps))
-    if kernel.reductions and shape.rows * shape.count > 2 and _long_epilogue(kernel, work, shape, machine):
+    if kernel.reductions and shape.rows * shape.count > 2 and is_long(kernel, work, shape, machine.lanes):
         out.append(Stage())
     return out
 
@@ -366,8 +375,3 @@ def serpentine_segment(
     for a, n in tile_counts(work, order, shape, machine).items():
         chunks *= ceil(n / schedule.block(a))
     return ceil(chunks / context.threads)
-
-
-def _long_epilogue(kernel: Kernel, work: Work, shape: TileShape, machine: Machine) -> bool:
-    one = TileShape(shape.vector, 1, None, 1)
-    return epilogue_cycles(kernel, work, one, machine.lanes) >= min(FUNCTION_CYCLES["exp"], 12.0)
