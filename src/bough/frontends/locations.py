@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import typing_extensions
 from torch._subclasses.fake_tensor import FakeTensor
-from torch.fx import Node
+from torch.fx import Node, config
 from torch.fx.traceback import annotate, preserve_node_meta
 from torch.overrides import TorchFunctionMode
 
@@ -76,9 +76,17 @@ class NoteLocations(TorchFunctionMode):
         return result
 
 
-def keep_notes() -> AbstractContextManager[None]:
-    """Has torch keep what `NoteLocations` notes."""
-    return preserve_node_meta()
+@contextmanager
+def keep_notes() -> Iterator[None]:
+    """Has torch keep what `NoteLocations` notes. It then need not write out the stack for each node, which is an eighth of the
+    time of tracing."""
+    before = getattr(config, "do_not_emit_stack_traces", False)  # older versions know nothing of it
+    config.do_not_emit_stack_traces = True
+    try:
+        with preserve_node_meta():
+            yield
+    finally:
+        config.do_not_emit_stack_traces = before
 
 
 def of_node(node: Node) -> Location | None:

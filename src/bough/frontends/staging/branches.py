@@ -180,7 +180,8 @@ def _joined(staging: DataStaging, condition: Scalar, one: Side, two: Side, start
         absent = [s.dead or not is_needed(staging, place, s.outcome, needed) for s in (one, two)]
         if not all(absent):
             first, second = (s.changes[key][2] if key in s.changes else befores[key] for s in (one, two))
-            made[key] = joint.value(first, second, *absent)
+            join = joint.elements if isinstance(place, Elements) else joint.value
+            made[key] = join(first, second, *absent)
     results = joint.finish()
     values = {key: make(results) for key, make in made.items()}
     with staging.aliases.quiet():
@@ -223,6 +224,12 @@ class Join:
         seconds = [None] * count if no_second else self.leaves(form, b, self.second)
         leaves = [self.leaf(x, y, d) for x, y, d in zip(firsts, seconds, layouts.dtypes(form), strict=True)]
         return lambda results: layouts.build(staging, form, iter([leaf(results) for leaf in leaves]))
+
+    def elements(
+        self, a: torch.Tensor, b: torch.Tensor, no_first: bool, no_second: bool
+    ) -> Callable[[list[torch.Tensor]], torch.Tensor]:
+        """The same for what is in a tensor, which nobody else ever has."""
+        return self.paired(None if no_first else a, None if no_second else b)
 
     def form(self, value: Any, left: Left) -> layouts.Layout:
         with self.staging.seen_from(left):
