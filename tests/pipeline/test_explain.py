@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -171,6 +172,28 @@ def test_a_picture_of_the_course(gated: Explanation, tmp_path: Path) -> None:
     assert root.tag.endswith("svg") and sum(e.tag.endswith("polygon") for e in root.iter()) == 5
     texts = " ".join(e.text or "" for e in root.iter())
     assert "if x.sum() > 0:" in texts and "yes, 1 time" in texts and "turns" in texts
+
+
+def test_the_course_of_a_recursive_model(tmp_path: Path) -> None:
+    class Sums(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.join, self.last = nn.Linear(8, 4), nn.Linear(4, 2)
+
+        def read(self, tree: Any) -> torch.Tensor:
+            if isinstance(tree, tuple):
+                return torch.tanh(self.join(torch.cat([self.read(tree[0]), self.read(tree[1])])))
+            return tree * torch.ones(4)
+
+        def forward(self, tree: Any) -> torch.Tensor:
+            out: torch.Tensor = self.last(self.read(tree))
+            return out
+
+    found = explain(Sums(), ((1.0, 2.0), (3.0, (4.0, 5.0))))
+    text = str(found).splitlines()[1:6]
+    assert [t.split()[0] for t in text] == ["3", "[1]", "for", "[2]", "[3]"] and text[2] == "  for each level of read"
+    found.picture(tmp_path / "course.svg")
+    assert "for each level of read" in (drawn := (tmp_path / "course.svg").read_text()) and "3 turns" in drawn
 
 
 def test_a_picture_of_a_straight_network(tmp_path: Path) -> None:

@@ -6,6 +6,14 @@
         [2] copy
       else
         [3] = [1] linear+relu, softmax+max+gt
+
+A recursive model computes its leaves, then level after level of what stands above them:
+
+    3 sub-networks (3 distinct), 1 loop
+      [1] embedding
+      for each level of forward
+        [2] cat+linear+tanh
+      [3] linear
 """
 
 from __future__ import annotations
@@ -15,6 +23,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from bough.base.source import Location
+from bough.base.visits import Visits, stages
 from bough.codegen.signature import Signature
 from bough.ir.program import CAPACITY
 from bough.ir.sequence import ENDLESS, Branch, Check, Define, Repeat, Sequence, Step, Whilst, phase
@@ -81,30 +90,36 @@ class HostProgram:
 
 
 def describe(sequence: Sequence, scheduled: dict[str, Scheduled]) -> HostProgram | None:
-    """The host program of a scheduled sequence; None where nothing depends on computed values."""
-    parts = _Reader(scheduled).parts(sequence.steps)
-    return HostProgram(parts) if any(isinstance(p, (Decision, End)) or _tests(p) for p in _every(parts)) else None
+    """The host program of a scheduled sequence; None where it is one straight run of kernels."""
+    parts = _Reader(scheduled, sequence.visits).parts(sequence.steps)
+    return HostProgram(parts) if any(not isinstance(p, Network) for p in parts) else None
 
 
 def straight(kernels: list[str]) -> HostProgram:
-    """The host program of a function without decisions."""
+    """The host program of a function that has nothing but kernels."""
     return HostProgram((Network(1, tuple(kernels), 1),))
 
 
-def _tests(p: Part) -> bool:
-    return isinstance(p, Turns) and not p.condition.startswith("for ")
+def _level_loops(visits: Visits) -> dict[str, str]:
+    """What the loops over levels of a structure are called, by their variables."""
+    found: dict[str, str] = {}
+    for stage in stages(visits):
+        of = f"for each level of {', '.join(stage.functions)}"
+        found[f"stage{stage.number}.level"], found[f"stage{stage.number}.descent"] = of, f"{of}, the highest first"
+    return found
 
 
 class _Reader:
-    def __init__(self, scheduled: dict[str, Scheduled]) -> None:
+    def __init__(self, scheduled: dict[str, Scheduled], visits: Visits | None) -> None:
         self.scheduled = scheduled
+        self.levels = _level_loops(visits) if visits is not None else {}
         self.known: dict[object, int] = {}
         self.count = 0
 
     def parts(self, steps: tuple[Step, ...]) -> tuple[Part, ...]:
         out: list[Part] = []
         run: list[str] = []
-        for s in (*steps, None):
+        for s in (*_flat(steps), None):
             if s is not None and (names := [k.name for k in phase(s)]):
                 run += names
             elif not isinstance(s, Define) and not (isinstance(s, Check) and s.failure.error in (CAPACITY, ENDLESS)):
@@ -128,11 +143,21 @@ class _Reader:
             case Whilst(_, head, condition, body, location):
                 return (Turns(f"while {print_expr(condition)}", line_of(location), self.parts(head), self.parts(body)),)
             case Repeat(variable, count, body, location):
-                return (Turns(f"for {variable} in 0..{print_extent(count)}", line_of(location), (), self.parts(body)),)
+                said = self.levels.get(variable, f"for {variable} in 0..{print_extent(count)}")
+                return (Turns(said, line_of(location), (), self.parts(body)),)
             case Check(condition, failure):
                 error = f"{failure.error}: {failure.message}"
                 return (End(f"check {print_expr(condition)}", line_of(failure.location), error),)
         return ()
+
+
+def _flat(steps: Iterable[Step]) -> Iterator[Step]:
+    """Steps, and in place of loops that run once what stands in them."""
+    for s in steps:
+        if isinstance(s, Repeat) and s.count == 1:
+            yield from _flat(s.body)
+        else:
+            yield s
 
 
 def line_of(location: Location | None) -> str:
