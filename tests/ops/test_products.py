@@ -88,6 +88,21 @@ def test_convolution(check: Check, dtype: torch.dtype, attributes: dict[str, Any
     check("convolution", [x, w, None], F.conv2d(x, w, **attributes), **options)
 
 
+@pytest.mark.parametrize("window", [1, 2, 3])
+@pytest.mark.parametrize("padding", range(6))
+@pytest.mark.parametrize("stride", [1, 2, 3, 7])
+def test_windows_in_the_padding(check: Check, window: int, padding: int, stride: int) -> None:
+    """More padding than the window has elements, with none, some and all of the windows outside."""
+    for size, dilation in itertools.product((1, 2, 5), (1, 2)):
+        if size + 2 * padding <= dilation * (window - 1):
+            continue
+        x, w, b = torch.randn(2, 4, size, 3), torch.randn(6, 2, window, 1), torch.randn(6)
+        options: dict[str, Any] = {"stride": (stride, 1), "padding": (padding, 1), "dilation": (dilation, 1), "groups": 2}
+        want = F.conv2d(x, w, b, **options)
+        check("convolution", [x, w, b], want, dynamic=False, **options, **close(torch.float32))
+        check("convolution", [x, w, None], F.conv2d(x, w, **options), dynamic=False, **options, **close(torch.float32))
+
+
 @pytest.mark.parametrize("attributes", BACKWARD)
 @pytest.mark.parametrize("window", [(3, 5), (1, 3)])
 def test_transposed(check: Check, dtype: torch.dtype, attributes: dict[str, Any], window: tuple[int, int]) -> None:

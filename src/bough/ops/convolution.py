@@ -1,8 +1,9 @@
 """Convolution in any number of spatial dimensions, as a product with affine indices.
 
 Padding is written by a kernel of its own, so that the product never asks whether it is inside; so are the zeros between the
-elements of a transposed convolution's input where it is dilated as well, which else runs in phases (transposed.py). Channels of
-a group are indexed by two axes (`group * size + member`), so grouped and depthwise convolutions need no division either.
+elements of a transposed convolution's input where it is dilated as well, which else runs in phases (transposed.py). Windows that
+lie in the padding are left out: their sums are zero, even where a weight is not finite. Channels of a group are indexed by two
+axes (`group * size + member`), so grouped and depthwise convolutions need no division either.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from bough.ops.building import (
     affine,
     agree,
     axes,
+    compute_type,
     guard,
     kernel,
     load,
@@ -39,6 +41,9 @@ from bough.ops.building import (
 from bough.ops.operator import Array, Arrays, Attributes, Operands, Operator, Types, present
 from bough.ops.transposed import Phases, lower_in_phases
 from bough.ops.windows import sliding_windows
+
+Border = tuple[tuple[int, ...], tuple[int, ...]]
+"""Elements to add before and after each spatial dimension; negative: to drop."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Geometry:
             a.get("transposed", False),
         )
 
-    def border(self, window: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def border(self, window: Sequence[int]) -> Border:
         """Elements to add before and after each spatial dimension of the (zero-stuffed) input; negative: to drop."""
         if not self.transposed:
             return self.padding, self.padding
@@ -87,11 +92,10 @@ def _window(w: Sequence[Extent]) -> tuple[int, ...]:
     return tuple(e for e in w if isinstance(e, int))
 
 
-def _padded_shape(x: Sequence[Extent], g: Geometry, window: Sequence[int]) -> tuple[Extent, ...]:
-    low, high = g.border(window)
+def _padded_shape(x: Sequence[Extent], g: Geometry, border: Border) -> tuple[Extent, ...]:
     spatial = (
         plus(e if s == 1 else plus(times((minus(e, 1), s)), 1), a + b)
-        for e, s, a, b in zip(x[2:], g.spread, low, high, strict=True)
+        for e, s, a, b in zip(x[2:], g.spread, *border, strict=True)
     )
     return (*x[:2], *spatial)
 
@@ -104,7 +108,7 @@ def _infer(types: Types, a: Attributes) -> tuple[TensorType, ...]:
     g, window = Geometry.of(a, rank), _window(w.shape[2:])
     channels = w.shape[0] if g.transposed else times((w.shape[1], g.groups))
     agree(x.shape[1], channels, "convolution")
-    padded = _padded_shape(x.shape, g, window)
+    padded = _padded_shape(x.shape, g, g.border(window))
     spatial = (
         plus(as_extent(floordiv(as_expr(minus(e, d * (r - 1) + 1)), s)), 1)
         for e, d, r, s in zip(padded[2:], g.dilation, window, g.steps)
@@ -143,8 +147,8 @@ def _stuffed(x: Array, g: Geometry, window: Sequence[int]) -> Array:
     return result
 
 
-def _pad(x: Operand, padded: Operand, g: Geometry, window: Sequence[int]) -> Kernel:
-    low, high = g.border(window)
+def _pad(x: Operand, padded: Operand, g: Geometry, border: Border) -> Kernel:
+    low, high = border
     over = axes("i", padded.shape)
     i = point(over)
     index = list(i)
@@ -170,11 +174,66 @@ def _lower(args: Operands, results: Sequence[Operand], a: Attributes) -> tuple[K
     if g.transposed and all(s == 1 or d == 1 for s, d in zip(g.stride, g.dilation)):
         each = zip(window, g.stride, g.padding, g.dilation, g.output_padding)
         return lower_in_phases(x, w, b, y, [Phases.of(*dimension) for dimension in each], g.groups)
+    border = g.border(window)
+    inside = None if g.transposed else _inside(x.shape[2:], y.shape[2:], g, window)
+    if inside is None:
+        return _windows(x, w, b, y, g, window, border)
+    spatial = (e if span is None else len(span) for e, span in zip(y.shape[2:], inside))
+    part = Operand(f"{y.name}.inside", compute_type(y.dtype), (*y.shape[:2], *spatial))
+    border = _border_of(inside, border, x.shape[2:], g, window)
+    return (*_windows(x, w, None, part, g, window, border), _around(part, b, y, inside))
+
+
+def _inside(
+    x: Sequence[Extent], y: Sequence[Extent], g: Geometry, window: Sequence[int]
+) -> tuple[range | None, ...] | None:
+    """The results along each dimension whose windows reach the input, None for all of them; None where that is so for each."""
+    spans: list[range | None] = []
+    for e, results, s, p, d, r in zip(x, y, g.stride, g.padding, g.dilation, window, strict=True):
+        span = None
+        if isinstance(e, int) and isinstance(results, int) and e > 0:
+            first, stop = max(0, -((d * (r - 1) - p) // s)), min(results, (e - 1 + p) // s + 1)
+            span = range(first, stop) if 0 < stop - first < results else None
+        spans.append(span)
+    return tuple(spans) if any(spans) else None
+
+
+def _border_of(
+    inside: Sequence[range | None], border: Border, x: Sequence[Extent], g: Geometry, window: Sequence[int]
+) -> Border:
+    """The border that the windows inside need."""
+    low, high = list(border[0]), list(border[1])
+    for n, (span, e, s, p, d, r) in enumerate(zip(inside, x, g.stride, g.padding, g.dilation, window)):
+        if span is not None and isinstance(e, int):
+            low[n], high[n] = p - span[0] * s, span[-1] * s - p + d * (r - 1) + 1 - e
+    return tuple(low), tuple(high)
+
+
+def _around(part: Operand, b: Operand | None, y: Operand, inside: Sequence[range | None]) -> Kernel:
+    """The result: what windows inside give, and zero around it; plus `b`."""
+    over = axes("i", y.shape)
+    i = point(over)
+    index, conditions = list(i), []
+    for d, span in enumerate(inside, 2):
+        if span is not None:
+            index[d] = sub(i[d], span[0])
+            conditions += [apply("ge", i[d], Const(span[0])), apply("lt", i[d], Const(span[-1] + 1))]
+    value = guard(conditions, load(part, *index), number(0, part.dtype))
+    if b is not None:
+        value = apply("add", value, load(b, i[1]))
+    return kernel("convolution.around", over, (part, b), (y,), [store(y, i, value)])
+
+
+def _windows(
+    x: Operand, w: Operand, b: Operand | None, y: Operand, g: Geometry, window: Sequence[int], border: Border
+) -> tuple[Kernel, ...]:
+    """The sums over all windows of the input with its border."""
+    rank = len(window)
     before: tuple[Kernel, ...] = ()
-    low, high = g.border(window)
-    if any((*low, *high)) or any(s != 1 for s in g.spread):
-        padded = Operand(f"{y.name}.padded", x.dtype, _padded_shape(x.shape, g, window))
-        before, x = (_pad(x, padded, g, window),), padded
+    first = [max(0, -a) for a in border[0]]
+    if any(n > 0 for part in border for n in part) or any(s != 1 for s in g.spread):
+        padded = Operand(f"{y.name}.padded", x.dtype, _padded_shape(x.shape, g, border))
+        before, x, first = (_pad(x, padded, g, border),), padded, [0] * rank
 
     inputs = as_extent(floordiv(as_expr(x.shape[1]), g.groups))
     outputs = as_extent(floordiv(as_expr(y.shape[1]), g.groups))
@@ -188,7 +247,8 @@ def _lower(args: Operands, results: Sequence[Operand], a: Attributes) -> tuple[K
     out = affine((at(group), outputs), (at(member), 1))
     source = affine((at(group), inputs), (at(channel), 1))
     positions = [
-        add(mul(at(p), s), mul(at(r), d)) for p, r, s, d in zip(spatial, inside, g.steps, g.dilation, strict=True)
+        add(add(mul(at(p), s), mul(at(r), d)), n)
+        for p, r, s, d, n in zip(spatial, inside, g.steps, g.dilation, first, strict=True)
     ]
     if g.transposed:
         weight = (source, at(member), *(sub(n - 1, at(r)) for n, r in zip(window, inside)))
@@ -204,7 +264,7 @@ def _lower(args: Operands, results: Sequence[Operand], a: Attributes) -> tuple[K
     if b is not None:
         value = apply("add", value, load(b, out))
     place = (at(batch), out, *(at(p) for p in spatial))
-    product = kernel("convolution", (*free, *reduced), (x, w, b), results, [*body, store(y, place, value)])
+    product = kernel("convolution", (*free, *reduced), (x, w, b), (y,), [*body, store(y, place, value)])
     return (*before, product)
 
 
