@@ -76,7 +76,8 @@ class Compiled:
     def _together(self) -> None:
         """Makes the function for many samples, where it is worth one."""
         executable, recipe = self.executable, self._recipe
-        if not executable.manifest.divides or executable.samples is not None or recipe is None:
+        manifest = executable.manifest
+        if not manifest.divides or manifest.apart or executable.samples is not None or recipe is None:
             return
         key = f"{self._key}-samples" if self._key else None
         many = cached(key, recipe.options)

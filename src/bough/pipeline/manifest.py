@@ -34,6 +34,7 @@ from bough.runtime.manifest import (
     Tree,
 )
 from bough.runtime.sizes import Size
+from bough.search.apart import apart
 from bough.search.cost import machine_of
 from bough.targets import Target
 
@@ -67,6 +68,7 @@ def make_manifest(imported: Imported | Staged, assembled: Assembled, target: Tar
         computed=tuple((name, len(function.results) + n) for n, name in enumerate(given.computed)),
         cuts=_cuts(function.results, given),
         divides=divides(given),
+        apart=apart(given, target),
         features=target.features,
         parallel=holds(assembled.function.body, is_parallel),
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 from weakref import WeakMethod
 
 import numpy as np
 
 from bough.runtime import processor
+from bough.runtime.apart import one_by_one, side_by_side
 from bough.runtime.arrays import NUMPY, Array, address, aligned, allocate, to_torch, torch, torch_dtype
 from bough.runtime.binding import bind, several
 from bough.runtime.caller import Caller, Callers, Library, write_callers
@@ -71,14 +72,21 @@ class Executable:
 
     def map(self, inputs: Iterable[Any]) -> list[Any]:
         """`[self(x) for x in inputs]`, bit for bit; where the function takes several arguments, each input is a tuple. Computed
-        together where there are `samples`.
+        together where there are `samples`; side by side, each on one thread, where its calls are better kept `apart`.
 
         Raises `InputError` for inputs that are not several, and what the first input to fail raises.
         """
         rows = several(self.manifest, inputs)
+        if self.manifest.apart and len(rows) >= 2 * self.threads > 2:
+            return side_by_side(self.on_one_thread.call, rows, self.threads)
         if self.samples is None or len(rows) < 2:
-            return [self.call(*args) for args in rows]
+            return one_by_one(self.call, rows)
         return self.samples.map(rows)
+
+    @cached_property
+    def on_one_thread(self) -> Executable:
+        """The same function, which does not ask for the team."""
+        return Executable(self.manifest, self.code, self.constants, threads=1)
 
     @property
     def threads(self) -> int:

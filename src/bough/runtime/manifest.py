@@ -134,6 +134,7 @@ class Manifest:
     each thread, unless a single one does, so that what they compute is still in a cache when it is read.
     Where `parallel` is False the entry needs no threads. `features` are the processor features (LLVM's names) that the code
     uses. `notes` is for readers, for instance what `explain` shows. `divides`: calls take different ways, by what they compute.
+    `apart`: many calls are done sooner side by side, each on one thread, than together.
     """
 
     entry: str
@@ -154,6 +155,7 @@ class Manifest:
     features: tuple[str, ...] = ()
     notes: str = ""
     divides: bool = False
+    apart: bool = False
     visits: Visits | None = None
     near: int = 0
 
@@ -182,6 +184,7 @@ class Manifest:
             "features": list(self.features),
             "notes": self.notes,
             "divides": self.divides,
+            "apart": self.apart,
             "visits": None if self.visits is None else to_plain(self.visits),
             "near": self.near,
         }
@@ -239,6 +242,7 @@ class Manifest:
             features=tuple(_is(name, str) for name in _is(data.get("features"), list)),
             notes=_is(data.get("notes"), str),
             divides=_is(data.get("divides"), bool),
+            apart=_is(data.get("apart", False), bool),
             visits=_visits(data.get("visits")),
             near=_is(data.get("near", 0), int),
         )

@@ -11,6 +11,7 @@ import numpy as np
 
 from bough.base.errors import InputError
 from bough.runtime import sizes
+from bough.runtime.apart import Args, about, one_by_one
 from bough.runtime.arrays import torch
 from bough.runtime.binding import Bound, bind
 from bough.runtime.caller import Source, packed
@@ -28,7 +29,6 @@ APART = 4
 """How many times as large as another a sample may be that is computed with it, in each of its sizes: arrays are as large as the
 largest needs."""
 
-Args = tuple[Any, ...]
 Member = tuple[int, Bound, dict[str, int]]
 """A sample's number, its arguments and its sizes."""
 
@@ -85,7 +85,7 @@ class Samples:
                     for n, output in zip(part.numbers, self.together(part), strict=True):
                         outputs[n] = output
         except InputError:
-            return [self.alone(n, args) for n, args in enumerate(inputs)]  # the first to fail says so as a call of its own does
+            return one_by_one(self.one.call, inputs)  # the first to fail says so as a call of its own does
         return outputs
 
     def alike(self, inputs: Sequence[Args]) -> Group | None:
@@ -132,12 +132,6 @@ class Samples:
             part.append(member)
             least, most = lower, upper
         yield part
-
-    def alone(self, number: int, args: Args) -> Any:
-        try:
-            return self.one.call(*args)
-        except InputError as error:
-            raise about(number, error) from None
 
     def portion(self, group: Group) -> int:
         """How many samples of these shapes are computed together."""
@@ -198,8 +192,3 @@ def write_pack(manifest: Manifest) -> Pack:
     exec(compile("\n".join(out.lines) + "\n", f"<outputs of {manifest.entry!r}>", "exec"), out.names)
     function: Pack = out.names["pack"]
     return function
-
-
-def about(number: int, error: InputError) -> InputError:
-    """The same error, which says which of several inputs it is about."""
-    return type(error)(f"input {number}: {error.what}", code=error.code, because=error.because, advice=error.advice)
