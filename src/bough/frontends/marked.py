@@ -17,11 +17,10 @@ from bough.ir.expr import Var, add, as_expr, as_extent
 from bough.ir.program import Check, Size, TensorType, Value
 
 _PREFIX = "bough."
-_ATTEMPTS = ("attempt_begin", "attempt_keep", "attempt_abort")
 MARKERS = frozenset(
     {
         "if_begin", "if_else", "if_end", "while_begin", "while_test", "while_end", "for_begin", "for_row", "for_end",
-        "size", "narrow", "check", *_ATTEMPTS,
+        "size", "narrow", "check", "attempt_begin", "attempt_keep", "attempt_abort",
     }
 )
 
@@ -38,9 +37,10 @@ def marker_of(node: Node) -> str | None:
     return name if str(node.target).startswith(_PREFIX) and name in MARKERS else None
 
 
-def aborted(graph: Graph) -> set[Node]:
-    """The nodes of aborted attempts, but for those that a node outside needs: where a write in place was undone there, torch
-    takes the tensor from what undid it."""
+def drop_attempts(graph: Graph) -> None:
+    """Takes the marks of attempts out of a trace, and the nodes of aborted ones, whose writes in place have all been undone: a
+    tensor is what it was before the first. Nodes that others need stay: what staging asked for first in an attempt, such as a
+    size as a tensor."""
     nodes = list(graph.nodes)
     begun: list[int] = []
     dropped: dict[Node, None] = {}
@@ -48,26 +48,37 @@ def aborted(graph: Graph) -> set[Node]:
         match marker_of(node):
             case "attempt_begin":
                 begun.append(position)
+                dropped[node] = None
             case "attempt_keep":
                 begun.pop()
+                dropped[node] = None
             case "attempt_abort":
-                dropped.update(dict.fromkeys(nodes[begun.pop() : position]))
+                dropped.update(dict.fromkeys(nodes[begun.pop() : position + 1]))
     for node in reversed(nodes):
         if node not in dropped:
-            for needed in _inputs(node):
-                dropped.pop(needed, None)
-    return set(dropped)
+            for needed in node.all_input_nodes:
+                origin = needed
+                while origin in dropped and _writes(origin):
+                    origin = origin.args[0]
+                if origin is not needed:
+                    node.replace_input_with(needed, origin)
+                dropped.pop(origin, None)
+    for node in reversed(nodes):
+        if node in dropped:
+            graph.erase_node(node)
+
+
+def _writes(node: Node) -> bool:
+    """Whether a node gives its first argument, written in place."""
+    if not isinstance(node.target, torch._ops.OpOverload) or not node.target._schema.returns:
+        return False
+    alias = node.target._schema.returns[0].alias_info
+    return alias is not None and alias.is_write and isinstance(node.args[0], Node)
 
 
 def overwrites(node: Node) -> bool:
     """Whether a node puts its second argument in place of its first, whose values do not matter."""
     return node.target in (torch.ops.aten.copy.default, torch.ops.aten.copy_.default)
-
-
-def _inputs(node: Node) -> list[Node]:
-    if not overwrites(node):
-        return node.all_input_nodes
-    return [a for a in node.args[1:] if isinstance(a, Node)]
 
 
 class Marked(Regions):

@@ -15,7 +15,7 @@ from torch.fx.node import map_arg
 from bough.base.errors import CompileError, InternalError
 from bough.base.source import Location
 from bough.frontends import locations
-from bough.frontends.marked import aborted, marker_of
+from bough.frontends.marked import marker_of
 from bough.frontends.structure import Structure
 from bough.frontends.trace import Trace
 from bough.frontends.updates import writes
@@ -145,10 +145,9 @@ class _Split:
 
     def run(self) -> HostProgram:
         exported = self.trace.exported
-        dropped = aborted(exported.graph)
         results: tuple[Any, ...] = ()
         for node in exported.graph.nodes:
-            if node.op == "call_function" and node not in dropped:
+            if node.op == "call_function":
                 self.node(node)
             elif node.op == "get_attr" and isinstance(held := getattr(exported.graph_module, node.target, None), torch.Tensor):
                 self.constants[node.name] = held
@@ -165,7 +164,7 @@ class _Split:
     def node(self, node: Node) -> None:
         marker = marker_of(node)
         value = node.meta.get("val")
-        if marker in _ATTEMPTS or (value is None and marker is None) or _of_marker(node):
+        if (value is None and marker is None) or _of_marker(node):
             return
         if isinstance(node.target, torch._ops.HigherOrderOperator) or (marker or "").startswith("for_"):
             raise not_split(f"the module calls {node.target}", locations.of_node(node))
@@ -369,6 +368,5 @@ def _type(value: Any) -> str:
     return ", ".join(f"{v.dtype} {tuple(v.shape)}" if isinstance(v, torch.Tensor) else str(v) for v in _flat(value))
 
 
-_ATTEMPTS = ("attempt_begin", "attempt_keep", "attempt_abort")
 _RESULTS = ("if_end", "while_begin", "while_end")
 _NUMBERS = (torch.SymInt, torch.SymFloat, torch.SymBool, int, float, bool)

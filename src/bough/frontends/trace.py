@@ -24,6 +24,7 @@ from bough.base.source import Location
 from bough.frontends import dimensions, locations
 from bough.frontends.computed_sizes import ComputedSizes
 from bough.frontends.errors import in_training
+from bough.frontends.marked import drop_attempts
 from bough.frontends.promotion import FROM_TORCH
 from bough.frontends.recurrent_capture import KeepRecurrentLayers
 from bough.frontends.structure import (
@@ -92,6 +93,7 @@ def trace(
     flat = _Flat(module, inputs, computed)
     with computed.active():
         exported = _export(flat, tuple(wanted.example(i, t) for i, t in enumerate(tensors)), _hints(wanted))
+    drop_attempts(exported.graph)
     traced = [n.meta["val"] for n in exported.graph.nodes if n.op == "placeholder"][-len(paths) :] if paths else []
     symbols = Symbols(dimensions.name_symbols(wanted, paths, traced, flat.outputs.guards, computed))
     dims = tuple(wanted.dims.values())

@@ -27,7 +27,7 @@ from bough.frontends.builder import Builder, Unsupported
 from bough.frontends.converters import CONVERTERS, Absent, overload_name
 from bough.frontends.errors import Missing, mutation
 from bough.frontends.higher_order import translate_higher_order
-from bough.frontends.marked import Marked, aborted, marker_of, overwrites
+from bough.frontends.marked import Marked, marker_of, overwrites
 from bough.frontends.promotion import FROM_TORCH, common_dtype
 from bough.frontends.symbols import UnknownSize, evaluate
 from bough.frontends.trace import Trace, check_tensor
@@ -174,12 +174,11 @@ class _Translation:
 
     def graph(self, graph: torch.fx.Graph, environment: dict[Node, Any]) -> tuple[Any, ...]:
         updates = plain_updates(graph)
-        dropped = aborted(graph)
         for node in graph.nodes:
             if node.op == "output":
                 results = node.args[0] if isinstance(node.args[0], (list, tuple)) else node.args
                 return tuple(self.returned(a, environment) for a in results)
-            if node.op == "call_function" and node not in dropped:
+            if node.op == "call_function":
                 self.b.location = locations.of_node(node) or self.b.location
                 self.b.hint = node.name
                 self.used[node] = [(self.updated.get(a, 0), environment.get(a)) for a in node.all_input_nodes]

@@ -227,24 +227,33 @@ def _updated(loop: Loop, scope: Scope, outcome: Any, carried: list[torch.Tensor]
     if any(isinstance(f, layouts.Choices) and len(f.parts) > MOST_FORMS for f in forms.values()):
         raise _refused(staging)
     if forms != state.forms:
+        same = all(forms[k] == f for k, f in state.forms.items())
+        growths = markers.growths(_leaves(loop, state.forms, now, carried)) if same else ()
         _learn_shapes(loop, forms, now)
-        state.forms, state.growths = forms, ()
+        state.forms, state.growths = forms, growths
         return [], False
-    position, updated = 0, []
-    for key, form in forms.items():
-        for leaf, dtype in zip(layouts.encode(staging, form, now[key]), layouts.dtypes(form), strict=True):
-            if isinstance(leaf, layouts.Empty):
-                leaf = carried[position].new_zeros((0, *carried[position].shape[1:]))
-            if leaf is None:
-                leaf = carried[position]
-            updated.append(leaf if isinstance(leaf, torch.Tensor) else torch.full((), leaf, dtype=dtype))
-            position += 1
-    updated.append(torch.full((), True))
+    updated = _leaves(loop, forms, now, carried)
     growths = markers.growths(updated)
     if growths != tuple(state.growths):
         state.growths = growths
         return [], False
     return updated, True
+
+
+def _leaves(
+    loop: Loop, forms: dict[Hashable, Layout], now: dict[Hashable, Any], carried: list[torch.Tensor]
+) -> list[torch.Tensor]:
+    """The tensors of values in these forms, and that a turn has ended."""
+    updated: list[torch.Tensor] = []
+    for key, form in forms.items():
+        for leaf, dtype in zip(layouts.encode(loop.staging, form, now[key]), layouts.dtypes(form), strict=True):
+            before = carried[len(updated)]
+            if isinstance(leaf, layouts.Empty):
+                leaf = before.new_zeros((0, *before.shape[1:]))
+            if leaf is None:
+                leaf = before
+            updated.append(leaf if isinstance(leaf, torch.Tensor) else torch.full((), leaf, dtype=dtype))
+    return [*updated, torch.full((), True)]
 
 
 def _learn_shapes(loop: Loop, forms: dict[Hashable, Layout], now: dict[Hashable, Any]) -> None:
