@@ -42,12 +42,12 @@ def inputs(sequence: Sequence) -> list[np.ndarray]:
 
 
 @given(
-    n=st.integers(1, 2), c=st.integers(1, 3), k=st.integers(1, 3), p=st.sampled_from([2, 4]), q=st.sampled_from([2, 6])
+    n=st.integers(1, 2), c=st.integers(1, 3), k=st.integers(1, 3), p=st.sampled_from([2, 3, 4]), q=st.sampled_from([2, 5, 6])
 )
 def test_numbers_without_rounding_are_the_same(n: int, c: int, k: int, p: int, q: int) -> None:
     before = convolution(n, c, k, p, q)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bough.graph_passes.winograd.LEAST_CHANNELS", 1)
+        patch.setattr("bough.graph_passes.winograd.LEAST_CHANNELS", 0)
         after = winograd(before)
     verify_sequence(after)
     assert len(kernels(after.steps)) == 3
@@ -61,15 +61,33 @@ def test_numbers_without_rounding_are_the_same(n: int, c: int, k: int, p: int, q
     [
         convolution(c=8),
         convolution(k=8),
-        convolution(p=3),
+        convolution(c=24, k=24, p=3, q=3),
         convolution(row="i * 2 + r", h=5),
         convolution(row="i + r * 2", h=6),
         convolution(constant=False),
     ],
-    ids=["few channels in", "few channels out", "odd rows", "stride", "dilation", "computed weights"],
+    ids=["few channels in", "few channels out", "few rows, and odd", "stride", "dilation", "computed weights"],
 )
 def test_others_stay_as_they_are(sequence: Sequence) -> None:
     assert winograd(sequence).steps == sequence.steps
+
+
+@pytest.mark.parametrize(("p", "q"), [(3, 4), (4, 3), (7, 5), (5, 2)])
+def test_what_is_over_the_edge_reaches_no_result(p: int, q: int) -> None:
+    """One element that is not finite spoils its tiles and no others; the elements that are computed twice are the same."""
+    before = convolution(1, 48, 48, p, q)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bough.graph_passes.winograd.LEAST_CHANNELS", 0)
+        after = winograd(before)
+    assert len(kernels(after.steps)) == 3
+    x, *rest = inputs(before)
+    x[0, 0, 1, 1] = np.nan
+    (result,) = run_sequence(after, [x, *rest])
+    (expected,) = run_sequence(before, [x, *rest])
+    spoiled = np.zeros((p, q), np.bool_)
+    spoiled[:2, :2] = True
+    assert np.array_equal(np.isnan(result[0]), np.broadcast_to(spoiled, result[0].shape))
+    assert np.array_equal(result[0][:, ~spoiled], expected[0][:, ~spoiled])
 
 
 def test_products_are_fewer() -> None:

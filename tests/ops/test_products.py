@@ -89,8 +89,8 @@ def test_convolution(check: Check, dtype: torch.dtype, attributes: dict[str, Any
 
 
 @pytest.mark.parametrize("window", [1, 2, 3])
-@pytest.mark.parametrize("padding", range(6))
-@pytest.mark.parametrize("stride", [1, 2, 3, 7])
+@pytest.mark.parametrize("padding", [0, 2, 5])
+@pytest.mark.parametrize("stride", [1, 2, 7])
 def test_windows_in_the_padding(check: Check, window: int, padding: int, stride: int) -> None:
     """More padding than the window has elements, with none, some and all of the windows outside."""
     for size, dilation in itertools.product((1, 2, 5), (1, 2)):

@@ -7,6 +7,7 @@
 
 `u` is made of the weights when compiling. See Lavin and Gray, "Fast algorithms for convolutional neural networks" (CVPR 2016).
 The factors of A and B are 0, 1 and -1, so that errors grow little; but an element that is not finite makes its whole tile so.
+Where the number of rows or columns is odd, the last tiles hang over the edge: they compute their last results twice.
 A thread may take rows of tiles through all three, and then keeps their tiles and sums to itself.
 """
 
@@ -14,20 +15,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
 
 from bough.ir.dtypes import F32
-from bough.ir.expr import Apply, Const, Expr, Load, Var, add, loads, mul, substitute, variables
+from bough.ir.expr import (
+    Apply,
+    Const,
+    Expr,
+    Extent,
+    Load,
+    Var,
+    add,
+    apply,
+    loads,
+    minimum,
+    mul,
+    select,
+    substitute,
+    variables,
+)
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
 from bough.ir.sequence import Group, Run, Sequence, Step, expressions, map_bodies, map_statement
 
 OUT, WINDOW = 2, 3
 """Outputs of a tile, and elements of the window, along each dimension."""
 TILE = OUT + WINDOW - 1
-LEAST_CHANNELS = 48
+LEAST_CHANNELS = 16
 """Channels, harmonic mean of both sides, from which on what is saved is more than what the transformations cost."""
 LEAST_TILES = 24
 NEAR = 1 << 20
@@ -54,7 +70,7 @@ class _Convolution:
 
 
 def winograd(sequence: Sequence) -> Sequence:
-    """The sequence with its convolutions by the algorithm where they have enough channels and rows and columns in pairs."""
+    """The sequence with its convolutions by the algorithm where they have enough channels, rows and columns."""
     temporaries, constants, types = dict(sequence.temporaries), dict(sequence.constants), dict(sequence.constant_types)
 
     def fresh(name: str) -> str:
@@ -96,16 +112,23 @@ def matched(kernel: Kernel, constants: Mapping[str, Array]) -> _Convolution | No
         return None
     spatial, window, inputs, outputs = found
     extents = {a.name: a.extent for a in kernel.axes}
-    whole = all(isinstance(e := extents[a], int) and e > 0 and e % OUT == 0 for a in spatial)
-    k, c = extents[outputs], extents[inputs]
-    if not whole or any(extents[r] != WINDOW for r in window) or {*reduce.axes} != {*window, inputs}:
+    k, c, *picture = (extents[a] for a in (outputs, inputs, *spatial))
+    if any(extents[r] != WINDOW for r in window) or {*reduce.axes} != {*window, inputs}:
         return None
-    if not isinstance(k, int) or not isinstance(c, int) or 2 * k * c < LEAST_CHANNELS * (k + c):
-        return None
-    tiles = prod(e // OUT for a in spatial if isinstance(e := extents[a], int))
-    if tiles < LEAST_TILES and TILE * TILE * k * c * F32.bytes > NEAR:
+    sizes = [e for e in picture if isinstance(e, int)]
+    if len(sizes) < len(picture) or not isinstance(k, int) or not isinstance(c, int) or not _pays(sizes, k, c):
         return None
     return _Convolution(total, x, w, spatial, window, inputs, outputs)
+
+
+def _pays(picture: list[int], k: int, c: int) -> bool:
+    """Whether the products that are saved are more than what the transformations cost. Tiles over the edge save less."""
+    tiles = prod(ceil(e / OUT) for e in picture)
+    if tiles < LEAST_TILES and TILE**2 * k * c * F32.bytes > NEAR:
+        return False
+    saved = WINDOW**2 * prod(picture) - TILE**2 * tiles
+    most = (WINDOW**2 * OUT**2 - TILE**2) * tiles
+    return saved > 0 and 2 * k * c * saved >= LEAST_CHANNELS * (k + c) * most
 
 
 def _places(kernel: Kernel, x: Load, w: Load) -> tuple[tuple[str, str], tuple[str, str], str, str] | None:
@@ -152,7 +175,7 @@ def weights(w: Array, found: _Convolution) -> Array:
 def rewritten(kernel: Kernel, found: _Convolution, tiles: str, sums: str, weight: str) -> tuple[Kernel, Kernel, Kernel]:
     """The three kernels in place of one."""
     extents = {a.name: a.extent for a in kernel.axes}
-    half = {a: Axis(a, e // OUT) for a in found.spatial if isinstance(e := extents[a], int)}
+    half = {a: Axis(a, ceil(e / OUT)) for a in found.spatial if isinstance(e := extents[a], int)}
     used = {n for i in found.x.index for n in variables(i)}
     outer = tuple(half.get(a.name, a) for a in kernel.free if a.name in used)
     inputs, outputs = kernel.axis(found.inputs), kernel.axis(found.outputs)
@@ -186,8 +209,7 @@ def _together(kernels: tuple[Kernel, ...], found: _Convolution, private: tuple[s
 
 def _tiles(kernel: Kernel, found: _Convolution, axes: tuple[Axis, ...], v: Operand) -> Kernel:
     def element(a: int, b: int) -> Expr:
-        (p, q), (r, s) = found.spatial, found.window
-        place: dict[str, Expr] = {p: add(mul(Var(p), OUT), a), q: add(mul(Var(q), OUT), b), r: Const(0), s: Const(0)}
+        place = _place(kernel, found, (a, b), WINDOW - 1) | dict.fromkeys(found.window, Const(0))
         return substitute(found.x, place)
 
     body, values = _both_sides(INPUT, element, _names(kernel))
@@ -203,12 +225,11 @@ def _results(kernel: Kernel, found: _Convolution, axes: tuple[Axis, ...], m: Ope
 
     name = _names(kernel)
     body, values = _both_sides(OUTPUT, element, name)
-    (p, q) = found.spatial
-    for t, value in enumerate(values):
-        here: dict[str, Expr] = {p: add(mul(Var(p), OUT), t // OUT), q: add(mul(Var(q), OUT), t % OUT)}
+    for t in range(OUT * OUT):
+        here = _place(kernel, found, divmod(t, OUT))
         for s in kernel.body:
             if isinstance(s, Let) and s.name == found.total:
-                here[s.name] = value
+                here[s.name] = _inside(kernel, found, divmod(t, OUT), values)
                 continue
             s = map_statement(s, lambda e: substitute(e, here))  # noqa: B023
             if isinstance(s, Let):
@@ -218,6 +239,31 @@ def _results(kernel: Kernel, found: _Convolution, axes: tuple[Axis, ...], m: Ope
     read = {load.source for s in body for e in expressions(s) for load in loads(e)}
     inputs = (m, *(i for i in kernel.inputs if i.name in read))
     return replace(kernel, axes=axes, inputs=inputs, body=tuple(body))
+
+
+def _place(kernel: Kernel, found: _Convolution, at: tuple[int, int], more: int = 0) -> dict[str, Expr]:
+    """Where an element of a tile is. A tile over the edge, which is `more` elements behind the last result, has its last element
+    twice; no result that is inside needs the second."""
+    place: dict[str, Expr] = {}
+    for axis, n in zip(found.spatial, at):
+        extent = kernel.axis(axis).extent
+        assert isinstance(extent, int)
+        here, last = add(mul(Var(axis), OUT), n), extent - 1 + more
+        over = (ceil(extent / OUT) - 1) * OUT + n > last
+        place[axis] = minimum(here, last) if over else here
+    return place
+
+
+def _inside(kernel: Kernel, found: _Convolution, at: tuple[int, int], values: list[Expr]) -> Expr:
+    """A result of a tile; the one before it where it is over the edge."""
+    (p, rows), (q, columns) = ((Var(a), kernel.axis(a).extent) for a in found.spatial)
+
+    def choose(axis: Expr, extent: Extent, n: int, value: Callable[[int], Expr]) -> Expr:
+        if n == 0 or not isinstance(extent, int) or extent % OUT == 0:
+            return value(n)
+        return select(apply("lt", axis, Const(extent // OUT)), value(n), value(n - 1))
+
+    return choose(p, rows, at[0], lambda a: choose(q, columns, at[1], lambda b: values[a * OUT + b]))
 
 
 def _both_sides(

@@ -15,8 +15,8 @@ LARGE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`strides[axis]` in elements (absent: 0, `LARGE`: unknown, because it depends on a symbolic size or on what an index
-    loads); None where the address is not affine in the axes."""
+    """`strides[axis]` in elements (absent: 0, `LARGE`: unknown, because it depends on a symbolic size, on what an index
+    loads or on bounds); None where the address is not affine in the axes."""
 
     operand: str
     index: tuple[Expr, ...]
@@ -74,7 +74,7 @@ def strides(shape: tuple[Extent, ...], index: tuple[Expr, ...], axes: set[str]) 
 
 def affine_in(e: Expr, axes: set[str], indirect: bool = False) -> dict[str, int] | None:
     """The coefficients of `axes` in an index expression; None where it is not affine in them. With `indirect`, axes in what is
-    loaded have the coefficient `LARGE`."""
+    loaded, or held inside bounds, have the coefficient `LARGE`."""
     if isinstance(e, Const):
         return {}
     if isinstance(e, Var):
@@ -83,6 +83,8 @@ def affine_in(e: Expr, axes: set[str], indirect: bool = False) -> dict[str, int]
         return dict.fromkeys(variables(e) & axes, LARGE) if indirect else None
     if isinstance(e, Apply):
         if indirect and e.function not in ("add", "sub", "mul") and not _outside_loads(e) & axes:
+            return dict.fromkeys(variables(e) & axes, LARGE)
+        if indirect and e.function in ("min", "max"):
             return dict.fromkeys(variables(e) & axes, LARGE)
         parts = [affine_in(a, axes, indirect) for a in e.args]
         if any(p is None for p in parts):
