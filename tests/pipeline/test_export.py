@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import platform
 import re
 import shutil
@@ -16,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from emulated import aarch64, emulator
 from torch import nn
 
 import bough
 from bough.pipeline.export import LEVELS, Exported, describe_file
-from bough.pipeline.export.link import find_compiler
 from bough.runtime import processor
 from bough.targets import TARGETS, Target
 
@@ -256,13 +255,6 @@ def test_contents_are_described_and_checked(tmp_path: Path) -> None:
         describe_file(tmp_path)
 
 
-def emulator(machine: str) -> str:
-    found = shutil.which(f"qemu-{machine}-static") or shutil.which(f"qemu-{machine}")
-    if found is None:
-        pytest.skip("needs qemu-user")
-    return found
-
-
 def test_a_processor_without_the_instructions_gets_a_message(tmp_path: Path) -> None:
     f, x = compiled(mlp)
     sample = build_sample(f.export(tmp_path, target="x86-64-v3"))
@@ -272,15 +264,7 @@ def test_a_processor_without_the_instructions_gets_a_message(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_aarch64_under_emulation(model: str, tmp_path: Path) -> None:
-    """The folder of AArch64's libraries is that of Debian's libc6-arm64-cross, unless BOUGH_TEST_AARCH64 names another."""
-    root = Path(os.environ.get("BOUGH_TEST_AARCH64", "/usr/aarch64-linux-gnu"))
-    command = (emulator("aarch64"), "-L", str(root))
-    if not (root / "lib").exists():
-        pytest.skip("needs the libraries of AArch64")
-    try:
-        find_compiler("aarch64-linux-gnu")
-    except bough.CompileError:
-        pytest.skip("needs ziglang or a cross compiler")
+    command = aarch64()
     f, x = compiled(MODELS[model])
     sample = build_sample(f.export(tmp_path, target="aarch64-linux-gnu"), "-lm")
     done = run_sample(sample, x, emulator=command)

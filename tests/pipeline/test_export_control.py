@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from emulated import aarch64
 from torch import nn
 
 import bough
@@ -42,17 +43,20 @@ class Grows(nn.Module):
         return rows
 
 
-def sample(exported: Exported, *arguments: torch.Tensor, given: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+def sample(
+    exported: Exported, *arguments: torch.Tensor, given: tuple[str, ...] = (), emulator: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     """Builds and runs the sample program, which writes each result to a file."""
     folder, program = exported.folder, exported.folder / "program"
     if not program.exists():
-        command = ["cc", "-o", program, folder / "model_sample.c", "-I", folder, folder / "libmodel.so", f"-Wl,-rpath,{folder}"]
+        command = [*exported.compiler, "-o", str(program), str(folder / "model_sample.c"), str(folder / "libmodel.so")]
+        command += [f"-Wl,-rpath,{folder}", "-lm"]
         subprocess.run(command, check=True)
     files = []
     for n, a in enumerate(arguments):
         (folder / f"in{n}.bin").write_bytes(a.numpy().tobytes())
         files.append(str(folder / f"in{n}.bin"))
-    call = [str(program), "-w", str(folder / "model.safetensors"), "-t", "2", "-o", str(folder / "out"), *given, *files]
+    call = [*emulator, str(program), "-w", str(folder / "model.safetensors"), "-t", "2", "-o", str(folder / "out"), *given, *files]
     return subprocess.run(call, capture_output=True, text=True, check=False)
 
 
@@ -83,3 +87,31 @@ def test_sizes_that_are_computed(tmp_path: Path) -> None:
     failed = sample(exported, torch.ones(1, 3), torch.tensor(3000.0))
     assert failed.returncode != 0 and "above the capacity, 256" in failed.stderr
     assert sample(exported, torch.ones(1, 3), torch.tensor(3000.0), given=("-s", "capacity=1024")).returncode == 0
+
+
+def test_nothing_but_libc_and_libm_is_needed(tmp_path: Path) -> None:
+    bough.compile(EarlyExit().eval(), (torch.randn(1, 8),), cache=False).export(tmp_path)
+    listed = subprocess.run(["ldd", tmp_path / "libmodel.so"], capture_output=True, text=True, check=True).stdout
+    needed = {Path(line.split()[0]).name.partition(".")[0] for line in listed.splitlines()}
+    assert needed <= {"linux-vdso", "libc", "libm", "ld-linux-x86-64"}
+
+
+def test_decisions_and_computed_sizes_on_aarch64(tmp_path: Path) -> None:
+    command = aarch64()
+    torch.manual_seed(0)
+    exits = bough.compile(EarlyExit().eval(), (torch.randn(1, 8),), cache=False, threads=2)
+    exported, ways = exits.export(tmp_path / "exits", target="aarch64-linux-gnu"), set()
+    for x in torch.randn(10, 1, 8):
+        done = sample(exported, x, emulator=command)
+        assert done.returncode == 0, done.stderr
+        y, way = exits(x)
+        ways.add(way)
+        assert np.fromfile(exported.folder / "out1.bin", np.int64)[0] == way
+        np.testing.assert_allclose(np.fromfile(exported.folder / "out0.bin", np.float32), y.numpy().ravel(), rtol=2e-5, atol=2e-6)
+    assert ways == {1, 2}
+    grows = bough.compile(Grows().eval(), (torch.ones(1, 3), torch.tensor(20.0)), cache=False, threads=2)
+    exported = grows.export(tmp_path / "grows", target="aarch64-linux-gnu")
+    assert sample(exported, torch.ones(1, 3), torch.tensor(300.0), emulator=command).returncode == 0
+    rows = grows(torch.ones(1, 3), torch.tensor(300.0))
+    assert int(np.fromfile(exported.folder / "out1.bin", np.int64)[0]) == len(rows)
+    np.testing.assert_allclose(np.fromfile(exported.folder / "out0.bin", np.float32)[: rows.numel()], rows.numpy().ravel(), rtol=2e-5)
