@@ -28,6 +28,8 @@ from bough.runtime.walker_layout import (
 )  # fmt: skip
 
 AnyReader = Reader | FlatReader
+_BEFORE = -32
+"""Where the part of an object begins that stands before its address: its attributes or where they are."""
 
 
 def emit_discover(module: Any, layout: Layout) -> Words:
@@ -216,10 +218,10 @@ class _Activation:
         code.put(self.record, LEVEL, -1 if slots.step else 0)
         code.put(self.slot, 0, position)
         code.add_to(frame, self.layout.counts + slots.number, 1)
+        for n, at in slots.calls.items():
+            self.note(self.reader, n, code.at(self.record, at))
         for n, at in slots.payloads.items():
             self.store(self.reader, n, code.at(self.record, at))
-        for n, at in slots.calls.items():
-            code.put(self.record, at, self.reader.read(slots.variant.calls[n].path))
         self.fill_walks(walks)
         for n, collect in enumerate(slots.variant.collects):
             if collect.calls == 0:
@@ -261,11 +263,19 @@ class _Activation:
             begin = code.add(begin, code.multiply(length, walk.width))
 
     def element(self, walk: WalkSlots, place: Value, reader: AnyReader) -> None:
-        code, variant = self.code, self.slots.variant
+        code = self.code
         for n in walk.payloads:
             self.store(reader, n, code.at(place, walk.payload(n)))
         for n in walk.calls:
-            code.put(place, walk.call(n), reader.read(variant.calls[n].path))
+            self.note(reader, n, code.at(place, walk.call(n)))
+
+    def note(self, reader: AnyReader, number: int, address: Value) -> None:
+        """Notes what a call is for, and begins to load it: it lies anywhere, and it is looked at soon."""
+        found = reader.read(self.slots.variant.calls[number].path)
+        self.code.put(address, 0, found)
+        if isinstance(reader, Reader):
+            for part in (_BEFORE, 0):
+                self.code.fetch(self.code.add(found, part))
 
     def store(self, reader: AnyReader, number: int, address: Value) -> None:
         reader.store(self.slots.variant.payloads[number], self.layout.payloads[self.slots.number, number], address)

@@ -1,4 +1,7 @@
-"""The native copy of tensors that are payloads, read by DLPack's interface for C programs: one after another into an array."""
+"""The native copy of tensors that are payloads, read by DLPack's interface for C programs: one after another into an array.
+
+Looking at them takes Python's lock and one thread; copying takes neither, so it is a phase of the thread team. Each tensor lies
+somewhere else in memory, and what is looked at next is fetched meanwhile."""
 
 from __future__ import annotations
 
@@ -8,36 +11,73 @@ from llvmlite import ir
 
 from bough.codegen.llvm_types import BIT, INT32, INT64, POINTER
 from bough.codegen.walk_words import Value, Words, word
-from bough.runtime.tensor_reader import Described, Form
+from bough.runtime.tensor_reader import Copy, Described, Form
 from bough.runtime.walker_layout import Status
 
 _WORDS = len(Described)
+_SEEN_AHEAD, _READ_AHEAD = 16, 8
+"""How many tensors ahead the object is fetched, and what it refers to."""
+_LINE, _HELD_LINES = 64, 4
+"""Bytes of a cache line, and how many lines of what a tensor refers to are fetched."""
 
 
 def emit_tensors(module: Any) -> None:
-    """`i64 bough_walk_tensors(i64 values, i64 count, i64 form, i64 target)`: a status. `values` is a Python list of so many
-    objects, `form` has the words of `Form`, then the sizes and the strides that they have to have."""
-    code = Words(module, "bough_walk_tensors", ("values", "count", "form", "target"), internal=False)
-    values, count, form, target = code.arguments
+    """`i64 bough_walk_tensors(i64 values, i64 count, i64 form, i64 sources)`: a status. `values` is a Python list of so many
+    objects, `form` has the words of `Form`, then the sizes and the strides that they have to have; `sources` gets the address of
+    each one's elements.
+    `i64 bough_walk_copy_tensors(i64 copy, i64 number)`: one chunk of what the words of `Copy` say."""
+    _emit_look(module)
+    _emit_copy(module)
+
+
+def _emit_look(module: Any) -> None:
+    code = Words(module, "bough_walk_tensors", ("values", "count", "form", "sources"), internal=False)
+    values, count, form, sources = code.arguments
     held = code.entry.alloca(ir.ArrayType(INT64, _WORDS))
     described = code.builder.ptrtoint(held, INT64)
-    size = code.get(form, Form.BYTES)
     with code.each(count) as n:
+        _fetch_ahead(code, values, count, form, n)
         tensor = code.python("PyList_GetItem", values, n)
-        _refuse_other_types(code, tensor, form)
+        code.refuse(code.builder.not_(_is_tensor(code, tensor, form)))
         with code.when(code.compare("!=", _describe(code, code.get(form, Form.CONVERTER), tensor, described), 0)):
             code.python("PyErr_Clear")
             code.builder.ret(word(Status.REFUSED))
         _refuse_other_forms(code, described, form)
-        source = code.add(code.get(described, Described.DATA), code.get(described, Described.OFFSET))
-        _copy(code, code.add(target, code.multiply(n, size)), source, size)
+        code.put(sources, n, code.add(code.get(described, Described.DATA), code.get(described, Described.OFFSET)))
     code.end(word(Status.DONE))
 
 
-def _refuse_other_types(code: Words, tensor: Value, form: Value) -> None:
+def _emit_copy(module: Any) -> None:
+    code = Words(module, "bough_walk_copy_tensors", ("copy", "number"), internal=False)
+    copy, number = code.arguments
+    sources, target, size = (code.get(copy, w) for w in (Copy.SOURCES, Copy.TARGET, Copy.BYTES))
+    first = code.multiply(number, code.get(copy, Copy.STEP))
+    left, step = code.subtract(code.get(copy, Copy.COUNT), first), code.get(copy, Copy.STEP)
+    with code.each(code.builder.select(code.compare("<", left, step), left, step)) as k:
+        n = code.add(first, k)
+        _copy(code, code.add(target, code.multiply(n, size)), code.get(sources, n), size)
+    code.end(word(Status.DONE))
+
+
+def _fetch_ahead(code: Words, values: Value, count: Value, form: Value, n: Value) -> None:
+    """Begins to load a later tensor, and what the words behind the head of another one refer to: wherever that is, loading it
+    ahead does no harm."""
+    later = code.add(n, _SEEN_AHEAD)
+    with code.when(code.compare("<", later, count)):
+        code.fetch(code.python("PyList_GetItem", values, later))
+    later = code.add(n, _READ_AHEAD)
+    with code.when(code.compare("<", later, count)):
+        tensor = code.python("PyList_GetItem", values, later)
+        with code.when(_is_tensor(code, tensor, form)):
+            for behind in (2, 3):
+                for line in range(_HELD_LINES):
+                    code.fetch(code.add(code.get(tensor, behind), _LINE * line))
+
+
+def _is_tensor(code: Words, tensor: Value, form: Value) -> Value:
     kind = code.type_of(tensor)
     known = [code.compare("==", kind, code.get(form, n)) for n in (Form.TENSOR, Form.PARAMETER)]
-    code.refuse(code.builder.not_(code.builder.or_(*known)))
+    return code.builder.or_(*known)
 
 
 def _describe(code: Words, converter: Value, tensor: Value, described: Value) -> Value:

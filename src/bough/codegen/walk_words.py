@@ -8,7 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from bough.codegen.llvm_types import DOUBLE, INT32, INT64, POINTER
+from bough.codegen.llvm_types import DOUBLE, INT32, INT64, POINTER, VOID
 from bough.runtime.walker_layout import Status
 
 Value = Any
@@ -73,6 +73,12 @@ class Words:
         """A value of any type as element `index` of an array of its type."""
         array = self.builder.inttoptr(base, POINTER)
         self.builder.store(value, self.builder.gep(array, [index], source_etype=value.type))
+
+    def fetch(self, address: Value) -> None:
+        """Begins to load what is at an address into the nearest cache; any address will do."""
+        hint = self.module.declare_intrinsic("llvm.prefetch", [POINTER], ir.FunctionType(VOID, [POINTER, INT32, INT32, INT32]))
+        to_read, kept, data = INT32(0), INT32(3), INT32(1)
+        self.builder.call(hint, [self.builder.inttoptr(address, POINTER), to_read, kept, data])
 
     def _place(self, base: Value, index: int | Value) -> Value:
         return self.builder.inttoptr(self.at(base, index), POINTER)

@@ -21,6 +21,7 @@ from bough.runtime.linearize import linearize
 from bough.runtime.linearizer_columns import Stacked, stack, take
 from bough.runtime.linearizer_flat import Flat, Samples
 from bough.runtime.loader import LoadedObject
+from bough.runtime.team import Team
 from bough.runtime.tensor_reader import TensorReader
 from bough.runtime.walker_columns import holds_objects
 from bough.runtime.walker_layout import NUMBER, OBJECT, Layout, Status
@@ -31,12 +32,17 @@ Walk = Callable[[int], int]
 class Linearizer:
     """Fills pointers and sizes for compiled code that takes `arrays` and `sizes`, names of `bough.base.visits.Names`.
 
-    `program` holds the native walk for the same visits and names; without it the reference does the work. Safe for use by
-    several threads, each with a `Flat` of its own.
+    `program` holds the native walk for the same visits and names; without it the reference does the work. `team` copies
+    tensors, if the program has one. Safe for use by several threads, each with a `Flat` of its own.
     """
 
     def __init__(
-        self, visits: Visits, arrays: Sequence[str], sizes: Sequence[str], program: LoadedObject | None = None
+        self,
+        visits: Visits,
+        arrays: Sequence[str],
+        sizes: Sequence[str],
+        program: LoadedObject | None = None,
+        team: Team | None = None,
     ) -> None:
         self.visits, self.arrays, self.sizes = visits, tuple(arrays), tuple(sizes)
         self.layout = Layout(visits)
@@ -52,7 +58,8 @@ class Linearizer:
             if name in self.arrays:
                 self._columns.append((row, self.arrays.index(name), payload))
         self._walk, self._arrange = _functions(program)
-        self._tensors = TensorReader(program) if self._walk and program and "bough_walk_tensors" in program.symbols else None
+        reads_tensors = self._walk and program and "bough_walk_tensors" in program.symbols
+        self._tensors = TensorReader(program, team) if program and reads_tensors else None
 
     def __call__(self, samples: Sequence[tuple[Any, ...]]) -> Flat:
         """The arrays and sizes of independent calls. Raises InputError for objects that the functions do not take."""

@@ -46,7 +46,7 @@ class StructuredExecutable(Executable):
         if [(b.key, b.offset) for b in arguments] != [(n, 0) for n in range(len(manifest.arguments))]:
             raise damaged("the manifest", "the arrays of a structure are not its first buffers")
         self.linearizer = Linearizer(
-            manifest.visits, [a.name for a in manifest.arguments], [s.name for s in manifest.scalars], self._program
+            manifest.visits, [a.name for a in manifest.arguments], [s.name for s in manifest.scalars], self._program, self._team
         )
         self._arity = len(manifest.parameters)
         self._arrays = _array_arguments(manifest)

@@ -1,4 +1,4 @@
-; How a thread team begins and ends. Continues team.ll, which has the layout and the protocol.
+; How a thread team begins and ends, and a region of one phase. Continues team.ll, which has the layout and the protocol.
 
 declare i32 @posix_memalign(ptr, i64, i64)
 declare void @free(ptr)
@@ -149,4 +149,15 @@ kind:
   br label %done
 done:
   ret void
+}
+
+; A region of one phase, for `bough_team_run`: its function, frame and number of indices are what `phase` refers to.
+define i32 @bough_team_one_phase(ptr %phase, ptr %scalars, ptr %team) nounwind {
+  %fn = load ptr, ptr %phase
+  %frame.at = getelementptr i8, ptr %phase, i64 8
+  %frame = load ptr, ptr %frame.at
+  %n.at = getelementptr i8, ptr %phase, i64 16
+  %n = load i64, ptr %n.at
+  call void @bough_team_parallel(ptr %team, ptr %fn, ptr %frame, i64 %n)
+  ret i32 0
 }

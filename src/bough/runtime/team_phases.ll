@@ -8,7 +8,7 @@ define i32 @bough_team_run(ptr %team, ptr %function, ptr %buffers, ptr %scalars)
 }
 
 ; The region of one phase: its function, frame and number of indices are what `phase` refers to.
-define internal i32 @bough_team_one_phase(ptr %phase, ptr %scalars, ptr %team) nounwind {
+define internal i32 @bough_team_region(ptr %phase, ptr %scalars, ptr %team) nounwind {
   %fn = load ptr, ptr %phase
   %frame.at = getelementptr i8, ptr %phase, i64 8
   %frame = load ptr, ptr %frame.at
@@ -32,6 +32,6 @@ region:
   store ptr %frame, ptr %frame.at
   %n.at = getelementptr i8, ptr %phase, i64 16
   store i64 %n, ptr %n.at
-  %status = call i32 @bough_team_enter(ptr %team, ptr @bough_team_one_phase, ptr %phase, ptr null)
+  %status = call i32 @bough_team_enter(ptr %team, ptr @bough_team_region, ptr %phase, ptr null)
   ret void
 }

@@ -16,7 +16,11 @@ from bough.base.visits import Payload
 from bough.runtime.arrays import NUMPY, Array, address, torch
 from bough.runtime.linearizer_columns import Stacked
 from bough.runtime.loader import LoadedObject
+from bough.runtime.team import Team
 
+CHUNK = 1 << 14
+"""Bytes that a thread copies at a time, at least: a few microseconds."""
+_ALIGNMENT = 64
 _MAJOR, _CONVERTER, _CPU = 1, 5, 1
 """Version of the interface, the word of its table that is the function called here, and the number of the device."""
 _DLPACK = {"i8": (0, 8), "i16": (0, 16), "i32": (0, 32), "i64": (0, 64), "u8": (1, 8), "f16": (2, 16), "f32": (2, 32),
@@ -50,13 +54,28 @@ class Form(IntEnum):
     BYTES = 6
 
 
-class TensorReader:
-    """Copies tensors by the native code of a program that has `bough_walk_tensors`."""
+class Copy(IntEnum):
+    """The words of an order to copy rows that lie in different places into one array, in chunks of some rows each."""
 
-    def __init__(self, program: LoadedObject) -> None:
-        kind = ctypes.PYFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 4)
-        self._copy = kind(program.symbols["bough_walk_tensors"])
-        self._program = program
+    SOURCES = 0
+    """The address of the rows' addresses."""
+    TARGET = 1
+    COUNT = 2
+    BYTES = 3
+    """Of a row."""
+    STEP = 4
+    """Rows of a chunk."""
+
+
+class TensorReader:
+    """Copies tensors by the native code of a program that has `bough_walk_tensors`, on `team` if it is given and started."""
+
+    def __init__(self, program: LoadedObject, team: Team | None = None) -> None:
+        look, copy, run = (ctypes.PYFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * n) for n in (4, 2, 4))
+        self._look = look(program.symbols["bough_walk_tensors"])
+        self._copy_chunk = copy(program.symbols["bough_walk_copy_tensors"])
+        self._run = run(program.symbols["bough_team_run"]) if team else None
+        self._program, self._team = program, team
         self._forms: dict[Payload, Any] = {}
 
     def read(self, values: list[Any], payload: Payload, room: Callable[[int], Array]) -> Stacked | None:
@@ -68,11 +87,29 @@ class TensorReader:
             if form is None:
                 return None
             self._forms[payload] = form
-        target = room(len(values) * form[Form.BYTES])
+        count, size = len(values), form[Form.BYTES]
+        rows = -(-count * size // _ALIGNMENT) * _ALIGNMENT
+        target = room(rows + 8 * count)
         pointer = address(target)
-        if self._copy(id(values), len(values), ctypes.addressof(form), pointer):
+        sources = pointer + rows
+        if self._look(id(values), count, ctypes.addressof(form), sources):
             return None
+        self._copy(sources, pointer, count, size)
         return Stacked(pointer, target)
+
+    def _copy(self, sources: int, target: int, count: int, size: int) -> None:
+        """Holds Python's lock, so that no other thread takes the memory of a tensor away."""
+        step = -(-CHUNK // size)
+        order = (ctypes.c_int64 * len(Copy))(sources, target, count, size, step)
+        chunks = -(-count // step)
+        pointer = self._team.pointer if self._team else 0
+        if self._run is None or not pointer or chunks < 2:
+            for number in range(chunks):
+                self._copy_chunk(ctypes.addressof(order), number)
+            return
+        symbols = self._program.symbols
+        phase = (ctypes.c_int64 * 3)(symbols["bough_walk_copy_tensors"], ctypes.addressof(order), chunks)
+        self._run(pointer, symbols["bough_team_one_phase"], ctypes.addressof(phase), 0)
 
 
 def form_of(payload: Payload) -> ctypes.Array[ctypes.c_int64] | None:
