@@ -8,7 +8,7 @@ import time
 import pytest
 
 from bough.base.clock import Stopwatch
-from bough.bench.limits import SMALLEST, STREAMS, Limits, Meter
+from bough.bench.limits import LEAST_FLOPS, MOST_FLOPS, SMALLEST, STREAMS, Limits, Meter
 from bough.bench.measure import LONG, Plan, rest, take_turns
 from bough.bench.problem import Traffic, Work
 
@@ -81,6 +81,16 @@ def test_a_part_of_a_large_working_set_is_another_in_each_call(meter: Meter, mon
 def test_readings_are_the_code_that_runs(meter: Meter) -> None:
     for reading in meter.readings(Work(1.0, (Traffic(3 << 20, 1 << 20), Traffic(1 << 20, 4 << 20)))).values():
         reading()
+
+
+@pytest.mark.parametrize("flops", [0.0, 1.0, 3e7, 1e12])
+def test_arithmetic_stands_for_that_of_the_work(meter: Meter, flops: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(meter, "_call", lambda name, arrays, sizes: seen.extend(sizes))
+    compute, repeats = meter.arithmetic(Work(flops, ()))
+    compute()
+    done = seen[0] * meter._flops_of_step
+    assert LEAST_FLOPS <= done <= 1.01 * MOST_FLOPS and done == pytest.approx(repeats * flops if flops else done)
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,8 @@ SECONDS = 0.002
 TRIES = 5
 STREAMS = (1, 4)
 """In how many places each thread reads at a time: what is fastest differs between processors and caches."""
+LEAST_FLOPS, MOST_FLOPS = 10**7, 10**9
+"""Of a thread, in a call that stands for the arithmetic of a case: from a tenth of a millisecond to some milliseconds."""
 MARGIN = 50
 """A rest of less than one part in so many of the bytes to read is not read: a call of its own would cost more."""
 CHAINS = 12
@@ -117,6 +119,8 @@ class Meter:
         self.data[:] = 1.0
         self.sums = allocate(4 * threads * CHAINS * target.lanes).view("f4")
         self.sums[:] = 1.0
+        self.factors = allocate(8).view("f4")
+        self.factors[:] = 0.5, 1.0
 
     def limits(self) -> Limits:
         """Measures the machine at its best of several tries; takes a few seconds."""
@@ -150,12 +154,21 @@ class Meter:
         if rest * MARGIN > passes * held:
             yield cycle([self.data[start * stride // 4 :] for start in range(0, held - rest + 1, rest)]), rest, 1
 
+    def arithmetic(self, work: Work) -> tuple[Callable[[], None], float]:
+        """A call that multiplies and adds in registers, and how often it does as much as the work: neither so little that
+        entering the team counts, nor so much that it tells no more."""
+        least, most = (self.threads * flops for flops in (LEAST_FLOPS, MOST_FLOPS))
+        steps = math.ceil(min(max(work.flops, least), most) / self._flops_of_step)
+        arrays = [self.factors, self.sums]
+        return lambda: self._call("peak", arrays, [steps]), steps * self._flops_of_step / work.flops if work.flops else math.inf
+
     def peak(self) -> float:
         """FLOP/s."""
-        factors = allocate(8).view("f4")
-        factors[:] = 0.5, 1.0
-        flops_of_step = 2 * self.threads * CHAINS * self.lanes
-        return _fastest(lambda steps: self._call("peak", [factors, self.sums], [steps])) * flops_of_step
+        return _fastest(lambda steps: self._call("peak", [self.factors, self.sums], [steps])) * self._flops_of_step
+
+    @property
+    def _flops_of_step(self) -> int:
+        return 2 * self.threads * CHAINS * self.lanes
 
     def read(self, size: int, streams: int) -> float:
         """Bytes/s."""

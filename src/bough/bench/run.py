@@ -29,6 +29,7 @@ from bough.targets import host
 
 Progress = Callable[[str, int, int], None]
 Row = dict[str, Any]
+ARITHMETIC = "arithmetic"
 FULL, QUICK = Plan(), Plan(seconds=0.5)
 log = logging.getLogger("bough")
 
@@ -70,7 +71,7 @@ def run_suite(
         progress("the machine's limits", len(chosen), len(chosen))
         limits = limits.best(meter.limits())
     for row, work in zip(rows, works):
-        row["limit_ms"] = 1e3 * max(work.flops / limits.peak, row.pop("read_s"))
+        row["limit_ms"] = 1e3 * max(row.pop("compute_s"), row.pop("read_s"))
         row["memory_limit_ms"] = 1e3 * limits.seconds_from_memory(work)
         row["best"] = best_of(row, {name for name, peer in present.items() if peer.tolerance})
     return {
@@ -94,8 +95,9 @@ def choose(cases: Sequence[Case[P]], filter: str, quick: bool) -> list[Case[P]]:
 def run_case(
     case: Case[P], suite: Suite[P], peers: Mapping[str, Peer[P]], meter: Meter, plan: Plan
 ) -> tuple[Row, Work]:
-    """Checks and times one case; its limits are left open, but for `read_s`: seconds to read what the work reads, measured
-    in turns with the rest. A library that fails or is wrong has no time; `notes` says why."""
+    """Checks and times one case; its limits are left open, but for `compute_s` and `read_s`: seconds to multiply and add as often
+    as the work does, and to read what it reads, measured in turns with the rest. A library that fails or is wrong has no
+    time; `notes` says why."""
     problem = case.build()
     row: Row = {
         "case": case.name,
@@ -137,11 +139,13 @@ def run_case(
             else:
                 row["notes"][name] = f"wrong: an error of {error:.1e}, where {tolerance:.1e} is rounding"
         readings = meter.readings(problem.work)
+        compute, repeats = meter.arithmetic(problem.work)
         with torch.inference_mode():
-            times = take_turns({**calls, **readings}, plan) if calls else {}
+            times = take_turns({**calls, **readings, ARITHMETIC: compute}, plan) if calls else {}
         for name in suite.footprints:
             if name in calls:
                 _add_footprint(row, name, Path(folder), meter.threads)
+    row["compute_s"] = times.pop(ARITHMETIC).median / repeats if times else 0.0
     row["read_s"] = min((times.pop(name).median for name in readings if name in times), default=0.0)
     for name, note in row["notes"].items():
         log.warning("%s, %s: %s", case.name, name, note)
