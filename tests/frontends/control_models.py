@@ -334,3 +334,14 @@ class Continues(Early):
                 continue
             x = x + 0.5
         return x, n
+
+
+class Places(Early):
+    """Where a computed value stands in a list."""
+
+    def forward(self, x):
+        sums = [row.sum().item() for row in x]
+        place = sums.index(max(sums))
+        if x[0, 0] > 0:
+            place += [2, 1, 0].index(place)
+        return x[place % 3], place, [1, place].index(place)

@@ -16,7 +16,7 @@ from torch import nn
 from bough.base.errors import CompileError
 from bough.frontends import markers
 from bough.frontends.locations import is_internal
-from bough.frontends.staging import branches, conditions, data_calls, data_items, data_loops, growing, layouts, torch_calls
+from bough.frontends.staging import branches, conditions, data_calls, data_items, data_loops, growing, layouts, texts, torch_calls
 from bough.frontends.staging.aliases import Aliases
 from bough.frontends.staging.branches import Thunk, run
 from bough.frontends.staging.choices import Choice, each_alternative, question, settled
@@ -363,6 +363,10 @@ class DataStaging:
 
     def torch_call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return torch_calls.torch_call(self, function, args, kwargs)
+
+    def formatted(self, *parts: Any) -> Any:
+        """An f-string."""
+        return texts.formatted(self, parts)
 
     def add(self, a: Any, b: Any) -> Any:
         """`a + b`, which may be lists."""

@@ -13,9 +13,11 @@ import torch
 
 from bough.frontends import markers
 from bough.frontends.staging import growing, layouts, torch_calls
-from bough.frontends.staging.choices import Choice
+from bough.frontends.staging.choices import Choice, each_alternative, settled
+from bough.frontends.staging.data_items import named
 from bough.frontends.staging.growing import Rows
 from bough.frontends.staging.scalars import Scalar, constant, convert, kind_of, number_tensor
+from bough.frontends.staging.texts import Text, matches, text_of
 
 if TYPE_CHECKING:
     from bough.frontends.staging.data import DataStaging
@@ -235,7 +237,13 @@ def _tensor(staging: DataStaging, *args: Any, **kwargs: Any) -> Any:
     return torch_calls.tensor_of(staging, args, kwargs)
 
 
-def _getattr(staging: DataStaging, owner: Any, name: str, *default: Any) -> Any:
+def _getattr(staging: DataStaging, owner: Any, name: Any, *default: Any) -> Any:
+    name, owner = settled(name), settled(owner)
+    if isinstance(name, Choice):
+        return each_alternative(staging, lambda n: _getattr(staging, owner, n, *default), name)
+    if isinstance(name, Text):
+        tests = matches(name, dir(owner))
+        return named(staging, tests, lambda n: staging.attribute(owner, n), "AttributeError", *default)
     if default and not isinstance(owner, Choice) and not hasattr(owner, name):
         return default[0]
     return staging.attribute(owner, name)
@@ -249,7 +257,7 @@ SPECIAL: dict[Any, Callable[..., Any]] = {
     int: _converted(int), float: _converted(float), bool: _converted(bool), len: _len, max: _extreme("max"), min: _extreme("min"),
     sum: _sum, all: _all_of(True), any: _all_of(False), round: _round, abs: _absolute, isinstance: _isinstance, type: _type,
     print: _print, list: _listed(list), tuple: _listed(tuple), zip: _zip, enumerate: _enumerate, range: _range, map: _map,
-    reversed: _reversed, divmod: _divmod, getattr: _getattr, setattr: _setattr,
+    reversed: _reversed, divmod: _divmod, getattr: _getattr, setattr: _setattr, str: text_of,
     torch.allclose: _all_close, torch.equal: _equal,
     torch.stack: _joined("stack"), torch.cat: _joined("cat"), torch.concat: _joined("cat"),
     torch.tensor: _tensor, torch.as_tensor: _tensor, torch.is_tensor: lambda staging, v: isinstance(v, torch.Tensor),

@@ -12,11 +12,13 @@ from torch import nn
 
 from bough.frontends.locations import is_internal
 from bough.frontends.staging import growing, torch_calls
+from bough.frontends.staging.aliases import tensors_in
 from bough.frontends.staging.choices import Choice, each_alternative, settled
 from bough.frontends.staging.data_builtins import METHODS, SPECIAL
 from bough.frontends.staging.rewrite import is_rewritten, rewrite
 from bough.frontends.staging.scalars import Scalar
 from bough.frontends.staging.scopes import Content
+from bough.frontends.staging.texts import Text, format_method, position
 
 if TYPE_CHECKING:
     from bough.frontends.staging.data import DataStaging
@@ -81,6 +83,11 @@ def _plain(staging: DataStaging, function: Any, args: tuple[Any, ...], kwargs: d
         made = special(staging, *args, **kwargs)
         if made is not NotImplemented:
             return _noted(staging, made)
+    if isinstance(owner, str) and getattr(function, "__name__", "") == "format" and _is_symbolic((args, kwargs)):
+        return format_method(staging, owner, args, kwargs)
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, Text):
+            return staging.text(value)
     if any(isinstance(v, growing.Rows) for v in (*args, *kwargs.values())):
         raise staging.refused(
             f"`{getattr(function, '__name__', function)}` of a list of which only the call decides how long it is",
@@ -245,6 +252,18 @@ def _extend(staging: DataStaging, owner: list[Any], content: Any) -> None:
     each_alternative(staging, lambda c: staging.call(owner.extend, growing.as_argument(staging, c)), content)
 
 
+def _is_computed(tree: Any) -> bool:
+    return _is_symbolic(tree) or any(True for _ in tensors_in(tree))
+
+
+def _index(staging: DataStaging, owner: list[Any], value: Any) -> Any:
+    """`known.index(computed)`."""
+    tests = [True if v is value else staging.truth(v == value) for v in owner]
+    found = position(staging, tests, len(tests))
+    staging.check_that(found < len(tests), "ValueError", "a computed value is not in list")
+    return found
+
+
 _CHANGES = frozenset(
     "append extend insert add update pop popitem clear remove sort reverse setdefault discard __setitem__ __delitem__".split()
 )
@@ -258,7 +277,9 @@ def _container_method(staging: DataStaging, owner: Any, method: Any, args: tuple
         return _extend(staging, owner, content)
     if isinstance(owner, dict) and name in ("get", "pop", "setdefault") and args and _is_symbolic(args[0]):
         raise staging.refused(f"`{name}` of a dictionary is asked for a computed key", "keys must be known", "use `if`")
-    if isinstance(owner, list) and name in ("index", "count", "remove") and _is_symbolic((owner, args)):
+    if isinstance(owner, list) and name == "index" and len(args) == 1 and _is_computed((owner, args)):
+        return _index(staging, owner, settled(args[0]))
+    if isinstance(owner, list) and name in ("index", "count", "remove") and _is_computed((owner, args)):
         raise staging.refused(f"`{name}` of a list searches for a computed value", "there is no rule for it", "write a loop")
     if isinstance(owner, list) and name in ("pop", "insert") and args and _is_symbolic(args[0]):
         raise staging.refused(f"`{name}` of a list at a computed position", "there is no rule for it", "use a tensor")

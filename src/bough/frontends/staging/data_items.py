@@ -10,10 +10,12 @@ import torch
 from torch import nn
 
 from bough.frontends import markers
-from bough.frontends.staging import data_writes, growing, torch_calls
+from bough.frontends.staging import data_writes, growing, texts, torch_calls
 from bough.frontends.staging.choices import Choice, each_alternative, question, settled
+from bough.frontends.staging.outcomes import Unreachable
 from bough.frontends.staging.scalars import Scalar, cast, constant
 from bough.frontends.staging.scopes import Content
+from bough.frontends.staging.texts import Text
 
 if TYPE_CHECKING:
     from bough.frontends.staging.data import DataStaging
@@ -35,6 +37,8 @@ def item(staging: DataStaging, owner: Any, key: Any) -> Any:
         return _of_table(staging, owner, key)
     if isinstance(key, Scalar) and isinstance(owner, (dict, nn.ModuleDict, nn.ParameterDict)):
         return _of_dictionary(staging, owner, key)
+    if isinstance(key, Text) and isinstance(owner, (dict, nn.ModuleDict, nn.ParameterDict)):
+        return named(staging, texts.matches(key, owner), owner.__getitem__, "KeyError")
     if isinstance(key, slice) and any(isinstance(v, (Scalar, torch.Tensor)) for v in (key.start, key.stop, key.step)):
         return growing.item_of(staging, growing.rows(staging, owner), key)
     method = getattr(type(owner), "__getitem__", None)
@@ -83,12 +87,18 @@ def resolved(staging: DataStaging, choice: Choice) -> Any:
 
 
 def _of_dictionary(staging: DataStaging, owner: Any, key: Scalar) -> Any:
-    keys = [k for k in owner if type(k) in (bool, int, float)]
-    position = torch.full((), len(keys), dtype=torch.int64)
-    for n, k in enumerate(keys):
-        position = torch.where((key == k).tensor, torch.full((), n, dtype=torch.int64), position)
-    staging.check_that(Scalar(staging, position < len(keys)), "KeyError", "a computed key")
-    return resolved(staging, Choice(staging, Scalar(staging, position), [owner[k] for k in keys]))
+    return named(staging, {k: key == k for k in owner if type(k) in (bool, int, float)}, owner.__getitem__, "KeyError")
+
+
+def named(staging: DataStaging, tests: dict[Any, Any], get: Callable[[Any], Any], error: str, *default: Any) -> Any:
+    """What `get` gives for the name whose test holds; where none does, the default or, without one, an error."""
+    position = texts.position(staging, tests.values(), len(tests))
+    values = [*map(get, tests), *default]
+    if not default:
+        staging.check_that(position < len(tests), error, "a computed key" if error == "KeyError" else "a computed name")
+        if not tests:
+            raise Unreachable
+    return values[0] if len(values) == 1 else resolved(staging, Choice(staging, position, values))
 
 
 def checked(staging: DataStaging, key: Scalar, count: Any, message: str) -> Scalar:
@@ -290,6 +300,11 @@ def contains(staging: DataStaging, container: Any, value: Any) -> Any:
         return each_alternative(staging, lambda c: contains(staging, c, value), container)
     if isinstance(container, growing.Rows) and len(container.leaves) == 1:
         container = container.leaves[0]
+    if isinstance(value, Text):
+        if not isinstance(container, (dict, list, tuple, set, frozenset, nn.ModuleDict, nn.ParameterDict)):
+            return staging.text(value)
+        tests = list(texts.matches(value, container).values())
+        return staging.any_true(True, tests[0], *(lambda t=t: t for t in tests[1:])) if tests else False
     if isinstance(container, dict):
         container = list(container)
     if isinstance(container, torch.Tensor):

@@ -17,6 +17,7 @@ from bough.frontends.staging.outcomes import Jump, Return
 from bough.frontends.staging.per_element import PerElement
 from bough.frontends.staging.scalars import DTYPES, Scalar, cast, number_tensor
 from bough.frontends.staging.scopes import MISSING, Entries, Items
+from bough.frontends.staging.texts import Text
 
 if TYPE_CHECKING:
     from bough.frontends.staging.data import DataStaging
@@ -135,6 +136,8 @@ def opened_up(staging: DataStaging, value: Any) -> tuple[tuple[Any, ...], tuple[
         return tuple(value), tuple(value.values())
     if isinstance(value, PerElement):
         return (value.run, value.each), (value.stacked,)
+    if isinstance(value, Text):
+        return value.constants, value.numbers
     if not staging.is_own(value):
         return None
     if type(value) is list or isinstance(value, dict):
@@ -371,6 +374,8 @@ def build(staging: DataStaging, form: Layout, leaves: Iterator[Any]) -> Any:
     if kind is PerElement:
         run, each = form.names
         return PerElement(run, each, values[0])
+    if kind is Text:
+        return Text(staging, form.names, values)
     if issubclass(kind, Return):
         return kind(values[0])
     if issubclass(kind, tuple):

@@ -59,7 +59,7 @@ class NotesNumbers(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-_NUMBERS = frozenset({"item", "tolist", "__int__", "__float__", "__bool__", "__index__"})
+_NUMBERS = frozenset({"item", "tolist", "__int__", "__float__", "__bool__", "__index__", "__format__"})
 
 
 def note(staging: DataStaging, result: Any) -> None:

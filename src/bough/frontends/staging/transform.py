@@ -87,6 +87,18 @@ class Transformer(ast.NodeTransformer):
             return node
         return self.staged("item", node, [node.value, self.key(node.slice)])
 
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        self.generic_visit(node)
+        if not self.control:
+            return node
+        parts: list[ast.expr] = []
+        for value in node.values:
+            if isinstance(value, ast.FormattedValue):
+                spec = value.format_spec or ast.Constant("")
+                value = _placed(ast.Tuple([value.value, ast.Constant(value.conversion), spec], ast.Load()), node)
+            parts.append(value)
+        return self.staged("formatted", node, parts)
+
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
         what = {ast.Add: "add", ast.Mult: "multiply"}.get(type(node.op))  # of lists
