@@ -28,7 +28,7 @@ _UNARY: dict[str, Callable[[Lanes], Lanes]] = {
     "tanh": single.tanh,
     "sigmoid": single.sigmoid,
     "silu": single.silu,
-    "gelu": double.gelu,
+    "gelu": single.gelu,
     "gelu_tanh": double.gelu_tanh,
     "erf": single.erf,
     "erfc": double.erfc,

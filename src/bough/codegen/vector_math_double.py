@@ -104,13 +104,6 @@ def erfc(x: Lanes) -> Lanes:
     return choose(wide.lt(0.0), 2.0 - tail, tail).narrowed()
 
 
-def gelu(x: Lanes) -> Lanes:
-    """`x / 2 erfc(-x / sqrt 2)`."""
-    wide = x.widened()
-    tail = _erfc_of_magnitude(wide.abs() * math.sqrt(0.5))
-    return (wide * 0.5 * choose(wide.lt(0.0), tail, 2.0 - tail)).narrowed()
-
-
 def gelu_tanh(x: Lanes) -> Lanes:
     """`x / (1 + e^-w)`, where w is twice the argument of the hyperbolic tangent in the usual way to write it."""
     wide = x.widened()

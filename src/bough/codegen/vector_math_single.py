@@ -146,6 +146,48 @@ def erf(x: Lanes) -> Lanes:
     return choose(a.lt(_ERF_BOUND), small, large).with_sign_of(x)
 
 
+# ((4 + a) e^(a^2 / 2) P(a) - 2) / v + 2 of v - 1/2, where P(a) is what the normal distribution has above a, and v = a / (4 + a)
+_GAUSS_TAIL = (
+    -0.489429742, 2.54727292, -1.99744678, 1.01055205, -0.0883968025, -0.306210369, 0.166011348, 0.0915210173, -0.0949632302,
+    -0.0609852523,
+)  # fmt: skip
+_GAUSS_BITS = 64
+"""Powers of two by which a tail is too large until the end, so that it is a normal number."""
+_ROOT = 0.5**0.25
+
+
+def _half_square_exp(a: Lanes) -> tuple[Lanes, Lanes, Lanes]:
+    """`r`, `s` and `2^n` with `e^(-a^2 / 2) = 2^n (1 + r + s)`, s the smaller, the power of two times `2^_GAUSS_BITS`; the square
+    counts unrounded."""
+    square = a * a
+    y = square * -0.5
+    magic = y.constant(_ROUND + _BIAS + _GAUSS_BITS)
+    held = y.fma(_LOG2_E, magic)
+    n = held - magic
+    low = a.fma(a, -square) * -0.5
+    r = n.fma(-_LN2_HIGH, y) + n.fma(-_LN2_LOW, low)
+    return r, (r * r) * polynomial(r, *_EXP), _power_of_two(held)
+
+
+def gelu(x: Lanes) -> Lanes:
+    """`max(x, 0) - a P(a)` of `a = |x|`, where `a P(a) = (base + more) e^(-a^2 / 2)`, base the larger and exact part of `v`
+    times the polynomial. `more` takes what was lost in rounding `v`, for which `dh/dv = 2 (1 - v)^4` is good enough."""
+    a = x.abs().at_most(15.0)
+    bottom = a + 4.0
+    v = a / bottom
+    lost = (-v).fma(a - (bottom - 4.0), (-v).fma(bottom, a))
+    left = v.fma(-_ROOT, _ROOT)
+    left = left * left
+    part = choose(a.lt(0.8), a.constant(2.0), choose(a.lt(4.4), a.constant(1.0), a.constant(0.5)))
+    base = v * part
+    more = v * v.fma(polynomial(v - 0.5, *_GAUSS_TAIL), v.fma(-2.0, 2.0 - part))
+    more = lost.fma(left * left, more)
+    r, s, scale = _half_square_exp(a)
+    both = base + more
+    tail = (r.fma(both, s.fma(both, more)) + base) * scale
+    return tail.fma(-(2.0**-_GAUSS_BITS), choose(x.lt(0.0), x * 0.0, x))  # NaN at negative infinity
+
+
 def _log_reduced(f: Lanes, negated_exponent: Lanes) -> Lanes:
     """`log(2^n (1 + f))` of `-n` as a float; for n = 0 the sign of a zero f is kept."""
     tail = (f * f) * f.fma(polynomial(f, *_LOG), -0.5)
