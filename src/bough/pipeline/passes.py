@@ -17,6 +17,7 @@ from bough.graph_passes.lower_program import lower_function
 from bough.graph_passes.narrow_weights import PRECISIONS, ROUNDED, narrow_weights
 from bough.graph_passes.nest import nest
 from bough.graph_passes.normalize import normalize
+from bough.graph_passes.online import online
 from bough.graph_passes.order import order
 from bough.graph_passes.simplify import simplify_scalars
 from bough.graph_passes.values import drop_dead, fold_constants, merge_views, share
@@ -175,6 +176,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("share arrays", "Kernel", "Kernel", lambda sequence, _: coalesce(sequence)),
     Pass("narrow weights", "Kernel", "Kernel", lambda sequence, options: narrow_weights(sequence, options.precision)),
     Pass("group products", "Kernel", "Kernel", _group),
+    Pass("softmax in turns", "Kernel", "Kernel", lambda sequence, _: online(sequence)),
     Pass("lay out rows", "Kernel", "Kernel", lambda sequence, _: lay_out_rows(sequence)),
     Pass("nest chains", "Kernel", "Kernel", lambda sequence, _: nest(sequence)),
     Pass("order kernels", "Kernel", "Kernel", lambda sequence, options: order(sequence, context_of(sequence, options).sizes)),
