@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bough.backends.compilers import COMPILERS
-from bough.backends.hosted import Hosted, run_under
+from bough.backends.compilers import COMPILERS, Compiler, bound
+from bough.backends.hosted import Hosted, run_under, run_with_host_calls
 
-__all__ = ["COMPILERS", "Hosted", "run_under"]
+__all__ = ["COMPILERS", "Compiler", "Hosted", "bound", "run_under", "run_with_host_calls"]

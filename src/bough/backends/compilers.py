@@ -26,13 +26,14 @@ Constants = Mapping[int, torch.Tensor]
 @dataclass(frozen=True, slots=True)
 class Compiler:
     """`prepare(network, constants, threads)`; `packages` must be importable, which `install` sees to. `any_size`: whether it
-    takes sub-networks with sizes that are not known."""
+    takes sub-networks with sizes that are not known; `light`: whether it is worth a call for any operators."""
 
     name: str
     packages: tuple[str, ...]
     install: str
     prepare: Callable[[Network, Constants, int], Prepared]
     any_size: bool = False
+    light: bool = False
 
     def check(self) -> None:
         """Raises CompileError where a package is missing."""
@@ -62,9 +63,14 @@ class _Bound(nn.Module):
         return self.inner(*(getattr(self, f"constant{n}") if n in self.positions else next(given) for n in range(self.count)))
 
 
+def bound(network: Network, constants: Constants) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    """A sub-network with its constants as weights, and examples of its other inputs."""
+    return _Bound(network, constants).eval(), _examples(network, constants)
+
+
 def _eager(network: Network, constants: Constants, threads: int) -> Prepared:
-    bound = _Bound(network, constants)
-    return lambda inputs: bound(*inputs)
+    module = _Bound(network, constants)
+    return lambda inputs: module(*inputs)
 
 
 def _inductor(network: Network, constants: Constants, threads: int) -> Prepared:
@@ -133,8 +139,8 @@ def _tvm(network: Network, constants: Constants, threads: int) -> Prepared:
     from tvm import relax
     from tvm.relax.frontend.torch import from_exported_program  # type: ignore[import-not-found]
 
-    bound, examples = _exportable(network, constants), _examples(network, constants)
-    program = from_exported_program(torch.export.export(bound, examples), keep_params_as_input=False)
+    module, examples = _exportable(network, constants), _examples(network, constants)
+    program = from_exported_program(torch.export.export(module, examples), keep_params_as_input=False)
     machine = relax.VirtualMachine(relax.build(program, "llvm"), tvm.cpu())
 
     def run(inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:

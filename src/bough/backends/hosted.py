@@ -16,8 +16,9 @@ from bough.backends.compilers import COMPILERS, EAGER, Compiler, Constants, Prep
 from bough.base import settings
 from bough.base.clock import interleaved_medians
 from bough.base.errors import CompileError, InputError
+from bough.frontends.host_calls import HostCall
 from bough.frontends.structure import Slot, fill
-from bough.frontends.subnetworks import Branch, Direct, HostProgram, Named, Network, Run, Step, Test, Whilst, split
+from bough.frontends.subnetworks import Branch, Direct, HostProgram, Named, Network, Run, Stay, Step, Test, Whilst, split
 from bough.frontends.trace import Trace
 from bough.runtime.failures import model_error
 
@@ -31,6 +32,13 @@ class Choice:
     network: int
     compiler: str
     reason: str = ""
+
+
+def run_with_host_calls(trace: Trace, native: Compiler, threads: int) -> Hosted:
+    """The module of a trace in which some calls stay in Python; the sub-networks between them run under `native`."""
+    hosted = Hosted(split(trace), [native], threads)
+    log.warning("some calls stay in Python, and so does the course of the program (see explain()):\n%s", hosted.explain())
+    return hosted
 
 
 def run_under(trace: Trace, backend: str, threads: int) -> Hosted:
@@ -112,7 +120,20 @@ class Hosted:
             operators = [str(n.target) for n in self.program.networks[c.network].module.graph.nodes if n.op == "call_function"]
             text = f"sub-network {c.network} ({len(operators)} operators, {times} times): {c.compiler}"
             lines.append(text + (f" ({c.reason})" if c.reason else ""))
+        lines += [f"in Python: {call.location.function} at {call.location}" for call in self.host_calls()]
         return "\n".join(lines)
+
+    def host_calls(self) -> list[HostCall]:
+        """The calls that stay in Python, each function once."""
+        return list({s.call.location: s.call for s in _all(self.program.steps) if isinstance(s, Stay)}.values())
+
+    def save(self, *_: Any, **__: Any) -> None:
+        """Raises CompileError: files hold native code alone."""
+        raise _needs_python("saved")
+
+    def export(self, *_: Any, **__: Any) -> None:
+        """Raises CompileError: exported functions need no Python."""
+        raise _needs_python("exported")
 
     # preparing
 
@@ -138,7 +159,7 @@ class Hosted:
         reason = "" if wanted else "its sizes are computed"
         if network.whole_layers:
             wanted, reason = [c for c in wanted if c.any_size], "a recurrent layer is one operator here"
-        if not network.heavy:
+        if not network.heavy and not any(c.light for c in wanted):
             wanted, reason = [], "no operator that is worth a call"
         found: dict[str, Prepared] = {}
         for compiler in wanted:
@@ -159,7 +180,7 @@ class Hosted:
         else:
             name = next(iter(found), EAGER.name)
         self.choices.append(Choice(number, name, reason))
-        self._compilers[number] = COMPILERS.get(name, EAGER)
+        self._compilers[number] = next((c for c in wanted if c.name == name), EAGER)
         return found.get(name, eager)
 
     # running
@@ -171,6 +192,9 @@ class Hosted:
                     self._run(step, values)
                 case Direct(result, function, arguments, keywords):
                     values[result] = function(*_filled(arguments, values), **_filled(keywords, values))
+                case Stay(call, arguments, names):
+                    results = call([values[a.name] for a in arguments])
+                    values.update(zip((n.name for n in names), results, strict=True))
                 case Branch():
                     taken = bool(values[step.condition])
                     self._steps(step.then if taken else step.otherwise, values)
@@ -215,18 +239,31 @@ class Hosted:
         values.update(zip((r.name for r in step.results), results, strict=True))
 
 
+def _all(steps: Sequence[Step]) -> list[Step]:
+    """All steps, those inside of others too."""
+    found: list[Step] = []
+    for step in steps:
+        found.append(step)
+        match step:
+            case Branch():
+                found += _all(step.then) + _all(step.otherwise)
+            case Whilst():
+                found += _all(step.head) + _all(step.body)
+    return found
+
+
 def _runs(steps: Sequence[Step]) -> list[Run]:
     """All calls of sub-networks."""
-    found: list[Run] = []
-    for step in steps:
-        match step:
-            case Run():
-                found.append(step)
-            case Branch():
-                found += _runs(step.then) + _runs(step.otherwise)
-            case Whilst():
-                found += _runs(step.head) + _runs(step.body)
-    return found
+    return [s for s in _all(steps) if isinstance(s, Run)]
+
+
+def _needs_python(what: str) -> CompileError:
+    return CompileError(
+        f"a function whose host program runs in Python cannot be {what}",
+        code="BGH-BACK-004",
+        because="the file would need Python and the compilers that run its parts",
+        advice="compile it without backend= and with fullgraph=True, which says what keeps it in Python",
+    )
 
 
 def _filled(arguments: Any, values: Mapping[str, Any]) -> Any:

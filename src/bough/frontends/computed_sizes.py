@@ -23,6 +23,7 @@ from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.value_ranges import ValueRanges
 
 from bough.base.errors import InternalError
+from bough.frontends.host_calls import HostCall
 
 Size = Union[int, torch.SymInt]
 Axis = tuple[int, int]
@@ -64,6 +65,8 @@ class ComputedSizes:
     def __init__(self, taken: Sequence[str] = ()) -> None:
         self.declared: list[Declared] = []
         self.loops: list[OpenLoop] = []
+        self.hosts: list[HostCall] = []
+        """The calls that stay in Python, by their numbers."""
         self.guards: list[tuple[int, Any]] | None = None
         """What torch took for granted about all sizes of the trace, numbered; None where no size is computed."""
         self._env: ShapeEnv | None = None

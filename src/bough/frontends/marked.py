@@ -20,7 +20,7 @@ _PREFIX = "bough."
 MARKERS = frozenset(
     {
         "if_begin", "if_else", "if_end", "while_begin", "while_test", "while_end", "for_begin", "for_row", "for_end",
-        "size", "narrow", "check", "attempt_begin", "attempt_keep", "attempt_abort",
+        "size", "narrow", "check", "host", "attempt_begin", "attempt_keep", "attempt_abort",
     }
 )
 

@@ -18,10 +18,11 @@ from torch.fx.node import has_side_effect
 
 from bough.base.errors import InternalError
 from bough.frontends.computed_sizes import Growth, Size, current, expression, join_growths, loop_growths
+from bough.frontends.host_calls import HostCall
 
 __all__ = [
     "Growth", "at_least", "attempt_abort", "attempt_begin", "attempt_keep", "check", "for_begin", "for_end", "for_row", "growths",
-    "if_begin", "if_else", "if_end",
+    "host", "if_begin", "if_else", "if_end",
     "is_computed", "narrow", "scalar", "size", "while_begin", "while_end", "while_test",
 ]  # fmt: skip
 
@@ -39,6 +40,7 @@ _SCHEMAS = (
     "size(Tensor value, int number) -> SymInt",
     "narrow(Tensor x, int axis, SymInt start, SymInt length) -> Tensor",
     "check(Tensor condition, str error, str message) -> ()",
+    "host(Tensor[] inputs, int number) -> Tensor[]",
     "attempt_begin() -> ()",
     "attempt_keep() -> ()",
     "attempt_abort() -> ()",
@@ -90,6 +92,7 @@ _FAKES = {
         *(t.new_empty(t.shape) for t in updated), *(t.new_empty((count, *t.shape)) for t in collected)
     ],
     "size": lambda value, number: current().symbol(number),
+    "host": lambda inputs, number: [inputs[0].new_empty(shape, dtype=dtype) for dtype, shape in current().hosts[number].kinds],
 }  # fmt: skip
 _WITHOUT_TENSORS = ("if_else", "attempt_begin", "attempt_keep", "attempt_abort")
 """Torch runs the real operator of these while it traces."""
@@ -228,6 +231,13 @@ def check(condition: torch.Tensor, error: str, message: str) -> None:
     """The compiled call ends with an error, named after Python's class `error`, where `condition` does not hold."""
     _expect_condition(condition)
     torch.ops.bough.check(condition, error, message)
+
+
+def host(inputs: Sequence[torch.Tensor], call: HostCall) -> list[torch.Tensor]:
+    """The results of a call that stays in Python; there is one input at least."""
+    hosts = current().hosts
+    hosts.append(call)
+    return list(torch.ops.bough.host(list(inputs), len(hosts) - 1))
 
 
 def attempt_begin() -> None:

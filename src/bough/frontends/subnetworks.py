@@ -15,6 +15,7 @@ from torch.fx.node import map_arg
 from bough.base.errors import CompileError, InternalError
 from bough.base.source import Location
 from bough.frontends import locations
+from bough.frontends.host_calls import HostCall
 from bough.frontends.marked import marker_of
 from bough.frontends.structure import Structure
 from bough.frontends.trace import Trace
@@ -84,7 +85,16 @@ class Test:
     location: Location | None
 
 
-Step = Union[Run, Direct, Branch, Whilst, Test]
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """A call that stays in Python."""
+
+    call: HostCall
+    arguments: tuple[Named, ...]
+    results: tuple[Named, ...]
+
+
+Step = Union[Run, Direct, Branch, Whilst, Test, Stay]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +232,8 @@ class _Split:
         if marker == "check":
             condition, error, message = args
             self.bodies[-1].append(Test(condition, error, message, locations.of_node(node)))
+        elif marker == "host":
+            self.bodies[-1].append(Stay(self.trace.computed.hosts[args[1]], tuple(args[0]), tuple(own)))
         elif marker in ("if_begin", "while_begin"):
             frame = _Frame(node, condition=args[0].name if marker == "if_begin" else "")
             self.frames.append(frame)
@@ -368,5 +380,5 @@ def _type(value: Any) -> str:
     return ", ".join(f"{v.dtype} {tuple(v.shape)}" if isinstance(v, torch.Tensor) else str(v) for v in _flat(value))
 
 
-_RESULTS = ("if_end", "while_begin", "while_end")
+_RESULTS = ("if_end", "while_begin", "while_end", "host")
 _NUMBERS = (torch.SymInt, torch.SymFloat, torch.SymBool, int, float, bool)

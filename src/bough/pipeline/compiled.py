@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_map
 
-from bough.backends import Hosted, run_under
+from bough.backends import Compiler, Hosted, bound, run_under, run_with_host_calls
+from bough.backends.compilers import Constants, Prepared
 from bough.base.errors import CompileError
-from bough.frontends.staging import is_recursive, trace_module
-from bough.frontends.subnetworks import not_split
+from bough.frontends.staging import is_recursive, trace_module, trace_with_host_calls
+from bough.frontends.subnetworks import Network, not_split
 from bough.frontends.torch_export import Imported
 from bough.ir.program import Program
 from bough.pipeline.assemble import constant_bytes
@@ -135,6 +136,7 @@ def compile(  # type: ignore[misc]
     switches: Switches | None = None,
     watchers: Iterable[Watcher] = (),
     cache: bool = True,
+    fullgraph: bool = False,
 ) -> Compiled | Hosted:
     """Compiles a module for arguments like `args`.
 
@@ -147,6 +149,8 @@ def compile(  # type: ignore[misc]
     weights are part of the key.
     `backend` names another compiler ("onnxruntime", "openvino", "inductor", "tvm") that runs the straight-line sub-networks of
     the module, or "best": of those installed, the fastest for each; Bough takes the decisions between them.
+    A function that the module calls and that cannot be compiled, because it uses NumPy for one, stays a call into Python, if it
+    takes and gives tensors; a warning and `explain()` tell. `fullgraph=True` refuses the module instead.
     Raises `CompileError` for what cannot be compiled, naming the line of the module.
     """
     if not isinstance(args, tuple):
@@ -173,13 +177,38 @@ def compile(  # type: ignore[misc]
     if (found := cached(key, options)) is not None:
         return Compiled(found, recipe, key)
     looking = (*watchers, *default_watchers(options.target, (*recipe.args, *(recipe.kwargs or {}).values())))
-    imported, generated = recipe.run(looking)
+    try:
+        imported, generated = recipe.run(looking)
+    except CompileError:
+        hosted = None if fullgraph else _with_host_calls(recipe)
+        if hosted is None:
+            raise
+        return hosted
     constants = {n: own(a) for n, a in generated.assembled.sequence.constants.items()}
     manifest = make_manifest(imported, generated.assembled, options.target)
     kind = Executable if manifest.visits is None else StructuredExecutable
     executable = kind(manifest, generated.code, constants, threads=options.threads)
     keep(key, executable)
     return Compiled(executable, recipe, key, imported.program if manifest.divides and isinstance(imported, Imported) else None)
+
+
+def _with_host_calls(recipe: Recipe) -> Hosted | None:
+    """The module with calls that stay in Python; None where that does not help."""
+    if is_recursive(recipe.module, recipe.args, recipe.kwargs):
+        return None
+    try:
+        traced = trace_with_host_calls(recipe.module, recipe.args, dynamic=recipe.dynamic, kwargs=recipe.kwargs)
+    except CompileError:
+        return None
+    if traced is None:
+        return None
+    own_code = Compiler("bough", (), "", _sub_network, light=True)
+    return run_with_host_calls(traced, own_code, recipe.options.threads)
+
+
+def _sub_network(network: Network, constants: Constants, threads: int) -> Prepared:
+    function = compile(*bound(network, constants), threads=threads, cache=False, fullgraph=True)
+    return lambda inputs: function(*inputs)
 
 
 def cached(key: str | None, options: Options) -> Executable | None:

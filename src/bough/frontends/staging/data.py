@@ -21,6 +21,7 @@ from bough.frontends.staging.aliases import Aliases
 from bough.frontends.staging.branches import Thunk, run
 from bough.frontends.staging.choices import Choice, each_alternative, question, settled
 from bough.frontends.staging.examples import positional_name
+from bough.frontends.staging.host_functions import Stays
 from bough.frontends.staging.left import NOTHING, Left
 from bough.frontends.staging.outcomes import BREAK, CONTINUE, NEVER, Entry, Needed, Return, Unreachable
 from bough.frontends.staging.rewrite import home_of, is_rewritten
@@ -38,9 +39,11 @@ class DataStaging:
     rewrites_control = True
     Return, BREAK, CONTINUE = staticmethod(Return), BREAK, CONTINUE
 
-    def __init__(self, windows: bool = False) -> None:
-        """`windows`: slices of known length at a computed start are taken to lie inside their axis, and this is checked."""
+    def __init__(self, windows: bool = False, stays: Stays | None = None) -> None:
+        """`windows`: slices of known length at a computed start are taken to lie inside their axis, and this is checked. `stays`:
+        functions that cannot be traced stay in Python."""
         self.windows, self.met_window = windows, False
+        self.stays = stays
         self.serial = 1
         self.births: dict[int, tuple[Any, int]] = {}
         """Tensors and containers made during the trace, by id, with when they were made."""

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from bough.frontends.locations import is_internal
-from bough.frontends.staging import growing, torch_calls
+from bough.frontends.staging import growing, host_functions, torch_calls
 from bough.frontends.staging.aliases import tensors_in
 from bough.frontends.staging.choices import Choice, each_alternative, settled
 from bough.frontends.staging.data_builtins import METHODS, SPECIAL
@@ -169,16 +169,31 @@ def _function(staging: DataStaging, function: types.FunctionType, args: tuple[An
         return _noted(staging, made)
     new = rewrite(function, staging) if is_rewritable(function) else None
     if new is not None:
-        for cell in staging.cells_of(new):
-            if cell.name not in ("__class__", "__staging__"):
-                staging.touch(cell)
-        return staging.in_frame(new, args, kwargs)
+        return _rewritten(staging, function, new, args, kwargs)
     wrapped = getattr(function, "__wrapped__", None)
     if wrapped is not None and is_rewritable(wrapped):  # a wrapper of torch's, such as no_grad
         return call(staging, wrapped, args, kwargs)
     if _is_symbolic((args, kwargs)):
         return torch_calls.computed(staging, torch_calls.torch_call(staging, function, args, kwargs))
     return _noted(staging, function(*args, **kwargs))
+
+
+def _rewritten(
+    staging: DataStaging, function: types.FunctionType, new: types.FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """A call of a function of the user's, in its rewritten form."""
+    for cell in staging.cells_of(new):
+        if cell.name not in ("__class__", "__staging__"):
+            staging.touch(cell)
+    if staging.stays is None or not staging.frames:
+        return staging.in_frame(new, args, kwargs)
+    made = host_functions.called(staging, staging.stays, function, args, kwargs)
+    if made is not NotImplemented:
+        return made
+    try:
+        return staging.in_frame(new, args, kwargs)
+    except Exception as error:
+        raise host_functions.needed(staging, function, args, kwargs, error) from None
 
 
 def _module(staging: DataStaging, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -17,6 +17,7 @@ from bough.frontends.dimensions import DynamicSpec
 from bough.frontends.staging import growing, layouts
 from bough.frontends.staging.choices import Choice, settled
 from bough.frontends.staging.data import DataStaging
+from bough.frontends.staging.host_functions import HostNeeded, Stays
 from bough.frontends.staging.scalars import Scalar
 from bough.frontends.staging.torch_calls import NotesNumbers, Watch
 from bough.frontends.structure import ComputedChoice, ComputedNumber, ComputedRows
@@ -84,17 +85,41 @@ def trace_module(
     return _staged(module, lambda staged: trace(staged, args, kwargs, dynamic))
 
 
-def _staged(module: Callable[..., Any], run: Callable[[_Staged], Result]) -> Result:
+MOST_HOST_CALLS = 32
+"""How many functions, or kinds of arguments of them, may stay in Python."""
+
+
+def trace_with_host_calls(
+    module: Callable[..., Any],
+    args: tuple[Any, ...],
+    *,
+    dynamic: DynamicSpec | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+) -> Trace | None:
+    """The trace of a module in which functions of the user's stay in Python that cannot be traced: the innermost that take and
+    give tensors. None where there are none."""
+    stays = Stays()
+    for _ in range(MOST_HOST_CALLS):
+        try:
+            made = _staged(module, lambda staged: trace(staged, args, kwargs, dynamic), stays)
+            return made if made.computed.hosts else None
+        except HostNeeded as needed:
+            if not needed.run(stays):
+                break
+    return None
+
+
+def _staged(module: Callable[..., Any], run: Callable[[_Staged], Result], stays: Stays | None = None) -> Result:
     """`run` of the staged module. Where that fails and the model takes slices of known length at computed places, such as
     `x[i : i + 8]`, they are then taken to lie inside their axis, so that the model knows their size."""
-    first = _Staged(module)
+    first = _Staged(module, stays=stays)
     try:
         return run(first)
     except CompileError as error:
         if not first.attempt.met_window:
             raise
         try:
-            return run(_Staged(module, windows=True))
+            return run(_Staged(module, True, stays))
         except CompileError:
             raise error from None
 
@@ -108,14 +133,14 @@ class _Attempt:
 class _Staged(nn.Module):
     """The module, so that its weights are found. Its forward knows it by a closure: torch wraps what is read as an attribute."""
 
-    def __init__(self, model: Callable[..., Any], windows: bool = False) -> None:
+    def __init__(self, model: Callable[..., Any], windows: bool = False, stays: Stays | None = None) -> None:
         super().__init__()
         self.model = model
         self.training = False
         self.attempt = attempt = _Attempt()
 
         def forward(*args: Any, **kwargs: Any) -> Any:
-            staging = DataStaging(windows)
+            staging = DataStaging(windows, stays)
             try:
                 with Watch(staging):
                     return _result(staging, staging.call(model, *args, **kwargs))

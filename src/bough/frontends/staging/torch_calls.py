@@ -177,13 +177,14 @@ def _values(staging: DataStaging, tree: Any, call: Any) -> Any:
 
 def _promoted(value: Scalar, call: Any) -> torch.dtype:
     tensors = _tensors(call)
-    number = {bool: True, int: 1, float: 1.0}[value.kind]
+    plain = {bool: torch.bool, int: torch.int64, float: torch.get_default_dtype()}[value.kind]
     if not tensors:
-        return {bool: torch.bool, int: torch.int64, float: torch.get_default_dtype()}[value.kind]
+        return plain
     dtype = tensors[0].dtype
     for t in tensors[1:]:
         dtype = torch.promote_types(dtype, t.dtype)
-    return torch.result_type(torch.empty(1, dtype=dtype, device="meta"), number)
+    widens = (value.kind is float and not (dtype.is_floating_point or dtype.is_complex)) or dtype is torch.bool
+    return plain if widens else dtype
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:
