@@ -30,6 +30,7 @@ from bough.pipeline.assemble import Assembled, Scheduled, assemble, schedule_ker
 from bough.recursion import Switches, lower_recursion
 from bough.runtime.team import team_text
 from bough.search.heuristic import Context, Heuristic, Strategy
+from bough.search.in_turn import take_in_turn
 from bough.search.layouts import Known, choose_layouts
 from bough.targets import Target, groupings
 
@@ -114,6 +115,10 @@ def _layouts(sequence: Sequence, options: Options) -> Sequence:
     return choose_layouts(sequence, Known(options.target.lanes, context.constants, context.sizes))
 
 
+def _in_turn(sequence: Sequence, options: Options) -> Sequence:
+    return take_in_turn(sequence, options.strategy, context_of(sequence, options))
+
+
 def _normalize(s: Sequence, _: Options) -> Sequence:
     def normalized(step: Step) -> Step:
         if isinstance(step, Group):
@@ -177,6 +182,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("narrow weights", "Kernel", "Kernel", lambda sequence, options: narrow_weights(sequence, options.precision)),
     Pass("group products", "Kernel", "Kernel", _group),
     Pass("softmax in turns", "Kernel", "Kernel", lambda sequence, _: online(sequence)),
+    Pass("take samples in turn", "Kernel", "Kernel", _in_turn),
     Pass("lay out rows", "Kernel", "Kernel", lambda sequence, _: lay_out_rows(sequence)),
     Pass("nest chains", "Kernel", "Kernel", lambda sequence, _: nest(sequence)),
     Pass("order kernels", "Kernel", "Kernel", lambda sequence, options: order(sequence, context_of(sequence, options).sizes)),

@@ -9,7 +9,7 @@ from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, as_expr, c
 from bough.ir.kernel import Kernel, Let, Reduce, Store
 from bough.ir.sequence import expressions
 
-LARGE = 1 << 20
+LARGE = 1 << 50
 """Stands for a stride that is not known."""
 
 

@@ -1,0 +1,89 @@
+"""Which kernels take their samples in turn, and that nobody can tell from the results."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import bough
+from bough.ir.sequence import Repeat, Sequence, kernels
+from bough.pipeline.passes import Pass
+from bough.targets import Target, host
+from bough.targets.host import with_cache_sizes
+
+
+class Network(nn.Module):
+    def __init__(self, kernel: int = 3) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, kernel, padding=1)
+        self.deep, self.wide = nn.Conv2d(16, 16, 3, padding=1, groups=16), nn.Conv2d(16, 48, 1)
+        self.last, self.head = nn.Conv2d(48, 48, 3, padding=1), nn.Linear(48, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.stem(x))
+        y = self.wide(torch.relu(self.deep(x)) + x)
+        return self.head(torch.relu(self.last(y)).mean((2, 3)))
+
+
+class Watch:
+    """The sequence after the choice."""
+
+    sequence: Sequence
+
+    def after(self, step: Pass, value: Any, seconds: float) -> None:
+        if step.name == "take samples in turn":
+            self.sequence = value
+
+    def loops(self) -> list[int]:
+        """Kernels in each loop."""
+        return [len(kernels((s,))) for s in self.sequence.steps if isinstance(s, Repeat)]
+
+
+def small_caches() -> Target:
+    """This machine, had it caches for a sample of the network above, but not for two, and a slow memory."""
+    machine = host()
+    memories = with_cache_sizes(machine.memories, {"l1": 1 << 12, "l2": 1 << 16, "l3": 1 << 18})
+    return replace(machine, memories=tuple(replace(m, bandwidth=0.1) if m.kind == "memory" else m for m in memories))
+
+
+def compiled(x: Tensor, watch: Watch, threads: int = 1, **options: Any) -> Any:
+    torch.manual_seed(0)
+    return bough.compile(Network().eval(), (x,), threads=threads, cache=False, watchers=[watch], **options)
+
+
+def test_samples_run_in_turn_where_they_leave_the_caches_together() -> None:
+    x, watch = torch.randn(4, 3, 20, 22), Watch()
+    compiled(x, watch)
+    assert watch.loops() == []
+    compiled(x, watch, target=small_caches())
+    assert sum(watch.loops()) >= 4
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_rows_have_the_bits_they_have_alone(threads: int) -> None:
+    x, watch = torch.randn(5, 3, 19, 22), Watch()
+    f, alone = compiled(x, watch, threads, target=small_caches()), compiled(x[:1], Watch(), 2)
+    assert watch.loops()
+    y = f(x)
+    assert all(torch.equal(y[n : n + 1], alone(x[n : n + 1])) for n in range(5))
+
+
+def test_the_number_of_samples_may_be_known_at_the_call_alone() -> None:
+    x, watch = torch.randn(5, 3, 20, 22), Watch()
+    f = compiled(x, watch, target=small_caches(), dynamic={"x": {0: "batch"}})
+    assert watch.loops()
+    y = f(x)
+    for n in (1, 2, 3, 11):
+        z = torch.cat([x, x, x])[:n]
+        assert torch.equal(f(z), torch.cat([y, y, y])[:n])
+
+
+def test_wide_products_keep_their_samples_together() -> None:
+    layers = nn.Sequential(*(m for _ in range(3) for m in (nn.Linear(512, 512), nn.ReLU())))
+    watch = Watch()
+    bough.compile(layers.eval(), (torch.randn(64, 512),), threads=2, cache=False, watchers=[watch], target=small_caches())
+    assert watch.loops() == []
