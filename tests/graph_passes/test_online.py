@@ -78,6 +78,43 @@ def test_turns_mean_what_one_piece_means(function: Callable[..., Tensor], keys: 
     assert all(any("scores" in n or "add" in n for n in g.private) for g in walk(nested.steps) if isinstance(g, Group))
 
 
+def limited(more: int) -> Callable[..., Tensor]:
+    def function(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scores = q @ k.transpose(-1, -2)
+        row, key = torch.arange(q.shape[-2])[:, None], torch.arange(k.shape[-2])
+        scores = torch.where(key <= row + more, scores, -math.inf)
+        return torch.exp(scores - scores.amax(-1, keepdim=True)) @ v
+
+    return function
+
+
+def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+@pytest.mark.parametrize("function", [causal_attention, limited(0), limited(5), limited(-3)])
+@pytest.mark.parametrize(("rows", "keys"), [(23, 23), (24, 24), (12, 31), (31, 12), (17, 8), (9, 40)])
+def test_rows_with_keys_of_their_own(function: Callable[..., Tensor], rows: int, keys: int) -> None:
+    args = tuple(torch.randn(2, 3, n, 4) for n in (rows, keys, keys))
+    whole = fused(function, *args)
+    turns = online(whole, longest=100, block=4, limited=7)
+    verify_sequence(turns)
+    arrays = [a.numpy() for a in args]
+    first, then = (run_sequence(s, arrays)[0] for s in (whole, turns))
+    np.testing.assert_allclose(then, first, rtol=2e-5, atol=1e-6)
+    nested = nest(lay_out_rows(turns))
+    verify_sequence(nested)
+    np.testing.assert_array_equal(run_sequence(nested, arrays)[0], then)
+
+
+def test_keys_that_no_row_of_a_part_has_are_left_out() -> None:
+    q, k, v = (torch.randn(1, 1, 16, 4) for _ in range(3))
+    v[0, 0, 15] = math.inf
+    turns = online(fused(causal_attention, q, k, v), longest=100, block=4, limited=7)
+    (result,) = run_sequence(turns, [a.numpy() for a in (q, k, v)])
+    assert np.isfinite(result[0, 0, :12]).all() and not np.isfinite(result[0, 0, 12:]).any()
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_few_keys_stay_in_one_piece(causal: bool) -> None:
     q, k, v = (torch.randn(1, 2, n, 4) for n in (5, 12, 12))

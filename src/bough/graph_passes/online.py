@@ -19,23 +19,45 @@ from dataclasses import dataclass, replace
 
 from bough.graph_passes.absorb import rebuilt
 from bough.graph_passes.chains import Chain, change_chains
-from bough.ir.expr import Apply, Const, Expr, Load, Var, add, apply, loads, maximum, mul, select, sub, substitute, variables
+from bough.ir.expr import (
+    Apply,
+    Const,
+    Expr,
+    Extent,
+    Load,
+    Var,
+    add,
+    apply,
+    as_extent,
+    ceildiv,
+    loads,
+    maximum,
+    minimum,
+    mul,
+    select,
+    sub,
+    substitute,
+    variables,
+)
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
-from bough.ir.sequence import Repeat, Run, Sequence, Step, expressions, kernels, map_loads, map_statement
+from bough.ir.sequence import Branch, Repeat, Run, Sequence, Step, expressions, kernels, map_loads, map_statement
 
 LONGEST = 4096
 """Keys up to which rows of scores are kept whole: they fit the second-level cache, and nothing is rescaled."""
+LIMITED = 1023
+"""The same where rows have different numbers of keys, as many of them as come before: in turns, the others are left out."""
 BLOCK = 512
 """Keys of a turn, or about so many where that divides them."""
 
 
-def online(sequence: Sequence, longest: int = LONGEST, block: int = BLOCK) -> Sequence:
-    """The sequence with chains over more than `longest` keys in turns."""
+def online(sequence: Sequence, longest: int = LONGEST, block: int = BLOCK, limited: int = LIMITED) -> Sequence:
+    """The sequence with chains over more than `longest` keys in turns, and those over more than `limited` of which each row has
+    those before it alone."""
     temporaries = dict(sequence.temporaries)
 
     def change(chain: Chain) -> list[Step]:
-        plan = _plan(chain, longest)
-        if plan is None or not plan.arrays.keys().isdisjoint(sequence.partly):
+        plan = _plan(chain, min(longest, limited))
+        if plan is None or (plan.limit is None and plan.count <= longest) or not plan.arrays.keys().isdisjoint(sequence.partly):
             return [Run(k) for k in chain.kernels]
         return _Turns(chain, plan, temporaries).steps(block)
 
@@ -43,6 +65,15 @@ def online(sequence: Sequence, longest: int = LONGEST, block: int = BLOCK) -> Se
     used = {o.name for k in kernels(steps) for o in k.operands.values()}
     left = {n: o for n, o in temporaries.items() if n in used or n in sequence.results}
     return replace(sequence, steps=steps, temporaries=left)
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """Row `n` of `rows` along the axis `row` has no keys from `n + 1 + more` on: their scores are -inf."""
+
+    row: str
+    rows: int
+    more: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +86,7 @@ class _Plan:
     arrays: Mapping[str, int]
     largest: int
     powers: int
+    limit: _Limit | None
 
 
 def _plan(chain: Chain, longest: int) -> _Plan | None:
@@ -73,7 +105,7 @@ def _plan(chain: Chain, longest: int) -> _Plan | None:
     reads = [n for n, k in enumerate(chain.kernels) if any(i.name == shift for i in k.inputs)]
     if len(reads) != 1 or not _is_power(chain.kernels[reads[0]], axes[reads[0]], kernel, shift):
         return None
-    plan = _Plan(count, axes, arrays, largest, reads[0])
+    plan = _Plan(count, axes, arrays, largest, reads[0], _limit(chain, axes, largest))
     return plan if all(_fits(n, chain, plan) for n in range(len(axes))) else None
 
 
@@ -104,6 +136,35 @@ def _keys(chain: Chain, largest: int) -> tuple[tuple[str | None, ...], dict[str,
                 if axes[n] is None and name in arrays and isinstance(there := index[arrays[name]], Var):
                     axes[n], changed = there.name, True
     return tuple(axes), arrays
+
+
+def _limit(chain: Chain, axes: tuple[str | None, ...], largest: int) -> _Limit | None:
+    """What scores say of themselves: `select(key <= row + more, ..., -inf)`."""
+    ((_, reduce),) = chain.kernels[largest].reductions
+    for k, key in zip(chain.kernels[:largest], axes):
+        if key is None or not isinstance(reduce.body, Load) or [s.target for s in k.stores] != [reduce.body.source]:
+            continue
+        value = _value(k)
+        if not isinstance(value, Apply) or value.function != "select" or value.args[2] != Const(-math.inf, value.dtype):
+            continue
+        test = value.args[0]
+        if not isinstance(test, Apply) or test.function not in ("le", "lt") or test.args[0] != Var(key):
+            continue
+        for a in k.free:
+            more = _beyond(test.args[1], a.name)
+            if more is not None and a.name in chain.rows and isinstance(a.extent, int):
+                return _Limit(a.name, a.extent, more - (test.function == "lt"))
+    return None
+
+
+def _beyond(e: Expr, axis: str) -> int | None:
+    """What is added to an axis."""
+    match e:
+        case Var(name):
+            return 0 if name == axis else None
+        case Apply("add", (Var(name), Const(value))):
+            return int(value) if name == axis else None
+    return None
 
 
 def _places(kernel: Kernel) -> list[tuple[str, tuple[Expr, ...]]]:
@@ -172,6 +233,15 @@ def _is_sum(r: Reduce, axis: str, powers: str, late: set[str]) -> bool:
     return r.op == "sum" and r.axes == (axis,) and len(own) == 1 and late.isdisjoint(others)
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """So many rows from `start` on. Names of arrays of another size have the suffix."""
+
+    start: Expr
+    size: int
+    suffix: str
+
+
 class _Turns:
     """The steps of a chain in turns. `temporaries` takes the arrays that they need."""
 
@@ -188,6 +258,8 @@ class _Turns:
                 shape, first = tuple(a.extent for a in k.free), k.outputs[0]
                 like = {name: replace(first, dtype=r.body.dtype, shape=shape) for name, r in k.reductions}
                 self.totals[n] = {name: self.array(f"{first.name}.{name}", o) for name, o in like.items()}
+        states = (self.shift, self.best, self.factor, self.last, *(o for totals in self.totals.values() for o in totals.values()))
+        self.own = {*plan.arrays, *(o.name for o in states)}
 
     def array(self, name: str, like: Operand) -> Operand:
         while name in self.temporaries:
@@ -195,16 +267,55 @@ class _Turns:
         self.temporaries[name] = replace(like, name=name)
         return self.temporaries[name]
 
+    def suffix(self, wish: str) -> str:
+        """What arrays of another size have behind their names."""
+        while any(name + wish in self.temporaries for name in self.own):
+            wish += "_"
+        return wish
+
     def steps(self, block: int) -> list[Step]:
+        out = self.parts(block)
+        self.temporaries |= {o.name: o for k in kernels(tuple(out)) for o in k.outputs if o.name in self.own}
+        return out
+
+    def parts(self, block: int) -> list[Step]:
+        """The steps, part of the rows by part where that saves some."""
+        out: list[Step] = [*map(Run, self.before())]
+        limit = self.plan.limit
+        if limit is None or limit.rows < 2 * block:
+            return [*out, *self.part(None, block)]
+        size = _near_divisor(limit.rows, block)
+        parts, rest = divmod(limit.rows, size)
+        name = f"{self.best.name}.part"
+        out.append(Repeat(name, parts, tuple(self.part(_Part(mul(Var(name), size), size, ""), block)), self.top.location))
+        return [*out, *self.part(_Part(Const(parts * size), rest, self.suffix(".tail")), block)] if rest else out
+
+    def part(self, part: _Part | None, block: int) -> list[Step]:
+        """The steps of some of the rows, or of all of them."""
+
+        def runs(kernels: list[Kernel]) -> tuple[Step, ...]:
+            return tuple(Run(self.of_part(k, part)) for k in kernels)
+
         size = _near_divisor(self.plan.count, block)
         turns, rest = divmod(self.plan.count, size)
-        turn = f"{self.best.name}.turn"
-        out: list[Step] = [*map(Run, self.before()), Run(self.start()), *map(Run, self.zeros())]
-        body = self.turn(mul(Var(turn), size), size, "")
-        out.append(Repeat(turn, turns, tuple(map(Run, body)), self.top.location))
-        if rest:
-            out += map(Run, self.turn(Const(turns * size), rest, ".rest"))
-        return [*out, Run(self.end()), *map(Run, self.results())]
+        turn = f"{self.best.name}.turn{part.suffix if part else ''}"
+        body = runs(self.turn(mul(Var(turn), size), size, ""))
+        after = runs(self.turn(Const(turns * size), rest, self.suffix(".rest"))) if rest else ()
+        count: Extent = turns
+        if part is not None and self.plan.limit is not None:
+            needed = add(add(part.start, part.size), self.plan.limit.more)
+            count = as_extent(maximum(minimum(ceildiv(needed, size), turns), Const(0)))
+            after = (Branch(apply("gt", needed, Const(turns * size)), after),) if rest else ()
+        first, last = runs([self.start(), *self.zeros()]), runs([self.end(), *self.results()])
+        return [*first, Repeat(turn, count, body, self.top.location), *after, *last]
+
+    def of_part(self, kernel: Kernel, part: _Part | None) -> Kernel:
+        """The kernel over the rows of a part. Arrays of the turns have those rows alone."""
+        if part is None or self.plan.limit is None:
+            return kernel
+        row = self.plan.limit.row
+        dims = {n: d for n, index in _places(kernel) if n in self.own for d, i in enumerate(index) if i == Var(row)}
+        return self.cut(kernel, row, part.start, part.size, dims, part.suffix)
 
     def before(self) -> list[Kernel]:
         late = _late(self.chain, self.plan)
@@ -272,29 +383,34 @@ class _Turns:
 
     def of_block(self, kernel: Kernel, axis: str, start: Expr, size: int, suffix: str) -> Kernel:
         """The kernel over the keys of one block. Arrays with a dimension of keys have those of the block alone."""
-        arrays = {n: d for n, d in self.plan.arrays.items() if n in kernel.operands}
+        dims = {n: d for n, d in self.plan.arrays.items() if n in kernel.operands}
+        return self.cut(kernel, axis, start, size, dims, suffix)
+
+    def cut(self, kernel: Kernel, axis: str, start: Expr, size: int, dims: Mapping[str, int], suffix: str) -> Kernel:
+        """The kernel over `size` points of an axis from `start` on. Some arrays have only these at a dimension."""
         there = {axis: add(start, Var(axis))}
 
         def read(x: Load) -> Expr:
-            return Load(x.source + suffix, _with(x.index, arrays[x.source], Var(axis)), x.dtype) if x.source in arrays else x
+            return Load(x.source + suffix, _with(x.index, dims[x.source], Var(axis)), x.dtype) if x.source in dims else x
 
         body: list[Statement] = []
         for s in kernel.body:
             s = map_statement(s, lambda e: map_loads(substitute(e, there), read))
-            if isinstance(s, Store) and s.target in arrays:
-                s = Store(s.target + suffix, _with(s.index, arrays[s.target], Var(axis)), s.value)
+            if isinstance(s, Store) and s.target in dims:
+                s = Store(s.target + suffix, _with(s.index, dims[s.target], Var(axis)), s.value)
             body.append(s)
-        axes = tuple(Axis(a.name, size) if a.name == axis else a for a in kernel.axes)
-        inputs, outputs = (tuple(self.shaped(o, size, suffix) for o in group) for group in (kernel.inputs, kernel.outputs))
-        return replace(kernel, name=kernel.name + suffix, axes=axes, inputs=inputs, outputs=outputs, body=tuple(body))
 
-    def shaped(self, o: Operand, size: int, suffix: str) -> Operand:
-        d = self.plan.arrays.get(o.name)
-        if d is None:
+        def shaped(o: Operand) -> Operand:
+            if o.name not in dims:
+                return o
+            d = dims[o.name]
+            o = replace(o, name=o.name + suffix, shape=(*o.shape[:d], size, *o.shape[d + 1 :]))
+            self.own.add(o.name)
             return o
-        o = replace(o, name=o.name + suffix, shape=(*o.shape[:d], size, *o.shape[d + 1 :]))
-        self.temporaries[o.name] = o
-        return o
+
+        axes = tuple(Axis(a.name, size) if a.name == axis else a for a in kernel.axes)
+        inputs, outputs = (tuple(map(shaped, group)) for group in (kernel.inputs, kernel.outputs))
+        return replace(kernel, name=kernel.name + suffix, axes=axes, inputs=inputs, outputs=outputs, body=tuple(body))
 
     def end(self) -> Kernel:
         """The factor from what sums were shifted by to what they ought to be shifted by."""
