@@ -47,7 +47,38 @@ def inputs(sequence: Sequence) -> list[np.ndarray]:
 def test_numbers_without_rounding_are_the_same(n: int, c: int, k: int, p: int, q: int) -> None:
     before = convolution(n, c, k, p, q)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bough.graph_passes.winograd.LEAST_CHANNELS", 0)
+        patch.setattr("bough.graph_passes.winograd_match.LEAST_CHANNELS", 0)
+        after = winograd(before)
+    verify_sequence(after)
+    assert len(kernels(after.steps)) == 3
+    given = inputs(before)
+    (expected,), (result,) = run_sequence(before, given), run_sequence(after, given)
+    assert np.array_equal(expected, result)
+
+
+WINDOWS = """
+sequence main(x: f32[2, {h}, {w}, {c}], z: f32[2, {k}, {p}, {q}]) -> (y)
+  const w: f32[{r}, {s}, {k}, {c}]
+  temporary y: f32[2, {k}, {p}, {q}]
+  kernel convolution(x: f32[2, {h}, {w}, {c}], w: f32[{r}, {s}, {k}, {c}], z: f32[2, {k}, {p}, {q}]) -> (y: f32[2, {k}, {p}, {q}])
+    axes n: 2, k: {k}, i: {p}, j: {q}, r: {r}, s: {s}, c: {c}
+    t = sum(r, s, c) x[n, i * {step} + r + {first}, j + s, c] * w[r, s, k, c]
+    y[n, k, i, j] = t + z[n, k, i, j]
+"""
+
+
+@given(
+    r=st.integers(2, 9), s=st.integers(2, 7), step=st.integers(1, 3), p=st.integers(1, 5), q=st.integers(1, 4),
+    first=st.integers(0, 2), more=st.integers(0, 1),
+)  # fmt: skip
+def test_windows_of_any_size_and_stride(r: int, s: int, step: int, p: int, q: int, first: int, more: int) -> None:
+    """Windows are cut into pieces of three; nothing is read from outside the input."""
+    h, w = first + (p - 1) * step + r + more, q + s - 1
+    text = WINDOWS.format(h=h, w=w, c=2, k=3, p=p, q=q, r=r, s=s, step=step, first=first)
+    values = 4 * np.random.default_rng(r + s).integers(-3, 4, (r, s, 3, 2)).astype(np.float32)
+    before = parse_sequence(text, {"w": values})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bough.graph_passes.winograd_match._pays", lambda *_: True)
         after = winograd(before)
     verify_sequence(after)
     assert len(kernels(after.steps)) == 3
@@ -77,7 +108,7 @@ def test_what_is_over_the_edge_reaches_no_result(p: int, q: int) -> None:
     """One element that is not finite spoils its tiles and no others; the elements that are computed twice are the same."""
     before = convolution(1, 48, 48, p, q)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bough.graph_passes.winograd.LEAST_CHANNELS", 0)
+        patch.setattr("bough.graph_passes.winograd_match.LEAST_CHANNELS", 0)
         after = winograd(before)
     assert len(kernels(after.steps)) == 3
     x, *rest = inputs(before)

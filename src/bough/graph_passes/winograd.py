@@ -1,4 +1,4 @@
-"""Fewer products for convolutions with windows of 3 x 3: Winograd's algorithm F(2 x 2, 3 x 3), as a rewriting of the kernel.
+"""Fewer products for convolutions with windows of 3 x 3 and more: Winograd's algorithm F(2 x 2, 3 x 3), as a rewriting.
 
     y[n, k, p, q] = f(sum(r, s, c) x[n, c, p + r, q + s] * w[k, c, r, s])
       ->  v[t, n, i, j, c] = the tile of 4 x 4 inputs at (2 i, 2 j), from both sides times B
@@ -7,25 +7,25 @@
 
 `u` is made of the weights when compiling. See Lavin and Gray, "Fast algorithms for convolutional neural networks" (CVPR 2016).
 The factors of A and B are 0, 1 and -1, so that errors grow little; but an element that is not finite makes its whole tile so.
-Where the number of rows or columns is odd, the last tiles hang over the edge: they compute their last results twice.
+Where the number of rows or columns is odd, the last tiles hang over the edge: they compute their last results twice. Larger
+windows are sums over pieces (winograd_match.py), which are added up before the results are transformed, as channels are.
 A thread may take rows of tiles through all three, and then keeps their tiles and sums to itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from math import ceil, prod
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from bough.graph_passes.winograd_match import OUT, TILE, WINDOW, Along, Convolution, matched
 from bough.ir.dtypes import F32
 from bough.ir.expr import (
     Apply,
     Const,
     Expr,
-    Extent,
     Load,
     Var,
     add,
@@ -40,33 +40,11 @@ from bough.ir.expr import (
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
 from bough.ir.sequence import Group, Run, Sequence, Step, expressions, map_bodies, map_statement
 
-OUT, WINDOW = 2, 3
-"""Outputs of a tile, and elements of the window, along each dimension."""
-TILE = OUT + WINDOW - 1
-LEAST_CHANNELS = 16
-"""Channels, harmonic mean of both sides, from which on what is saved is more than what the transformations cost."""
-LEAST_TILES = 24
-NEAR = 1 << 20
-"""Tiles of an image from which on products take longer than reading their weights, 16/9 of what they were, from far away; bytes
-of weights that are near anyway."""
 INPUT = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
 OUTPUT = ((1, 1, 1, 0), (0, 1, -1, -1))
 WEIGHT = np.array(((2, 0, 0), (1, 1, 1), (1, -1, 1), (0, 0, 2)), np.float64) / 2
 Matrix = tuple[tuple[int, ...], ...]
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Convolution:
-    """What the algorithm needs of a kernel: its sum, the axes of rows and columns, inside the window too, and the channels."""
-
-    total: str
-    x: Load
-    w: Load
-    spatial: tuple[str, str]
-    window: tuple[str, str]
-    inputs: str
-    outputs: str
 
 
 def winograd(sequence: Sequence) -> Sequence:
@@ -97,120 +75,71 @@ def winograd(sequence: Sequence) -> Sequence:
     return replace(sequence, steps=steps, temporaries=temporaries, constants=constants, constant_types=types)
 
 
-def matched(kernel: Kernel, constants: Mapping[str, Array]) -> _Convolution | None:
-    """The convolution that a kernel is, if the algorithm applies to it and pays."""
-    if len(kernel.reductions) != 1 or kernel.ragged or kernel.apart or kernel.order is not None:
-        return None
-    ((total, reduce),) = kernel.reductions
-    factors = reduce.body.args if isinstance(reduce.body, Apply) and reduce.body.function == "mul" else ()
-    pair = [f for f in factors if isinstance(f, Load) and f.dtype == F32]
-    if reduce.op != "sum" or len(pair) != 2 or sum(f.source in constants for f in pair) != 1:
-        return None
-    x, w = sorted(pair, key=lambda f: f.source in constants)
-    found = _places(kernel, x, w)
-    if found is None:
-        return None
-    spatial, window, inputs, outputs = found
-    extents = {a.name: a.extent for a in kernel.axes}
-    k, c, *picture = (extents[a] for a in (outputs, inputs, *spatial))
-    if any(extents[r] != WINDOW for r in window) or {*reduce.axes} != {*window, inputs}:
-        return None
-    sizes = [e for e in picture if isinstance(e, int)]
-    if len(sizes) < len(picture) or not isinstance(k, int) or not isinstance(c, int) or not _pays(sizes, k, c):
-        return None
-    return _Convolution(total, x, w, spatial, window, inputs, outputs)
-
-
-def _pays(picture: list[int], k: int, c: int) -> bool:
-    """Whether the products that are saved are more than what the transformations cost. Tiles over the edge save less."""
-    tiles = prod(ceil(e / OUT) for e in picture)
-    if tiles < LEAST_TILES and TILE**2 * k * c * F32.bytes > NEAR:
-        return False
-    saved = WINDOW**2 * prod(picture) - TILE**2 * tiles
-    most = (WINDOW**2 * OUT**2 - TILE**2) * tiles
-    return saved > 0 and 2 * k * c * saved >= LEAST_CHANNELS * (k + c) * most
-
-
-def _places(kernel: Kernel, x: Load, w: Load) -> tuple[tuple[str, str], tuple[str, str], str, str] | None:
-    """Rows and columns, those of the window, channels in, channels out, if the operands are indexed by them as they must be."""
-    free, reduced = {a.name for a in kernel.free}, set(kernel.reduced)
-    windows: list[tuple[str, str]] = []
-    inputs: list[str] = []
-    for i in x.index:
-        names = variables(i)
-        inside, outside = sorted(names & reduced), sorted(names & free)
-        if not inside:
-            continue
-        if len(inside) == len(outside) == 1 and i in (
-            add(Var(outside[0]), Var(inside[0])),
-            add(Var(inside[0]), Var(outside[0])),
-        ):
-            windows.append((outside[0], inside[0]))
-        elif isinstance(i, Var):
-            inputs.append(i.name)
-        else:
-            return None
-    outputs = [i.name for i in w.index if isinstance(i, Var) and i.name in free]
-    if len(windows) != 2 or len(inputs) != 1 or len(outputs) != 1:
-        return None
-    (p, r), (q, s) = windows
-    named = [n for i in x.index for n in variables(i)]
-    plain = all(isinstance(i, (Var, Const)) for i in w.index)
-    once = all(named.count(n) == 1 for n in (p, q, r, s, *inputs)) and outputs[0] not in named
-    own = sorted(i.name for i in w.index if isinstance(i, Var)) == sorted((r, s, *inputs, *outputs))
-    return ((p, q), (r, s), inputs[0], outputs[0]) if plain and once and own else None
-
-
-def weights(w: Array, found: _Convolution) -> Array:
-    """The transformed weights: [tile, channels out, channels in]."""
-    order = [found.outputs, found.inputs, *found.window]
+def weights(w: Array, found: Convolution) -> Array:
+    """The transformed weights: [tile, channels out, phases and parts of rows and of columns, channels in]."""
+    rows, columns = found.spatial
+    order = [found.outputs, found.inputs, rows.inside, columns.inside]
     dims = [next(d for d, i in enumerate(found.w.index) if i == Var(n)) for n in order]
     rest = tuple(slice(None) if isinstance(i, Var) else int(i.value) for i in found.w.index if isinstance(i, (Var, Const)))
     kept = [d for d, i in enumerate(found.w.index) if isinstance(i, Var)]
     plain = w[rest].transpose([kept.index(d) for d in dims]).astype(np.float64)
-    u = np.einsum("ar,bs,kcrs->abkc", WEIGHT, WEIGHT, plain)
-    return np.ascontiguousarray(u.reshape(TILE * TILE, *u.shape[2:]).astype(np.float32))
+    taken = [_elements(a) for a in found.spatial]
+    more = [(0, int(e.max()) + 1 - a.window) for e, a in zip(taken, found.spatial)]
+    pieces = np.pad(plain, [(0, 0), (0, 0), *((0, max(0, n)) for _, n in more)])[:, :, taken[0]][..., taken[1]]
+    u = np.einsum("ar,bs,kcfurgvs->abkfugvc", WEIGHT, WEIGHT, pieces)
+    return np.ascontiguousarray(u.reshape(TILE * TILE, u.shape[2], *(n for n in u.shape[3:7] if n != 1), u.shape[7]), np.float32)
 
 
-def rewritten(kernel: Kernel, found: _Convolution, tiles: str, sums: str, weight: str) -> tuple[Kernel, Kernel, Kernel]:
+def _elements(along: Along) -> Array:
+    """The elements of the window in each piece: [phase, part, element]."""
+    phases, parts, elements = np.ogrid[: along.phases, : along.parts, :WINDOW]
+    return np.asarray(phases + along.stride * (WINDOW * parts + elements))
+
+
+def rewritten(kernel: Kernel, found: Convolution, tiles: str, sums: str, weight: str) -> tuple[Kernel, Kernel, Kernel]:
     """The three kernels in place of one."""
-    extents = {a.name: a.extent for a in kernel.axes}
-    half = {a: Axis(a, ceil(e / OUT)) for a in found.spatial if isinstance(e := extents[a], int)}
+    fresh = _names(kernel)
+    half = {a.axis: Axis(a.axis, a.tiles) for a in found.spatial}
     used = {n for i in found.x.index for n in variables(i)}
     outer = tuple(half.get(a.name, a) for a in kernel.free if a.name in used)
     inputs, outputs = kernel.axis(found.inputs), kernel.axis(found.outputs)
-    tile = Axis("t", TILE * TILE)
-    while tile.name in extents or tile.name in {n for s in kernel.body for e in expressions(s) for n in variables(e)}:
-        tile = replace(tile, name=f"{tile.name}_")
-    v = Operand(tiles, F32, (tile.extent, *(a.extent for a in outer), inputs.extent))
-    u = Operand(weight, F32, (tile.extent, outputs.extent, inputs.extent))
-    m = Operand(sums, F32, (tile.extent, *(a.extent for a in outer), outputs.extent))
-    at = tuple(Var(a.name) for a in outer)
+    tile = Axis(fresh("t"), TILE * TILE)
+    pieces = [(Axis(fresh("phase"), a.phases), Axis(fresh("part"), a.parts)) for a in found.spatial]
+    depth = (*(a for pair in pieces for a in pair if a.extent != 1), inputs)
+    v = Operand(tiles, F32, (tile.extent, *(a.extent for a in (*outer, *depth))))
+    u = Operand(weight, F32, (tile.extent, *(a.extent for a in (outputs, *depth))))
+    m = Operand(sums, F32, (tile.extent, *(a.extent for a in (*outer, outputs))))
+    at, deep = (tuple(Var(a.name) for a in axes) for axes in (outer, depth))
     product = Apply(
-        "mul", (Load(tiles, (Var(tile.name), *at, Var(inputs.name)), F32),
-                Load(weight, (Var(tile.name), Var(outputs.name), Var(inputs.name)), F32)), F32,
+        "mul", (Load(tiles, (Var(tile.name), *at, *deep), F32),
+                Load(weight, (Var(tile.name), Var(outputs.name), *deep), F32)), F32,
     )  # fmt: skip
-    total = Let(found.total, Reduce("sum", (inputs.name,), product))
+    total = Let(found.total, Reduce("sum", tuple(a.name for a in depth), product))
     store = Store(sums, (Var(tile.name), *at, Var(outputs.name)), Var(found.total, F32))
-    like = replace(kernel, name=f"{kernel.name}.products", axes=(tile, *outer, outputs, inputs), inputs=(v, u), outputs=(m,))
+    like = replace(kernel, name=f"{kernel.name}.products", axes=(tile, *outer, outputs, *depth), inputs=(v, u), outputs=(m,))
     return (
-        _tiles(kernel, found, (*outer, inputs), v),
+        _tiles(kernel, found, (*outer, *depth), pieces, v),
         replace(like, body=(total, store)),
         _results(kernel, found, tuple(half.get(a.name, a) for a in kernel.free), m, at),
     )
 
 
-def _together(kernels: tuple[Kernel, ...], found: _Convolution, private: tuple[str, ...]) -> list[Step]:
+def _together(kernels: tuple[Kernel, ...], found: Convolution, private: tuple[str, ...]) -> list[Step]:
     """The kernels as a group over rows of tiles, if there are several."""
-    inner = (found.spatial[1], found.inputs)
-    rows = tuple(a.name for a in kernels[0].free if a.name not in inner and a.extent != 1)
-    return [Group(kernels, rows, private)] if found.spatial[0] in rows else [Run(k) for k in kernels]
+    rows, columns = found.spatial
+    inner = {columns.axis, *kernels[1].reduced}
+    names = tuple(a.name for a in kernels[0].free if a.name not in inner and a.extent != 1)
+    return [Group(kernels, names, private)] if rows.axis in names else [Run(k) for k in kernels]
 
 
-def _tiles(kernel: Kernel, found: _Convolution, axes: tuple[Axis, ...], v: Operand) -> Kernel:
+def _tiles(
+    kernel: Kernel, found: Convolution, axes: tuple[Axis, ...], pieces: list[tuple[Axis, Axis]], v: Operand
+) -> Kernel:
     def element(a: int, b: int) -> Expr:
-        place = _place(kernel, found, (a, b), WINDOW - 1) | dict.fromkeys(found.window, Const(0))
-        return substitute(found.x, place)
+        index = list(found.x.index)
+        for along, n, (phase, part) in zip(found.spatial, (a, b), pieces):
+            index[along.place] = _element(along, n, *(Const(0) if x.extent == 1 else Var(x.name) for x in (phase, part)))
+        return Load(found.x.source, tuple(index), F32)
 
     body, values = _both_sides(INPUT, element, _names(kernel))
     at = tuple(Var(a.name) for a in axes)
@@ -219,17 +148,26 @@ def _tiles(kernel: Kernel, found: _Convolution, axes: tuple[Axis, ...], v: Opera
     return replace(kernel, name=f"{kernel.name}.tiles", axes=axes, inputs=inputs, outputs=(v,), body=(*body, *stores))
 
 
-def _results(kernel: Kernel, found: _Convolution, axes: tuple[Axis, ...], m: Operand, at: tuple[Expr, ...]) -> Kernel:
+def _element(along: Along, n: int, phase: Expr, part: Expr) -> Expr:
+    """Where the element `n` of a tile is in the input. Behind the last window there may be none, but then it counts only for
+    results that are outside, or with a weight of zero: any other does."""
+    start = add(add(mul(Var(along.axis), OUT), n), mul(part, WINDOW))
+    index = add(add(mul(start, along.stride), phase), along.first)
+    most = (along.tiles - 1) * OUT + n + (along.parts - 1) * WINDOW
+    return minimum(index, along.last) if along.first + most * along.stride + along.phases - 1 > along.last else index
+
+
+def _results(kernel: Kernel, found: Convolution, axes: tuple[Axis, ...], m: Operand, at: tuple[Expr, ...]) -> Kernel:
     def element(a: int, b: int) -> Expr:
         return Load(m.name, (Const(a * TILE + b), *at, Var(found.outputs)), F32)
 
     name = _names(kernel)
     body, values = _both_sides(OUTPUT, element, name)
     for t in range(OUT * OUT):
-        here = _place(kernel, found, divmod(t, OUT))
+        here = _place(found, divmod(t, OUT))
         for s in kernel.body:
             if isinstance(s, Let) and s.name == found.total:
-                here[s.name] = _inside(kernel, found, divmod(t, OUT), values)
+                here[s.name] = _inside(found, divmod(t, OUT), values)
                 continue
             s = map_statement(s, lambda e: substitute(e, here))  # noqa: B023
             if isinstance(s, Let):
@@ -241,29 +179,25 @@ def _results(kernel: Kernel, found: _Convolution, axes: tuple[Axis, ...], m: Ope
     return replace(kernel, axes=axes, inputs=inputs, body=tuple(body))
 
 
-def _place(kernel: Kernel, found: _Convolution, at: tuple[int, int], more: int = 0) -> dict[str, Expr]:
-    """Where an element of a tile is. A tile over the edge, which is `more` elements behind the last result, has its last element
-    twice; no result that is inside needs the second."""
+def _place(found: Convolution, at: tuple[int, int]) -> dict[str, Expr]:
+    """Where a result of a tile is. A tile over the edge has its last result twice."""
     place: dict[str, Expr] = {}
-    for axis, n in zip(found.spatial, at):
-        extent = kernel.axis(axis).extent
-        assert isinstance(extent, int)
-        here, last = add(mul(Var(axis), OUT), n), extent - 1 + more
-        over = (ceil(extent / OUT) - 1) * OUT + n > last
-        place[axis] = minimum(here, last) if over else here
+    for along, n in zip(found.spatial, at):
+        here = add(mul(Var(along.axis), OUT), n)
+        place[along.axis] = minimum(here, along.results - 1) if n and along.results % OUT else here
     return place
 
 
-def _inside(kernel: Kernel, found: _Convolution, at: tuple[int, int], values: list[Expr]) -> Expr:
+def _inside(found: Convolution, at: tuple[int, int], values: list[Expr]) -> Expr:
     """A result of a tile; the one before it where it is over the edge."""
-    (p, rows), (q, columns) = ((Var(a), kernel.axis(a).extent) for a in found.spatial)
+    rows, columns = found.spatial
 
-    def choose(axis: Expr, extent: Extent, n: int, value: Callable[[int], Expr]) -> Expr:
-        if n == 0 or not isinstance(extent, int) or extent % OUT == 0:
+    def choose(along: Along, n: int, value: Callable[[int], Expr]) -> Expr:
+        if n == 0 or along.results % OUT == 0:
             return value(n)
-        return select(apply("lt", axis, Const(extent // OUT)), value(n), value(n - 1))
+        return select(apply("lt", Var(along.axis), Const(along.results // OUT)), value(n), value(n - 1))
 
-    return choose(p, rows, at[0], lambda a: choose(q, columns, at[1], lambda b: values[a * OUT + b]))
+    return choose(rows, at[0], lambda a: choose(columns, at[1], lambda b: values[a * OUT + b]))
 
 
 def _both_sides(
