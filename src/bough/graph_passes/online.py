@@ -44,10 +44,12 @@ from bough.ir.sequence import Branch, Repeat, Run, Sequence, Step, expressions, 
 
 LONGEST = 4096
 """Keys up to which rows of scores are kept whole: they fit the second-level cache, and nothing is rescaled."""
-LIMITED = 1023
-"""The same where rows have different numbers of keys, as many of them as come before: in turns, the others are left out."""
+LIMITED = 511
+"""The same where each row has the keys before it alone: in turns, the others are left out."""
 BLOCK = 512
-"""Keys of a turn, or about so many where that divides them."""
+"""Keys of a turn at the most, or about so many where that divides them."""
+LEAST_BLOCK, PARTS = 128, 16
+"""Where keys are left out, turns are smaller: so many, as long as they are no less than this."""
 
 
 def online(sequence: Sequence, longest: int = LONGEST, block: int = BLOCK, limited: int = LIMITED) -> Sequence:
@@ -59,7 +61,8 @@ def online(sequence: Sequence, longest: int = LONGEST, block: int = BLOCK, limit
         plan = _plan(chain, min(longest, limited))
         if plan is None or (plan.limit is None and plan.count <= longest) or not plan.arrays.keys().isdisjoint(sequence.partly):
             return [Run(k) for k in chain.kernels]
-        return _Turns(chain, plan, temporaries).steps(block)
+        size = block if plan.limit is None else min(block, max(LEAST_BLOCK, plan.count // PARTS))
+        return _Turns(chain, plan, temporaries).steps(size)
 
     steps = change_chains(sequence, change).steps
     used = {o.name for k in kernels(steps) for o in k.operands.values()}
