@@ -124,10 +124,13 @@ def _after(task: Task, needs: dict[Task, dict[Task, Member]], done: dict[Task, b
 
 
 def _circular(recursion: Recursion, member: Member) -> CompileError:
+    """At the last call that passes something: those before it are what it may need."""
+    variant = recursion.visits.function(member[0]).variants[member[1]]
+    calls = [variant.calls[p.call].location for p in recursion.cells[member].passes]
     return CompileError(
         f"`{member[0]}` passes down a tensor that is computed from results of the same recursion",
         code="BGH-REC-007",
         because="what goes down is computed for all objects before what comes up; here, neither can be first",
         advice="pass what is known before the recursive calls, or return the value and combine it in the caller",
-        location=recursion.visits.function(member[0]).variants[member[1]].location,
+        location=calls[-1] if calls else variant.location,
     )
