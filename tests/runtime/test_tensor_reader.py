@@ -13,10 +13,11 @@ import torch
 from bough.base.errors import InputError
 from bough.base.visits import Attribute, Call, Each, Item, Payload, Variant, Visit, Visits
 from bough.codegen import binding, emit_walk
-from bough.runtime import LoadedObject
+from bough.runtime import LoadedObject, team_text
 from bough.runtime.linearize import linearize
 from bough.runtime.linearizer import Linearizer
-from bough.runtime.tensor_reader import Form, TensorReader, form_of
+from bough.runtime.team import Provider, team_of
+from bough.runtime.tensor_reader import CHUNK, Form, TensorReader, form_of
 from bough.targets import host
 
 
@@ -66,6 +67,24 @@ def test_tensors_are_copied_natively(dtype: str) -> None:
     expected = torch.stack(values).numpy()
     np.testing.assert_array_equal(stacked.owner[: expected.nbytes].view(expected.dtype), expected.ravel())
     read(wanted, values)
+
+
+@needs_interface
+@pytest.mark.parametrize("count", [1, 2, 100])
+@pytest.mark.parametrize(("provider", "phases"), [("own", False), ("own", True), ("openmp", False)])
+def test_a_team_copies_the_same(count: int, provider: Provider, phases: bool) -> None:
+    """Also where every phase is a region of its own."""
+    wanted = payload((CHUNK // 16,))
+    architecture = host().triple.partition("-")[0]
+    walk = emit_walk(visits(wanted), ["encode.0.payload0"], ["encode.0.count"])
+    loaded = LoadedObject(binding.compile_object(team_text(architecture, one_region=not phases), host(), walk))
+    helpers = team_of(loaded, provider, 3)
+    assert helpers.start(loaded)
+    values = [torch.randn(CHUNK // 16) for _ in range(count)]
+    stacked = TensorReader(loaded, helpers).read(values, wanted, lambda size: np.zeros(size, np.uint8))
+    assert stacked is not None
+    expected = torch.stack(values).numpy()
+    np.testing.assert_array_equal(stacked.owner[: expected.nbytes].view(np.float32), expected.ravel())
 
 
 UNUSUAL: dict[str, Callable[[], Any]] = {

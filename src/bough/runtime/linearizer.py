@@ -58,7 +58,7 @@ class Linearizer:
             if name in self.arrays:
                 self._columns.append((row, self.arrays.index(name), payload))
         self._walk, self._arrange = _functions(program)
-        reads_tensors = self._walk and program and "bough_walk_tensors" in program.symbols
+        reads_tensors = self._walk and program and "bough_walk_copy_tensors" in program.symbols
         self._tensors = TensorReader(program, team) if program and reads_tensors else None
 
     def __call__(self, samples: Sequence[tuple[Any, ...]]) -> Flat:
