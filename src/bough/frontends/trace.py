@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,9 @@ from bough.frontends.structure import (
 from bough.frontends.symbolic_pooling import PoolSymbolicSizes
 from bough.frontends.symbols import Symbols
 from bough.ir.program import CAPACITY, Dim
+
+DEEPEST = 6000
+"""Calls within calls while a module is traced; the stack of a thread holds several times as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +256,7 @@ def _export(flat: _Flat, examples: Sequence[torch.Tensor], hints: tuple[Any, ...
     with (
         _quiet(),
         _masks_taken_as_they_are(),
+        _deep(),
         locations.keep_notes(),
         # Without it torch takes symbolic sizes to be 2 or more, and says nothing where the model asks.
         shape_config.patch(backed_size_oblivious=True),  # type: ignore[attr-defined]
@@ -263,6 +268,17 @@ def _export(flat: _Flat, examples: Sequence[torch.Tensor], hints: tuple[Any, ...
             raise
         except Exception as error:
             raise _explain(error) from error
+
+
+@contextmanager
+def _deep() -> Iterator[None]:
+    """Lets calls nest deeper meanwhile: modules within modules take several times as many calls as in eager mode."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, DEEPEST))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def _located(error: CompileError) -> CompileError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from bough.base.errors import CompileError
 from bough.frontends import markers
 from bough.frontends.staging import layouts
 from bough.frontends.staging.choices import Choice, question, settled
@@ -15,11 +16,14 @@ from bough.frontends.staging.left import NOTHING, Left, left_by
 from bough.frontends.staging.outcomes import NEVER, Entry, Needed, Return, Unreachable, comes
 from bough.frontends.staging.scalars import DTYPES, Scalar
 from bough.frontends.staging.scopes import MISSING, Cell, Elements, Place
+from bough.frontends.staging.signals import here
 
 if TYPE_CHECKING:
     from bough.frontends.staging.data import DataStaging
 
 Thunk = Callable[[], Any]
+MOST_BRANCHES = 2000
+"""In one trace, those of tries of loops included: about half a minute."""
 
 
 @dataclass(slots=True)
@@ -96,6 +100,7 @@ def symbolic(
     needed: Needed | None = None,
 ) -> Any:
     """Both sides, joined, and then `own`. What only the second side leads to is run inside it."""
+    _count(staging)
     start = staging.serial
     cells = staging.cells((first, second, *own, *offered))
     markers.if_begin(condition.tensor)
@@ -119,6 +124,19 @@ def symbolic(
         if not entry.done:
             outcome = go_on(staging, outcome, entry, (*left[position + 1 :], *offered))
     return outcome
+
+
+def _count(staging: DataStaging) -> None:
+    """Refuses a model in which branches lead to branches without end, or to twice as many at every level."""
+    staging.branches += 1
+    if staging.branches > MOST_BRANCHES:
+        raise CompileError(
+            f"there are more than {MOST_BRANCHES} branches on computed values",
+            code="BGH-CTRL-003",
+            because="both sides of each become code, with all that they call",
+            advice="where both sides go on with the same, let it stand behind the branch, once",
+            location=here(),
+        )
 
 
 def side(staging: DataStaging, thunk: Thunk, cells: Sequence[Cell], condition: Scalar, holds: bool) -> Side:

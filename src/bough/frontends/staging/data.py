@@ -57,6 +57,7 @@ class DataStaging:
         self.frames: list[tuple[types.CodeType, int]] = []
         """The functions of the user's that are running, with when they were called."""
         self.tries = 0
+        self.branches = 0
         self.raised: BaseException | None = None
         """The last exception that Python raises as well."""
         self.varied: dict[int, tuple[Any, Any]] = {}
