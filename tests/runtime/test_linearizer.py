@@ -6,7 +6,7 @@ import ctypes
 import gc
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -50,6 +50,24 @@ def nary(*payloads: Payload) -> Visits:
     node = Variant("node", (Each(CHILDREN),), (Call("encode", (), 0),), payloads)
     entry = Visit("forward", 0, (Variant("all", calls=(Call("encode", (Item(0),)),)),))
     return Visits((entry, Visit("encode", 0, (node,))), "forward")
+
+
+class Backwards(list[Any]):
+    """With an order of its own, also of its parts."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([self[n] for n in range(len(self))][::-1])
+
+
+@pytest.mark.parametrize(("skip", "leave"), [(1, 0), (0, 1), (2, 1), (5, 0)])
+@pytest.mark.parametrize("kind", [list, tuple, Backwards, lambda values: dict(enumerate(values))])
+def test_parts_of_children(kind: Any, skip: int, leave: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Variant("node", (Each(CHILDREN, skip, leave),), (Call("encode", (), 0),), (Payload(WORD, "i64"),))
+    entry = Visit("forward", 0, (Variant("all", calls=(Call("encode", (Item(0),)),)),))
+    tree = Node(9, children=kind([Node(n, children=kind([Node(10 + m) for m in range(n)])) for n in range(7)]))
+    linearizer = made(Visits((entry, Visit("encode", 0, (node,))), "forward"), tree)
+    is_native(linearizer, monkeypatch)
+    check(linearizer, [(tree,), (Node(1, children=kind([])),)])
 
 
 def made(visits: Visits, sample: Any) -> Linearizer:

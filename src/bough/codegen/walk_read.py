@@ -8,7 +8,7 @@ from typing import Any
 from bough.base.visits import Attribute, Each, Path, Payload, Question
 from bough.codegen.llvm_types import DOUBLE, FLOAT, INT8, INT16, INT32, INT64
 from bough.codegen.walk_library import Library
-from bough.codegen.walk_words import Value, Words
+from bough.codegen.walk_words import Value, Words, word
 from bough.runtime.walker_columns import holds_objects
 from bough.runtime.walker_layout import Status
 
@@ -26,6 +26,8 @@ class Reader:
     library: Library
     object: Value
     known: dict[Path, Value] = field(default_factory=dict)
+    begins: dict[Each, Value] = field(default_factory=dict)
+    """Where walks that leave out the first elements begin."""
 
     def below(self) -> Reader:
         """A reader for code that may not run."""
@@ -50,16 +52,25 @@ class Reader:
         return self.library.layout.functions[function]
 
     def walk(self, each: Each) -> tuple[Value, Value]:
-        """The list or tuple of a walk, and its length."""
-        code = self.code
-        listed = code.call(self.library.elements, code.frame, self.read(each.path), each.skip, each.leave)
+        """The list or tuple of a walk, and its length. Of plain lists and tuples no part is copied."""
+        code, b, container = self.code, self.code.builder, self.read(each.path)
+        kind = code.type_of(container)
+        plain = b.or_(*(code.compare("==", kind, self.constant(t)) for t in (list, tuple)))
+        skip, leave = (b.select(plain, word(0), word(n)) for n in (each.skip, each.leave))
+        listed = code.call(self.library.elements, code.frame, container, skip, leave)
         code.refuse(code.compare("==", listed, 0))
-        length = code.python("PySequence_Size", listed)
-        code.refuse(code.compare("<", length, 0))
-        return listed, length
+        size = code.python("PySequence_Size", listed)
+        code.refuse(code.compare("<", size, 0))
+        if not each.skip and not each.leave:
+            return listed, size
+        self.begins[each] = code.subtract(word(each.skip), skip)
+        part = code.larger(code.subtract(size, each.skip + each.leave), word(0))
+        return listed, b.select(plain, part, size)
 
     def item(self, each: Each, listed: Value, number: Value) -> Reader:
         """A reader of an element of a walk."""
+        if each in self.begins:
+            number = self.code.add(number, self.begins[each])
         found = self.code.python("PySequence_GetItem", listed, number)
         return Reader(self.code, self.library, self.library.keep(self.code, found, Status.REFUSED))
 
