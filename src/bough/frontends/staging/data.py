@@ -16,7 +16,18 @@ from torch import nn
 from bough.base.errors import CompileError
 from bough.frontends import markers
 from bough.frontends.locations import is_internal
-from bough.frontends.staging import branches, conditions, data_calls, data_items, data_loops, growing, layouts, texts, torch_calls
+from bough.frontends.staging import (
+    branches,
+    caught,
+    conditions,
+    data_calls,
+    data_items,
+    data_loops,
+    growing,
+    layouts,
+    texts,
+    torch_calls,
+)
 from bough.frontends.staging.aliases import Aliases
 from bough.frontends.staging.branches import Thunk, run
 from bough.frontends.staging.choices import Choice, each_alternative, question, settled
@@ -60,6 +71,8 @@ class DataStaging:
         self.branches = 0
         self.raised: BaseException | None = None
         """The last exception that Python raises as well."""
+        self.jumps: dict[tuple[type, str], caught.Raised] = {}
+        """To handlers, by the exception: one for what is raised alike."""
         self.varied: dict[int, tuple[Any, Any]] = {}
         """The content of lists and dictionaries of which only the call decides it, by id."""
         self.lenient = False
@@ -279,6 +292,14 @@ class DataStaging:
 
     def each(self, *args: Any) -> Any:
         return data_loops.each(self, *args)
+
+    def jump(self, exception: Thunk) -> Any:
+        """`raise` inside of the `try` that may catch it."""
+        found = self.leniently(exception)
+        return caught.jump(self, found() if isinstance(found, type) else found)
+
+    def handled(self, body: Thunk, handlers: caught.Handlers, inside: bool) -> Any:
+        return caught.handled(self, body, handlers, inside)
 
     @contextmanager
     def trying(self) -> Iterator[None]:

@@ -143,7 +143,7 @@ def opened_up(staging: DataStaging, value: Any) -> tuple[tuple[Any, ...], tuple[
     if type(value) is list or isinstance(value, dict):
         content = staging.seen.contents.get(id(value), value)
         return (tuple(content), tuple(content.values())) if isinstance(content, dict) else ((len(content),), tuple(content))
-    if hasattr(value, "__dict__") and not isinstance(value, (type, torch.nn.Module, Jump)) and not callable(value):
+    if hasattr(value, "__dict__") and not isinstance(value, (type, torch.nn.Module, Jump, BaseException)) and not callable(value):
         held = {**vars(value), **staging.seen.attributes.get(id(value), {})}
         names = tuple(n for n, v in held.items() if v is not MISSING)
         return names, tuple(held[n] for n in names)

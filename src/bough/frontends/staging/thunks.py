@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from bough.frontends.staging.liveness import INNER, note_live
 from bough.frontends.staging.match_statements import match_to_ifs
+from bough.frontends.staging.raises import catches, jumps, mark_raises, reraises
 
 Placed = TypeVar("Placed", bound=ast.AST)
 STAGING = "__staging__"
@@ -60,6 +61,7 @@ class _Function:
     def lower(self) -> None:
         node = self.node
         note_live(node)
+        mark_raises(node.body)
         wrapped = any(_escapes(s) for s in node.body if not isinstance(s, ast.Return))
         own, last, declared = assigned_names(node.body), node.body[-1], declarations(node.body)
         body = self.block(node.body)
@@ -118,6 +120,11 @@ class _Function:
             case ast.Assert():
                 message: ast.expr = self.delayed(node.msg) if node.msg is not None else ast.Constant(None)
                 return [_at(ast.Expr(staged("check", [self.test(node.test), message])), node)]
+            case ast.Raise() if jumps(node):
+                assert node.exc is not None
+                return [_at(ast.Return(staged("jump", [self.delayed(node.exc)])), node)]
+            case ast.Try() if catches(node) and rest is not None:
+                return self.caught(node, rest)
             case ast.Try() | ast.TryStar() | ast.With():
                 return self.guarded(node, rest)
             case ast.FunctionDef():
@@ -211,6 +218,28 @@ class _Function:
             after = self.defined("rest", rest, made)
             made.append(_at(ast.Return(staged("then", [_name(outcome), after, *_targets(node)])), node))
         return made
+
+    def caught(self, node: ast.Try, rest: list[ast.stmt]) -> list[ast.stmt]:
+        """A `try` whose body jumps to its handlers; each is an inner function of the exception."""
+        made: list[ast.stmt] = []
+        body = self.defined("body", node.body, made)
+        handlers: list[ast.expr] = []
+        for handler in node.handlers:
+            kinds = ast.Constant(None) if handler.type is None else self.expression(handler.type)
+            exception = self.temporary("exception")
+            for again in reraises(handler):
+                again.exc = _at(_name(exception), again)
+            named = [ast.Assign([ast.Name(handler.name, ast.Store())], _name(exception))] if handler.name else []
+            block = self.block(handler.body)
+            block = [*(_at(n, handler) for n in named), *block]
+            function = self.thunk("body", assigned_names([*named, *handler.body]), block, handler.body[0])
+            function.args.args.append(ast.arg(exception))
+            made += [*self.take_pending(), function]
+            handlers.append(ast.Tuple([kinds, _name(function.name)], ast.Load()))
+        after = self.defined("rest", rest, made)
+        inside = ast.Constant(getattr(node, "inside", False))
+        outcome = staged("handled", [body, ast.Tuple(handlers, ast.Load()), inside])
+        return [*made, _at(ast.Return(staged("then", [outcome, after, *_targets(node)])), node)]
 
     def match(self, node: ast.Match) -> list[ast.stmt]:
         live = node.live  # type: ignore[attr-defined]
@@ -382,7 +411,7 @@ def _escapes(node: ast.stmt) -> bool:
         n, looped = work.pop()
         if isinstance(n, INNER):
             continue
-        if isinstance(n, ast.Return) or (isinstance(n, (ast.Break, ast.Continue)) and not looped):
+        if isinstance(n, ast.Return) or jumps(n) or (isinstance(n, (ast.Break, ast.Continue)) and not looped):
             return True
         if isinstance(n, (ast.For, ast.While)):
             work += [(s, True) for s in n.body] + [(s, looped) for s in n.orelse]
@@ -394,7 +423,7 @@ def _escapes(node: ast.stmt) -> bool:
 def _leaves(node: ast.For | ast.While) -> bool:
     """Whether a loop's body may end the loop."""
     inner = [n for s in node.body for n in _own([s])]
-    return any(isinstance(n, (ast.Return, ast.Break)) for n in inner)
+    return any(isinstance(n, (ast.Return, ast.Break)) or jumps(n) for n in inner)
 
 
 def _harmless(node: ast.expr) -> bool:
