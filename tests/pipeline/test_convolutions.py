@@ -53,10 +53,20 @@ def test_fewer_products_do_not_make_errors_large(channels: int, size: int) -> No
     check(nn.Sequential(*layers), torch.randn(2, channels, size, size))
 
 
-def test_rows_do_not_notice_their_company() -> None:
+@pytest.mark.parametrize(
+    ("window", "stride", "padding", "height", "width"), [(3, 1, 1, 7, 9), (5, 1, 2, 9, 6), (5, 2, 1, 20, 17), (9, 1, 4, 8, 5)]
+)
+def test_odd_sizes_and_large_windows(window: int, stride: int, padding: int, height: int, width: int) -> None:
+    torch.manual_seed(height)
+    check(nn.Conv2d(64, 50, window, stride, padding), torch.randn(2, 64, height, width))
+
+
+@pytest.mark.parametrize("height", [8, 7])
+def test_rows_do_not_notice_their_company(height: int) -> None:
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Conv2d(50, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 3, groups=64), nn.AdaptiveAvgPool2d(1)).eval()
-    x = torch.randn(5, 50, 8, 12)
+    layers = [nn.Conv2d(50, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 33, 5, padding=2), nn.Conv2d(33, 33, 3, groups=33)]
+    module = nn.Sequential(*layers).eval()
+    x = torch.randn(5, 50, height, 12)
     many = bough.compile(module, (x,), dynamic={"input": {0: "batch"}}, threads=2)
     alone = bough.compile(module, (x[:1],), threads=1)
     together = many(x)
