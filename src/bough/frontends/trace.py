@@ -221,7 +221,7 @@ def _hints(wanted: dimensions.Dimensions) -> tuple[Any, ...]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without torch's warnings and logs about the trace: what matters in them is in the errors."""
     loggers = [logging.getLogger(n) for n in ("torch._subclasses.fake_tensor", "torch.fx.experimental.symbolic_shapes")]
     before = [logger.disabled for logger in loggers]
@@ -254,7 +254,7 @@ def _masks_taken_as_they_are() -> Iterator[None]:
 
 def _export(flat: _Flat, examples: Sequence[torch.Tensor], hints: tuple[Any, ...]) -> ExportedProgram:
     with (
-        _quiet(),
+        quiet(),
         _masks_taken_as_they_are(),
         _deep(),
         locations.keep_notes(),

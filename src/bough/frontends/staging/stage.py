@@ -23,7 +23,7 @@ from bough.frontends.staging.table_rows import with_ranges
 from bough.frontends.staging.templates import Listed
 from bough.frontends.staging.ways import Way
 from bough.frontends.structure import Slot, Structure, map_leaves, static_leaf
-from bough.frontends.trace import _check_module, _parameter_names
+from bough.frontends.trace import _check_module, _parameter_names, quiet
 from bough.ir.program import TensorType
 from bough.ir.recursion import Cell, Recursion
 
@@ -59,7 +59,7 @@ def stage(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None =
     for _ in range(MOST_RESTARTS):
         world = World(entry, values, learned)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), quiet():
                 world.discover()
                 return _assemble(world, module, names)
         except Restart:
