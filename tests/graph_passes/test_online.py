@@ -46,6 +46,10 @@ def unshifted(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     return torch.exp(scores - scores.amax(-1, keepdim=True)) @ v
 
 
+def softmax(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    return torch.softmax(q @ k.transpose(-1, -2) / 3 + mask, -1) @ v
+
+
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
@@ -60,7 +64,7 @@ def strange_mask(queries: int, keys: int) -> Tensor:
     return mask
 
 
-@pytest.mark.parametrize("function", [attention, unshifted])
+@pytest.mark.parametrize("function", [attention, softmax, unshifted])
 @pytest.mark.parametrize(("keys", "block"), [(23, 8), (24, 8), (22, 11), (31, 6)])
 def test_turns_mean_what_one_piece_means(function: Callable[..., Tensor], keys: int, block: int) -> None:
     args = (torch.randn(2, 3, 5, 4), torch.randn(2, 3, keys, 4), torch.randn(2, 3, keys, 6), strange_mask(5, keys))
@@ -92,13 +96,19 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
 
-@pytest.mark.parametrize("function", [causal_attention, limited(0), limited(5), limited(-3)])
+def causal_softmax(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    later = torch.arange(k.shape[-2]) > torch.arange(q.shape[-2])[:, None]
+    return torch.softmax((q @ k.transpose(-1, -2)).masked_fill(later, -math.inf), -1) @ v
+
+
+@pytest.mark.parametrize("function", [causal_attention, causal_softmax, limited(0), limited(5), limited(-3)])
 @pytest.mark.parametrize(("rows", "keys"), [(23, 23), (24, 24), (12, 31), (31, 12), (17, 8), (9, 40)])
 def test_rows_with_keys_of_their_own(function: Callable[..., Tensor], rows: int, keys: int) -> None:
     args = tuple(torch.randn(2, 3, n, 4) for n in (rows, keys, keys))
     whole = fused(function, *args)
     turns = online(whole, longest=100, block=4, limited=7)
     verify_sequence(turns)
+    assert in_turns(turns)
     arrays = [a.numpy() for a in args]
     first, then = (run_sequence(s, arrays)[0] for s in (whole, turns))
     np.testing.assert_allclose(then, first, rtol=2e-5, atol=1e-6)
@@ -107,10 +117,11 @@ def test_rows_with_keys_of_their_own(function: Callable[..., Tensor], rows: int,
     np.testing.assert_array_equal(run_sequence(nested, arrays)[0], then)
 
 
-def test_keys_that_no_row_of_a_part_has_are_left_out() -> None:
+@pytest.mark.parametrize("function", [causal_attention, causal_softmax, limited(0)])
+def test_keys_that_no_row_of_a_part_has_are_left_out(function: Callable[..., Tensor]) -> None:
     q, k, v = (torch.randn(1, 1, 16, 4) for _ in range(3))
     v[0, 0, 15] = math.inf
-    turns = online(fused(causal_attention, q, k, v), longest=100, block=4, limited=7)
+    turns = online(fused(function, q, k, v), longest=100, block=4, limited=7)
     (result,) = run_sequence(turns, [a.numpy() for a in (q, k, v)])
     assert np.isfinite(result[0, 0, :12]).all() and not np.isfinite(result[0, 0, 12:]).any()
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 from bough.graph_passes.absorb import rebuilt
 from bough.graph_passes.chains import Chain, change_chains
+from bough.graph_passes.quotients import divide_sums
 from bough.ir.expr import (
     Apply,
     Const,
@@ -58,9 +59,10 @@ def online(sequence: Sequence, longest: int = LONGEST, block: int = BLOCK, limit
     temporaries = dict(sequence.temporaries)
 
     def change(chain: Chain) -> list[Step]:
+        whole, chain = chain, divide_sums(chain)
         plan = _plan(chain, min(longest, limited))
         if plan is None or (plan.limit is None and plan.count <= longest) or not plan.arrays.keys().isdisjoint(sequence.partly):
-            return [Run(k) for k in chain.kernels]
+            return [Run(k) for k in whole.kernels]
         size = block if plan.limit is None else min(block, max(LEAST_BLOCK, plan.count // PARTS))
         return _Turns(chain, plan, temporaries).steps(size)
 
@@ -142,22 +144,36 @@ def _keys(chain: Chain, largest: int) -> tuple[tuple[str | None, ...], dict[str,
 
 
 def _limit(chain: Chain, axes: tuple[str | None, ...], largest: int) -> _Limit | None:
-    """What scores say of themselves: `select(key <= row + more, ..., -inf)`."""
+    """What scores say of themselves: `select(key <= row + more, ..., -inf)`, in whatever words."""
     ((_, reduce),) = chain.kernels[largest].reductions
     for k, key in zip(chain.kernels[:largest], axes):
         if key is None or not isinstance(reduce.body, Load) or [s.target for s in k.stores] != [reduce.body.source]:
             continue
-        value = _value(k)
-        if not isinstance(value, Apply) or value.function != "select" or value.args[2] != Const(-math.inf, value.dtype):
-            continue
-        test = value.args[0]
-        if not isinstance(test, Apply) or test.function not in ("le", "lt") or test.args[0] != Var(key):
+        allowed = _allowed(_value(k))
+        if allowed is None or allowed.args[0] != Var(key):
             continue
         for a in k.free:
-            more = _beyond(test.args[1], a.name)
+            more = _beyond(allowed.args[1], a.name)
             if more is not None and a.name in chain.rows and isinstance(a.extent, int):
-                return _Limit(a.name, a.extent, more - (test.function == "lt"))
+                return _Limit(a.name, a.extent, more - (allowed.function == "lt"))
     return None
+
+
+_OPPOSITE = {"lt": "ge", "le": "gt", "gt": "le", "ge": "lt"}
+_TURNED = {"gt": "lt", "ge": "le"}
+
+
+def _allowed(e: Expr) -> Apply | None:
+    """The comparison, by `lt` or `le`, without which an expression is -inf."""
+    if not isinstance(e, Apply) or e.function != "select":
+        return None
+    test, yes, no = e.args
+    lowest = Const(-math.inf, e.dtype)
+    if not isinstance(test, Apply) or test.function not in _OPPOSITE or lowest not in (yes, no):
+        return None
+    function = test.function if no == lowest else _OPPOSITE[test.function]
+    a, b = test.args
+    return Apply(_TURNED[function], (b, a), test.dtype) if function in _TURNED else Apply(function, (a, b), test.dtype)
 
 
 def _beyond(e: Expr, axis: str) -> int | None:
