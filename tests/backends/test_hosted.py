@@ -142,3 +142,14 @@ def test_graphs_as_arguments_are_refused() -> None:
 
     with pytest.raises(CompileError, match="BGH-BACK-002"):
         run_under(trace_module(Module(), (torch.ones(3),)), "best", 1)
+
+
+def test_inductor_compiles_every_network_on_its_own() -> None:
+    """Dynamo gives up on code that it has compiled some times, and runs it as it is."""
+    torch.manual_seed(0)
+    module = Images().eval()
+    x = torch.randn(1, 3, 8, 8)
+    with torch._dynamo.config.patch(recompile_limit=1, fail_on_recompile_limit_hit=True):
+        hosted = bough.compile(module, (x,), backend="inductor", threads=1)
+        torch.testing.assert_close(hosted(x), module(x))
+    assert sum(": inductor" in line for line in str(hosted.explain()).splitlines()) > 1

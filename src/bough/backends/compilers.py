@@ -6,7 +6,7 @@ import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
@@ -47,34 +47,31 @@ class Compiler:
             )
 
 
-class _Bound(nn.Module):
-    """A sub-network with its constants as weights, and operators that exporters know in place of what torch made of them."""
-
-    def __init__(self, network: Network, constants: Constants) -> None:
-        super().__init__()
-        self.inner = network.module
-        self.positions = list(constants)
-        self.count = sum(1 for n in network.module.graph.nodes if n.op == "placeholder")
-        for n, tensor in constants.items():
-            self.register_buffer(f"constant{n}", tensor)
-
-    def forward(self, *inputs: torch.Tensor) -> Any:
-        given = iter(inputs)
-        return self.inner(*(getattr(self, f"constant{n}") if n in self.positions else next(given) for n in range(self.count)))
+def _closed(network: Network, constants: Constants) -> torch.fx.GraphModule:
+    """A sub-network with its constants as weights. It has code of its own, by which Dynamo tells what it has compiled."""
+    module = torch.fx.GraphModule({}, torch.fx.Graph())
+    inputs = [n for n in network.module.graph.nodes if n.op == "placeholder"]
+    weights: dict[torch.fx.Node, torch.fx.Node] = {}
+    for n, tensor in constants.items():
+        module.register_buffer(f"constant{n}", tensor)
+        weights[inputs[n]] = module.graph.get_attr(f"constant{n}")
+    module.graph.output(module.graph.graph_copy(network.module.graph, weights))
+    module.recompile()
+    return module
 
 
 def bound(network: Network, constants: Constants) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """A sub-network with its constants as weights, and examples of its other inputs."""
-    return _Bound(network, constants).eval(), _examples(network, constants)
+    return _closed(network, constants).eval(), _examples(network, constants)
 
 
 def _eager(network: Network, constants: Constants, threads: int) -> Prepared:
-    module = _Bound(network, constants)
+    module = _closed(network, constants)
     return lambda inputs: module(*inputs)
 
 
 def _inductor(network: Network, constants: Constants, threads: int) -> Prepared:
-    compiled = torch.compile(_Bound(network, constants), dynamic=not network.fixed)
+    compiled = torch.compile(_closed(network, constants), dynamic=not network.fixed)
     return lambda inputs: compiled(*inputs)
 
 
@@ -95,12 +92,11 @@ def _onnx(network: Network, constants: Constants) -> bytes:
 
 def _exportable(network: Network, constants: Constants) -> nn.Module:
     """The sub-network with the operators that exporters know."""
-    module = torch.fx.GraphModule({}, torch.fx.Graph())
-    module.graph.output(module.graph.graph_copy(network.module.graph, {}))
+    module = _closed(network, constants)
     for node in module.graph.nodes:
         node.target = _KNOWN.get(node.target, node.target)
     module.recompile()
-    return _Bound(replace(network, module=module), constants)
+    return module
 
 
 def _onnxruntime(network: Network, constants: Constants, threads: int) -> Prepared:
