@@ -119,6 +119,30 @@ FOUND = {
         def forward(self, x):
             return x.argmax().item() % 3, abs(int(x[0] * 3)) % 2, x.sum().item()
     """,
+    "break_and_continue_in_the_else_of_a_loop_inside": """
+        def forward(self, x):
+            total, s = 0, x * 1
+            for i in range(4):
+                s = s + 1
+                j = 0
+                while j < int(x[3].abs() * 8) % 4:
+                    j += 1
+                    if x[0] > 0 and j == 2:
+                        total += 10
+                        break
+                    s = s * 2
+                else:
+                    if x[1] > 0:
+                        continue
+                    total += 1
+                    if x[2] > 0:
+                        break
+                    s = s - 5
+                total += 100
+            else:
+                total = -total
+            return total, s
+    """,
 }
 
 

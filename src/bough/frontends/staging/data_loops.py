@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from bough.frontends.staging.branches import Thunk, go_on, run
 from bough.frontends.staging.carried import attempt, carry
 from bough.frontends.staging.choices import Choice, each_alternative, settled
 from bough.frontends.staging.growing import Rows
-from bough.frontends.staging.outcomes import BREAK, CONTINUE, Entry, Needed, Unreachable, comes
+from bough.frontends.staging.outcomes import BEHIND, BREAK, CONTINUE, Entry, Jump, Needed, Unreachable, comes
 from bough.frontends.staging.scalars import Scalar
 
 if TYPE_CHECKING:
@@ -91,17 +91,20 @@ def _turns(staging: DataStaging, test: Thunk, turn: Thunk, head: Sequence[str], 
 
 
 def _ended(staging: DataStaging, outcome: Any, otherwise: Thunk | None) -> Any:
-    """The outcome of a whole loop: `break` leads behind it, and the end of the turns to the `else`."""
-    if otherwise is not None:
-        outcome = go_on(staging, outcome, Entry(otherwise, of_turn=True), ())
-    return _behind(outcome)
+    """The outcome of a whole loop: `break` leads behind it, and the end of the turns to the `else`, whose own `break` and
+    `continue` are those of a loop further out."""
+    if otherwise is None:
+        return _going(outcome, {BREAK: None, CONTINUE: None})
+    outcome = _going(outcome, {BREAK: BEHIND, CONTINUE: None})
+    return _going(go_on(staging, outcome, Entry(otherwise), ()), {BEHIND: None})
 
 
-def _behind(outcome: Any) -> Any:
+def _going(outcome: Any, instead: Mapping[Jump, Jump | None]) -> Any:
+    """An outcome with jumps in place of others."""
     if isinstance(outcome, Choice):
-        mapped = [_behind(o) for o in outcome.alternatives]
+        mapped = [_going(o, instead) for o in outcome.alternatives]
         return None if all(m is None for m in mapped) else Choice(outcome.staging, outcome.selector, mapped)
-    return None if outcome is BREAK or outcome is CONTINUE else outcome
+    return instead.get(outcome, outcome) if isinstance(outcome, Jump) else outcome
 
 
 def each(

@@ -11,7 +11,7 @@ from bough.frontends.staging.signals import Signal
 
 
 class Jump:
-    """`break`, `continue`, or the end of the call with an error."""
+    """`break`, `continue`, the end of the call with an error, or the end of a loop by a `break` of its own, past its `else`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -20,7 +20,7 @@ class Jump:
         return self.name
 
 
-BREAK, CONTINUE, NEVER = Jump("break"), Jump("continue"), Jump("never")
+BREAK, CONTINUE, NEVER, BEHIND = Jump("break"), Jump("continue"), Jump("never"), Jump("behind")
 
 
 class Return(Jump):
