@@ -45,7 +45,7 @@ from bough.schedule.lower import lower_kernel
 from bough.schedule.pack import pack_constant, pack_operands
 from bough.search.chunks import nominal_chunks
 from bough.search.heuristic import Context, Strategy
-from bough.search.nests import choose_rows
+from bough.search.nests import choose_rows, finer
 from bough.search.rows import Planned, group_rows
 
 Body = tuple[loops.Stmt, ...]
@@ -125,7 +125,8 @@ def schedule_kernels(
     def nested(s: Group, loop: str | None) -> list[Step] | None:
         """The group as one phase, and copies before it that its kernels need; None where a thread cannot take its rows through
         all of them."""
-        schedules = choose_rows(s, strategy, replace(context, loop=loop))
+        every = ((g, choose_rows(g, strategy, replace(context, loop=loop))) for g in finer(s))
+        s, schedules = next(((g, found) for g, found in every if found is not None), (s, None))
         if schedules is None:
             return None
         before: list[Kernel] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import ceil, prod
 
@@ -18,6 +18,20 @@ BLOCKS = (64, 48, 32, 16, 8, 4, 2, 1)
 """Rows of a chunk worth trying: with more, what threads keep would leave the nearest cache."""
 MOST_KEPT = 1 << 20
 """Bytes that a thread keeps on its stack at the most."""
+
+
+def finer(group: Group) -> Iterator[Group]:
+    """The group, and the same with a row for each point of one more axis, if all its kernels have one: less to keep for each."""
+    yield group
+    first, *others = group.kernels
+    for a in first.free:
+        if a.name not in group.rows and all(a in k.free for k in others) and _has_rows(group, (*group.rows, a.name)):
+            yield replace(group, rows=(*group.rows, a.name))
+
+
+def _has_rows(group: Group, rows: tuple[str, ...]) -> bool:
+    """Whether each of the private arrays has every row at a dimension of its own."""
+    return all(len(row_places(k, rows, n) or {}) == len(rows) for k in group.kernels for n in group.private if n in k.operands)
 
 
 def choose_rows(group: Group, strategy: Strategy, context: Context) -> list[Schedule] | None:
