@@ -29,7 +29,8 @@ NEAR = 1 << 20
 """Tiles of an image from which on products take longer than reading their weights, 16/9 of what they were, from far away; bytes
 of weights that are near anyway."""
 KEPT, FAR = 1 << 20, 3
-"""Bytes of a row of tiles that a thread may keep to itself, and how much more transformations cost where it cannot."""
+"""Bytes of a row of tiles that a thread may keep to itself, and how much more transformations cost where it cannot. Windows of
+several pieces, whose tiles are several times the input, then gain nothing on more than one core."""
 Array = np.ndarray[Any, Any]
 
 
@@ -101,10 +102,12 @@ def _pays(spatial: tuple[Along, Along], k: int, c: int) -> bool:
     tiles, pieces = prod(a.tiles for a in spatial), prod(a.phases * a.parts for a in spatial)
     if tiles < LEAST_TILES and TILE**2 * pieces * k * c * F32.bytes > NEAR:
         return False
+    kept = spatial[1].tiles * TILE**2 * (k + pieces * c) * F32.bytes <= KEPT
+    if pieces > 1 and not kept:
+        return False
     saved = prod(a.results * a.window for a in spatial) - TILE**2 * tiles * pieces
     each = LEAST_CHANNELS * (WINDOW**2 * OUT**2 - TILE**2) / 2
-    each *= 1 if spatial[1].tiles * TILE**2 * (k + pieces * c) * F32.bytes <= KEPT else FAR
-    return saved > 0 and k * c * saved >= each * (k + pieces * c) * tiles
+    return saved > 0 and k * c * saved >= each * (1 if kept else FAR) * (k + pieces * c) * tiles
 
 
 def _places(kernel: Kernel, x: Load, w: Load) -> tuple[tuple[Along, Along], str, str] | None:
