@@ -120,10 +120,8 @@ class _Prices:
         tile = tile_cycles(kernel, work, shape, packed, self.machine)
         return ceil(tiles / threads) * tile + copy_cycles(kernel, work, packed, context) / threads
 
-    def sums(self, kernel: Kernel) -> tuple[str, int] | None:
+    def sums(self, kernel: Kernel) -> tuple[str, int]:
         """How the sums of a kernel are formed if nothing says so."""
-        if not kernel.reductions:
-            return None
         return partial_sums(kernel, work_of(kernel, self.context.sizes), self.machine, self.context)
 
     def bytes(self, o: Operand) -> int:
@@ -139,6 +137,9 @@ class _Caches:
             if m.kind in ("cache", "memory") and m.bandwidth:
                 size = inf if m.bytes is None else USED * m.bytes * (1 if m.shared else threads)
                 self.levels.append((size, m.bandwidth * threads))
+        private = (m.bytes or 0 for m in target.memories if m.kind == "cache" and not m.shared)
+        self.own = max((threads * size for size in private), default=inf)
+        """What the threads' private caches hold."""
 
     def cycles(self, amount: float, since: float) -> float:
         """For so many bytes, after so many others have been touched: of those, a cache still has as many as it holds."""
@@ -181,7 +182,7 @@ class _Model:
     def spans(self) -> list[tuple[int, int, bool]]:
         """The steps in pieces, in order: from which on, up to which, and whether it is a loop over samples."""
         count = len(self.batch.steps)
-        if not self.caches.levels or self.samples < 2:
+        if self.samples < 2 or self.passed(1)[-1] <= self.caches.own:
             return [(0, count, False)]
         whole, turns, crossing = self.ways()
         reach = [float(sum(self.weights))] * count
@@ -221,8 +222,12 @@ class _Model:
         whole = one = 0.0
         for k in phase(step):
             rows = step.rows if isinstance(step, Group) else ()
-            every, single = normalize(k, rows), normalize(kernel_of_one(k, axis, "#turn", {}), rows)
-            whole += self.prices.cycles(every)
+            every = normalize(k, rows)
+            whole += (cycles := self.prices.cycles(every))
+            if not k.reductions:
+                one += cycles / self.samples
+                continue
+            single = normalize(kernel_of_one(k, axis, "#turn", {}), rows)
             one += self.prices.cycles(single) if self.prices.sums(every) == self.prices.sums(single) else inf
         return whole, one
 
