@@ -165,8 +165,6 @@ def difference(got: Any, want: Any, tolerance: float = TOLERANCE) -> str:
         if not isinstance(got, torch.Tensor) or got.dtype != want.dtype or got.shape != want.shape:
             return f"got {got!r}, wanted {want!r}"
         return "" if torch.allclose(got, want, tolerance, tolerance, equal_nan=True) else f"got {got!r}, wanted {want!r}"
-    if type(want) is int and type(got) is float:  # a number that is an int on one way and a float on another is a float
-        want = float(want)
     if type(got) is not type(want):
         return f"got {got!r}, wanted {want!r}"
     if isinstance(want, dict):

@@ -101,7 +101,7 @@ def _expect_changes(loop: Loop, head: frozenset[str], turns: Sequence[Any]) -> N
     for place in (*places, *loop.extra):
         form = layouts.layout_of(loop.staging, place.read())
         if isinstance(form, layouts.Number):
-            form = layouts.Number(form.kind)
+            form = layouts.Number(form.kind, mixed=form.mixed)
         if not isinstance(form, Fixed):
             loop.state.forms[place.key], loop.state.places[place.key] = form, place
             loop.expected.add(place.key)

@@ -107,7 +107,12 @@ def _better(staging: DataStaging, order: Any, a: Any, b: Any) -> Any:
 def _sum(staging: DataStaging, values: Any, start: Any = 0) -> Any:
     if isinstance(values, Rows):
         total = _whole(staging, values).sum(0)
-        return (total if isinstance(values.part, layouts.Tensor) else Scalar(staging, total)) + start
+        if isinstance(values.part, layouts.Tensor):
+            return total + start
+        number = Scalar(staging, total)
+        if number.kind is float and isinstance(values.length, Scalar):  # the sum of no floats is an int
+            number.whole = (values.length == 0).tensor
+        return number + start
     return reduce(lambda a, b: a + b, staging.elements(values), start)
 
 
@@ -143,13 +148,16 @@ def _absolute(staging: DataStaging, value: Any) -> Any:
 
 
 def _isinstance(staging: DataStaging, value: Any, classes: Any) -> Any:
-    if isinstance(value, Scalar):
-        return issubclass(value.kind, classes)
-    return NotImplemented
+    if not isinstance(value, Scalar):
+        return NotImplemented
+    answers = issubclass(int, classes), issubclass(value.kind, classes)
+    if value.whole is None or answers[0] == answers[1]:
+        return answers[1]
+    return Scalar(staging, value.whole if answers[0] else torch.logical_not(value.whole))
 
 
 def _type(staging: DataStaging, value: Any, *rest: Any) -> Any:
-    return value.kind if isinstance(value, Scalar) and not rest else NotImplemented
+    return value.one_kind() if isinstance(value, Scalar) and not rest else NotImplemented
 
 
 def _print(staging: DataStaging, *args: Any, **_: Any) -> None:

@@ -13,7 +13,7 @@ from bough.frontends import markers
 from bough.frontends.staging import data_writes, growing, texts, torch_calls
 from bough.frontends.staging.choices import Choice, each_alternative, question, settled
 from bough.frontends.staging.outcomes import Unreachable
-from bough.frontends.staging.scalars import Scalar, cast, constant
+from bough.frontends.staging.scalars import Scalar, cast, constant, is_whole
 from bough.frontends.staging.scopes import Content
 from bough.frontends.staging.texts import Text
 
@@ -79,7 +79,8 @@ def resolved(staging: DataStaging, choice: Choice) -> Any:
     if all(isinstance(v, torch.Tensor) for v in values) and len({(v.dtype, v.shape) for v in values}) == 1:
         return torch.stack(values).index_select(0, choice.selector.tensor.reshape(1)).squeeze(0)
     kinds = {v.kind if isinstance(v, Scalar) else type(v) for v in values}
-    if len(kinds) == 1 and kinds <= {bool, int, float}:
+    of_one = all(isinstance(is_whole(v), bool) for v in values)
+    if len(kinds) == 1 and kinds <= {bool, int, float} and of_one:
         (kind,) = kinds
         tensors = [v.tensor if isinstance(v, Scalar) else constant(v, kind) for v in values]
         return Scalar(staging, torch.stack(tensors).index_select(0, choice.selector.tensor.reshape(1)).reshape(()))

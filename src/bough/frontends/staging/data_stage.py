@@ -158,6 +158,9 @@ def _result(staging: DataStaging, value: Any) -> Any:
     """What the call returns, as the trace takes it."""
     value = growing.as_argument(staging, settled(value))
     match value:
+        case Scalar(whole=torch.Tensor() as whole):
+            kinds = ComputedNumber(value.tensor), ComputedNumber(value.tensor.to(torch.int64))
+            return ComputedChoice(whole.to(torch.int64), kinds)
         case Scalar():
             return ComputedNumber(value.tensor)
         case Choice():

@@ -15,7 +15,7 @@ from bough.frontends.staging import growing
 from bough.frontends.staging.choices import Choice
 from bough.frontends.staging.outcomes import Jump, Return
 from bough.frontends.staging.per_element import PerElement
-from bough.frontends.staging.scalars import DTYPES, Scalar, cast, number_tensor
+from bough.frontends.staging.scalars import DTYPES, Scalar, cast, is_whole, number_tensor
 from bough.frontends.staging.scopes import MISSING, Entries, Items
 from bough.frontends.staging.texts import Text
 
@@ -45,10 +45,12 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number that is computed, or differs; `known`: it is a constant of this value so far."""
+    """A number that is computed, or differs; `known`: it is a constant of this value so far. `mixed`: a float that is an int on
+    some ways, which a second leaf tells."""
 
     kind: type
     known: Any = None
+    mixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def layout_of(staging: DataStaging, value: Any) -> Layout:
     if isinstance(value, torch.Tensor):
         return Tensor(value.dtype, value.dim(), tuple(s if isinstance(s, int) else str(s) for s in value.shape))
     if isinstance(value, Scalar):
-        return Number(value.kind)
+        return Number(value.kind, mixed=value.whole is not None)
     if isinstance(value, Choice):
         return Choices(tuple(layout_of(staging, v) for v in value.alternatives))
     if type(value) in DTYPES:
@@ -216,7 +218,8 @@ def _numbers(a: Number, b: Number, loop: bool) -> Layout | None:
     if a.known is not None and b.known is not None and Fixed(a.known) == Fixed(b.known):
         return a
     kind = max(a.kind, b.kind, key=_RANK.__getitem__)
-    return Number(kind) if loop or a.kind is b.kind or (a.known is not None and b.kind is kind) else None
+    mixed = a.mixed or b.mixed or (kind is float and a.kind is not b.kind)
+    return Number(kind, mixed=mixed) if loop or a.kind is b.kind or (a.known is not None and b.kind is kind) else None
 
 
 def _with_alternatives(a: Layout, b: Layout, loop: bool) -> Layout:
@@ -239,7 +242,9 @@ def encode(staging: DataStaging, form: Layout, value: Any) -> list[Leaf]:
             return []
         case Tensor():
             return [value]
-        case Number(kind=kind):
+        case Number(kind=kind, mixed=mixed):
+            if mixed:
+                return [number_tensor(value, kind) if isinstance(value, Scalar) else kind(value), is_whole(value)]
             if isinstance(value, Scalar):
                 return [number_tensor(value, kind)]
             return [kind(value)]
@@ -324,8 +329,8 @@ def count(form: Layout) -> int:
     match form:
         case Tensor():
             return 1
-        case Number(known=known):
-            return int(known is None)
+        case Number(known=known, mixed=mixed):
+            return 2 if mixed else int(known is None)
         case Parts(parts=parts):
             return sum(map(count, parts))
         case Choices(parts=parts):
@@ -340,8 +345,8 @@ def dtypes(form: Layout) -> list[torch.dtype]:
     match form:
         case Tensor(dtype=dtype):
             return [dtype]
-        case Number(kind=kind, known=None):
-            return [DTYPES[kind]]
+        case Number(kind=kind, known=None, mixed=mixed):
+            return [DTYPES[kind], torch.bool] if mixed else [DTYPES[kind]]
         case Parts(parts=parts):
             return [d for p in parts for d in dtypes(p)]
         case Choices(parts=parts):
@@ -360,6 +365,8 @@ def build(staging: DataStaging, form: Layout, leaves: Iterator[Any]) -> Any:
             return known
         case Tensor():
             return next(leaves)
+        case Number(mixed=True):
+            return _of_mixed(staging, next(leaves), next(leaves))
         case Number():
             leaf = next(leaves)
             return Scalar(staging, leaf) if isinstance(leaf, torch.Tensor) else leaf
@@ -391,3 +398,14 @@ def build(staging: DataStaging, form: Layout, leaves: Iterator[Any]) -> Any:
     return made
 
 
+def _of_mixed(staging: DataStaging, leaf: Any, whole: Any) -> Any:
+    """A number by its value as a float, and whether it is an int."""
+    if not isinstance(leaf, torch.Tensor):
+        if not isinstance(whole, torch.Tensor):
+            return int(leaf) if whole else leaf
+        leaf = torch.full((), leaf, dtype=torch.float64)
+    if whole is True:
+        return Scalar(staging, leaf.to(torch.int64))
+    made = Scalar(staging, leaf)
+    made.whole = whole if isinstance(whole, torch.Tensor) else None
+    return made

@@ -35,7 +35,7 @@ def _compared(name: str) -> Callable[..., Any]:
 class Scalar:
     """A bool, int or float as a tensor of rank 0 (bool, i64, f64). `size`: the same number as a size, where it is one."""
 
-    __slots__ = ("_tensor", "about", "opposite", "origin", "size", "staging")
+    __slots__ = ("_tensor", "about", "opposite", "origin", "size", "staging", "whole")
 
     def __init__(self, staging: DataStaging, tensor: torch.Tensor | None, size: torch.SymInt | None = None) -> None:
         self.staging, self._tensor, self.size = staging, tensor, size
@@ -45,6 +45,8 @@ class Scalar:
         """The selector of a choice that this is a question about, and the alternatives that mean yes and no."""
         self.origin: tuple[Scalar, int] = self, 0
         """The number that this one is a known number more than."""
+        self.whole: torch.Tensor | None = None
+        """Of a float that Python has as an int on some ways: whether it is one."""
 
     @property
     def tensor(self) -> torch.Tensor:
@@ -56,6 +58,12 @@ class Scalar:
     @property
     def kind(self) -> type:
         return int if self._tensor is None else KINDS[self._tensor.dtype]
+
+    def one_kind(self) -> type:
+        """The kind, where all depends on it."""
+        if self.whole is not None:
+            raise _refused("a number that is an int on one way and a float on another is used where its type matters")
+        return self.kind
 
     def __repr__(self) -> str:
         return f"<computed {self.kind.__name__}>"
@@ -104,7 +112,9 @@ class Scalar:
         return convert(self, int)
 
     def made(self, tensor: torch.Tensor, size: torch.SymInt | None = None) -> Scalar:
-        return Scalar(self.staging, tensor, size)
+        made = Scalar(self.staging, tensor, size)
+        made.whole = self.whole if made.kind is float else None
+        return made
 
     def is_integer(self) -> Any:
         return self == self // 1
@@ -174,7 +184,7 @@ def constant(value: bool | int | float, kind: type | None = None) -> torch.Tenso
 def convert(value: Any, kind: type) -> Any:
     """`int(value)`, `float(value)` and `bool(value)` of a computed number."""
     if value.kind is kind:
-        return value
+        return value if value.whole is None else Scalar(value.staging, value.tensor)
     if kind is bool:
         return Scalar(value.staging, value.tensor != 0)
     if kind is int and value.kind is float:
@@ -220,7 +230,24 @@ def arithmetic(staging: DataStaging, name: str, a: Any, b: Any) -> Any:
     else:
         made = Scalar(staging, _OPERATORS[name](_operand(a, kind), _operand(b, kind)))
     made.origin = _origin(name, a, b) or made.origin
+    if made.kind is float and name in ("add", "sub", "mul", "floordiv", "mod"):
+        made.whole = _both_whole(a, b)
     return made
+
+
+def is_whole(value: Any) -> bool | torch.Tensor:
+    """Whether a number is an int or bool in Python, where only the call decides it as a tensor."""
+    if not isinstance(value, Scalar):
+        return type(value) is not float
+    return value.kind is not float or (False if value.whole is None else value.whole)
+
+
+def _both_whole(a: Any, b: Any) -> torch.Tensor | None:
+    kinds = is_whole(a), is_whole(b)
+    computed = [k for k in kinds if isinstance(k, torch.Tensor)]
+    if any(k is False for k in kinds) or not computed:
+        return None
+    return computed[0] if len(computed) == 1 else torch.logical_and(*computed)
 
 
 def _origin(name: str, a: Any, b: Any) -> tuple[Scalar, int] | None:

@@ -178,6 +178,8 @@ def _values(staging: DataStaging, tree: Any, call: Any) -> Any:
 def _promoted(value: Scalar, call: Any) -> torch.dtype:
     tensors = _tensors(call)
     plain = {bool: torch.bool, int: torch.int64, float: torch.get_default_dtype()}[value.kind]
+    if not any(t.dtype.is_floating_point or t.dtype.is_complex for t in tensors):
+        value.one_kind()
     if not tensors:
         return plain
     dtype = tensors[0].dtype
@@ -207,7 +209,7 @@ def _full(staging: DataStaging, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     size, value = named.pop("size"), named.pop("fill_value")
     if not isinstance(value, Scalar):
         return NotImplemented
-    dtype = named.pop("dtype", None) or {bool: torch.bool, int: torch.int64, float: torch.get_default_dtype()}[value.kind]
+    dtype = named.pop("dtype", None) or {bool: torch.bool, int: torch.int64, float: torch.get_default_dtype()}[value.one_kind()]
     shape = _sizes(staging, tuple(size) if isinstance(size, (list, tuple, torch.Size)) else (size,))
     return value.tensor.to(dtype).expand(shape).clone()
 
@@ -227,7 +229,7 @@ def tensor_of(staging: DataStaging, args: tuple[Any, ...], kwargs: dict[str, Any
         return NotImplemented
     numbers = _leaves(data)
     if dtype is None:
-        kinds = {v.kind if isinstance(v, Scalar) else type(v) for v in numbers if not isinstance(v, torch.Tensor)}
+        kinds = {v.one_kind() if isinstance(v, Scalar) else type(v) for v in numbers if not isinstance(v, torch.Tensor)}
         dtype = torch.get_default_dtype() if float in kinds else torch.int64 if int in kinds else torch.bool
         if not kinds:
             dtype = next(v.dtype for v in numbers)
