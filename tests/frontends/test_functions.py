@@ -194,6 +194,8 @@ INDEXING: dict[str, Callable[[torch.Tensor, torch.Tensor], Any]] = {
     "scatter_reduce": lambda x, i: x[:, :, 0].scatter_reduce(1, i, x[:, :, 1], "amax"), "index_add": lambda x, i: x.index_add(1, i[0], x), "index_copy": lambda x, i: x.index_copy(1, i[0], x * 2),
     "index_fill": lambda x, i: x.index_fill(1, i[1], 3.0), "index_put": lambda x, i: x.index_put((i % 2, i), torch.ones(4)), "accumulate": lambda x, i: x.index_put((i % 2,), x[:1, :1], accumulate=True),
     "assign_mask": lambda x, i: torch.where(x > 0, x, x).clone().masked_fill_(x > 1, 0.5), "sort": lambda x, i: x.sort(1), "sort_down": lambda x, i: x.sort(-1, descending=True), "argsort": lambda x, i: x.argsort(1),
+    "kth": lambda x, i: x.kthvalue(2, 1, keepdim=True), "median": lambda x, i: x.median(), "median_of_axis": lambda x, i: x.median(-1), "median_kept": lambda x, i: x.median(1, keepdim=True),
+    "median_nan": lambda x, i: torch.where(x > 1, torch.nan, x).median(1), "median_whole": lambda x, i: i.median(), "median_one": lambda x, i: x.sum().median(0),
     "topk": lambda x, i: x.topk(2, -1), "topk_smallest": lambda x, i: x.topk(2, 1, largest=False), "message": lambda x, i: torch.zeros_like(x[0]).index_add(0, i[0], x[0][i[1]]),
     "bags": lambda x, i: F.embedding_bag(i, x[0]), "bags_padding": lambda x, i: F.embedding_bag(i, x[0], padding_idx=2, mode="sum"),
     "bags_max": lambda x, i: F.embedding_bag(i, x[0], mode="max"), "bags_weighed": lambda x, i: F.embedding_bag(i, x[0], per_sample_weights=x[:, :, 0], mode="sum"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 from bough.frontends.builder import Builder, Operand, Unsupported
 from bough.frontends.converters import Absent, axis_of, converts
+from bough.ir import expr
 from bough.ir.dtypes import BOOL, I64
+from bough.ir.expr import Extent, as_expr, as_extent
 from bough.ir.program import Value
 
 
@@ -138,3 +141,40 @@ def _of_rows(b: Builder, op: str, x: Value, **attributes: Any) -> tuple[Value, .
     if x.type.rank:
         return b.assign(op, (x,), attributes)
     return tuple(b.reshape(y, ()) for y in b.assign(op, (b.reshape(x, (1,)),), attributes))
+
+
+@converts("kthvalue.default")
+def _kthvalue(b: Builder, x: Value, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Value, ...]:
+    return tuple(_at(b, y, dim, k - 1) for y in _sort(b, x, dim))
+
+
+@converts("median.dim")
+def _median_of_axis(b: Builder, x: Value, dim: int, keepdim: bool = False) -> tuple[Value, ...]:
+    """The lower one of two in the middle; NaN, and where the first one stood, where there is any."""
+    if not x.type.rank:
+        x = b.reshape(x, (1,))
+    axis = axis_of(dim, x.type.rank)
+    size = as_expr(x.type.shape[axis])
+    values, places = _sort(b, x, axis)
+    middle = as_extent(expr.floordiv(expr.sub(size, 1), 2))
+    value, place = _at(b, values, axis, middle), _at(b, places, axis, middle)
+    if x.type.dtype.is_float:
+        last = _at(b, values, axis, as_extent(expr.sub(size, 1)))
+        nan = b.emit("isnan", last)
+        first = b.reshape(b.emit("argmax", x, axis=axis, keep=False), place.type.shape)
+        value, place = b.emit("select", nan, last, value), b.emit("select", nan, first, place)
+    return value, place
+
+
+@converts("median.default")
+def _median(b: Builder, x: Value) -> Value:
+    count = reduce(lambda n, size: expr.mul(n, as_expr(size)), x.type.shape, as_expr(1))
+    return _median_of_axis(b, b.reshape(x, (as_extent(count),)), 0)[0]
+
+
+def _at(b: Builder, x: Value, dim: int, place: Extent) -> Value:
+    """One position of an axis, in the shape that is expected."""
+    if not x.type.rank:
+        return x
+    stop = as_extent(expr.add(as_expr(place), 1))
+    return b.reshape(b.slice(x, axis_of(dim, x.type.rank), place, stop), b.expected[0].shape)
