@@ -18,7 +18,7 @@ from bough.frontends import locations
 from bough.frontends.host_calls import HostCall
 from bough.frontends.marked import marker_of
 from bough.frontends.structure import Structure
-from bough.frontends.trace import Trace
+from bough.frontends.trace import ONE_AT_A_TIME, Trace
 from bough.frontends.updates import writes
 
 HEAVY = frozenset(
@@ -127,7 +127,7 @@ class HostProgram:
 def split(trace: Trace) -> HostProgram:
     """The host program of a trace."""
     if any(writes(n) for n in trace.exported.graph.nodes if marker_of(n) is None):
-        with trace.computed.active():
+        with ONE_AT_A_TIME, trace.computed.active():
             trace = replace(trace, exported=trace.exported.run_decompositions({}))
     return _Split(trace).run()
 

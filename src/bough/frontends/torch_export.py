@@ -14,7 +14,7 @@ from bough.frontends.dimensions import DynamicSpec, check_computed
 from bough.frontends.dropout import remove_dropout
 from bough.frontends.errors import MissingOperators
 from bough.frontends.structure import Slot, Structure
-from bough.frontends.trace import Trace, trace
+from bough.frontends.trace import ONE_AT_A_TIME, Trace, trace
 from bough.frontends.translate import Missings, is_translatable, translate
 from bough.ir.program import Program
 
@@ -72,6 +72,6 @@ def _translate(traced: Trace) -> tuple[Program, Missings]:
 
 def _decompose(exported: ExportedProgram) -> ExportedProgram:
     """Everything into what has a converter, as far as torch knows how; updates in place become values."""
-    with warnings.catch_warnings():
+    with ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return exported.run_decompositions(rules())  # type: ignore[no-any-return]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,8 @@ from bough.frontends.symbolic_pooling import PoolSymbolicSizes
 from bough.frontends.symbols import Symbols
 from bough.ir.program import CAPACITY, Dim
 
+ONE_AT_A_TIME = threading.RLock()
+"""Held while torch traces: what it keeps meanwhile belongs to the process, not to a thread."""
 DEEPEST = 6000
 """Calls within calls while a module is traced; the stack of a thread holds several times as many."""
 
@@ -254,6 +257,7 @@ def _masks_taken_as_they_are() -> Iterator[None]:
 
 def _export(flat: _Flat, examples: Sequence[torch.Tensor], hints: tuple[Any, ...]) -> ExportedProgram:
     with (
+        ONE_AT_A_TIME,
         quiet(),
         _masks_taken_as_they_are(),
         _deep(),
