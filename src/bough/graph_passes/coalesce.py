@@ -20,7 +20,7 @@ from itertools import combinations
 from bough.graph_passes.effects import keeps_points
 from bough.graph_passes.in_place import kept_by, write_in_place
 from bough.graph_passes.liveness import Live, live_after
-from bough.graph_passes.substitution import rename, renamed, with_shape
+from bough.graph_passes.substitution import rename, renamed, with_shapes
 from bough.ir.expr import Extent, Load, Var
 from bough.ir.kernel import Kernel, Store
 from bough.ir.sequence import Branch, Define, Sequence, Whilst, kernels, walk
@@ -52,8 +52,7 @@ def _coalesce(sequence: Sequence, appends_only: bool) -> Sequence:
     while True:
         pairs = candidates(sequence, appends_only)
         chosen = _independent(sequence, pairs) if pairs else []
-        for a, b in chosen:
-            sequence = _merged(sequence, a, b)
+        sequence = _merged(sequence, chosen)
         sequence = replace(sequence, steps=write_in_place(sequence.steps, fresh, appends_only))
         if not chosen:
             return sequence
@@ -148,12 +147,15 @@ def _shape_of_both(sequence: Sequence, a: str, b: str) -> tuple[Extent, ...] | N
     return tuple(found) if whole else None
 
 
-def _merged(sequence: Sequence, a: str, b: str) -> Sequence:
-    """The sequence with one array for both."""
-    shape = _shape_of_both(sequence, a, b)
-    assert shape is not None
-    kept, gone = (b, a) if b in sequence.results else (a, b)
-    steps = with_shape(rename(sequence.steps, {gone: kept}), kept, shape)
-    temporaries = {n: replace(o, shape=shape) if n == kept else o for n, o in sequence.temporaries.items() if n != gone}
-    partly = frozenset(kept if n == gone else n for n in sequence.partly)
-    return replace(sequence, steps=steps, temporaries=temporaries, partly=partly)
+def _merged(sequence: Sequence, pairs: list[Pair]) -> Sequence:
+    """The sequence with one array for both of each pair, no array being in two of them."""
+    names: dict[str, str] = {}
+    shapes: dict[str, tuple[Extent, ...]] = {}
+    for a, b in pairs:
+        kept, gone = (b, a) if b in sequence.results else (a, b)
+        shape = _shape_of_both(sequence, a, b)
+        assert shape is not None
+        names[gone], shapes[kept] = kept, shape
+    steps = with_shapes(rename(sequence.steps, names), shapes)
+    temporaries = {n: replace(o, shape=shapes.get(n, o.shape)) for n, o in sequence.temporaries.items() if n not in names}
+    return replace(sequence, steps=steps, temporaries=temporaries, partly=frozenset(names.get(n, n) for n in sequence.partly))

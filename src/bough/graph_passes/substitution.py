@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from bough.ir.expr import Const, Expr, Extent, Load, substitute
@@ -55,14 +56,14 @@ def rename(steps: tuple[Step, ...], names: dict[str, str]) -> tuple[Step, ...]:
     return tuple(map(changed, steps))
 
 
-def with_shape(steps: tuple[Step, ...], name: str, shape: tuple[Extent, ...]) -> tuple[Step, ...]:
-    """The steps with an array in another shape of the same rank."""
+def with_shapes(steps: tuple[Step, ...], shapes: Mapping[str, tuple[Extent, ...]]) -> tuple[Step, ...]:
+    """The steps with arrays in other shapes of the same rank."""
 
     def operand(o: Operand) -> Operand:
-        return replace(o, shape=shape) if o.name == name else o
+        return replace(o, shape=shapes[o.name]) if shapes.get(o.name, o.shape) != o.shape else o
 
     return map_kernels(
         steps,
         lambda k: replace(k, inputs=tuple(map(operand, k.inputs)), outputs=tuple(map(operand, k.outputs)))
-        if name in k.operands else k,
+        if not shapes.keys().isdisjoint(k.operands) else k,
     )  # fmt: skip
