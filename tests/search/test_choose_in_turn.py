@@ -87,3 +87,22 @@ def test_wide_products_keep_their_samples_together() -> None:
     watch = Watch()
     bough.compile(layers.eval(), (torch.randn(64, 512),), threads=2, cache=False, watchers=[watch], target=small_caches())
     assert watch.loops() == []
+
+
+class Attention(nn.Module):
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        y = nn.functional.scaled_dot_product_attention(torch.sin(q) * 2, k.cumsum(-1), v)
+        return torch.softmax(y.cumsum(2), -1) @ v.transpose(-1, -2)
+
+
+@pytest.mark.parametrize("keys", [37, 300])
+def test_chains_keep_the_order_of_their_sums(keys: int) -> None:
+    q, k, v = torch.randn(4, 2, 37, 16), torch.randn(4, 2, keys, 16), torch.randn(4, 2, keys, 16)
+    target = small_caches()
+    one, three, large = (
+        bough.compile(Attention(), (q, k, v), threads=n, cache=False, target=t) for n, t in ((1, target), (3, target), (2, host()))
+    )
+    y = large(q, k, v)
+    assert torch.equal(one(q, k, v), y) and torch.equal(three(q, k, v), y)
+    alone = bough.compile(Attention(), (q[:1], k[:1], v[:1]), threads=2, cache=False)
+    assert torch.equal(alone(q[2:3], k[2:3], v[2:3]), y[2:3])

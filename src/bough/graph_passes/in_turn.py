@@ -65,7 +65,7 @@ def _join(batch: _Open, step: Member, constants: Set[str]) -> bool:
     if any(k.ragged or k.apart or not k.stores for k in members):
         return False
     axis = _axis(batch, members[0])
-    if axis is None or (isinstance(step, Group) and any(axis not in {a.name for a in k.free} for k in members)):
+    if axis is None or (isinstance(step, Group) and not _shared(step, axis)):
         return False
     samples = members[0].axis(axis).extent
     if samples == 1 or (batch.steps and samples != batch.samples) or any(k.axis(axis).extent != samples for k in members):
@@ -87,6 +87,11 @@ def _join(batch: _Open, step: Member, constants: Set[str]) -> bool:
     batch.steps.append(step)
     batch.axes.append(axis)
     return True
+
+
+def _shared(group: Group, axis: str) -> bool:
+    """Whether all kernels of a group have an axis, which is not all that their rows are."""
+    return group.rows != (axis,) and all(axis in {a.name for a in k.free} for k in group.kernels)
 
 
 def _axis(batch: _Open, kernel: Kernel) -> str | None:
