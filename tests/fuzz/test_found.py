@@ -143,6 +143,30 @@ FOUND = {
                 total = -total
             return total, s
     """,
+    "what_only_the_else_of_a_loop_needs": """
+        def forward(self, x):
+            scale, k = x[1].item(), int(bool(x[1] <= 0.22))
+            for i in range(3):
+                k = (k + i * k) % 7
+                if k:
+                    scale = scale * 2
+                    return x, k
+            else:
+                return x + scale, k
+            return x, k
+    """,
+    "what_only_the_else_of_a_computed_loop_needs": """
+        def forward(self, x):
+            scale, k = x[1].item(), 0
+            while k < int(x[2].abs() * 2):
+                k = k + 1
+                if x[k] > 1:
+                    scale = scale * 2
+                    break
+            else:
+                x = x + scale
+            return x, k
+    """,
 }
 
 

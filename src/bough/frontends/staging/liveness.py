@@ -1,7 +1,8 @@
 """Which local names a statement's outcome is still needed in: a backward walk over structured code.
 
-Noted on each `if`, `while` and `for` as `live` (needed behind it) , `live_end` (needed behind its block), `live_leave` and
-`live_again` (needed behind the loop around it, and in its next turn), and on loops as `live_head` (needed when a turn begins).
+Noted on each `if`, `while` and `for` as `live` (needed behind it, and by a loop's `else`), `live_end` (needed behind its block),
+`live_leave` and `live_again` (needed behind the loop around it, and in its next turn), and on loops as `live_head` (needed when a
+turn begins).
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def _loop(node: ast.While | ast.For, test: Names, targets: Names, after: Names, 
         if inside <= head:
             break
         head = head | inside
-    node.live, node.live_head = after, head  # type: ignore[union-attr]
+    node.live, node.live_head = after | behind, head  # type: ignore[union-attr]
     return head
 
 
