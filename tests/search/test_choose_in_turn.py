@@ -56,8 +56,8 @@ def compiled(x: Tensor, watch: Watch, threads: int = 1, **options: Any) -> Any:
 
 
 def test_samples_run_in_turn_where_they_leave_the_caches_together() -> None:
-    x, watch = torch.randn(4, 3, 20, 22), Watch()
-    compiled(x, watch)
+    x, watch, machine = torch.randn(4, 3, 20, 22), Watch(), host()
+    compiled(x, watch, target=replace(machine, memories=with_cache_sizes(machine.memories, {"l2": 1 << 25})))
     assert watch.loops() == []
     compiled(x, watch, target=small_caches())
     assert sum(watch.loops()) >= 4

@@ -20,13 +20,13 @@ from bough.graph_passes.substitution import renamed
 from bough.ir.kernel import Kernel, Let, Operand
 from bough.ir.sequence import Branch, Group, Run, Sequence, Step, host_loads, kernels, map_bodies, outer_scalars, phase
 from bough.schedule.decisions import Tile
-from bough.search.chunks import CLAIM_CYCLES, SHARED_CYCLES
+from bough.search.chunks import CLAIM_CYCLES
 from bough.search.cost import TileShape, machine_of, nominal, tile_cycles, work_of
 from bough.search.heuristic import Context, Strategy, copy_cycles, partial_sums, tile_count
 from bough.targets import Target
 
-LEAST_GAIN = 0.05
-"""The part of the time of its steps that a loop over samples must save."""
+PHASE_END_CYCLES = 1000.0
+"""What the end of a phase costs among phases that follow each other closely: less than where threads come from elsewhere."""
 USED = 0.5
 """The part of a cache that holds what is expected there: others use it too."""
 ROUNDS = 2
@@ -169,7 +169,7 @@ class _Model:
         self.batch, self.own, self.prices = batch, own, prices
         self.caches = _Caches(prices.context.target, prices.context.threads)
         self.samples = nominal(batch.samples, prices.context.sizes)
-        self.end = CLAIM_CYCLES if prices.context.threads == 1 else SHARED_CYCLES
+        self.end = CLAIM_CYCLES if prices.context.threads == 1 else PHASE_END_CYCLES
         self.touches: dict[str, list[int]] = {}
         self.sizes: dict[str, int] = {}
         self.weights = [sum(weights[n] for n in {n for k in phase(s) for n in k.operands} & weights.keys()) for s in batch.steps]
@@ -193,11 +193,7 @@ class _Model:
             found = list(_pieces(_cheapest(costs, crossing)))
             for start, stop, _ in found:
                 reach[start:stop] = [float(sum(self.weights[start:stop]))] * (stop - start)
-        return [(a, b, loop and self.pays(costs[a:b])) for a, b, loop in found]
-
-    def pays(self, costs: list[tuple[float, float]]) -> bool:
-        whole, turns = (sum(c) for c in zip(*costs, strict=True))
-        return len(costs) > 1 and turns < (1.0 - LEAST_GAIN) * whole
+        return [(start, stop, loop and stop - start > 1) for start, stop, loop in found]
 
     def ways(self) -> tuple[_Way, _Way, list[float]]:
         """Both ways, and what it costs to change between them in front of each step: arrays then have all samples."""
