@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from bough.runtime import Executable, LoadError, dumps, loads
+from bough.base.errors import InputError
+from bough.runtime import Executable, LoadError, dumps, load, loads
 
 Make = Callable[..., Executable]
 X = np.ones((3, 8), np.float32)
@@ -185,6 +187,55 @@ def test_constants_of_impossible_shapes(make: Make, shape: list[int]) -> None:
         hostile = struct.pack("<Q", len(text)) + text + bytes(32)
         with pytest.raises(LoadError):
             loads(with_manifest(dumps(make()), change, constants_safetensors=hostile))
+
+
+@pytest.mark.parametrize("arena", [-1, 1 << 48, 1 << 60, 1 << 63, 1 << 70])
+def test_memory_that_no_process_has(make: Make, arena: int, tmp_path: Path) -> None:
+    """Refused on loading, by the name of the file."""
+
+    def change(description: dict[str, Any]) -> None:
+        description["function"]["arena"] = arena
+
+    path = tmp_path / "large.bough"
+    path.write_bytes(with_manifest(dumps(make()), change))
+    with pytest.raises(LoadError, match=r"large\.bough.*\n.*the memory of a call has the size"):
+        load(path)
+
+
+def test_results_that_no_process_has(make: Make) -> None:
+    def change(description: dict[str, Any]) -> None:
+        description["function"]["results"][0][2] = [1 << 30, 1 << 30]
+
+    with pytest.raises(LoadError, match="y has the size"):
+        loads(with_manifest(dumps(make()), change))
+
+
+@pytest.mark.parametrize("arena", [1 << 46, ["mul", "batch", 1 << 60], ["mul", "batch", 1 << 70]])
+@pytest.mark.parametrize("library", [np.asarray, torch.from_numpy])
+def test_memory_that_the_system_has_not(make: Make, arena: Any, library: Callable[[Any], Any]) -> None:
+    """A call says how much it asks for, and the next one that asks for less is right."""
+
+    def change(description: dict[str, Any]) -> None:
+        description["function"]["arena"] = arena
+
+    loaded = loads(with_manifest(dumps(make()), change))
+    with pytest.raises(InputError, match=r"BGH-IN-018.*bytes at once"):
+        loaded(library(X))
+    if not isinstance(arena, int):
+        np.testing.assert_array_equal(np.asarray(loaded(library(X[:0]))), Y[:0])
+
+
+@pytest.mark.parametrize("size", [1 << 60, 1 << 70])
+@pytest.mark.parametrize("library", [np.asarray, torch.from_numpy])
+def test_results_that_the_system_has_not(make: Make, size: int, library: Callable[[Any], Any]) -> None:
+    def change(description: dict[str, Any]) -> None:
+        description["function"]["results"][0][2] = ["batch", ["mul", "batch", size]]
+
+    loaded = loads(with_manifest(dumps(make()), change))
+    with pytest.raises(InputError, match=f"BGH-IN-018.*{4 * 3 * 3 * size:,} bytes at once"):
+        loaded(library(X))
+    with pytest.raises(InputError, match="input 0: there is not enough memory"):
+        loaded.map([library(X), library(X)])
 
 
 def test_code_for_another_processor(make: Make) -> None:

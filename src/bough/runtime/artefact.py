@@ -115,7 +115,7 @@ def _samples(name: str, description: Any, constants: memoryview) -> tuple[Manife
     part = description.get("samples")
     if not isinstance(part, dict) or not isinstance(places := part.get("constants"), dict):
         raise damaged(name, "its function for many samples has an unknown form")
-    manifest = Manifest.from_data(part.get("function"))
+    manifest = _function(name, part.get("function"))
     if any(not isinstance(places.get(t.name), str) for t in manifest.constants):
         raise damaged(name, "a constant for many samples has no place")
     held = weights.read(constants, [replace(t, name=places[t.name]) for t in manifest.constants])
@@ -132,7 +132,15 @@ def _manifest(name: str, description: Any) -> Manifest:
             because=f"this version of Bough reads format {FORMAT}",
             advice="compile the model again with this version of Bough",
         )
-    return Manifest.from_data(description.get("function"))
+    return _function(name, description.get("function"))
+
+
+def _function(name: str, data: Any) -> Manifest:
+    """A manifest; what is wrong with it is said of the file."""
+    try:
+        return Manifest.from_data(data)
+    except LoadError as error:
+        raise LoadError(f"{name}: {error.what}", code=error.code, because=error.because, advice=error.advice) from None
 
 
 def write(file: IO[bytes], executable: Executable) -> None:

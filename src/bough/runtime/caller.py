@@ -7,7 +7,7 @@ Everything that the manifest fixes becomes a constant of the source. Arguments t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -70,8 +70,9 @@ class Callers:
 
 def write_callers(manifest: Manifest, library: Library, with_team: bool, names: dict[str, Any]) -> Callers:
     """`names` holds what the source uses of the executable: `slow(args, kwargs)`; `take()`, `make()` and `give(context)`;
-    `fail(status)`; `capacity`; `constant(name)`; `UNFIT`, the exceptions that unfit arguments cause in the quick test; `entry`.
-    With a team: `team`, `start(program)`, `program`, `run`, and `entry` is an address."""
+    `fail(status)`; `NO_MEMORY`, what lacking memory raises, and `no_memory(size)`; `capacity`; `constant(name)`; `UNFIT`, the
+    exceptions that unfit arguments cause in the quick test; `entry`. With a team: `team`, `start(program)`, `program`, `run`, and
+    `entry` is an address."""
     out = Source({**names, **library.names})
     variables = {scalar.name: f"s{i}" for i, scalar in enumerate(manifest.scalars)}
     returned = sorted({int(leaf.key) for leaf in leaves(manifest.outputs) if leaf.source == "argument"})
@@ -171,8 +172,7 @@ def _run(out: Source, manifest: Manifest, library: Library, with_team: bool, var
         out.add(1, f"{variables[manifest.capacity]} = capacity.now")
         out.add(1, "while True:")
         depth = 2
-    for i, tensor in enumerate(manifest.results):
-        out.add(depth, f"y{i} = {created(out, tensor.dtype, tensor.shape, library, variables)}")
+    add_results(out, manifest, [tensor.shape for tensor in manifest.results], library, variables, depth)
     out.add(depth, "try: context = take()")
     out.add(depth, "except IndexError: context = make()")
     out.add(depth, "pointers = context.pointers")
@@ -204,6 +204,20 @@ def _cut(out: Source, manifest: Manifest, variables: dict[str, str]) -> None:
         out.add(1, f"n{n} = y{result}.item()")
     for cut in manifest.cuts:
         out.add(1, f"y{cut.result} = cut(y{cut.result}, {shape_source(cut.shape, known)})")
+
+
+def add_results(
+    out: Source, manifest: Manifest, shapes: Sequence[tuple[Size, ...]], library: Library, variables: dict[str, str], depth: int = 1
+) -> None:
+    """Makes the results y0, y1, ... with these shapes."""
+    needed: list[str] = []
+    if shapes:
+        out.add(depth, "try:")
+    for i, (tensor, shape) in enumerate(zip(manifest.results, shapes, strict=True)):
+        out.add(depth + 1, f"y{i} = {created(out, tensor.dtype, shape, library, variables)}")
+        needed.append(" * ".join([str(NUMPY[tensor.dtype].itemsize), *(sizes.source(size, variables) for size in shape)]))
+    if needed:
+        out.add(depth, f"except NO_MEMORY: raise no_memory({' + '.join(needed)}) from None")
 
 
 def created(out: Source, dtype: str, shape: tuple[Size, ...], library: Library, variables: dict[str, str]) -> str:

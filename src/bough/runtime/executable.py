@@ -16,7 +16,7 @@ from bough.runtime.arrays import NUMPY, Array, address, aligned, allocate, to_to
 from bough.runtime.binding import bind, several
 from bough.runtime.caller import Caller, Callers, Library, write_callers
 from bough.runtime.errors import LoadError, damaged
-from bough.runtime.failures import Capacity, error_of
+from bough.runtime.failures import NO_MEMORY, Capacity, error_of, no_memory
 from bough.runtime.loader import LoadedObject
 from bough.runtime.manifest import Manifest
 from bough.runtime.results import RESULTS
@@ -123,6 +123,8 @@ class Executable:
             "give": self._contexts.append,
             "make": self._context_maker(),
             "fail": partial(_fail, manifest),
+            "NO_MEMORY": NO_MEMORY,
+            "no_memory": no_memory,
             "constant": lambda name: _constant_out(manifest, constants, name, of_torch),
             "entry": self._entry,
             "program": self._program,
@@ -174,8 +176,11 @@ class Context:
         self.grow(manifest.arena if isinstance(manifest.arena, int) else 0)
 
     def grow(self, size: int) -> None:
-        """Makes the arena at least so large; what was in it is lost."""
-        self._storage = allocate(size)
+        """Makes the arena at least so large; what was in it is lost. Raises `InputError` where there is not so much memory."""
+        try:
+            self._storage = allocate(size)
+        except NO_MEMORY:
+            raise no_memory(size) from None
         self.capacity = size
         self.base = address(self._storage)
         for position, offset in self._fixed:

@@ -13,6 +13,8 @@ MOST_CAPACITY = 1 << 24
 """The capacity at which no more is given."""
 _PLAIN = {"ArithmeticError", "AssertionError", "AttributeError", "IndexError", "KeyError", "LookupError", "NotImplementedError",
           "OverflowError", "RuntimeError", "TypeError", "ValueError", "ZeroDivisionError"}  # fmt: skip
+NO_MEMORY = (MemoryError, OverflowError, RuntimeError, ValueError)
+"""What a library of arrays raises when it is asked for more memory than there is."""
 
 
 class Capacity:
@@ -34,6 +36,16 @@ class Capacity:
             )
         self.now = max(self.now, 2 * capacity)
         return 2 * capacity
+
+
+def no_memory(size: int) -> InputError:
+    """For a call whose results, or the memory that is private to it, are so many bytes."""
+    return InputError(
+        f"there is not enough memory for this call, which asks for {size:,} bytes at once",
+        code="BGH-IN-018",
+        because="its results, or what it computes on the way, are larger than what the system gives",
+        advice="compute less in one call, or see that the sizes of its arguments are those that were meant",
+    )
 
 
 def error_of(manifest: Manifest, status: int) -> Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import prod
 from reprlib import repr
 from typing import Any, Literal, TypeVar, Union, cast
 
@@ -14,6 +15,8 @@ from bough.runtime.sizes import Size
 
 VERSION = 2
 DTYPES = frozenset({"f64", "f32", "f16", "bf16", "i64", "i32", "i16", "i8", "u8", "bool"})
+ADDRESSES = 1 << 47
+"""Bytes that a process can address."""
 _DEEPEST = 100
 _SOURCES: tuple[Literal["argument", "result", "constant", "arena"], ...] = ("argument", "result", "constant", "arena")
 
@@ -286,6 +289,7 @@ def _check(manifest: Manifest) -> None:
     if any(type(size) is not int or size < 0 for tensor in manifest.constants for size in tensor.shape):
         raise damaged("the manifest", "a constant has no fixed shape")
     sizes.from_data(manifest.arena, known)
+    _check_memory(manifest)
     for buffer in manifest.buffers:
         sizes.from_data(buffer.offset, known)
         if buffer.source != "arena" and not exists(buffer.source, buffer.key):
@@ -296,6 +300,17 @@ def _check(manifest: Manifest) -> None:
     _check_computed(manifest)
     if manifest.visits is None:
         _check_inputs(manifest)
+
+
+def _check_memory(manifest: Manifest) -> None:
+    """No memory of a fixed size is more than a process can address."""
+    fixed = {"the memory of a call": manifest.arena}
+    for tensor in manifest.results:
+        if tensor.shape and all(isinstance(size, int) for size in tensor.shape):
+            fixed[tensor.name] = prod(int(size) for size in tensor.shape if isinstance(size, int))
+    for name, size in fixed.items():
+        if isinstance(size, int) and not 0 <= size <= ADDRESSES:
+            raise damaged("the manifest", f"{name} has the size {size}")
 
 
 def _check_computed(manifest: Manifest) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bough.base.errors import InternalError
 from bough.runtime import sizes
-from bough.runtime.caller import Caller, Library, Source, add_entry, created
+from bough.runtime.caller import Caller, Library, Source, add_entry, add_results
 from bough.runtime.manifest import Chosen, Leaf, Listed, Manifest, Number, Plain, Rows, Tree, leaves
 from bough.runtime.sizes import Size
 
@@ -76,8 +76,7 @@ def _run(
     out: Source, manifest: Manifest, library: Library, with_team: bool, variables: dict[str, str], single: frozenset[int]
 ) -> None:
     """Computes the results y0, y1, ...; those of `single` are one row."""
-    for i, (tensor, shape) in enumerate(zip(manifest.results, _shapes(manifest, single), strict=True)):
-        out.add(1, f"y{i} = {created(out, tensor.dtype, shape, library, variables)}")
+    add_results(out, manifest, _shapes(manifest, single), library, variables)
     out.add(1, "pointers = context.pointers")
     for position, buffer in enumerate(manifest.buffers):
         if buffer.source == "result":

@@ -4,16 +4,20 @@ The walk works on 64-bit words. Its *frame* holds addresses and sizes of its mem
 types), and counters. Its *log* holds one record for every activation, in the order of discovery.
 
     record   | variant and length | level, or -1 | state | fixed slots ... | elements of walk 0 ... | elements of walk 1 ... |
+
+A call has one word there, for its object and then for the position of its activation; a call at a part of a list has three: the
+list and its bounds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
-from bough.base.visits import Attribute, Call, Path, Payload, Question, Stage, Variant, Visits, stages
+from bough.base.spans import Index
+from bough.base.visits import Attribute, Call, Item, Path, Payload, Question, Slice, Stage, Variant, Visits, stages
 from bough.runtime.forest import FlatType
 from bough.runtime.walker_columns import Column, flat_functions, questions
 
@@ -25,7 +29,8 @@ class Word(IntEnum):
     LOG_SIZE = 1
     LOG_USED = 2
     TABLE = 3
-    """Hash table of activations: object, stamp, position in the log, unused. The stamp is EPOCH * functions + function."""
+    """Hash table of activations: object, stamp, position in the log, bounds. The stamp is EPOCH * functions + function; the
+    bounds are -1, or for a part of a list both in one word."""
     TABLE_SIZE = 4
     """Entries: a power of two."""
     EPOCH = 5
@@ -84,6 +89,8 @@ class Status(IntEnum):
 
 HEADER, LEVEL, STATE, FIXED = 0, 1, 2, 3
 """Words of a record."""
+_PART = 3
+"""Words of a call at a part of a list: the list and the part's bounds."""
 VARIANT_BITS = 16
 TYPE_CACHE = 8
 """Entries of the cache of a question for types: pairs of a type and the answer."""
@@ -102,18 +109,10 @@ class WalkSlots:
 
     count: int
     begin: int
-    calls: tuple[int, ...]
-    payloads: tuple[int, ...]
-
-    @property
-    def width(self) -> int:
-        return len(self.calls) + len(self.payloads)
-
-    def call(self, number: int) -> int:
-        return self.calls.index(number)
-
-    def payload(self, number: int) -> int:
-        return len(self.calls) + self.payloads.index(number)
+    calls: dict[int, int]
+    """Calls and payloads by their numbers, each with its word in an element."""
+    payloads: dict[int, int]
+    width: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +126,11 @@ class VariantSlots:
     variant: Variant
     step: bool
     stage: int
-    calls: dict[int, int]
-    payloads: dict[int, int]
-    places: tuple[int, ...]
-    walks: tuple[WalkSlots, ...]
-    size: int
+    calls: dict[int, int] = field(default_factory=dict)
+    payloads: dict[int, int] = field(default_factory=dict)
+    places: tuple[int, ...] = ()
+    walks: tuple[WalkSlots, ...] = ()
+    size: int = FIXED
 
 
 @dataclass(slots=True)
@@ -148,6 +147,8 @@ class Layout:
     """Python objects by a key of their kind and value, with their word."""
     questions: dict[tuple[str, ...], int] = field(init=False)
     """Classes asked for, with the word of their dictionary of types; the cache follows."""
+    spanned: tuple[str, ...] = field(init=False)
+    """Functions that are called at parts of lists."""
     flat: tuple[str, ...] = field(init=False)
     """Functions that take objects of forests by their numbers."""
     columns: dict[Column, int] = field(init=False)
@@ -158,6 +159,7 @@ class Layout:
     def __post_init__(self) -> None:
         self.functions = {f.name: n for n, f in enumerate(self.visits.functions)}
         self.stages = stages(self.visits)
+        self.spanned = tuple(_spanned(self.visits))
         self.variants = tuple(self._variants())
         read = [(v.number, n) for v in self.variants for n, p in enumerate(v.variant.payloads) if p.path is not None]
         self.payloads = {key: n for n, key in enumerate(read)}
@@ -204,13 +206,19 @@ class Layout:
         """What the stack calls a function at an object of a forest."""
         return len(self.functions) + self.flat.index(function)
 
+    def span_tag(self, function: str) -> int:
+        """What the stack calls a function at a part of a list."""
+        return len(self.functions) + len(self.flat) + self.spanned.index(function)
+
     def finish_tag(self, variant: VariantSlots) -> int:
         """What the stack calls the end of an activation."""
-        return len(self.functions) + len(self.flat) + sum(v.step for v in self.variants[: variant.number])
+        visits = len(self.functions) + len(self.flat) + len(self.spanned)
+        return visits + sum(v.step for v in self.variants[: variant.number])
 
     def collect_tag(self, number: int) -> int:
         """What the stack calls an addition to a list."""
-        return len(self.functions) + len(self.flat) + sum(v.step for v in self.variants) + number
+        visits = len(self.functions) + len(self.flat) + len(self.spanned)
+        return visits + sum(v.step for v in self.variants) + number
 
     def walk(self, variant: VariantSlots, each: int) -> int:
         """The number of a walk among all."""
@@ -229,7 +237,8 @@ class Layout:
         number = 0
         for f in self.visits.functions:
             for n, variant in enumerate(f.variants):
-                yield _slots(number, self.functions[f.name], f.name, n, variant, (f.name, n) in step, stage[f.name])
+                slots = VariantSlots(number, self.functions[f.name], f.name, n, variant, (f.name, n) in step, stage[f.name])
+                yield _with_slots(slots, f.name in self.spanned)
                 number += 1
 
     def _questions(self) -> Iterator[Question]:
@@ -252,19 +261,38 @@ class Layout:
 
 def _steps(path: Path) -> Iterator[tuple[type, Any]]:
     for step in path:
-        value = step.name if isinstance(step, Attribute) else step.key
-        yield type(value), value
+        if isinstance(step, Attribute):
+            yield str, step.name
+        elif isinstance(step, Item) and not isinstance(step.key, Index):
+            yield type(step.key), step.key
 
 
-def _slots(
-    number: int, function: int, name: str, index: int, variant: Variant, step: bool, stage: int
-) -> VariantSlots:
-    at = FIXED
+def is_part(call: Call) -> bool:
+    """Whether a call is made at a part of a list."""
+    return bool(call.path) and isinstance(call.path[-1], Slice)
+
+
+def is_same(call: Call) -> bool:
+    """Whether a call is made at the object of its activation, which may be a part of a list, too."""
+    return not call.path and call.each is None
+
+
+def _spanned(visits: Visits) -> list[str]:
+    """The functions that are called at parts of lists."""
+    calls = {f.name: [c for v in f.variants for c in v.calls] for f in visits.functions}
+    found = list(dict.fromkeys(c.function for of in calls.values() for c in of if is_part(c)))
+    for name in found:
+        found += dict.fromkeys(c.function for c in calls[name] if is_same(c) and c.function not in found)
+    return found
+
+
+def _with_slots(slots: VariantSlots, spanned: bool) -> VariantSlots:
+    variant, at = slots.variant, FIXED
     calls: dict[int, int] = {}
     payloads: dict[int, int] = {}
     for n, call in enumerate(variant.calls):
         if call.each is None:
-            calls[n], at = at, at + 1
+            calls[n], at = at, at + (_PART if is_part(call) or (spanned and is_same(call)) else 1)
     for n, payload in enumerate(variant.payloads):
         if payload.each is None and payload.path is not None:
             payloads[n], at = at, at + 1
@@ -272,12 +300,19 @@ def _slots(
     at += len(places)
     walks: list[WalkSlots] = []
     for e in range(len(variant.each)):
-        walks.append(WalkSlots(at, at + 1, _of_walk(variant.calls, e), _of_walk(variant.payloads, e)))
+        walks.append(_walk_slots(variant, e, at))
         at += 2
-    return VariantSlots(number, function, name, index, variant, step, stage, calls, payloads, places, tuple(walks), at)
+    return replace(slots, calls=calls, payloads=payloads, places=places, walks=tuple(walks), size=at)
 
 
-def _of_walk(members: Sequence[Call | Payload], each: int) -> tuple[int, ...]:
-    return tuple(n for n, m in enumerate(members) if m.each == each and m.path is not None)
-
-
+def _walk_slots(variant: Variant, each: int, at: int) -> WalkSlots:
+    calls: dict[int, int] = {}
+    payloads: dict[int, int] = {}
+    width = 0
+    for n, call in enumerate(variant.calls):
+        if call.each == each:
+            calls[n], width = width, width + (_PART if is_part(call) else 1)
+    for n, payload in enumerate(variant.payloads):
+        if payload.each == each and payload.path is not None:
+            payloads[n], width = width, width + 1
+    return WalkSlots(at, at + 1, calls, payloads, width)
