@@ -13,7 +13,8 @@ import numpy as np
 
 from bough.base.errors import InputError
 from bough.base.source import Location
-from bough.base.visits import Ask, Attribute, Call, Each, Fail, Item, Path, Payload, Question, Visit
+from bough.base.spans import LISTS, Index, Span
+from bough.base.visits import Ask, Attribute, Call, Each, Fail, Item, Path, Payload, Question, Slice, Visit
 
 Array = np.ndarray[Any, Any]
 
@@ -22,10 +23,18 @@ def read(value: Any, path: Path, location: Location | None = None) -> Any:
     """What lies at `path` from `value`. User code runs here: properties and `__getitem__`."""
     for step in path:
         try:
-            value = getattr(value, step.name) if isinstance(step, Attribute) else value[step.key]
+            value = _step(value, step)
         except Exception as error:
             raise _unreadable(value, step, error, location) from error
     return value
+
+
+def _step(value: Any, step: Attribute | Item | Slice) -> Any:
+    if isinstance(step, Attribute):
+        return getattr(value, step.name)
+    if isinstance(step, Slice):
+        return Span.of(value, step.first, step.last)
+    return value[step.key.of(len(value)) if isinstance(step.key, Index) else step.key]
 
 
 def decide(visit: Visit, value: Any) -> int:
@@ -66,7 +75,8 @@ def _test(question: Question, found: Any) -> Any:
         case "is_none":
             return found is None
         case "is_instance":
-            return any(f"{c.__module__}.{c.__qualname__}" in value for c in type(found).__mro__)
+            kind = found.kind if isinstance(found, Span) else type(found)
+            return any(f"{c.__module__}.{c.__qualname__}" in value for c in kind.__mro__)
         case "is_true":
             return found
         case "equals":
@@ -90,7 +100,11 @@ def target(call: Call, value: Any, element: Any = None) -> Any:
 
 def identity(call: Call | None, found: Any) -> Any:
     """What tells apart the objects of a call's function, as long as they live."""
-    return tuple(map(id, found)) if call is not None and call.parts else id(found)
+    return tuple(map(_identity, found)) if call is not None and call.parts else _identity(found)
+
+
+def _identity(found: Any) -> Any:
+    return found.key if type(found) is Span else id(found)
 
 
 def elements(value: Any, each: Each) -> Sequence[Any]:
@@ -100,7 +114,7 @@ def elements(value: Any, each: Each) -> Sequence[Any]:
     found = read(value, each.path)
     if isinstance(found, dict):
         found = list(found.values())
-    if isinstance(found, (list, tuple)):
+    if isinstance(found, LISTS):
         part = found[each.skip : max(len(found) - each.leave, 0)] if each.skip or each.leave else found
         return part if type(part) in (list, tuple) else list(part)  # a class of the user's may have an order of its own
     raise InputError(
@@ -175,7 +189,7 @@ def _outside(found: Any, wanted: Payload, allowed: tuple[int, int]) -> InputErro
     )
 
 
-def _unreadable(value: Any, step: Attribute | Item, error: Exception, location: Location | None) -> InputError:
+def _unreadable(value: Any, step: Attribute | Item | Slice, error: Exception, location: Location | None) -> InputError:
     name = path_text((step,))
     if value is None:
         return InputError(
@@ -197,7 +211,7 @@ def _unreadable(value: Any, step: Attribute | Item, error: Exception, location: 
 
 def path_text(path: Path) -> str:
     """The path as Python writes it behind an object; `the object` for the empty path."""
-    return "".join(f".{s.name}" if isinstance(s, Attribute) else f"[{s.key!r}]" for s in path) or "the object"
+    return "".join(map(str, path)) or "the object"
 
 
 def describe(value: Any) -> str:
@@ -206,7 +220,8 @@ def describe(value: Any) -> str:
         return repr(value)
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"a tensor of {value.dtype} and shape {list(value.shape)}"
-    if isinstance(value, (list, tuple, dict)):
-        return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, (*LISTS, dict)):
+        kind = value.kind if isinstance(value, Span) else type(value)
+        return f"a {kind.__name__} of {len(value)}"
     kind = type(value)
     return f"an object of class {kind.__qualname__}"

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Union
 
 from bough.base.source import Location
+from bough.base.spans import END, START, Index
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +30,41 @@ class Attribute:
 
     name: str
 
+    def __str__(self) -> str:
+        return f".{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """`object[key]`: an index into a tuple or list (negative ones count from the end), or a key of a dictionary."""
 
-    key: int | str
+    key: int | str | Index
+
+    def __str__(self) -> str:
+        return f"[{self.key}]" if isinstance(self.key, Index) else f"[{self.key!r}]"
 
 
-Path = tuple[Union[Attribute, Item], ...]
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """`object[first:last]` of a list or tuple. Parts of one list with equal bounds are one object (`bough.base.spans.Span`)."""
+
+    first: Index = START
+    last: Index = END
+
+    def __str__(self) -> str:
+        return f"[{'' if self.first == START else self.first}:{'' if self.last == END else self.last}]"
+
+    def left_out(self) -> tuple[int, int] | None:
+        """How many elements are left out at the begin and at the end, where these are numbers whatever the length is."""
+        (first, last), ends = (self.first, self.last), (self.first.times, self.last.times)
+        if ends == (0, 1) and last == END and first.plus >= 0:
+            return first.of(0), 0
+        if ends == (0, 0) and first.plus >= 0 > last.plus:
+            return first.of(0), -last.of(0)
+        return None
+
+
+Path = tuple[Union[Attribute, Item, Slice], ...]
 """The way from an object to what is read; empty: the object itself."""
 
 Test = Literal["is_none", "is_instance", "is_true", "equals", "less", "at_most", "has_attribute", "has_key"]
@@ -340,8 +367,11 @@ def from_plain(data: Any) -> Visits:
 
 
 _KINDS = {
-    k.__name__: k for k in (Attribute, Item, Question, Ask, Fail, Each, Part, Call, Payload, Collect, Variant, Visit, Visits)
-}
+    k.__name__: k
+    for k in (
+        Attribute, Index, Item, Slice, Question, Ask, Fail, Each, Part, Call, Payload, Collect, Variant, Visit, Visits,
+    )
+}  # fmt: skip
 
 
 def _plain(value: Any) -> Any:

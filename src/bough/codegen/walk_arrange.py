@@ -314,10 +314,10 @@ class _Arrangement:
                     code.put(self.addresses[Names.parent(f, v, e)], row, rank)
                 if Names.member(f, v, e) in self.wanted:
                     code.put(self.addresses[Names.member(f, v, e)], row, code.add(first, n))
-                for c in walk.calls:
-                    self.write_target(Names.target(f, v, c), row, code.get(element, walk.call(c)))
-                for p in walk.payloads:
-                    self.write_payload(slots, p, row, code.get(element, walk.payload(p)), columns)
+                for c, at in walk.calls.items():
+                    self.write_target(Names.target(f, v, c), row, code.get(element, at))
+                for p, at in walk.payloads.items():
+                    self.write_payload(slots, p, row, code.get(element, at), columns)
                 for p, payload in enumerate(slots.variant.payloads):
                     if payload.path is None and payload.each == e and Names.payload(f, v, p) in self.wanted:
                         self.write_position(Names.payload(f, v, p), payload.dtype, row, n)

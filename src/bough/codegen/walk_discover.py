@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from bough.base.visits import Ask, Decision, Fail, Visit, call_order
+from bough.base.visits import Ask, Decision, Fail, Path, Slice, Visit, call_order
 from bough.codegen.walk_flat import FlatReader
 from bough.codegen.walk_library import Library
-from bough.codegen.walk_read import Reader
+from bough.codegen.walk_read import Reader, SpanReader
 from bough.codegen.walk_words import Value, Words, word
 from bough.runtime.forest import FlatType
 from bough.runtime.walker_columns import questions
@@ -27,9 +27,9 @@ from bough.runtime.walker_layout import (
     Word,
 )  # fmt: skip
 
-AnyReader = Reader | FlatReader
-_BEFORE = -32
-"""Where the part of an object begins that stands before its address: its attributes or where they are."""
+AnyReader = Reader | FlatReader | SpanReader
+_WHOLE = -1
+"""The bounds of objects that are no parts of lists."""
 
 
 def emit_discover(module: Any, layout: Layout) -> Words:
@@ -37,8 +37,9 @@ def emit_discover(module: Any, layout: Layout) -> Words:
     library = Library(module, layout)
     flat = {name: _emit_flat_visit(module, library, layout.visits.function(name)) for name in layout.flat}
     visits = [_emit_visit(module, library, f, flat.get(f.name)) for f in layout.visits.functions]
+    spans = [_emit_span_visit(module, library, layout.visits.function(name)) for name in layout.spanned]
     finishes = [_emit_finish(module, layout, v) for v in layout.variants]
-    run = _emit_run(module, library, [*visits, *flat.values(), *(f for f in finishes if f is not None)])
+    run = _emit_run(module, library, [*visits, *flat.values(), *spans, *(f for f in finishes if f is not None)])
     return _emit_samples(module, library, run)
 
 
@@ -138,7 +139,17 @@ def _emit_visit(module: Any, library: Library, visit: Visit, flat: Words | None)
         with code.when(code.builder.and_(reads_columns, is_node)):
             code.check(code.call(library.enter, frame, obj, slot))
             code.builder.ret(code.call(flat, frame, slot))
-    _activate(code, library, visit, slot, obj, Reader(code, library, obj))
+    _activate(code, library, visit, slot, (obj, word(_WHOLE)), Reader(code, library, obj))
+    return code
+
+
+def _emit_span_visit(module: Any, library: Library, visit: Visit) -> Words:
+    """As a visit, at the part of a list in three words."""
+    code = Words(module, f"bough_walk_span_{library.layout.functions[visit.name]}", ("frame", "slot"))
+    slot = code.arguments[1]
+    listed, first, last = (code.get(slot, n) for n in range(3))
+    bounds = code.builder.or_(code.builder.shl(first, word(32)), last)
+    _activate(code, library, visit, slot, (listed, bounds), SpanReader(code, library, listed, first, last))
     return code
 
 
@@ -149,20 +160,20 @@ def _emit_flat_visit(module: Any, library: Library, visit: Visit) -> Words:
     # No Python object has an odd address; None is the same object in columns and elsewhere.
     odd = code.add(code.builder.shl(number, word(4)), 1)
     key = code.builder.select(code.compare("<", number, 0), library.constant(code, None), odd)
-    _activate(code, library, visit, slot, key, FlatReader(code, library, number))
+    _activate(code, library, visit, slot, (key, word(_WHOLE)), FlatReader(code, library, number))
     return code
 
 
-def _activate(code: Words, library: Library, visit: Visit, slot: Value, obj: Value, reader: AnyReader) -> None:
-    """The rest of a visit; `obj` tells objects apart."""
+def _activate(code: Words, library: Library, visit: Visit, slot: Value, key: tuple[Value, Value], reader: AnyReader) -> None:
+    """The rest of a visit; `key`, an object and bounds, tells objects apart."""
     frame, layout = code.frame, library.layout
     number = layout.functions[visit.name]
-    position = code.call(library.find, frame, obj, number)
+    position = code.call(library.find, frame, number, *key)
     with code.when(code.compare(">=", position, 0)):
         # Still open: it waits for its own result.
         code.refuse(code.compare("<", code.get(code.at(code.get(frame, Word.LOG), position), LEVEL), 0))
         if visit.variants and all(v.repeats for v in visit.variants):
-            code.call(library.renew, frame, obj, number)
+            code.call(library.renew, frame, number, *key)
         else:
             code.put(slot, 0, position)
             code.builder.ret(word(Status.REFUSED if any(v.repeats for v in visit.variants) else Status.DONE))
@@ -177,7 +188,12 @@ def _reads(visit: Visit) -> int:
     paths = [q.path for q in questions(visit.decision)]
     for v in visit.variants:
         paths += [c.path for c in v.calls] + [e.path for e in v.each] + [p.path or () for p in v.payloads]
-    return sum(len(path) + 4 for path in paths)
+    return sum(_kept(path) + 4 for path in paths)
+
+
+def _kept(path: Path) -> int:
+    """At most so many references does it take to read what lies at a path."""
+    return sum(2 if isinstance(step, Slice) else 1 for step in path)
 
 
 class _Decided:
@@ -219,7 +235,7 @@ class _Activation:
         code.put(self.slot, 0, position)
         code.add_to(frame, self.layout.counts + slots.number, 1)
         for n, at in slots.calls.items():
-            self.note(self.reader, n, code.at(self.record, at))
+            self.reader.note(slots.variant.calls[n], code.at(self.record, at))
         for n, at in slots.payloads.items():
             self.store(self.reader, n, code.at(self.record, at))
         self.fill_walks(walks)
@@ -245,7 +261,7 @@ class _Activation:
         for walk, (_, length) in zip(self.slots.walks, walks, strict=True):
             paths = [variant.calls[n].path for n in walk.calls] + [variant.payloads[n].path or () for n in walk.payloads]
             size = code.add(size, code.multiply(length, walk.width))
-            references = code.add(references, code.multiply(length, 1 + sum(map(len, paths))))
+            references = code.add(references, code.multiply(length, 1 + sum(map(_kept, paths))))
             pushed = code.add(pushed, code.multiply(length, 2 * len(walk.calls)))
         code.check(code.call(self.library.room, self.frame, size, pushed, references))
         return size
@@ -264,18 +280,10 @@ class _Activation:
 
     def element(self, walk: WalkSlots, place: Value, reader: AnyReader) -> None:
         code = self.code
-        for n in walk.payloads:
-            self.store(reader, n, code.at(place, walk.payload(n)))
-        for n in walk.calls:
-            self.note(reader, n, code.at(place, walk.call(n)))
-
-    def note(self, reader: AnyReader, number: int, address: Value) -> None:
-        """Notes what a call is for, and begins to load it: it lies anywhere, and it is looked at soon."""
-        found = reader.read(self.slots.variant.calls[number].path)
-        self.code.put(address, 0, found)
-        if isinstance(reader, Reader):
-            for part in (_BEFORE, 0):
-                self.code.fetch(self.code.add(found, part))
+        for n, at in walk.payloads.items():
+            self.store(reader, n, code.at(place, at))
+        for n, at in walk.calls.items():
+            reader.note(self.slots.variant.calls[n], code.at(place, at))
 
     def store(self, reader: AnyReader, number: int, address: Value) -> None:
         reader.store(self.slots.variant.payloads[number], self.layout.payloads[self.slots.number, number], address)
@@ -310,10 +318,10 @@ class _Activation:
         with code.each(code.get(self.record, walk.count), down=True) as n:
             element = code.at(block, code.multiply(n, walk.width))
             for call in reversed(group):
-                self.push(self.function(call), code.at(element, walk.call(call)))
+                self.push(self.function(call), code.at(element, walk.calls[call]))
 
-    def function(self, call: int) -> int:
-        return self.reader.tag(self.slots.variant.calls[call].function)
+    def function(self, number: int) -> int:
+        return self.reader.tag(self.slots.variant.calls[number])
 
 
 def _emit_finish(module: Any, layout: Layout, slots: VariantSlots) -> Words | None:
@@ -339,7 +347,7 @@ def _emit_finish(module: Any, layout: Layout, slots: VariantSlots) -> Words | No
             block = code.at(record, code.get(record, walk.begin))
             with code.each(code.get(record, walk.count)) as element:
                 for n in sorted(inside.intersection(walk.calls)):
-                    above(code.at(block, code.add(code.multiply(element, walk.width), walk.call(n))))
+                    above(code.at(block, code.add(code.multiply(element, walk.width), walk.calls[n])))
     found = code.add(code.read(level), 1)
     code.put(record, LEVEL, found)
     highest = layout.levels + slots.stage

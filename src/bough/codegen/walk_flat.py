@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bough.base.visits import Attribute, Each, Path, Payload, Question
+from bough.base.visits import Attribute, Call, Each, Path, Payload, Question
 from bough.codegen.llvm_types import DOUBLE, INT64
 from bough.codegen.walk_library import Library
 from bough.codegen.walk_read import STORED, kind_of
@@ -25,8 +25,11 @@ class FlatReader:
     def below(self) -> FlatReader:
         return self
 
-    def tag(self, function: str) -> int:
-        return self.library.layout.flat_tag(function)
+    def tag(self, call: Call) -> int:
+        return self.library.layout.flat_tag(call.function)
+
+    def note(self, call: Call, address: Value) -> None:
+        self.code.put(address, 0, self.read(call.path))
 
     def read(self, path: Path) -> Value:
         """The number of the object at `path`."""

@@ -13,6 +13,9 @@ from bough.codegen.walk_words import Value, Words, word
 from bough.runtime.walker_layout import OBJECT, TYPE_CACHE, Layout, Status, Word
 
 _LARGEST_EXACT = 1 << 53
+_LONGEST = (1 << 63) - 1
+_MIXER = 0x9E3779B97F4A7C15 - (1 << 64)
+"""An odd number whose multiples look random."""
 
 
 class Library:
@@ -20,10 +23,11 @@ class Library:
 
     attribute(frame, object, name), item(frame, object, key)    a reference on the pile, or 0; name and key are words of the frame
     elements(frame, container, skip, leave)                     a list or tuple whose items are its own, or 0
+    listed(frame, container)                                    the same for the whole of a list or tuple
     is_instance(frame, type, question)                          1, 0, or -1
     is_true(frame, object), has_attribute(frame, object, name)  1, 0, or -1
-    find(frame, object, function)                               a position in the log, -1 for a new one, -2 for no room
-    renew(frame, object, function)                              a status: the object is found at the log's end from now on
+    find(frame, function, object, bounds)                       a position in the log, -1 for a new one, -2 for no room
+    renew(frame, function, object, bounds)                      a status: the object is found at the log's end from now on
     push(frame, tag, address), collect(frame, list, address)
     room(frame, log, stack, references)                         a status: whether there is so much room
     integer(frame, object, address, row, low, high), real(frame, object, address, row), truth(frame, object, address, row),
@@ -36,6 +40,7 @@ class Library:
         self.attribute = self._read("attribute", "PyObject_GetAttr")
         self.item = self._read("item", "PyObject_GetItem")
         self.elements = self._elements()
+        self.listed = self._listed()
         self.is_instance = self._is_instance()
         self.is_true = self._is_true()
         self.has_attribute = self._has_attribute()
@@ -77,30 +82,42 @@ class Library:
         code = self._function("elements", "container", "skip", "leave")
         b = code.builder
         _, container, skip, leave = code.arguments
-        types: dict[type, Value] = {t: self.constant(code, t) for t in (list, tuple, dict)}
         whole = code.compare("==", b.or_(skip, leave), 0)
-
-        def is_exact(found: Value) -> Value:
-            kind = code.type_of(found)
-            return b.or_(code.compare("==", kind, types[list]), code.compare("==", kind, types[tuple]))
-
-        def is_a(found: Value, of: type) -> Value:
-            return b.trunc(code.python("PyType_IsSubtype", code.type_of(found), types[of]), BIT)
-
-        code.leave(b.and_(whole, is_exact(container)), container)
+        code.leave(b.and_(whole, self._is_plain(code, container)), container)
         found = code.variable(container)
-        with code.when(is_a(container, dict)):
+        with code.when(self._is_a(code, container, dict)):
             code.write(found, self.keep(code, code.python("PyMapping_Values", container), 0))
         listed = code.read(found)
-        code.leave(b.not_(b.or_(is_a(listed, list), is_a(listed, tuple))), 0)
+        code.leave(b.not_(self._is_list(code, listed)), 0)
         with code.when(b.not_(whole)):
             end = code.larger(code.subtract(code.python("PySequence_Size", listed), leave), word(0))
             code.write(found, self.keep(code, code.python("PySequence_GetSlice", listed, skip, end), 0))
-        part = code.read(found)
-        code.leave(is_exact(part), part)
-        # A class of the user's may have an order of its own.
-        code.end(self.keep(code, code.python("PySequence_List", part), 0))
+        self._end_plain(code, code.read(found))
         return code
+
+    def _listed(self) -> Words:
+        code = self._function("listed", "container")
+        _, container = code.arguments
+        code.leave(self._is_plain(code, container), container)
+        code.leave(code.builder.not_(self._is_list(code, container)), 0)
+        self._end_plain(code, self.keep(code, code.python("PySequence_GetSlice", container, 0, _LONGEST), 0))
+        return code
+
+    def _end_plain(self, code: Words, found: Value) -> None:
+        """Returns a list or tuple; a class of the user's may have an order of its own."""
+        code.leave(self._is_plain(code, found), found)
+        code.end(self.keep(code, code.python("PySequence_List", found), 0))
+
+    def _is_plain(self, code: Words, found: Value) -> Value:
+        kind = code.type_of(found)
+        plain = [code.compare("==", kind, self.constant(code, t)) for t in (list, tuple)]
+        return code.builder.or_(*plain)
+
+    def _is_list(self, code: Words, found: Value) -> Value:
+        return code.builder.or_(self._is_a(code, found, list), self._is_a(code, found, tuple))
+
+    def _is_a(self, code: Words, found: Value, of: type) -> Value:
+        return code.builder.trunc(code.python("PyType_IsSubtype", code.type_of(found), self.constant(code, of)), BIT)
 
     def _is_instance(self) -> Words:
         """`question` is the address of its dictionary, which works out and keeps the answer for types it has not seen; behind
@@ -145,49 +162,53 @@ class Library:
 
     def _find(self) -> Words:
         """The table: linear probing; entries of other samples count as free. A new activation will be at the log's end."""
-        code = self._function("find", "object", "function")
+        code = self._function("find", "function", "object", "bounds")
         b = code.builder
-        frame, obj, function = code.arguments
+        frame, function, obj, bounds = code.arguments
         table, size = code.get(frame, Word.TABLE), code.get(frame, Word.TABLE_SIZE)
         epoch = code.multiply(code.get(frame, Word.EPOCH), len(self.layout.functions))
         stamp = code.add(epoch, function)
-        start = self._hashed(code, obj, function)
+        start = self._hashed(code, function, obj, bounds)
         mask = code.subtract(size, 1)
         with code.loop() as (_, step):
             entry = code.at(table, b.shl(b.and_(code.add(start, step), mask), word(2)))
-            seen = code.get(entry, 1)
-            with code.when(code.compare("<", seen, epoch)):
+            with code.when(code.compare("<", code.get(entry, 1), epoch)):
                 code.leave(code.compare(">=", b.shl(code.get(frame, Word.SEEN), word(1)), size), -2)
                 code.add_to(frame, Word.SEEN, 1)
-                for n, value in enumerate((obj, stamp, code.get(frame, Word.LOG_USED))):
+                for n, value in enumerate((obj, stamp, code.get(frame, Word.LOG_USED), bounds)):
                     code.put(entry, n, value)
                 b.ret(word(-1))
-            same = b.and_(code.compare("==", seen, stamp), code.compare("==", code.get(entry), obj))
-            code.leave(same, code.get(entry, 2))
+            code.leave(self._holds(code, entry, obj, stamp, bounds), code.get(entry, 2))
         code.end(word(-1))
         return code
 
     def _renew(self) -> Words:
         """Makes the entry of an object that the table has one for the next activation."""
-        code = self._function("renew", "object", "function")
+        code = self._function("renew", "function", "object", "bounds")
         b = code.builder
-        frame, obj, function = code.arguments
+        frame, function, obj, bounds = code.arguments
         table, mask = code.get(frame, Word.TABLE), code.subtract(code.get(frame, Word.TABLE_SIZE), 1)
         stamp = code.add(code.multiply(code.get(frame, Word.EPOCH), len(self.layout.functions)), function)
-        start = self._hashed(code, obj, function)
+        start = self._hashed(code, function, obj, bounds)
         with code.loop() as (_, step):
             entry = code.at(table, b.shl(b.and_(code.add(start, step), mask), word(2)))
-            with code.when(b.and_(code.compare("==", code.get(entry, 1), stamp), code.compare("==", code.get(entry), obj))):
+            with code.when(self._holds(code, entry, obj, stamp, bounds)):
                 code.put(entry, 2, code.get(frame, Word.LOG_USED))
                 b.ret(word(Status.DONE))
         code.end(word(Status.DONE))
         return code
 
-    @staticmethod
-    def _hashed(code: Words, obj: Value, function: Value) -> Value:
+    def _holds(self, code: Words, entry: Value, obj: Value, stamp: Value, bounds: Value) -> Value:
+        """Whether an entry of the table is that of an object."""
+        same = code.builder.and_(code.compare("==", code.get(entry, 1), stamp), code.compare("==", code.get(entry), obj))
+        return code.builder.and_(same, code.compare("==", code.get(entry, 3), bounds)) if self.layout.spanned else same
+
+    def _hashed(self, code: Words, function: Value, obj: Value, bounds: Value) -> Value:
         b = code.builder
-        mixed = code.multiply(b.xor(b.lshr(obj, word(4)), b.shl(function, word(40))), 0x9E3779B97F4A7C15 - (1 << 64))
-        return b.lshr(mixed, word(24))
+        mixed = b.xor(b.lshr(obj, word(4)), b.shl(function, word(40)))
+        if self.layout.spanned:
+            mixed = b.xor(mixed, code.multiply(bounds, _MIXER))
+        return b.lshr(code.multiply(mixed, _MIXER), word(24))
 
     def _push(self) -> Words:
         code = self._function("push", "tag", "address")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bough.base.spans import Index
 from bough.base.visits import (
     Ask,
     Attribute,
@@ -21,6 +22,7 @@ from bough.base.visits import (
     Path,
     Payload,
     Question,
+    Slice,
     Test,
     Variant,
     Visit,
@@ -327,18 +329,33 @@ class _Reader(ProgramReader):
     def path(self) -> Path:
         if self.accept("it"):
             return ()
-        steps: list[Attribute | Item] = []
+        steps: list[Attribute | Item | Slice] = []
         while True:
             if self.token.kind == "attribute":
                 steps.append(Attribute(self.advance().text[1:].strip("`")))
             elif self.accept("["):
-                steps.append(Item(self.literal()))
+                steps.append(self.step())
                 self.expect("]")
             else:
                 break
         if not steps:
             raise self.unexpected("a path")
         return tuple(steps)
+
+    def step(self) -> Item | Slice:
+        """What stands in brackets."""
+        if self.token.text != "(":
+            return Item(self.literal())
+        first = self.index()
+        return Slice(first, self.index()) if self.accept(":") else Item(first)
+
+    def index(self) -> Index:
+        self.expect("(")
+        times = self.literal()
+        self.words("*", "len", "+")
+        plus = self.literal()
+        self.words(")", "//")
+        return Index(times, plus, self.integer())
 
 
 _SINGLE: tuple[Literal["equals", "less"], ...] = ("equals", "less")

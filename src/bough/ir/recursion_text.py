@@ -28,7 +28,8 @@ import json
 import re
 from typing import Any
 
-from bough.base.visits import Ask, Attribute, Call, Decision, Each, Fail, Item, Path, Payload, Question, Variant
+from bough.base.spans import Index
+from bough.base.visits import Ask, Attribute, Call, Decision, Each, Fail, Item, Path, Payload, Question, Slice, Variant
 from bough.ir.dtypes import DTYPES
 from bough.ir.program import Program, TensorType
 from bough.ir.program_text import print_program
@@ -105,10 +106,16 @@ def path_text(path: Path) -> str:
     return "".join(map(_step_text, path)) or "it"
 
 
-def _step_text(step: Attribute | Item) -> str:
+def _step_text(step: Attribute | Item | Slice) -> str:
+    if isinstance(step, Slice):
+        return f"[{_index_text(step.first)}:{_index_text(step.last)}]"
     if isinstance(step, Item):
-        return f"[{_literal(step.key)}]"
+        return f"[{_index_text(step.key) if isinstance(step.key, Index) else _literal(step.key)}]"
     return f".{step.name}" if _PLAIN.fullmatch(step.name) else f".`{step.name}`"
+
+
+def _index_text(index: Index) -> str:
+    return f"({index.times} * len + {index.plus}) // {index.over}"
 
 
 def _walk_text(each: Each) -> str:

@@ -17,7 +17,7 @@ from enum import IntEnum
 from typing import Any
 
 from bough.base.spans import Index
-from bough.base.visits import Attribute, Call, Item, Path, Payload, Question, Slice, Stage, Variant, Visits, stages
+from bough.base.visits import Attribute, Call, Item, Path, Question, Slice, Stage, Variant, Visits, stages
 from bough.runtime.forest import FlatType
 from bough.runtime.walker_columns import Column, flat_functions, questions
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bough.frontends.staging import strands, walks
+from bough.frontends.staging import measures, strands, walks
 from bough.frontends.staging.per_element import PerElement
 from bough.frontends.staging.signals import refuse_source
 from bough.frontends.staging.symbols import (
@@ -64,9 +64,7 @@ def _len(staging: Primitives, value: Any) -> Any:
     each = staging.run.record.eaches[elements.each]
     if each.list is not None:
         return Number(staging.run, staging.run.size(elements.each))
-    if each.skip or each.leave:
-        raise refuse_source("the length of a part of a list is asked for", "only that of the whole list can be")
-    return Length(staging.run, Place(each.path))
+    return Length(staging.run, measures.walked(each))
 
 
 def _has(staging: Primitives, value: Any, name: str) -> bool:

@@ -23,6 +23,7 @@ from bough.frontends.staging import (
     data_calls,
     data_items,
     data_loops,
+    generators,
     growing,
     layouts,
     texts,
@@ -32,9 +33,11 @@ from bough.frontends.staging.aliases import Aliases
 from bough.frontends.staging.branches import Thunk, run
 from bough.frontends.staging.choices import Choice, each_alternative, question, settled
 from bough.frontends.staging.examples import positional_name
+from bough.frontends.staging.generators import Walk
 from bough.frontends.staging.host_functions import Stays
 from bough.frontends.staging.left import NOTHING, Left
 from bough.frontends.staging.outcomes import BREAK, CONTINUE, NEVER, Entry, Needed, Return, Unreachable
+from bough.frontends.staging.remembered import Site
 from bough.frontends.staging.rewrite import home_of, is_rewritten
 from bough.frontends.staging.scalars import DTYPES, Scalar, convert
 from bough.frontends.staging.scopes import AttributeOf, Cell, Content, Elements, Entries, Items, Place, Scope
@@ -50,11 +53,13 @@ class DataStaging:
     rewrites_control = True
     Return, BREAK, CONTINUE = staticmethod(Return), BREAK, CONTINUE
 
-    def __init__(self, windows: bool = False, stays: Stays | None = None) -> None:
+    def __init__(self, windows: bool = False, stays: Stays | None = None, site: Site | None = None) -> None:
         """`windows`: slices of known length at a computed start are taken to lie inside their axis, and this is checked. `stays`:
-        functions that cannot be traced stay in Python."""
+        functions that cannot be traced stay in Python. `site`: what is remembered of loops; None: nothing is."""
         self.windows, self.met_window = windows, False
         self.stays = stays
+        self.site, self.recalls, self.has_recalled = site or Site(), site is not None, False
+        self.site.position = 0
         self.serial = 1
         self.births: dict[int, tuple[Any, int]] = {}
         """Tensors and containers made during the trace, by id, with when they were made."""
@@ -67,6 +72,8 @@ class DataStaging:
         self.offered: tuple[Entry, ...] = ()
         self.frames: list[tuple[types.CodeType, int]] = []
         """The functions of the user's that are running, with when they were called."""
+        self.walks: list[Walk] = []
+        """The loops over generators that are running."""
         self.tries = 0
         self.branches = 0
         self.raised: BaseException | None = None
@@ -147,7 +154,7 @@ class DataStaging:
         """The local names that inner functions of the user's share, also those that functions of ours close over."""
         found: dict[int, Cell] = {}
         seen: set[int] = set()
-        work = list(thunks)
+        work = [*thunks, *(w.turn for w in self.walks)]
         while work:
             value = work.pop()
             if id(value) in seen:
@@ -269,6 +276,18 @@ class DataStaging:
         """The body of a function with jumps out of its statements."""
         return conditions.returned(run(self, body))
 
+    def generator(self, body: Thunk) -> Any:
+        """What a call of a generator function with this body gives."""
+        return generators.made(self, body)
+
+    def yielded(self, value: Any) -> Any:
+        return generators.yielded(self, value)
+
+    @property
+    def leaves_walk(self) -> bool:
+        """Whether a `yield` may be the last."""
+        return bool(self.walks) and self.walks[-1].leaves
+
     def branch(
         self,
         test: Any,
@@ -298,8 +317,8 @@ class DataStaging:
         found = self.leniently(exception)
         return caught.jump(self, found() if isinstance(found, type) else found)
 
-    def handled(self, body: Thunk, handlers: caught.Handlers, inside: bool) -> Any:
-        return caught.handled(self, body, handlers, inside)
+    def handled(self, body: Thunk, handlers: caught.Handlers, otherwise: Thunk | None, inside: bool) -> Any:
+        return caught.handled(self, body, handlers, otherwise, inside)
 
     @contextmanager
     def trying(self) -> Iterator[None]:
@@ -485,8 +504,20 @@ class DataStaging:
         """A value as the target of an assignment unpacks it."""
         return data_items.unpacked(self, value, pattern)
 
+    def rest(self, values: list[Any]) -> Any:
+        """What the star of an assignment has taken."""
+        return values
+
+    def between(self, values: Any, before: int, behind: int) -> Any:
+        """The elements that the star of a pattern takes."""
+        found = settled(values)
+        if not isinstance(found, (list, tuple)):
+            raise self.refused("a pattern with a star fits a value that only the call knows", "no rule says how", "index it")
+        return self.fresh(list(found[before : len(found) - behind]))
+
     def spread(self, value: Any) -> Any:
         """`*value`."""
+        value = generators.collected(self, settled(value))
         return [Spread(value)] if self.varied_content(value) is not None else data_items.elements_of(self, value)
 
     def elements(self, value: Any) -> Any:

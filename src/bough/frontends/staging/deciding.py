@@ -27,7 +27,7 @@ from bough.frontends.staging.run import Bound, ContainerMethod
 from bough.frontends.staging.scalars import DTYPES, Scalar, cast
 from bough.frontends.staging.scopes import MISSING, Cell, Scope
 from bough.frontends.staging.signals import refuse_source
-from bough.frontends.staging.symbols import SYMBOLIC, Elements, Number, Symbol, as_tensor
+from bough.frontends.staging.symbols import SYMBOLIC, Elements, Measure, Number, Symbol, as_tensor
 from bough.frontends.staging.torch_calls import Watch
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Deciding(DataStaging):
 
     def as_scalar(self, value: Any) -> Any:
         """A number of the structure's side as one that control can be decided by."""
-        if isinstance(value, Number) and not isinstance(value.tensor, PerElement):
+        if isinstance(value, Number) and not isinstance(value, Measure) and not isinstance(value.tensor, PerElement):
             tensor = as_tensor(value.tensor)
             kind = bool if tensor.dtype is torch.bool else float if tensor.dtype.is_floating_point else int
             return Scalar(self, cast(tensor, DTYPES[kind]))
@@ -310,6 +310,12 @@ class Deciding(DataStaging):
     def shape(self, value: Any, pattern: Any) -> Any:
         value = settled(value)
         return self.plain.shape(value, pattern) if self.is_structural(value) else super().shape(value, pattern)
+
+    def rest(self, values: list[Any]) -> Any:
+        return self.plain.rest(values)
+
+    def between(self, values: Any, before: int, behind: int) -> Any:
+        return self.plain.between(settled(values), before, behind)
 
     def spread(self, value: Any) -> Any:
         value = settled(value)

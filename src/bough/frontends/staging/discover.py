@@ -20,6 +20,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from bough.base.errors import BoughError, CompileError, InternalError
 from bough.base.reading import elements, identity, target
 from bough.base.source import Location
+from bough.base.spans import LISTS
 from bough.base.visits import Call, Each, Fail, Path, Payload
 from bough.frontends import locations
 from bough.frontends.computed_sizes import ComputedSizes
@@ -304,7 +305,7 @@ class World:
         if name in known:
             raise known[name]
         walks = [each for each in run.record.eaches if not each.skip and not each.leave]
-        lengths = [len(v) for w in walks for v in values_at(run.function.objects, None, w.path) if isinstance(v, (list, tuple))]
+        lengths = [len(v) for w in walks for v in values_at(run.function.objects, None, w.path) if isinstance(v, LISTS)]
         if not lengths or max(lengths) > LONGEST_UNROLLED:
             return
         known[name] = error

@@ -15,6 +15,7 @@ import torch
 
 from bough.base.errors import InputError
 from bough.base.reading import elements, read
+from bough.base.spans import Span
 from bough.base.visits import Attribute, Each, Path
 from bough.frontends.promotion import FROM_TORCH
 from bough.ir.dtypes import from_numpy
@@ -99,7 +100,7 @@ _MISSING = object()
 
 def class_attribute(cls: type, name: str) -> Any:
     """The property, method or other function that the user's class defines under a name; None for data."""
-    if issubclass(cls, (torch.Tensor, np.ndarray)):
+    if issubclass(cls, (torch.Tensor, np.ndarray, Span)):
         return None
     found = inspect.getattr_static(cls, name, _MISSING)
     if isinstance(found, (property, staticmethod, classmethod, types.FunctionType)):

@@ -9,7 +9,8 @@ import copy
 def match_to_ifs(node: ast.Match, name: str, subject: ast.expr, staging: str) -> list[ast.stmt]:
     """`name = subject` (as it is given), then one `if` in plain Python for all cases.
 
-    `staging` is the name of the staging functions; `staging.positional(class, i)` gives the name of a positional attribute.
+    `staging` is the name of the staging functions; `staging.positional(class, i)` gives what a positional sub-pattern is for,
+    `staging.between(value, before, behind)` what a star is for.
     """
     made: list[ast.stmt] = []
     for case in reversed(node.cases):
@@ -50,30 +51,41 @@ class _Case:
                 return [ast.BoolOp(ast.Or(), [t for t in choices if t is not None])] if all(choices) else []
             case ast.MatchClass():
                 return self.of_class(pattern, value)
-            case ast.MatchSequence(patterns=patterns) if not any(isinstance(p, ast.MatchStar) for p in patterns):
-                length = ast.Call(ast.Name("len", ast.Load()), [value], [])
-                kinds = ast.Tuple([ast.Name("tuple", ast.Load()), ast.Name("list", ast.Load())], ast.Load())
-                tests = [
-                    ast.Call(ast.Name("isinstance", ast.Load()), [value, kinds], []),
-                    ast.Compare(length, [ast.Eq()], [ast.Constant(len(patterns))]),
-                ]
-                for i, p in enumerate(patterns):
-                    tests += self.parts(p, ast.Subscript(value, ast.Constant(i), ast.Load()))
-                return tests
+            case ast.MatchSequence(patterns=patterns):
+                return self.of_sequence(patterns, value)
             case ast.MatchMapping(keys=keys, patterns=patterns, rest=None):
                 tests = [ast.Call(ast.Name("isinstance", ast.Load()), [value, ast.Name("dict", ast.Load())], [])]
                 for key, p in zip(keys, patterns, strict=True):
                     tests.append(ast.Compare(key, [ast.In()], [value]))
                     tests += self.parts(p, ast.Subscript(value, key, ast.Load()))
                 return tests
-        function = ast.Attribute(ast.Name(self.staging, ast.Load()), "unsupported", ast.Load())
-        return [ast.Call(function, [ast.Constant("a pattern with a star")], [])]
+        return [ast.Call(self.staged("unsupported"), [ast.Constant("a pattern with two stars")], [])]
+
+    def of_sequence(self, patterns: list[ast.pattern], value: ast.expr) -> list[ast.expr]:
+        star = next((n for n, p in enumerate(patterns) if isinstance(p, ast.MatchStar)), None)
+        fixed = len(patterns) if star is None else len(patterns) - 1
+        length = ast.Call(ast.Name("len", ast.Load()), [value], [])
+        kinds = ast.Tuple([ast.Name("tuple", ast.Load()), ast.Name("list", ast.Load())], ast.Load())
+        tests: list[ast.expr] = [
+            ast.Call(ast.Name("isinstance", ast.Load()), [value, kinds], []),
+            ast.Compare(length, [ast.Eq() if star is None else ast.GtE()], [ast.Constant(fixed)]),
+        ]
+        for i, p in enumerate(patterns):
+            if isinstance(p, ast.MatchStar):
+                bounds: list[ast.expr] = [value, ast.Constant(i), ast.Constant(fixed - i)]
+                tests += [] if p.name is None else [_bind(p.name, ast.Call(self.staged("between"), bounds, []))]
+            else:
+                key = i if star is None or i < star else i - len(patterns)
+                tests += self.parts(p, ast.Subscript(value, ast.Constant(key), ast.Load()))
+        return tests
+
+    def staged(self, name: str) -> ast.expr:
+        return ast.Attribute(ast.Name(self.staging, ast.Load()), name, ast.Load())
 
     def of_class(self, pattern: ast.MatchClass, value: ast.expr) -> list[ast.expr]:
         tests: list[ast.expr] = [ast.Call(ast.Name("isinstance", ast.Load()), [value, pattern.cls], [])]
         for i, p in enumerate(pattern.patterns):
-            at = ast.Attribute(ast.Name(self.staging, ast.Load()), "positional", ast.Load())
-            tests += self.parts(p, ast.Call(at, [value, pattern.cls, ast.Constant(i)], []))
+            tests += self.parts(p, ast.Call(self.staged("positional"), [value, pattern.cls, ast.Constant(i)], []))
         for name, p in zip(pattern.kwd_attrs, pattern.kwd_patterns, strict=True):
             tests += self.parts(p, ast.Attribute(value, name, ast.Load()))
         return tests

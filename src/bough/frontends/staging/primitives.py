@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from bough.base.errors import CompileError
-from bough.base.visits import Item, Question
-from bough.frontends.staging import calls, strands, walks
+from bough.base.spans import END, LISTS, bounds
+from bough.base.visits import Item, Question, Slice
+from bough.frontends.staging import calls, measures, strands, walks
 from bough.frontends.staging.deciding import Deciding
 from bough.frontends.staging.effects import mutation
 from bough.frontends.staging.examples import class_attribute, kind_of, positional_name
@@ -30,6 +31,7 @@ from bough.frontends.staging.symbols import (
     Number,
     Place,
     Position,
+    Rest,
     Spread,
     Symbol,
 )  # fmt: skip
@@ -143,15 +145,37 @@ class Primitives:
         return builtins.slice(start, stop, step)
 
     def shape(self, value: Any, pattern: Any) -> Any:
-        """A value as the target of an assignment unpacks it."""
+        """A value as the target of an assignment unpacks it; what a star takes that is called `rest` is a `Rest` then."""
         if not isinstance(pattern, tuple) or not isinstance(value, (Symbol, Elements)):
             return value
-        if isinstance(value, Elements) or "*" in pattern:
+        place = value._place if isinstance(value, Symbol) else None
+        if place is None or "*" in pattern or ("rest" in pattern and place.each is not None):
             raise self.run.misused(value, "is unpacked, though its length is not known")
-        place = value._place
+        before = pattern.index("rest") if "rest" in pattern else len(pattern)
+        behind = pattern[before + 1 :]
         if place.each is None:
-            self.run.require(place, "equals", len(pattern), True, f"`{place}` does not have {len(pattern)} parts to unpack")
-        return tuple(self.shape(self.run.item(value, i), p) for i, p in enumerate(pattern))
+            test, count = ("equals", len(pattern)) if before == len(pattern) else ("more", before + len(behind) - 1)
+            wanted = f"{len(pattern)} parts" if test == "equals" else f"{count + 1} parts at least"
+            self.require_length(place, test, count, f"`{place}` does not have {wanted} to unpack")
+        parts = [self.shape(self.run.item(value, i), p) for i, p in enumerate(pattern[:before])]
+        if before < len(pattern):
+            parts.append(Rest(self.run.item(value, builtins.slice(before, -len(behind) if behind else None))))
+        return (*parts, *(self.shape(self.run.item(value, i - len(behind)), p) for i, p in enumerate(behind)))
+
+    def require_length(self, place: Place, test: str, count: int, otherwise: str) -> None:
+        """Objects with a list of another length are refused."""
+        fits = self.run.ask(place, "equals", count, True) if test == "equals" else not self.run.ask(place, "at_most", count, True)
+        if not fits:
+            raise Refused(otherwise, here())
+
+    def rest(self, values: list[Any]) -> Any:
+        """What the star of an assignment has taken."""
+        return values[0].values if len(values) == 1 and isinstance(values[0], Rest) else values
+
+    def between(self, values: Any, before: int, behind: int) -> Any:
+        """The elements that the star of a pattern takes."""
+        found = self.item(values, builtins.slice(before, -behind if behind else None))
+        return list(found) if isinstance(found, tuple) else found
 
     def spread(self, value: Any) -> Any:
         value = self.opened(value)
@@ -207,7 +231,7 @@ class Primitives:
         return values
 
     def is_container(self, value: Symbol) -> bool:
-        return any(isinstance(v, (list, tuple, dict)) for v in self.run.values(value._place))
+        return any(isinstance(v, (*LISTS, dict)) for v in self.run.values(value._place))
 
     def listed_numbers(self, value: Symbol) -> list[Any] | None:
         return self.known_elements(value) if self.is_container(value) else None
@@ -352,6 +376,11 @@ class Primitives:
             return None
         if self.is_taken_for_empty(place):
             return []
+        if place.path and isinstance(place.path[-1], Slice):
+            whole = self.known_elements(Symbol(self.run, Place(place.path[:-1], place.each)))
+            if whole is not None:
+                first, last = bounds(len(whole), place.path[-1].first, place.path[-1].last)
+                return whole[first:last]
         if place.each is None and self.run.function.name in self.run.world.learned.unrolled:
             return self.unrolled(value)
         if place.each is None:
@@ -371,7 +400,7 @@ class Primitives:
     def unrolled(self, value: Symbol) -> list[Any]:
         """The elements, after asking for the length: as many as in the example at most."""
         run, place = self.run, value._place
-        longest = max((len(v) for v in run.values_of_all(place) if isinstance(v, (list, tuple))), default=0)
+        longest = max((len(v) for v in run.values_of_all(place) if isinstance(v, LISTS)), default=0)
         if longest > LONGEST_UNROLLED:
             raise run.world.learned.unrolled[run.function.name]
         for length in range(longest + 1):
@@ -418,7 +447,7 @@ class Primitives:
                 "a function walks over its own object's lists only",
                 "put the loop into a function that is called for the element",
             )
-        kinds = {type(v).__name__ for v in self.run.values(place) if not isinstance(v, (list, tuple))}
+        kinds = self.other_kinds(place)
         if kinds:
             raise refuse_source(
                 f"`{values!r}`, a {min(kinds)}, is walked over",
@@ -426,6 +455,10 @@ class Primitives:
                 "keep the objects in a list",
             )
         return self.every(place)
+
+    def other_kinds(self, place: Place) -> set[str]:
+        """What the example has at a place that is no list."""
+        return {type(v).__name__ for v in self.run.values(place) if not isinstance(v, LISTS)}
 
     def every(self, place: Place) -> Elements:
         each = self.run.each(place.path)
@@ -447,7 +480,10 @@ class Primitives:
         if values.reverse:
             raise self.backwards()
         if not isinstance(key, int):
-            raise refuse_source("a list of unknown length is sliced", "no rule says what this means", "walk over all of it")
+            raise refuse_source(
+                "a part of what was made of a list of unknown length is chosen", "no rule says what this means",
+                "walk over all of it, or choose the part of the list before",
+            )  # fmt: skip
         each = self.run.record.eaches[values.each]
         if each.list is not None:
             return self.collected_element(values, key)
@@ -472,8 +508,11 @@ class Primitives:
     def symbolic_item(self, owner: Symbol, key: Any) -> Any:
         if isinstance(key, builtins.slice):
             return self.part(owner, key)
-        if isinstance(key, Position) and not key.start and self.run.record.eaches[key.each].path == owner._place.path:
+        if isinstance(key, Position) and not key.start and self.run.record.eaches[key.each] == measures.walk_over(owner._place.path):
             return self.run.at(Place((), key.each))
+        index = measures.index_of(key, owner._place)
+        if index is not None:
+            return self.run.at(owner._place.item(index))
         raise refuse_source(
             f"a part of the structure is chosen by a computed value: `{owner!r}[...]`",
             "which objects are visited is decided before any arithmetic",
@@ -481,21 +520,25 @@ class Primitives:
             code="BGH-REC-002",
         )
 
-    def part(self, owner: Symbol, key: builtins.slice) -> Any:
-        """`values[skip:-leave]`."""
-        known = self.known_elements(owner)
-        if known is not None:
-            return known[key]
-        skip, stop = key.start or 0, key.stop if key.stop is not None else 0
-        fixed = isinstance(skip, int) and isinstance(stop, int) and skip >= 0 >= stop and (key.stop is None or stop < 0)
-        if not fixed or key.step not in (None, 1) or owner._place.each is not None:
+    def part(self, owner: Symbol, key: builtins.slice) -> Symbol:
+        """`values[first:last]`."""
+        place = owner._place
+        kinds = self.other_kinds(place)
+        if kinds:
+            raise refuse_source(
+                f"a part of `{owner!r}`, a {min(kinds)}, is taken",
+                "parts are taken of lists and tuples only",
+                "take it when the structure is built",
+            )
+        first = measures.index_of(0 if key.start is None else key.start, place)
+        last = END if key.stop is None else measures.index_of(key.stop, place)
+        if first is None or last is None or key.step not in (None, 1):
             raise refuse_source(
                 f"a slice of `{owner!r}` has bounds that no rule covers",
-                "slices of lists of unknown length leave out a fixed number of elements at their ends",
-                "write [skip:], [:-leave] or [skip:-leave] with plain numbers",
+                "which objects are visited is decided before any arithmetic, by numbers and the length of the list itself",
+                "write bounds like [1:], [:-1] or [len(xs) // 2 :], without a step",
             )
-        each = self.run.each(owner._place.path, skip, -stop)
-        return Elements(self.run, each, Place((), each))
+        return Symbol(self.run, place.part(first, last))
 
     def stacked(self, value: Any, each: int) -> Any:
         """A value of the generic element as one tensor for all elements."""

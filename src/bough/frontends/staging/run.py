@@ -13,9 +13,10 @@ import torch
 from bough.base.errors import CompileError, InputError
 from bough.base.reading import holds
 from bough.base.source import Location
-from bough.base.visits import Ask, Attribute, Each, Payload, Question
+from bough.base.spans import END, LISTS, Index
+from bough.base.visits import Ask, Attribute, Each, Path, Payload, Question, Slice
 from bough.frontends.promotion import TO_TORCH
-from bough.frontends.staging import examples
+from bough.frontends.staging import examples, measures
 from bough.frontends.staging.facts import Answer, Facts, subclasses
 from bough.frontends.staging.per_element import PerElement, per_element_call
 from bough.frontends.staging.record import Record
@@ -25,6 +26,7 @@ from bough.frontends.staging.symbols import (
     Arithmetic,
     Elements,
     Length,
+    Measure,
     Number,
     Piece,
     Place,
@@ -103,6 +105,9 @@ class Run:
                 "the body of a loop over such a list is the same for all of its elements",
                 "ask in the function that is called for the element",
             )
+        of_part = measures.of_part(self, place, test, value, length)
+        if of_part is not None:
+            return of_part
         question = Question(place.path, test, value, length)
         implied = self.facts.implied(question)
         if implied is not None:
@@ -124,7 +129,7 @@ class Run:
 
     def is_longer_than_any(self, place: Place) -> bool:
         """Whether a container is known to be longer than those of the example, and than what is worth a way of its own."""
-        lengths = [len(v) for v in self.values_of_all(place) if isinstance(v, (list, tuple, dict))]
+        lengths = [len(v) for v in self.values_of_all(place) if isinstance(v, (*LISTS, dict))]
         bound = max((*lengths, LONGEST_UNROLLED))
         return self.facts.implied(Question(place.path, "at_most", bound, True)) is False
 
@@ -189,7 +194,9 @@ class Run:
         return not self.ask(place, "less", other, length)
 
     def compare_numbers(self, test: str, a: Any, b: Any) -> Any:
-        """A comparison whose outcome is computed."""
+        """A comparison whose outcome is computed, but for one of a length."""
+        if isinstance(a, Measure) and type(b) is int:
+            return measures.holds(test, a, b)
         if not isinstance(b, (Arithmetic, Scalar, bool, int, float)):
             return NotImplemented
         numbers = self.scalar(a), self.scalar(b)
@@ -402,8 +409,8 @@ class Run:
             return source.walk
         return self.record.calls[source.call].each if isinstance(source, Returned) else None
 
-    def each(self, path: Any, skip: int = 0, leave: int = 0) -> int:
-        wanted = Each(path, skip, leave)
+    def each(self, path: Path) -> int:
+        wanted = measures.walk_over(path)
         if wanted not in self.record.eaches:
             if len(self.record.eaches) == len(SIZES):
                 raise refuse_source(f"more than {len(SIZES)} lists are walked over in one function", "there is a bound on them")
@@ -434,7 +441,7 @@ class Run:
             position = self.payload(value.each, "i64")
             return per_element_call(torch.add, (position, value.start), {}) if value.start else position
         if isinstance(value, Length):
-            return self.size(self.each(value._place.path))
+            return self.measured(value._place, END)
         place = value._place
         each = None if place.each is None else self.record.eaches[place.each]
         values = [v for v in self.values(place) if v is not None]
@@ -449,6 +456,11 @@ class Run:
         if dtype == "f32":
             self.world.learn(self.function.real, (each, place.path))
         return self.payload(place, "f64" if wide and dtype == "f32" else dtype)
+
+    def measured(self, place: Place, index: Index) -> Any:
+        """An index into the container at a place, as the shapes of the cell have it."""
+        total = self.size(self.each(place.path)) * index.times + index.plus
+        return total if index.over == 1 else total // index.over
 
     def scalar(self, value: Any) -> Any:
         """A number of the structure as one beside computed ones."""
@@ -467,6 +479,8 @@ class Run:
         """Whether these are Python's numbers, none of them that of each element of a list."""
 
         def is_plain(value: Any) -> bool:
+            if isinstance(value, Measure):
+                return False
             if isinstance(value, Symbol) and not isinstance(value, (Length, Position)):
                 return value._place.each is None and not self.is_tensor(value)
             return isinstance(value, (bool, int, float)) or (isinstance(value, Number) and isinstance(value.tensor, torch.Tensor))
@@ -474,6 +488,9 @@ class Run:
         return all(map(is_plain, values))
 
     def arithmetic(self, name: str, *operands: Any) -> Any:
+        measure = measures.combined(name, *operands)
+        if measure is not None:
+            return measure
         function = _OPERATORS[name]
         if any(isinstance(o, (torch.Tensor, PerElement)) for o in operands):
             return self.torch_call(function, operands, {})

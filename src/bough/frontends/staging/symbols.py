@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bough.base.visits import Attribute, Item, Path
+from bough.base.spans import Index
+from bough.base.visits import Attribute, Item, Path, Slice
 
 if TYPE_CHECKING:
     from bough.frontends.staging.run import Run
@@ -24,15 +25,18 @@ class Place:
     def attribute(self, name: str) -> Place:
         return Place((*self.path, Attribute(name)), self.each)
 
-    def item(self, key: int | str) -> Place:
+    def item(self, key: int | str | Index) -> Place:
         return Place((*self.path, Item(key)), self.each)
+
+    def part(self, first: Index, last: Index) -> Place:
+        return Place((*self.path, Slice(first, last)), self.each)
 
     def __str__(self) -> str:
         return show_path(self.path) or "the object" if self.each is None else f"element{show_path(self.path)}"
 
 
 def show_path(path: Path) -> str:
-    return "".join(f".{s.name}" if isinstance(s, Attribute) else f"[{s.key!r}]" for s in path)
+    return "".join(map(str, path))
 
 
 def _refers(function: str) -> Callable[..., Any]:
@@ -166,6 +170,26 @@ class Number(Arithmetic):
     __hash__ = object.__hash__
 
 
+class Measure(Number):
+    """`index` of the number of elements of the container at `place`. A number like any other where it is computed with; where it
+    decides, or says what part of the container is meant, it is known before any arithmetic."""
+
+    __slots__ = ("index", "place")
+
+    def __init__(self, run: Run, place: Place, index: Index) -> None:
+        self._run, self.place, self.index = run, place, index
+
+    @property
+    def tensor(self) -> Any:
+        return self._run.measured(self.place, self.index)
+
+    def __bool__(self) -> bool:  # type: ignore[override]
+        return bool(self != 0)
+
+    def __repr__(self) -> str:
+        return f"<{self.index} of {self.place}>"
+
+
 @dataclass(frozen=True, slots=True)
 class Elements:
     """One value per element of walk `each`: `tree` is a nesting whose tensors are stacked along a new first axis, and whose
@@ -210,6 +234,13 @@ class Spread:
     """`*values` of symbolic values, on the way into a call."""
 
     values: Elements
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What a star takes of a symbolic value, on the way through Python's own unpacking."""
+
+    values: Symbol
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,16 +232,20 @@ class Transformer(ast.NodeTransformer):
             target = self.visit(target)
             return [ast.copy_location(ast.Expr(self.store(node, target, value)), node)]
         if isinstance(target, (ast.Tuple, ast.List)):
-            value = self.staged("shape", node, [value, ast.Constant(pattern_of(target))])
+            pattern: Any = tuple("rest" if isinstance(t, ast.Starred) else None for t in target.elts)
+            value = self.staged("shape", node, [value, ast.Constant(pattern)])
             names: list[ast.expr] = []
             after: list[ast.stmt] = []
             for part in target.elts:
-                if isinstance(part, ast.Name) or (isinstance(part, ast.Starred) and isinstance(part.value, ast.Name)):
+                if isinstance(part, ast.Name):
                     names.append(part)
                     continue
-                name = self.temporary()
-                names.append(ast.Name(name, ast.Store()))
-                after += self.assign(node, part, ast.Name(name, ast.Load()))
+                name = ast.Name(self.temporary(), ast.Store())
+                found: ast.expr = ast.Name(name.id, ast.Load())
+                if isinstance(part, ast.Starred):
+                    found = self.staged("rest", node, [found])
+                names.append(ast.Starred(name, ast.Store()) if isinstance(part, ast.Starred) else name)
+                after += self.assign(node, part.value if isinstance(part, ast.Starred) else part, found)
             target = ast.Tuple(names, ast.Store())
             return [_placed(ast.Assign([target], value), node), *after]
         return [_placed(ast.Assign([target], value), node)]
@@ -395,7 +399,7 @@ class Transformer(ast.NodeTransformer):
 
 
 def pattern_of(target: ast.expr) -> Any:
-    """The nesting of a target: tuples, None for what takes a value whole, `*` for what takes the rest."""
+    """The nesting of a target: tuples, None for what takes a value whole, `*` for what takes the rest, which Python collects."""
     if isinstance(target, (ast.Tuple, ast.List)):
         return tuple(pattern_of(t) for t in target.elts)
     return "*" if isinstance(target, ast.Starred) else None
