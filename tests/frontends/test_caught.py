@@ -75,6 +75,53 @@ class Known(nn.Module):
         return x
 
 
+class Finally(nn.Module):
+    """`finally` runs on every way, in a loop that handlers and an `else` leave."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, int]:
+        n = 0
+        while n < 6:
+            try:
+                if x.sum() > 2:
+                    raise ValueError("large")
+                x = x + 0.5
+                if x[0] < -1:
+                    continue
+            except ValueError:
+                x = x - 4
+                if x[1] < -4:
+                    return x, -n
+            else:
+                if x[2] > 1:
+                    break
+                x = x * 1.5
+            finally:
+                n += 1
+                x = x + 0.125
+        return x, n
+
+
+class Else(nn.Module):
+    """What an `else` raises is not for the handlers before it, and a handler does not lead to it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        try:
+            try:
+                if x.sum() > 1:
+                    raise ValueError("a")
+                y = y + 1
+            except ValueError:
+                y = y * 2
+            else:
+                if x[0] > 0:
+                    raise ValueError("a")
+                y = y - 3
+        except ValueError:
+            y = y * 100
+        return y
+
+
 class Uncaught(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         try:
@@ -85,7 +132,7 @@ class Uncaught(nn.Module):
         return x + 1
 
 
-@pytest.mark.parametrize("model", [Several, Nested, Known, Uncaught])
+@pytest.mark.parametrize("model", [Several, Nested, Known, Finally, Else, Uncaught])
 def test_like_eager(model: type[nn.Module]) -> None:
     module = model()
     imported = export_module(module, (torch.randn(3),))
@@ -111,18 +158,6 @@ class Holding(nn.Module):
         return x
 
 
-class Finally(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        try:
-            if x.sum() > 0:
-                raise ValueError
-        except ValueError:
-            x = x + 1
-        finally:
-            x = x * 2
-        return x
-
-
 class Sometimes(nn.Module):
     """Python itself raises it, on one way."""
 
@@ -137,7 +172,7 @@ class Sometimes(nn.Module):
         return x
 
 
-@pytest.mark.parametrize("model", [Holding, Finally, Sometimes])
+@pytest.mark.parametrize("model", [Holding, Sometimes])
 def test_what_is_refused(model: type[nn.Module]) -> None:
     with pytest.raises(CompileError) as raised:
         export_module(model(), (torch.randn(3),))

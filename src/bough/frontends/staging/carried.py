@@ -16,6 +16,7 @@ from bough.frontends.staging.branches import Thunk, learn
 from bough.frontends.staging.choices import Choice, question
 from bough.frontends.staging.layouts import Fixed, Layout
 from bough.frontends.staging.outcomes import CONTINUE, NEVER
+from bough.frontends.staging.remembered import OUTCOME, Hidden, Site, State, found, recalled
 from bough.frontends.staging.rewrite import assigned_outside
 from bough.frontends.staging.scopes import MISSING, AttributeOf, Cell, Content, Elements, Place, Scope
 
@@ -24,31 +25,6 @@ if TYPE_CHECKING:
 
 MOST_TRIES = 24
 MOST_FORMS = 16
-OUTCOME = ("outcome",)
-"""The key of where control goes at the end of a turn, which is carried like a name."""
-
-
-@dataclass(slots=True)
-class Hidden:
-    """What a carried tensor may be, or be a part of, after a turn: the one that it was before the loop, and others as old."""
-
-    first: bool
-    others: dict[int, torch.Tensor]
-
-
-@dataclass(slots=True)
-class State:
-    """What is known of a loop from earlier tries."""
-
-    forms: dict[Hashable, Layout] = field(default_factory=dict)
-    places: dict[Hashable, Place] = field(default_factory=dict)
-    shapes: dict[tuple[Hashable, int], tuple[Any, ...]] = field(default_factory=dict)
-    """Shapes of leaves, for those that are absent at first."""
-    growths: tuple[markers.Growth, ...] = ()
-    hidden: dict[int, Hidden] = field(default_factory=dict)
-    """By the number of what is carried."""
-    stale: set[int] = field(default_factory=set)
-    """The ids of tensors from before the loop that are not known any more after a turn."""
 
 
 @dataclass(slots=True)
@@ -61,6 +37,7 @@ class Loop:
     needed: frozenset[str]
     cells: list[Cell]
     extra: list[Place]
+    site: Site
     state: State = field(default_factory=State)
     dead: dict[Hashable, Cell] = field(default_factory=dict)
     endless: bool = False
@@ -77,12 +54,19 @@ def carry(
 ) -> Any:  # fmt: skip
     """Traces a loop whose test, or whose early end, is computed. Gives its outcome."""
     extra: list[Place] = [] if counter is None else [AttributeOf(counter, "value")]
-    loop = Loop(staging, test, turn, frozenset((*head, *live)), staging.cells([test, turn, *thunks]), extra)
-    _expect_changes(loop, frozenset(head), (turn, *thunks))
-    for _ in range(MOST_TRIES):
-        done, outcome = _attempt(loop)
-        if done:
-            return outcome
+    site = staging.site.next((test, turn, *thunks))
+    loop = Loop(staging, test, turn, frozenset((*head, *live)), staging.cells([test, turn, *thunks]), extra, site)
+    if not _recall(loop):
+        _expect_changes(loop, frozenset(head), (turn, *thunks))
+    around, staging.site = staging.site, site
+    try:
+        for _ in range(MOST_TRIES):
+            site.position = 0
+            done, outcome = _attempt(loop)
+            if done:
+                return outcome
+    finally:
+        staging.site = around
     raise _refused(staging)
 
 
@@ -92,6 +76,18 @@ def _refused(staging: DataStaging) -> CompileError:
         f"after {MOST_TRIES} tries, or for {MOST_FORMS} kinds, there was still something that it carries in a new form",
         "keep tensors of one type and rank, and numbers, in the names that the loop changes",
     )
+
+
+def _recall(loop: Loop) -> bool:
+    """Begins with what the loop carried when it was last traced."""
+    known = loop.site.found
+    state = None if known is None or not loop.staging.recalls else recalled(loop.staging, (*loop.cells, *loop.extra), known)
+    if state is None:
+        return False
+    loop.state = state
+    loop.expected.update(k for k, place in state.places.items() if isinstance(place, (Cell, AttributeOf)))
+    loop.staging.has_recalled = True
+    return True
 
 
 def _expect_changes(loop: Loop, head: frozenset[str], turns: Sequence[Any]) -> None:
@@ -207,7 +203,7 @@ def _updated(loop: Loop, scope: Scope, outcome: Any, carried: list[torch.Tensor]
         for key in unchanged:  # a name that keeps its tensor, which may have been written in place
             del state.forms[key], state.places[key]
         loop.expected.difference_update(unchanged)
-        state.growths = ()
+        state.growths, state.hidden = (), {}
         return [], False
     now: dict[Hashable, Any] = {k: (outcome if k == OUTCOME else state.places[k].read()) for k in state.forms}
     before: dict[Hashable, Any] = {}
@@ -322,6 +318,7 @@ def _finished(loop: Loop, scope: Scope, initial: list[torch.Tensor], updated: li
     for place, before in reversed(scope.journal.values()):
         if not isinstance(place, Elements):
             place.write(before)
+    loop.site.found = found(staging, (*loop.cells, *loop.extra), state)
     staging.leave(scope)
     staging.aliases.leave(scope)
     markers.attempt_keep()

@@ -26,9 +26,9 @@ class Raised(Jump):
 
 @dataclass(eq=False, slots=True)
 class Handler(Entry):
-    """What runs where control has left with this exception."""
+    """What runs where control has left with this jump."""
 
-    raised: Raised | None = None
+    raised: Jump | None = None
 
     def follows(self, outcome: Any) -> bool:
         return outcome is self.raised
@@ -49,8 +49,12 @@ def jump(staging: DataStaging, error: BaseException) -> Raised:
     return staging.jumps.setdefault((type(error), repr(error)), Raised(error))
 
 
-def handled(staging: DataStaging, body: Thunk, handlers: Handlers, inside: bool) -> Any:
-    """The outcome of a `try`. `inside`: what no handler takes may be taken by one further out."""
+THROUGH = Jump("through")
+"""To the `else` of a `try`, behind its handlers."""
+
+
+def handled(staging: DataStaging, body: Thunk, handlers: Handlers, otherwise: Thunk | None, inside: bool) -> Any:
+    """The outcome of a `try` and its `else`. `inside`: what no handler takes may be taken by one further out."""
     try:
         with staging.trying():
             outcome = staging.alone(run, staging, body)
@@ -61,24 +65,35 @@ def handled(staging: DataStaging, body: Thunk, handlers: Handlers, inside: bool)
         if chosen is None:
             raise
         return staging.alone(run, staging, _with(chosen, error))
+    if otherwise is not None:
+        outcome = _through(outcome)
     for raised in _raised(outcome):
         chosen = _handler(handlers, raised.exception)
         if chosen is not None:
             outcome = _gone_on(staging, outcome, raised, _with(chosen, raised.exception))
+    if otherwise is not None:
+        outcome = _gone_on(staging, outcome, THROUGH, otherwise)
     for raised in () if inside else _raised(outcome):
         outcome = _gone_on(staging, outcome, raised, _ending(staging, raised.exception))
     return outcome
 
 
-def _gone_on(staging: DataStaging, outcome: Any, raised: Raised, block: Thunk) -> Any:
-    """The outcome behind a block that runs where control has left with an exception: it is no alternative any more, unless the
-    block itself raises it."""
+def _through(outcome: Any) -> Any:
+    """The outcome of the body of a `try` with an `else`."""
+    if isinstance(outcome, Choice):
+        return Choice(outcome.staging, outcome.selector, [_through(o) for o in outcome.alternatives])
+    return THROUGH if outcome is None else outcome
+
+
+def _gone_on(staging: DataStaging, outcome: Any, raised: Jump, block: Thunk) -> Any:
+    """The outcome behind a block that runs where control has left with a jump, such as an exception: it is no alternative any
+    more, unless the block itself makes it."""
     again = False
 
     def run_block() -> Any:
         nonlocal again
         made = block()
-        again = raised in _raised(made)
+        again = raised in (made.alternatives if isinstance(made, Choice) else (made,))
         return made
 
     outcome = go_on(staging, outcome, Handler(run_block, raised=raised), ())

@@ -15,6 +15,7 @@ from bough.frontends import markers
 from bough.frontends.staging import growing, layouts, torch_calls
 from bough.frontends.staging.choices import Choice, each_alternative, settled
 from bough.frontends.staging.data_items import named
+from bough.frontends.staging.generators import Generated, numbered
 from bough.frontends.staging.growing import Rows
 from bough.frontends.staging.scalars import Scalar, constant, convert, kind_of, number_tensor
 from bough.frontends.staging.texts import Text, matches, text_of
@@ -208,6 +209,8 @@ def _zip(staging: DataStaging, *values: Any, strict: bool = False) -> Any:
 def _enumerate(staging: DataStaging, values: Any, start: int = 0) -> Any:
     from bough.frontends.staging.data_loops import Numbered, is_computed_iterable
 
+    if isinstance(values, Generated):
+        return numbered(staging, values, start)
     if is_computed_iterable(staging, values):
         return Numbered(values, start)
     return list(enumerate(staging.elements(values), start)) if isinstance(start, int) else NotImplemented

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import types
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from bough.frontends.staging import growing, host_functions, torch_calls
 from bough.frontends.staging.aliases import tensors_in
 from bough.frontends.staging.choices import Choice, each_alternative, settled
 from bough.frontends.staging.data_builtins import METHODS, SPECIAL
+from bough.frontends.staging.generators import Generated, collected
 from bough.frontends.staging.rewrite import is_rewritten, rewrite
 from bough.frontends.staging.scalars import Scalar
 from bough.frontends.staging.scopes import Content
@@ -23,14 +25,16 @@ from bough.frontends.staging.texts import Text, format_method, position
 if TYPE_CHECKING:
     from bough.frontends.staging.data import DataStaging
 
-_GENERATORS = 0x20 | 0x80 | 0x200
-"""Flags of the code of generators and coroutines."""
+_COROUTINES = 0x80 | 0x200
+"""Flags of the code of coroutines and asynchronous generators."""
 
 
 def call(staging: DataStaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     function, args, kwargs = settled(function), tuple(map(settled, args)), {k: settled(v) for k, v in kwargs.items()}
     if isinstance(function, functools.partial) and "real_callable" in function.keywords:
         function = function.keywords["real_callable"]  # while torch exports, it has others in the place of max and min
+    if _is_hashable(function) and function in SPECIAL and function not in _ONE_BY_ONE:
+        args = tuple(collected(staging, v) for v in args)
     if staging.varied and not _understands(staging, function):
         args = tuple(growing.as_argument(staging, v) for v in args)
         kwargs = {k: growing.as_argument(staging, v) for k, v in kwargs.items()}
@@ -38,6 +42,10 @@ def call(staging: DataStaging, function: Any, args: tuple[Any, ...], kwargs: dic
     if choices and not _understands(staging, function):
         return _distributed(staging, function, args, kwargs)
     return _plain(staging, function, args, kwargs)
+
+
+_ONE_BY_ONE = frozenset({enumerate, isinstance, type, print, torch.is_tensor})
+"""Functions that take a generator as it is."""
 
 
 def _understands(staging: DataStaging, function: Any) -> bool:
@@ -150,7 +158,7 @@ def is_rewritable(function: Any) -> bool:
     """Whether a function is one of the user's, or of a library that is not torch, Python's or Bough's."""
     function = getattr(function, "__func__", function)
     code = getattr(function, "__code__", None)
-    if not isinstance(code, types.CodeType) or code.co_flags & _GENERATORS:
+    if not isinstance(code, types.CodeType) or code.co_flags & _COROUTINES:
         return False
     if is_rewritten(function):
         return True
@@ -169,7 +177,10 @@ def _function(staging: DataStaging, function: types.FunctionType, args: tuple[An
         return _noted(staging, made)
     new = rewrite(function, staging) if is_rewritable(function) else None
     if new is not None:
-        return _rewritten(staging, function, new, args, kwargs)
+        made = _rewritten(staging, function, new, args, kwargs)
+        if isinstance(made, Generated) and function.__code__.co_flags & inspect.CO_GENERATOR:
+            made.native = lambda: function(*args, **kwargs)
+        return made
     wrapped = getattr(function, "__wrapped__", None)
     if wrapped is not None and is_rewritable(wrapped):  # a wrapper of torch's, such as no_grad
         return call(staging, wrapped, args, kwargs)

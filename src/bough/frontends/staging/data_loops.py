@@ -13,6 +13,7 @@ from bough.frontends.staging import growing
 from bough.frontends.staging.branches import Thunk, go_on, run
 from bough.frontends.staging.carried import attempt, carry
 from bough.frontends.staging.choices import Choice, each_alternative, settled
+from bough.frontends.staging.generators import Generated, walked
 from bough.frontends.staging.growing import Rows
 from bough.frontends.staging.outcomes import BEHIND, BREAK, CONTINUE, Entry, Jump, Needed, Unreachable, comes
 from bough.frontends.staging.scalars import Scalar
@@ -129,6 +130,8 @@ def _each(
     method = getattr(type(values), "__iter__", None)
     if hasattr(method, "__code__") and not isinstance(values, (torch.nn.Module, torch.Tensor)):
         values = staging.call(method, values)
+    if isinstance(values, Generated) and values.iterator is None:
+        return walked(staging, values, turn, (*head, *live), leaves)
     elements = values.unbind(0) if isinstance(values, torch.Tensor) else values
     return _unrolled(staging, iter(elements), turn, live)
 

@@ -18,6 +18,7 @@ from bough.frontends.staging import growing, layouts
 from bough.frontends.staging.choices import Choice, settled
 from bough.frontends.staging.data import DataStaging
 from bough.frontends.staging.host_functions import HostNeeded, Stays
+from bough.frontends.staging.remembered import Site
 from bough.frontends.staging.scalars import Scalar
 from bough.frontends.staging.torch_calls import NotesNumbers, Watch
 from bough.frontends.structure import ComputedChoice, ComputedNumber, ComputedRows
@@ -110,42 +111,45 @@ def trace_with_host_calls(
 
 
 def _staged(module: Callable[..., Any], run: Callable[[_Staged], Result], stays: Stays | None = None) -> Result:
-    """`run` of the staged module. Where that fails and the model takes slices of known length at computed places, such as
-    `x[i : i + 8]`, they are then taken to lie inside their axis, so that the model knows their size."""
+    """`run` of the staged module. Where that fails, it is tried without what was remembered of loops, and where the model takes
+    slices of known length at computed places, such as `x[i : i + 8]`, they are then taken to lie inside their axis, so that the
+    model knows their size."""
     first = _Staged(module, stays=stays)
     try:
         return run(first)
-    except CompileError as error:
-        if not first.attempt.met_window:
-            raise
-        try:
-            return run(_Staged(module, True, stays))
-        except CompileError:
-            raise error from None
+    except CompileError:
+        others = [(False, False)] * first.attempt.has_recalled + [(True, True)] * first.attempt.met_window
+        for windows, remembers in others:
+            with contextlib.suppress(CompileError):
+                return run(_Staged(module, windows, stays, remembers))
+        raise
 
 
 class _Attempt:
     """What staging found out that concerns another attempt; torch.export would reset an attribute of a module."""
 
-    met_window = False
+    met_window = has_recalled = False
 
 
 class _Staged(nn.Module):
     """The module, so that its weights are found. Its forward knows it by a closure: torch wraps what is read as an attribute."""
 
-    def __init__(self, model: Callable[..., Any], windows: bool = False, stays: Stays | None = None) -> None:
+    def __init__(
+        self, model: Callable[..., Any], windows: bool = False, stays: Stays | None = None, remembers: bool = True
+    ) -> None:
         super().__init__()
         self.model = model
         self.training = False
         self.attempt = attempt = _Attempt()
+        site = Site() if remembers else None
 
         def forward(*args: Any, **kwargs: Any) -> Any:
-            staging = DataStaging(windows, stays)
+            staging = DataStaging(windows, stays, site)
             try:
                 with Watch(staging):
                     return _result(staging, staging.call(model, *args, **kwargs))
             finally:
-                attempt.met_window = staging.met_window
+                attempt.met_window, attempt.has_recalled = staging.met_window, staging.has_recalled
                 staging.scope.undo()
 
         original = model.forward if isinstance(model, nn.Module) else model

@@ -105,7 +105,7 @@ def layout_of(staging: DataStaging, value: Any) -> Layout:
     if type(value) in DTYPES:
         return Number(type(value), value)
     if isinstance(value, Return):
-        return Parts(type(value), (), (layout_of(staging, value.value),))
+        return Parts(type(value), value.names, (layout_of(staging, value.value),))
     if isinstance(value, growing.Rows):
         return RowsOf(Items, value.part)
     varied = staging.varied_content(value)

@@ -24,12 +24,23 @@ BREAK, CONTINUE, NEVER, BEHIND = Jump("break"), Jump("continue"), Jump("never"),
 
 
 class Return(Jump):
+    names: tuple[Any, ...] = ()
+    """What tells two of a kind apart: the rest is a value, which may be one of several."""
+
     def __init__(self, value: Any) -> None:
         self.name, self.value = "return", value
 
 
 class Held(Return):
     """The value of an expression of which only some parts are evaluated; control goes on behind it."""
+
+
+class Leave(Return):
+    """Out of a generator, to where the code that walks over it goes."""
+
+    def __init__(self, outcome: Jump) -> None:
+        self.name, self.value = "leave", outcome
+        self.names = (type(outcome), *outcome.names) if isinstance(outcome, Return) else (outcome,)
 
 
 class Unreachable(Signal):
@@ -49,7 +60,7 @@ class Needed:
             return [names for o in outcome.alternatives for names in self.behind(o)]
         if outcome is BREAK or outcome is CONTINUE:
             return [self.leave if outcome is BREAK else self.again]
-        return [] if type(outcome) is Return else [self.live]
+        return [] if type(outcome) in (Return, Leave) else [self.live]
 
 
 @dataclass(eq=False, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from bough.frontends.staging.thunks import is_made, lower_control
 from bough.frontends.staging.transform import STAGING, Transformer
+from bough.frontends.staging.yields import is_generator, runs_inside
 
 _CACHE: dict[tuple[types.CodeType, bool], types.CodeType | None] = {}
 _MADE: dict[int, tuple[types.CodeType, types.CodeType | None]] = {}
@@ -88,7 +89,7 @@ def _compile(code: types.CodeType, control: bool) -> types.CodeType | None:
     """The rewritten code, made as the inner function of one whose parameters are the free variables. `control`: its control
     flow goes through staging, too."""
     definition = definition_of(code)
-    if definition is None:
+    if definition is None or (control and is_generator(definition) and not runs_inside(definition)):
         return None
     if isinstance(definition, ast.Lambda):
         body: list[ast.stmt] = [ast.copy_location(ast.Return(definition.body), definition)]

@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 
 from bough.frontends.staging.liveness import INNER, note_live
 from bough.frontends.staging.match_statements import match_to_ifs
-from bough.frontends.staging.raises import catches, jumps, mark_raises, reraises
+from bough.frontends.staging.raises import catches, jumps, mark_raises, reraises, without_finally
+from bough.frontends.staging.yields import as_statements, is_generator, is_yield, runs_inside
 
 Placed = TypeVar("Placed", bound=ast.AST)
 STAGING = "__staging__"
@@ -60,14 +61,20 @@ class _Function:
 
     def lower(self) -> None:
         node = self.node
+        generates = runs_inside(node)
+        if generates:
+            node.body = as_statements(node.body)
+        elif is_generator(node):
+            node.body = [_at(ast.Expr(staged("unsupported", [ast.Constant("yield")])), node.body[0])]
+        node.body = without_finally(node.body)
         note_live(node)
         mark_raises(node.body)
-        wrapped = any(_escapes(s) for s in node.body if not isinstance(s, ast.Return))
+        wrapped = generates or any(_escapes(s) for s in node.body if not isinstance(s, ast.Return))
         own, last, declared = assigned_names(node.body), node.body[-1], declarations(node.body)
         body = self.block(node.body)
         if wrapped:
             inner = self.thunk("body", own, body, last)
-            run = _at(ast.Return(staged("function", [_name(inner.name)])), last)
+            run = _at(ast.Return(staged("generator" if generates else "function", [_name(inner.name)])), last)
             body = [inner, run]
         else:
             for s in body:
@@ -117,6 +124,8 @@ class _Function:
                 return [_at(ast.Return(staged("Return", [value])), node)]
             case ast.Break() | ast.Continue():
                 return [_at(ast.Return(staged_name(type(node).__name__.upper())), node)]
+            case ast.Expr(value=ast.Yield(value=given)) if rest is not None:
+                return self.yielded(node, given, rest)
             case ast.Assert():
                 message: ast.expr = self.delayed(node.msg) if node.msg is not None else ast.Constant(None)
                 return [_at(ast.Expr(staged("check", [self.test(node.test), message])), node)]
@@ -151,6 +160,12 @@ class _Function:
         args.append(self.defined("rest", rest, before))
         return [*before, _at(ast.Return(staged("branch", [*args, live, *_targets(node)])), node)]
 
+    def yielded(self, node: ast.stmt, value: ast.expr | None, rest: list[ast.stmt]) -> list[ast.stmt]:
+        given = ast.Constant(None) if value is None else self.expression(value)
+        made = self.take_pending()
+        after = self.defined("rest", rest, made)
+        return [*made, _at(ast.Return(staged("then", [staged("yielded", [given]), after, *_targets(node)])), node)]
+
     def repeat(self, node: ast.While, rest: list[ast.stmt] | None) -> list[ast.stmt]:
         assigned = assigned_names([node.test])
         test = self.test(node.test)
@@ -176,7 +191,7 @@ class _Function:
         made = [*before, turn]
         args += [_name(turn.name), self.defined("otherwise", node.orelse, made)]
         after = self.defined("rest", rest, made) if rest is not None else ast.Constant(None)
-        args += [after, _names(node.live_head), _names(node.live), ast.Constant(_leaves(node))]
+        args += [after, _names(node.live_head), _names(node.live), _leaves(node)]
         if rest is None:
             return [*made, _at(ast.Expr(staged(what, args)), node)]
         return [*made, _at(ast.Return(staged(what, [*args, *_targets(node)])), node)]
@@ -190,7 +205,6 @@ class _Function:
             for handler in node.handlers:
                 handler.type = None if handler.type is None else self.expression(handler.type)
         before = self.take_pending()
-        leaves = any(map(_escapes, node.body))
         outcome = self.temporary("outcome")
         if rest is not None:
             before.append(_at(ast.Assign([ast.Name(outcome, ast.Store())], ast.Constant(None)), node))
@@ -211,8 +225,6 @@ class _Function:
         if getattr(node, "handlers", ()):
             guard = ast.With([ast.withitem(staged("trying", []))], node.body)
             node.body = [_at(guard, node)]
-            if leaves and node.orelse:
-                before.append(_at(ast.Expr(staged("unsupported", [ast.Constant("try with else and jumps")])), node))
         made = [*before, node]
         if rest is not None:
             after = self.defined("rest", rest, made)
@@ -236,9 +248,10 @@ class _Function:
             function.args.args.append(ast.arg(exception))
             made += [*self.take_pending(), function]
             handlers.append(ast.Tuple([kinds, _name(function.name)], ast.Load()))
+        otherwise = self.defined("orelse", node.orelse, made)
         after = self.defined("rest", rest, made)
         inside = ast.Constant(getattr(node, "inside", False))
-        outcome = staged("handled", [body, ast.Tuple(handlers, ast.Load()), inside])
+        outcome = staged("handled", [body, ast.Tuple(handlers, ast.Load()), otherwise, inside])
         return [*made, _at(ast.Return(staged("then", [outcome, after, *_targets(node)])), node)]
 
     def match(self, node: ast.Match) -> list[ast.stmt]:
@@ -411,7 +424,7 @@ def _escapes(node: ast.stmt) -> bool:
         n, looped = work.pop()
         if isinstance(n, INNER):
             continue
-        if isinstance(n, ast.Return) or jumps(n) or (isinstance(n, (ast.Break, ast.Continue)) and not looped):
+        if isinstance(n, ast.Return) or jumps(n) or is_yield(n) or (isinstance(n, (ast.Break, ast.Continue)) and not looped):
             return True
         if isinstance(n, (ast.For, ast.While)):
             work += [(s, True) for s in n.body] + [(s, looped) for s in n.orelse]
@@ -420,10 +433,11 @@ def _escapes(node: ast.stmt) -> bool:
     return False
 
 
-def _leaves(node: ast.For | ast.While) -> bool:
+def _leaves(node: ast.For | ast.While) -> ast.expr:
     """Whether a loop's body may end the loop."""
     inner = [n for s in node.body for n in _own([s])]
-    return any(isinstance(n, (ast.Return, ast.Break)) or jumps(n) for n in inner)
+    leaves = any(isinstance(n, (ast.Return, ast.Break)) or jumps(n) for n in inner)
+    return staged_name("leaves_walk") if not leaves and any(map(is_yield, inner)) else ast.Constant(leaves)
 
 
 def _harmless(node: ast.expr) -> bool:
