@@ -8,33 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from lowered import Function, fused
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bough.frontends.torch_export import export
-from bough.graph_passes.fuse import fuse
 from bough.graph_passes.in_turn import Batch, batches, in_turn, of_one
-from bough.graph_passes.lower_program import lower_function
 from bough.graph_passes.plan_memory import plan_memory
 from bough.graph_passes.winograd import winograd
 from bough.ir.interpret_sequence import run_sequence
 from bough.ir.sequence import Group, Repeat, Run, Sequence, Step, kernels
 from bough.ir.sequence_text import parse_sequence, print_sequence
 from bough.ir.verify_sequence import verify_sequence
-
-
-class Function(nn.Module):
-    def __init__(self, function: Callable[..., Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args: Tensor) -> Tensor:
-        return self.function(*args)
-
-
-def fused(module: nn.Module, *args: Tensor) -> Sequence:
-    program = export(module.eval(), args).program
-    return fuse(lower_function(program.functions[program.entry]))
 
 
 def found(sequence: Sequence) -> list[Batch]:
@@ -134,7 +118,7 @@ def as_one_row(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("function", [mixed, turned, as_one_row])
 def test_steps_that_need_other_samples_end_a_batch(function: Callable[[Tensor], Tensor]) -> None:
     x = torch.randn(4, 6)
-    before = fused(Function(function), x)
+    before = fused(function, x)
     assert len(found(before)) > 1
     (y,), (z,) = run_sequence(before, [x.numpy()]), run_sequence(looped(before), [x.numpy()])
     np.testing.assert_array_equal(y, z)

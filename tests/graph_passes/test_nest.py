@@ -8,34 +8,18 @@ from textwrap import dedent
 import numpy as np
 import pytest
 import torch
+from lowered import fused
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bough.frontends.torch_export import export
 from bough.graph_passes.effects import keeps_points
-from bough.graph_passes.fuse import fuse
 from bough.graph_passes.lay_out_rows import lay_out_rows
-from bough.graph_passes.lower_program import lower_function
 from bough.graph_passes.nest import nest
 from bough.graph_passes.plan_memory import plan_memory
 from bough.ir.interpret_sequence import run_sequence
 from bough.ir.sequence import Group, Sequence, walk
 from bough.ir.sequence_text import parse_sequence, print_sequence
 from bough.ir.verify_sequence import verify_sequence
-
-
-class Function(nn.Module):
-    def __init__(self, function: Callable[..., Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args: Tensor) -> Tensor:
-        return self.function(*args)
-
-
-def fused(function: Callable[..., Tensor], *args: Tensor) -> Sequence:
-    program = export(Function(function), args).program
-    return fuse(lower_function(program.functions[program.entry]))
 
 
 def groups(sequence: Sequence) -> list[Group]:
@@ -110,8 +94,7 @@ def test_what_is_a_result_is_stored() -> None:
             return p, p @ v
 
     args = rows((2, 18, 5), (2, 7, 5), (2, 7, 4))
-    program = export(Both(), args).program
-    sequence = fuse(lower_function(program.functions[program.entry]))
+    sequence = fused(Both(), *args)
     after = nest(lay_out_rows(sequence))
     private = {n for g in groups(after) for n in g.private}
     assert private.isdisjoint(after.results)

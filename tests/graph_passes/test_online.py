@@ -8,33 +8,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from lowered import Function, fused
+from torch import Tensor
 from torch.nn import functional as F
 
 import bough
-from bough.frontends.torch_export import export
-from bough.graph_passes.fuse import fuse
 from bough.graph_passes.lay_out_rows import lay_out_rows
-from bough.graph_passes.lower_program import lower_function
 from bough.graph_passes.nest import nest
 from bough.graph_passes.online import BLOCK, LONGEST, online
 from bough.ir.interpret_sequence import run_sequence
 from bough.ir.sequence import Group, Repeat, Sequence, walk
 from bough.ir.verify_sequence import verify_sequence
-
-
-class Function(nn.Module):
-    def __init__(self, function: Callable[..., Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args: Tensor) -> Tensor:
-        return self.function(*args)
-
-
-def fused(function: Callable[..., Tensor], *args: Tensor) -> Sequence:
-    program = export(Function(function), args).program
-    return fuse(lower_function(program.functions[program.entry]))
 
 
 def in_turns(sequence: Sequence) -> bool:

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 import bough
-from bough.pipeline.explain import Explanation, Roof, Roofs
+from bough.pipeline.explain import Roof, Roofs
+from bough.pipeline.explanation import Explanation
 
 
 class Gated(nn.Module):

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 import bough
-from bough.pipeline.explain import Explanation, Roof, Roofs, Row
+from bough.pipeline.explain import Roof, Roofs, Row
 from bough.pipeline.explain.timeline import Span, Timeline, Turn
+from bough.pipeline.explanation import Explanation
 from bough.pipeline.report.kinds import Kinds, base_name
 from bough.pipeline.report.lanes import MOST, lanes
 from bough.pipeline.report.roofline import roofline

@@ -21,7 +21,7 @@ from bough.base.version import __version__
 from bough.bench.footprint import footprint
 from bough.bench.limits import LARGEST, SMALLEST, Limits, Meter
 from bough.bench.measure import Plan, peak_memory, take_turns
-from bough.bench.peers import Peer
+from bough.bench.peers import Peer, Session
 from bough.bench.problem import Case, Choice, P, Work
 from bough.bench.suite import Suite
 from bough.bench.suites import SUITES
@@ -99,8 +99,32 @@ def run_case(
     as the work does, and to read what it reads, measured in turns with the rest. A library that fails or is wrong has no
     time; `notes` says why."""
     problem = case.build()
-    row: Row = {
-        "case": case.name,
+    row = empty_row(case.name, problem.facts)
+    with tempfile.TemporaryDirectory(prefix="bough-bench-") as folder:
+        sessions = _right_sessions(problem, suite, peers, meter.threads, Path(folder), row)
+        calls = {name: session.call for name, session in sessions.items()}
+        readings = meter.readings(problem.work)
+        compute, repeats = meter.arithmetic(problem.work)
+        with torch.inference_mode():
+            times = take_turns({**calls, **readings, ARITHMETIC: compute}, plan) if calls else {}
+        for name in suite.footprints:
+            if name in calls:
+                _add_footprint(row, name, Path(folder), meter.threads)
+    row["compute_s"] = times.pop(ARITHMETIC).median / repeats if times else 0.0
+    row["read_s"] = min((times.pop(name).median for name in readings if name in times), default=0.0)
+    for name, note in row["notes"].items():
+        log.warning("%s, %s: %s", case.name, name, note)
+    row["fastest_ms"] = {name: 1e3 * timing.fastest / sessions[name].times for name, timing in times.items()}
+    medians = {name: 1e3 * timing.median / sessions[name].times for name, timing in times.items()}
+    row["bough_ms"] = medians.pop("bough", None)
+    row["peers_ms"] = medians
+    return row, problem.work
+
+
+def empty_row(case: str, facts: Mapping[str, Any]) -> Row:
+    """The figures of a case of which nothing is known but `facts`."""
+    return {
+        "case": case,
         "bough_ms": None,
         "peers_ms": {},
         "limit_ms": None,
@@ -113,47 +137,36 @@ def run_case(
         "peer_errors": {},
         "fastest_ms": {},
         "notes": {},
-        **problem.facts,
+        **facts,
     }
-    with tempfile.TemporaryDirectory(prefix="bough-bench-") as folder:
-        calls: dict[str, Callable[[], object]] = {}
-        times_of: dict[str, int] = {}
-        for name, load in {"bough": suite.open, **{name: peer.open for name, peer in peers.items()}}.items():
-            try:
-                with Stopwatch() as watch:
-                    session = load(problem, meter.threads, Path(folder))
-                with torch.inference_mode():
-                    outputs, peak = peak_memory(session.outputs)
-                error = problem.error(outputs)
-            except Exception as failure:  # any library may fail in its own way, and the other cases go on
-                row["notes"][name] = f"{type(failure).__name__}: {failure}"
-                continue
-            if name == "bough":
-                row["max_error"], row["compile_s"] = error, watch.seconds
-            else:
-                row["peer_errors"][name] = error
-            tolerance = max(problem.tolerance, peers[name].tolerance if name in peers else 0.0)
-            if error <= tolerance:
-                calls[name], times_of[name] = session.call, session.times
-                row["peak_mb"][name] = None if peak is None else peak / 1e6
-            else:
-                row["notes"][name] = f"wrong: an error of {error:.1e}, where {tolerance:.1e} is rounding"
-        readings = meter.readings(problem.work)
-        compute, repeats = meter.arithmetic(problem.work)
-        with torch.inference_mode():
-            times = take_turns({**calls, **readings, ARITHMETIC: compute}, plan) if calls else {}
-        for name in suite.footprints:
-            if name in calls:
-                _add_footprint(row, name, Path(folder), meter.threads)
-    row["compute_s"] = times.pop(ARITHMETIC).median / repeats if times else 0.0
-    row["read_s"] = min((times.pop(name).median for name in readings if name in times), default=0.0)
-    for name, note in row["notes"].items():
-        log.warning("%s, %s: %s", case.name, name, note)
-    row["fastest_ms"] = {name: 1e3 * timing.fastest / times_of[name] for name, timing in times.items()}
-    medians = {name: 1e3 * timing.median / times_of[name] for name, timing in times.items()}
-    row["bough_ms"] = medians.pop("bough", None)
-    row["peers_ms"] = medians
-    return row, problem.work
+
+
+def _right_sessions(
+    problem: P, suite: Suite[P], peers: Mapping[str, Peer[P]], threads: int, folder: Path, row: Row
+) -> dict[str, Session]:
+    """The libraries that solve the problem, ready to be called; what is known about each before it is timed goes into the row."""
+    sessions: dict[str, Session] = {}
+    for name, load in {"bough": suite.open, **{name: peer.open for name, peer in peers.items()}}.items():
+        try:
+            with Stopwatch() as watch:
+                session = load(problem, threads, folder)
+            with torch.inference_mode():
+                outputs, peak = peak_memory(session.outputs)
+            error = problem.error(outputs)
+        except Exception as failure:  # any library may fail in its own way, and the other cases go on
+            row["notes"][name] = f"{type(failure).__name__}: {failure}"
+            continue
+        if name == "bough":
+            row["max_error"], row["compile_s"] = error, watch.seconds
+        else:
+            row["peer_errors"][name] = error
+        tolerance = max(problem.tolerance, peers[name].tolerance if name in peers else 0.0)
+        if error <= tolerance:
+            sessions[name] = session
+            row["peak_mb"][name] = None if peak is None else peak / 1e6
+        else:
+            row["notes"][name] = f"wrong: an error of {error:.1e}, where {tolerance:.1e} is rounding"
+    return sessions
 
 
 def _add_footprint(row: Row, name: str, folder: Path, threads: int) -> None:

@@ -10,7 +10,7 @@ the same as long as no element is computed twice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from bough.graph_passes.effects import keeps_points, whole
@@ -60,6 +60,10 @@ class _Instance:
     """One way in which the consumer reads the producer: where each free axis of the producer stands."""
 
     at: tuple[tuple[str, Expr], ...]
+
+
+_Element = tuple[str, _Instance]
+"""What the producer stores to an array, for an instance."""
 
 
 def absorb(producer: Kernel, consumer: Kernel, kept: set[str]) -> Kernel | None:
@@ -296,33 +300,12 @@ def _merge(
     fresh = _Names(taken | outer_scalars(producer) | outer_scalars(consumer))
     reduced, axes = _join_reduced(producer, consumer, outside, fresh)
     body: list[Statement] = []
-    values: dict[tuple[str, _Instance], Expr] = {}
+    values: dict[_Element, Expr] = {}
     for instance in outside:
-        at: dict[str, Expr] = {**dict(instance.at), **{a: Var(n) for a, n in reduced.items()}}
-        for s in producer.body:
-            if isinstance(s, Let):
-                new = _moved(s, at, reduced)
-                assert isinstance(new, Let)
-                name = fresh(s.name)
-                body.append(Let(name, new.value))
-                at[s.name] = Var(name, s.dtype)
-            else:
-                value = substitute(s.value, at)
-                if not isinstance(value, (Var, Const, Load)) and not _is_index(value):
-                    name = fresh(f"{s.target}.here")  # as no array is called
-                    body.append(Let(name, value))
-                    value = Var(name, value.dtype)
-                values[s.target, instance] = value
-                if s.target in kept:
-                    body.append(Store(s.target, tuple(substitute(i, at) for i in s.index), value))
+        body += _computed(producer, instance, reduced, kept, fresh, values)
     for instance, _ in inside:
-        at = dict(instance.at)
-        for s in producer.body:
-            if isinstance(s, Let):
-                assert not isinstance(s.value, Reduce)
-                at[s.name] = substitute(s.value, at)
-            else:
-                values.setdefault((s.target, instance), substitute(s.value, at))
+        for element, value in _inlined(producer, instance):
+            values.setdefault(element, value)
 
     def change(load: Load) -> Expr:
         position = positions.get(load.source)
@@ -338,6 +321,42 @@ def _merge(
     origins = tuple(dict.fromkeys((*producer.origins, *consumer.origins)))
     merged = replace(merged, name=name, location=location, origins=origins)
     return split_sums(merged) if joined else merged
+
+
+def _computed(
+    producer: Kernel, instance: _Instance, reduced: dict[str, str], kept: set[str], fresh: _Names, values: dict[_Element, Expr]
+) -> list[Statement]:
+    """The producer's statements for an instance; `values` gets what they store."""
+    body: list[Statement] = []
+    at: dict[str, Expr] = {**dict(instance.at), **{a: Var(n) for a, n in reduced.items()}}
+    for s in producer.body:
+        if isinstance(s, Let):
+            new = _moved(s, at, reduced)
+            assert isinstance(new, Let)
+            name = fresh(s.name)
+            body.append(Let(name, new.value))
+            at[s.name] = Var(name, s.dtype)
+            continue
+        value = substitute(s.value, at)
+        if not isinstance(value, (Var, Const, Load)) and not _is_index(value):
+            name = fresh(f"{s.target}.here")  # as no array is called
+            body.append(Let(name, value))
+            value = Var(name, value.dtype)
+        values[s.target, instance] = value
+        if s.target in kept:
+            body.append(Store(s.target, tuple(substitute(i, at) for i in s.index), value))
+    return body
+
+
+def _inlined(producer: Kernel, instance: _Instance) -> Iterator[tuple[_Element, Expr]]:
+    """What the producer, which has no sums, stores for an instance, as expressions."""
+    at = dict(instance.at)
+    for s in producer.body:
+        if isinstance(s, Let):
+            assert not isinstance(s.value, Reduce)
+            at[s.name] = substitute(s.value, at)
+        else:
+            yield (s.target, instance), substitute(s.value, at)
 
 
 def _join_reduced(

@@ -45,8 +45,9 @@ def group_products(sequence: Sequence, grouping: Grouping, *, rounded: bool) -> 
     read: dict[str, str] = {}
 
     def change(kernel: Kernel) -> Kernel:
-        kernel = _grouped(kernel, _products(kernel, sequence, grouping, rounded), places, size)
-        return _narrow(kernel, set(places), read, dtype)
+        products = _products(kernel, sequence, grouping, rounded)
+        products = {name: p for name, p in products.items() if p.w.source in places}
+        return _narrow(_grouped(kernel, products, places, size), products, read, dtype)
 
     steps = map_kernels(sequence.steps, change)
     steps = map_kernels(steps, lambda kernel: _also_narrow(kernel, read, dtype))
@@ -111,7 +112,6 @@ def _along_rows(x: Load, axis: str) -> bool:
 
 def _grouped(kernel: Kernel, products: dict[str, _Product], places: Places, size: int) -> Kernel:
     """The kernel with the axes of its products cut into groups, and with the new shapes of weights."""
-    products = {name: p for name, p in products.items() if p.w.source in places}
     cut = {p.axis: Axis(f"{p.axis}.group", size) for p in products.values()}
     places_of = {a: add(mul(Var(a), size), Var(g.name)) for a, g in cut.items()}
 
@@ -144,14 +144,13 @@ def _grouped(kernel: Kernel, products: dict[str, _Product], places: Places, size
     return replace(kernel, axes=(*axes, *cut.values()), inputs=tuple(map(shaped, kernel.inputs)), body=tuple(body))
 
 
-def _narrow(kernel: Kernel, weights: set[str], read: dict[str, str], dtype: DType) -> Kernel:
-    """The kernel with float32 factors of grouped weights read from arrays of the instruction's type; notes which."""
+def _narrow(kernel: Kernel, products: dict[str, _Product], read: dict[str, str], dtype: DType) -> Kernel:
+    """The kernel with float32 factors of its products read from arrays of the instruction's type; notes which."""
     taken: dict[str, str] = {}
 
-    def factor(e: Expr) -> Expr:
-        if not isinstance(e, Apply) or e.function != "mul" or not any(_is_weight(a, weights) for a in e.args):
-            return e
-        return replace(e, args=tuple(rounded(a) if isinstance(a, Load) else a for a in e.args))
+    def both(product: Expr) -> Expr:
+        assert isinstance(product, Apply)
+        return replace(product, args=tuple(rounded(a) if isinstance(a, Load) else a for a in product.args))
 
     def rounded(load: Load) -> Expr:
         return Cast(Load(note(load.source), load.index, dtype), F32)
@@ -161,8 +160,8 @@ def _narrow(kernel: Kernel, weights: set[str], read: dict[str, str], dtype: DTyp
         return taken[name]
 
     body = tuple(
-        Let(s.name, replace(s.value, body=factor(s.value.body)))
-        if isinstance(s, Let) and isinstance(s.value, Reduce) and any(a.endswith(".group") for a in s.value.axes) else s
+        Let(s.name, replace(s.value, body=both(s.value.body)))
+        if isinstance(s, Let) and isinstance(s.value, Reduce) and s.name in products else s
         for s in kernel.body
     )  # fmt: skip
     if not taken:
@@ -174,10 +173,6 @@ def _narrow(kernel: Kernel, weights: set[str], read: dict[str, str], dtype: DTyp
         *(replace(shapes[old], name=new, dtype=dtype) for old, new in taken.items()),
     )
     return replace(kernel, inputs=inputs, body=body, apart=(*kernel.apart, *(taken[n] for n in kernel.apart if n in taken)))
-
-
-def _is_weight(e: Expr, weights: set[str]) -> bool:
-    return isinstance(e, Cast) and isinstance(e.value, Load) and e.value.source in weights
 
 
 def _also_narrow(kernel: Kernel, read: dict[str, str], dtype: DType) -> Kernel:

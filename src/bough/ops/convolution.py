@@ -2,8 +2,7 @@
 
 Padding is written by a kernel of its own, so that the product never asks whether it is inside; so are the zeros between the
 elements of a transposed convolution's input where it is dilated as well, which else runs in phases (transposed.py). Windows that
-lie in the padding are left out: their sums are zero, even where a weight is not finite. Channels of a group are indexed by two
-axes (`group * size + member`), so grouped and depthwise convolutions need no division either.
+lie in the padding are left out: their sums are zero, even where a weight is not finite.
 """
 
 from __future__ import annotations
@@ -15,12 +14,11 @@ from string import ascii_lowercase as letters
 import numpy as np
 
 from bough.base.errors import InternalError
-from bough.ir.expr import Const, Expr, Extent, Var, add, apply, as_expr, as_extent, floordiv, mod, mul, sub
-from bough.ir.kernel import Axis, Kernel, Operand, Statement
+from bough.ir.expr import Const, Expr, Extent, add, apply, as_expr, as_extent, floordiv, mod, mul, sub
+from bough.ir.kernel import Kernel, Operand
 from bough.ir.program import TensorType
 from bough.ops.building import (
     ZERO,
-    affine,
     agree,
     axes,
     compute_type,
@@ -33,13 +31,13 @@ from bough.ops.building import (
     per_dimension,
     plus,
     point,
-    reduce,
     store,
     times,
     within,
 )
 from bough.ops.operator import Array, Arrays, Attributes, Operands, Operator, Types, present
 from bough.ops.transposed import Phases, lower_in_phases
+from bough.ops.window_sums import Channels, Windows, index_of, sum_windows
 from bough.ops.windows import sliding_windows
 
 Border = tuple[tuple[int, ...], tuple[int, ...]]
@@ -235,37 +233,20 @@ def _windows(
         padded = Operand(f"{y.name}.padded", x.dtype, _padded_shape(x.shape, g, border))
         before, x, first = (_pad(x, padded, g, border),), padded, [0] * rank
 
-    inputs = as_extent(floordiv(as_expr(x.shape[1]), g.groups))
-    outputs = as_extent(floordiv(as_expr(y.shape[1]), g.groups))
-    batch, group, member = Axis("n0", y.shape[0]), Axis("g0", g.groups), Axis("o0", outputs)
-    spatial = axes("p", y.shape[2:])
-    channel, inside = Axis("c0", inputs), axes("r", window)
-
-    def at(axis: Axis) -> Expr:
-        return Const(0) if axis.extent == 1 else Var(axis.name)
-
-    out = affine((at(group), outputs), (at(member), 1))
-    source = affine((at(group), inputs), (at(channel), 1))
-    positions = [
-        add(add(mul(at(p), s), mul(at(r), d)), n)
-        for p, r, s, d, n in zip(spatial, inside, g.steps, g.dilation, first, strict=True)
-    ]
+    channels, spatial, taps = Channels.of(x, y, g.groups), axes("p", y.shape[2:]), axes("r", window)
+    places = zip(map(index_of, spatial), map(index_of, taps), g.steps, g.dilation, first, strict=True)
     if g.transposed:
-        weight = (source, at(member), *(sub(n - 1, at(r)) for n, r in zip(window, inside)))
+        weight = (channels.source, index_of(channels.member), *(sub(n - 1, index_of(r)) for n, r in zip(window, taps)))
     else:
-        weight = (out, at(channel), *(at(r) for r in inside))
-    free = [v for v in (batch, group, member, *spatial) if v.extent != 1]
-    reduced = [v for v in (*inside, channel) if v.extent != 1]
-    value: Expr = apply("mul", load(x, at(batch), source, *positions), load(w, *weight))
-    body: list[Statement] = []
-    if reduced:
-        statement, value = reduce("total", "sum", reduced, value)
-        body.append(statement)
-    if b is not None:
-        value = apply("add", value, load(b, out))
-    place = (at(batch), out, *(at(p) for p in spatial))
-    product = kernel("convolution", (*free, *reduced), (x, w, b), (y,), [*body, store(y, place, value)])
-    return (*before, product)
+        weight = (channels.result, index_of(channels.channel), *map(index_of, taps))
+    windows = Windows(
+        over=spatial,
+        taps=taps,
+        result=[*map(index_of, spatial)],
+        source=[add(add(mul(p, s), mul(r, d)), n) for p, r, s, d, n in places],
+        weight=weight,
+    )
+    return (*before, sum_windows(x, w, b, y, channels, windows))
 
 
 OPERATORS: tuple[Operator, ...] = (

@@ -13,23 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bough.ir.expr import Const, Expr, Extent, Var, add, apply, as_expr, as_extent, floordiv, mul, sub
-from bough.ir.kernel import Axis, Kernel, Operand, Statement
-from bough.ops.building import (
-    affine,
-    axes,
-    guard,
-    kernel,
-    load,
-    move,
-    number,
-    plus,
-    point,
-    reduce,
-    store,
-    times,
-    within,
-)
+from bough.ir.expr import Expr, Extent, add, mul, sub
+from bough.ir.kernel import Kernel, Operand
+from bough.ops.building import affine, axes, guard, kernel, move, number, plus, point, store, times, within
+from bough.ops.window_sums import Channels, Windows, index_of, sum_windows
 
 
 @dataclass(frozen=True)
@@ -115,26 +102,15 @@ def _widened(x: Operand, name: str, low: Sequence[int], high: Sequence[int], ker
 def _product(
     x: Operand, w: Operand, b: Operand | None, z: Operand, dimensions: Sequence[Phases], groups: int, inner: Sequence[Extent]
 ) -> Kernel:
-    inputs, outputs = (as_extent(floordiv(as_expr(o.shape[1]), groups)) for o in (x, z))
-    batch, group, member, channel = Axis("n0", z.shape[0]), Axis("g0", groups), Axis("o0", outputs), Axis("c0", inputs)
+    channels = Channels.of(x, z, groups)
     steps, phases = axes("p", inner), axes("f", (p.stride for p in dimensions))
     taps = axes("r", (p.taps for p in dimensions))
-
-    def at(axis: Axis) -> Expr:
-        return Const(0) if axis.extent == 1 else Var(axis.name)
-
-    out, source = affine((at(group), outputs), (at(member), 1)), affine((at(group), inputs), (at(channel), 1))
-    each = list(zip(dimensions, map(at, steps), map(at, phases), map(at, taps), strict=True))
-    places, weights = [p.source(v, r, t) for p, v, r, t in each], [p.tap(r, t) for p, _, r, t in each]
-    value: Expr = apply("mul", load(x, at(batch), source, *places), load(w, source, at(member), *weights))
-    reduced = [a for a in (*taps, channel) if a.extent != 1]
-    body: list[Statement] = []
-    if reduced:
-        statement, value = reduce("total", "sum", reduced, value)
-        body.append(statement)
-    if b is not None:
-        value = apply("add", value, load(b, out))
-    spatial = [add(mul(v, p.stride), r) for p, v, r, _ in each]
-    free = [a for a in (batch, group, member, *(a for pair in zip(steps, phases) for a in pair)) if a.extent != 1]
-    place = (at(batch), out, *spatial)
-    return kernel("convolution", (*free, *reduced), (x, w, b), (z,), [*body, store(z, place, value)])
+    each = list(zip(dimensions, map(index_of, steps), map(index_of, phases), map(index_of, taps), strict=True))
+    windows = Windows(
+        over=[a for pair in zip(steps, phases) for a in pair],
+        taps=taps,
+        result=[add(mul(v, p.stride), r) for p, v, r, _ in each],
+        source=[p.source(v, r, t) for p, v, r, t in each],
+        weight=[channels.source, index_of(channels.member), *(p.tap(r, t) for p, _, r, t in each)],
+    )
+    return sum_windows(x, w, b, z, channels, windows)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import dropwhile, takewhile
 from typing import Any
 
 import numpy as np
 
 from bough.base.errors import InternalError
-from bough.graph_passes.effects import Effects, depths
-from bough.graph_passes.normalize import normalize
 from bough.graph_passes.plan_memory import ALIGNMENT, ArenaPlan, plan_memory
 from bough.ir import loops
-from bough.ir.dtypes import DType
-from bough.ir.expr import Const, Expr, Extent, Load, Var, add, apply, as_expr, floordiv, mul, sub, variables
-from bough.ir.kernel import Kernel, Operand
+from bough.ir.expr import Const, Expr, Extent, Load, Var, add, apply, as_expr, floordiv, mul, sub
+from bough.ir.kernel import Operand
 from bough.ir.sequence import (
     Beside,
     Branch,
@@ -30,35 +27,17 @@ from bough.ir.sequence import (
     Sequence,
     Step,
     Whilst,
-    host_loads,
-    kernels,
-    map_bodies,
     map_loads,
-    nominal_sizes,
     phase,
 )
 from bough.ir.sequence import walk as steps_of
-from bough.pipeline.separate_names import nameless, separate
+from bough.pipeline.schedule_kernels import Scheduled
+from bough.pipeline.separate_names import separate
 from bough.schedule.access import address
-from bough.schedule.decisions import Schedule
 from bough.schedule.lower import lower_kernel
-from bough.schedule.pack import pack_constant, pack_operands
-from bough.search.chunks import nominal_chunks
-from bough.search.heuristic import Context, Strategy
-from bough.search.nests import choose_rows, finer
-from bough.search.rows import Planned, group_rows
 
 Body = tuple[loops.Stmt, ...]
 Emit = Callable[[Phase], Body]
-
-
-@dataclass(frozen=True, slots=True)
-class Scheduled:
-    """A kernel as it runs, and the decisions that it came from (`chosen` names operands as `before` packing)."""
-
-    kernel: Kernel
-    before: Kernel
-    schedule: Schedule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,134 +52,6 @@ class Assembled:
     arena: ArenaPlan
     failures: tuple[Failure, ...]
     """What the codes that the function returns stand for: `failures[n]` for n + 1."""
-
-
-def schedule_kernels(
-    sequence: Sequence, strategy: Strategy, context: Context, grouping: bool = True
-) -> tuple[Sequence, dict[str, Scheduled]]:
-    """Chooses a schedule for each kernel and applies its packing: copies of constants now, others as kernels. With `grouping`,
-    kernels share barriers where they can."""
-    scheduled: dict[str, Scheduled] = {}
-    constants, types = dict(sequence.constants), dict(sequence.constant_types)
-    temporaries = dict(sequence.temporaries)
-    chosen: dict[Hashable, Schedule] = {}
-
-    defined = nominal_sizes(sequence.steps)
-    context = replace(context, sizes={**context.sizes, **defined}, defined=frozenset(defined))
-
-    def choose(kernel: Kernel, loop: str | None) -> Schedule:
-        """One schedule for all kernels that differ in names only."""
-        key = nameless(kernel), tuple(n in context.constants for n in kernel.operands), loop
-        if key not in chosen:
-            chosen[key] = strategy.choose(kernel, replace(context, loop=loop))
-        return chosen[key]
-
-    def unique(name: str) -> str:
-        base, n = name, 1
-        while name in scheduled:
-            n += 1
-            name = f"{base}#{n}"
-        return name
-
-    def place(kernel: Kernel, loop: str | None) -> list[Kernel]:
-        before, after = apply_packs(kernel, choose(kernel, loop), loop)
-        return [*before, after]
-
-    def apply_packs(kernel: Kernel, schedule: Schedule, loop: str | None) -> tuple[list[Kernel], Kernel]:
-        """The kernel on packed operands, and kernels before it that pack what is not constant."""
-        name = unique(kernel.name)
-        packed, after = pack_operands(kernel, schedule, name)
-        after = replace(after, name=name)
-        scheduled[name] = Scheduled(after, kernel, schedule)
-        before: list[Kernel] = []
-        for p in packed:
-            if p.source.name in constants:
-                constants[p.operand.name] = pack_constant(p, kernel, constants[p.source.name])
-                types[p.operand.name] = p.operand.dtype
-            else:
-                temporaries[p.operand.name] = p.operand
-                before.extend(place(normalize(p.copy), loop))
-        return before, after
-
-    def nested(s: Group, loop: str | None) -> list[Step] | None:
-        """The group as one phase, and copies before it that its kernels need; None where a thread cannot take its rows through
-        all of them."""
-        every = ((g, choose_rows(g, strategy, replace(context, loop=loop))) for g in finer(s))
-        s, schedules = next(((g, found) for g, found in every if found is not None), (s, None))
-        if schedules is None:
-            return None
-        before: list[Kernel] = []
-        members: list[Kernel] = []
-        for kernel, schedule in zip(s.kernels, schedules, strict=True):
-            copies, after = apply_packs(kernel, schedule, loop)
-            before += copies
-            members.append(after)
-        return [*group(before), replace(s, kernels=tuple(members))]
-
-    def walk(steps: tuple[Step, ...], loop: str | None) -> tuple[Step, ...]:
-        out: list[Step] = []
-        run: list[Kernel] = []
-        for s in steps:
-            if isinstance(s, Group) and s.rows:
-                own = nested(s, loop)
-                if own is not None:
-                    out += [*group(run), *own]
-                    run = []
-                    continue
-                s = replace(s, kernels=tuple(map(normalize, s.kernels)))
-            if isinstance(s, (Run, Group, Beside)):
-                run += [k for member in phase(s) for k in place(member, loop)]
-                continue
-            inside = s.variable if isinstance(s, (Repeat, Whilst)) else loop
-            out += group(run)
-            out.append(map_bodies(s, lambda body: walk(body, inside)))  # noqa: B023
-            run = []
-        return (*out, *group(run))
-
-    def group(run: list[Kernel]) -> list[Step]:
-        """Phases of a straight run of kernels; those that share rows share one."""
-        if not grouping:
-            return [Run(k) for k in run]
-        out: list[Run | Group] = []
-        for members in group_rows([Planned(k, scheduled[k.name].schedule) for k in run], context):
-            for m in members:
-                scheduled[m.kernel.name] = replace(scheduled[m.kernel.name], schedule=m.schedule)
-            names = tuple(m.kernel for m in members)
-            out.append(Run(names[0]) if len(names) == 1 else Group(names))
-        return side_by_side(out, scheduled, context)
-
-    steps = walk(sequence.steps, None)
-    used = {o.name for k in kernels(steps) for o in (*k.inputs, *k.outputs)} | host_loads(steps)
-    constants = {n: a for n, a in constants.items() if n in used}
-    result = replace(sequence, temporaries=temporaries, constants=constants, constant_types=types, steps=steps)
-    return result, scheduled
-
-
-def side_by_side(steps: list[Run | Group], scheduled: dict[str, Scheduled], context: Context) -> list[Step]:
-    """Phases of a level that need nothing of each other as one: where each has little work, waiting is what costs. Where one
-    thread does each of them without the others, there is nothing to wait for."""
-
-    def small(s: Run | Group) -> bool:
-        extents = {v for k in phase(s) for a in k.axes for v in variables(as_expr(a.extent))}
-        parallel = not any(scheduled[k.name].schedule.serial or scheduled[k.name].schedule.serpentine for k in phase(s))
-        return parallel and not context.defined.isdisjoint(extents)
-
-    def shared(s: Run | Group) -> bool:
-        first = phase(s)[0]
-        return nominal_chunks(first, scheduled[first.name].schedule, context.sizes) > 1
-
-    if sum(map(small, steps)) < 2:
-        return list(steps)
-    levels: dict[int, list[Run | Group]] = {}
-    states = frozenset(n for s in steps for k in phase(s) for n in k.apart)
-    for s, depth in zip(steps, depths((Effects.all(phase(s)) for s in steps), states)):
-        levels.setdefault(depth, []).append(s)
-    out: list[Step] = []
-    for depth in sorted(levels):
-        together = [s for s in levels[depth] if small(s)]
-        out += [s for s in levels[depth] if not small(s)]
-        out += [Beside(tuple(together))] if len(together) > 1 and any(map(shared, together)) else together
-    return out
 
 
 def assemble(sequence: Sequence, scheduled: dict[str, Scheduled]) -> Assembled:
@@ -342,11 +193,3 @@ def element_count(shape: tuple[Extent, ...]) -> Extent:
 
 def constant_bytes(constants: dict[str, np.ndarray[Any, Any]]) -> int:
     return sum(a.nbytes for a in constants.values())
-
-
-def dtype_of(sequence: Sequence, name: str) -> DType:
-    """The element type of any array of a sequence."""
-    for i in sequence.inputs:
-        if i.name == name:
-            return i.dtype
-    return sequence.constant_types[name] if name in sequence.constants else sequence.temporaries[name].dtype

@@ -19,7 +19,8 @@ from bough.frontends.subnetworks import Network, not_split
 from bough.frontends.torch_export import Imported
 from bough.ir.program import Program
 from bough.pipeline.assemble import constant_bytes
-from bough.pipeline.explain import Explanation, Roofs
+from bough.pipeline.explain import Roofs
+from bough.pipeline.explanation import Explanation
 from bough.pipeline.export import Exported
 from bough.pipeline.export import export as export_files
 from bough.pipeline.manifest import make_manifest
@@ -153,20 +154,7 @@ def compile(  # type: ignore[misc]
     takes and gives tensors; a warning and `explain()` tell. `fullgraph=True` refuses the module instead.
     Raises `CompileError` for what cannot be compiled, naming the line of the module.
     """
-    if not isinstance(args, tuple):
-        raise CompileError(
-            f"the example arguments are a {type(args).__name__}",
-            code="BGH-OPT-002",
-            because="they stand for the positional arguments of a call",
-            advice="pass a tuple: (x,)",
-        )
-    if not callable(module):
-        raise CompileError(
-            f"a {type(module).__name__} cannot be compiled",
-            code="BGH-OPT-005",
-            because="it cannot be called",
-            advice="pass a torch.nn.Module or a function of tensors",
-        )
+    _check_call(module, args)
     options = make_options(target, threads, precision, strategy, switches)
     recipe = Recipe(module, tree_map(_tensor, args), tree_map(_tensor, kwargs), dynamic, options)
     if backend is not None:
@@ -190,6 +178,24 @@ def compile(  # type: ignore[misc]
     executable = kind(manifest, generated.code, constants, threads=options.threads)
     keep(key, executable)
     return Compiled(executable, recipe, key, imported.program if manifest.divides and isinstance(imported, Imported) else None)
+
+
+def _check_call(module: object, args: object) -> None:
+    """Raises CompileError for what is no module, or are no arguments."""
+    if not isinstance(args, tuple):
+        raise CompileError(
+            f"the example arguments are a {type(args).__name__}",
+            code="BGH-OPT-002",
+            because="they stand for the positional arguments of a call",
+            advice="pass a tuple: (x,)",
+        )
+    if not callable(module):
+        raise CompileError(
+            f"a {type(module).__name__} cannot be compiled",
+            code="BGH-OPT-005",
+            because="it cannot be called",
+            advice="pass a torch.nn.Module or a function of tensors",
+        )
 
 
 def _with_host_calls(recipe: Recipe) -> Hosted | None:

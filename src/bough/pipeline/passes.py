@@ -26,7 +26,8 @@ from bough.ir.loops import Function
 from bough.ir.program import Program
 from bough.ir.recursion import Recursion
 from bough.ir.sequence import Group, Sequence, Step, map_bodies, map_kernels, phase
-from bough.pipeline.assemble import Assembled, Scheduled, assemble, schedule_kernels
+from bough.pipeline.assemble import Assembled, assemble
+from bough.pipeline.schedule_kernels import Scheduled, schedule_kernels
 from bough.recursion import Switches, lower_recursion
 from bough.runtime.team import team_text
 from bough.search.heuristic import Context, Heuristic, Strategy

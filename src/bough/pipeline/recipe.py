@@ -16,7 +16,8 @@ from bough.frontends.torch_export import Imported
 from bough.ir.program import Program
 from bough.ir.recursion import Recursion
 from bough.pipeline.assemble import Assembled
-from bough.pipeline.explain import Explanation, Roofs, explain
+from bough.pipeline.explain import Roofs
+from bough.pipeline.explanation import Explanation, explain
 from bough.pipeline.fingerprint import fingerprint
 from bough.pipeline.passes import Generated, Options, Watcher, assembled_loops, run_passes
 from bough.pipeline.samples import compile_samples

@@ -28,7 +28,7 @@ from bough.codegen.signature import Signature
 from bough.ir.program import CAPACITY
 from bough.ir.sequence import ENDLESS, Branch, Check, Define, Repeat, Sequence, Step, Whilst, phase
 from bough.ir.text import print_expr, print_extent
-from bough.pipeline.assemble import Scheduled
+from bough.pipeline.schedule_kernels import Scheduled
 from bough.schedule.lower import lower_kernel
 
 

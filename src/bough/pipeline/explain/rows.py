@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import prod
 
 from bough.ir.kernel import Kernel
-from bough.pipeline.assemble import Scheduled
 from bough.pipeline.explain.recording import Course
 from bough.pipeline.explain.roofs import Roof
+from bough.pipeline.schedule_kernels import Scheduled
 from bough.schedule.decisions import Schedule
 from bough.search.cost import nominal
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from bough.pipeline.explain import Findings
 from bough.pipeline.report.elements import amount, duration, plural, tag, text
 
-if TYPE_CHECKING:
-    from bough.pipeline.explain import Explanation
 
-
-def about_time(e: Explanation) -> str:
+def about_time(e: Findings) -> str:
     whole = "" if e.timeline.whole else " The call has more runs than were recorded: all figures are about its first part."
     note = (
         "The lines of the model in their order, each with the kernels that do its work; a kernel that does the work of several "
@@ -21,7 +17,7 @@ def about_time(e: Explanation) -> str:
     return text(note) + tag("button", "slowest line first", type="button", id="order", hidden="")
 
 
-def about_course(e: Explanation) -> str:
+def about_course(e: Findings) -> str:
     what = e.program.summary() if e.program else ""
     return text(
         f"What the host part of the function does, between kernels: {what}. Boxes of one color hold the same code; the example "
@@ -29,7 +25,7 @@ def about_course(e: Explanation) -> str:
     )
 
 
-def about_roofline(e: Explanation) -> str:
+def about_roofline(e: Findings) -> str:
     how = "measured on this machine, unless other work disturbed it" if e.roofs.measured else f"as {e.target} is described"
     return text(
         "No kernel can be above the roofs: the peak of arithmetic, and what a memory delivers for it to work on "
@@ -38,7 +34,7 @@ def about_roofline(e: Explanation) -> str:
     )
 
 
-def about_timeline(e: Explanation) -> str:
+def about_timeline(e: Findings) -> str:
     note = (
         f"The fastest of the calls that were recorded: {duration(e.timeline.total)}, {plural(len(e.timeline.turns), 'run')} of "
         "phases. Each lane is a thread; on its right is how much of the time it worked. Gaps are waits for others at the end of "
@@ -47,7 +43,7 @@ def about_timeline(e: Explanation) -> str:
     return text(note) + tag("span", "Turn the wheel or drag to stretch, double-click to see all again.", class_="hint")
 
 
-def about_memory(e: Explanation) -> str:
+def about_memory(e: Findings) -> str:
     used = max(e.memory.used(), default=0)
     fits = f", of which at most {amount(used, 'B')} are in use at a time" if used < e.memory.arena else ""
     return text(

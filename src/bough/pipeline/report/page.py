@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import TYPE_CHECKING
 
 from bough.base.version import __version__
+from bough.pipeline.explain import Findings
 from bough.pipeline.explain.picture import svg
 from bough.pipeline.report import notes
 from bough.pipeline.report.elements import amount, duration, percent, plural, tag, text
@@ -16,13 +16,10 @@ from bough.pipeline.report.roofline import roofline
 from bough.pipeline.report.shares import shares
 from bough.pipeline.report.table import table
 
-if TYPE_CHECKING:
-    from bough.pipeline.explain import Explanation
 
-
-def page(explanation: Explanation, name: str = "") -> str:
+def page(findings: Findings, name: str = "") -> str:
     """The HTML text. `name` is what the model is called."""
-    e, kinds, heading = explanation, Kinds(explanation.rows), name or "a model"
+    e, kinds, heading = findings, Kinds(findings.rows), name or "a model"
     sections = [_section("Where the time goes", notes.about_time(e), shares(kinds), _scrolling(table(e.rows, kinds)))]
     if e.program is not None:
         picture = svg(e.program, {r.kernel: r.runs for r in e.rows})
@@ -59,7 +56,7 @@ def _file(name: str) -> str:
     return resources.files("bough.pipeline.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _figures(e: Explanation) -> str:
+def _figures(e: Findings) -> str:
     """The figures that come first."""
     flops, limit, ms = sum(r.flops for r in e.rows), sum(r.limit_ms for r in e.rows), sum(r.ms for r in e.rows)
     figures = (

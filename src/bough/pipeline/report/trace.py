@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bough.pipeline.explain import Findings
 from bough.pipeline.report.kinds import base_name
-
-if TYPE_CHECKING:
-    from bough.pipeline.explain import Explanation
 
 PROCESS = 1
 
 
-def trace(explanation: Explanation, name: str = "bough") -> dict[str, Any]:
+def trace(findings: Findings, name: str = "bough") -> dict[str, Any]:
     """Complete events ("X"), a lane for each thread; times in microseconds."""
-    timeline, rows = explanation.timeline, {r.kernel: r for r in explanation.rows}
+    timeline, rows = findings.timeline, {r.kernel: r for r in findings.rows}
     events: list[dict[str, Any]] = [{"ph": "M", "pid": PROCESS, "name": "process_name", "args": {"name": name}}]
     for thread in range(timeline.threads):
         lane = {"name": "caller" if thread == 0 else f"thread {thread}"}
