@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bough.base.errors import InternalError
-from bough.base.visits import Ask, Attribute, Call, Collect, Each, Fail, Item, Payload, Question, Variant, Visit, Visits
+from bough.base.spans import Index
+from bough.base.visits import Ask, Attribute, Call, Collect, Each, Fail, Item, Payload, Question, Slice, Variant, Visit, Visits
 from bough.ir.dtypes import F32, F64
 from bough.ir.expr import Var
 from bough.ir.parse_recursion import parse_recursion
@@ -73,7 +74,13 @@ recursion main
 
 
 NAMES = st.text(st.characters(categories=["L", "Nd"], max_codepoint=0x250), min_size=1, max_size=6).map(lambda s: f"n{s}")
-PATHS = st.lists(st.builds(Attribute, NAMES) | st.builds(Item, st.integers(-9, 99) | st.text(max_size=5)), max_size=4).map(tuple)
+INDICES = st.builds(Index, st.integers(-3, 3), st.integers(-9, 9), st.integers(1, 4))
+STEPS = st.one_of(
+    st.builds(Attribute, NAMES),
+    st.builds(Item, st.integers(-9, 99) | st.text(max_size=5) | INDICES),
+    st.builds(Slice, INDICES, INDICES),
+)
+PATHS = st.lists(STEPS, max_size=4).map(tuple)
 PLAIN = st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False) | st.text(max_size=8)
 QUESTIONS = st.one_of(
     st.builds(Question, PATHS, st.sampled_from(["is_none", "is_true"]), length=st.booleans()),

@@ -46,17 +46,14 @@ class Span(Sequence[Any]):
         if isinstance(value, Span):
             begin, end = bounds(len(value), first, last)
             return cls(value.listed, value.first + begin, value.first + end)
-        if type(value) not in (list, tuple):
-            if not isinstance(value, (list, tuple)):
-                raise TypeError(f"{type(value).__name__} is no list or tuple, and only these are cut into parts")
-            part = value[:]  # a class of the user's may have an order of its own
-            value = part if type(part) in (list, tuple) else list(part)
+        if not isinstance(value, (list, tuple)):
+            raise TypeError(f"{type(value).__name__} is no list or tuple, and only these are cut into parts")
         return cls(value, *bounds(len(value), first, last))
 
     @property
     def kind(self) -> type:
         """What Python would have made: a list or a tuple."""
-        return type(self.listed)
+        return list if isinstance(self.listed, list) else tuple
 
     @property
     def key(self) -> tuple[int, int, int]:

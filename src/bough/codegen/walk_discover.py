@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bough.base.visits import Ask, Decision, Fail, Path, Slice, Visit, call_order
+from bough.base.visits import Ask, Decision, Fail, Visit, call_order
 from bough.codegen.walk_flat import FlatReader
 from bough.codegen.walk_library import Library
 from bough.codegen.walk_read import Reader, SpanReader
@@ -188,12 +188,7 @@ def _reads(visit: Visit) -> int:
     paths = [q.path for q in questions(visit.decision)]
     for v in visit.variants:
         paths += [c.path for c in v.calls] + [e.path for e in v.each] + [p.path or () for p in v.payloads]
-    return sum(_kept(path) + 4 for path in paths)
-
-
-def _kept(path: Path) -> int:
-    """At most so many references does it take to read what lies at a path."""
-    return sum(2 if isinstance(step, Slice) else 1 for step in path)
+    return sum(len(path) + 4 for path in paths)
 
 
 class _Decided:
@@ -261,7 +256,7 @@ class _Activation:
         for walk, (_, length) in zip(self.slots.walks, walks, strict=True):
             paths = [variant.calls[n].path for n in walk.calls] + [variant.payloads[n].path or () for n in walk.payloads]
             size = code.add(size, code.multiply(length, walk.width))
-            references = code.add(references, code.multiply(length, 1 + sum(map(_kept, paths))))
+            references = code.add(references, code.multiply(length, 1 + sum(map(len, paths))))
             pushed = code.add(pushed, code.multiply(length, 2 * len(walk.calls)))
         code.check(code.call(self.library.room, self.frame, size, pushed, references))
         return size

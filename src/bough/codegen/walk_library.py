@@ -13,7 +13,6 @@ from bough.codegen.walk_words import Value, Words, word
 from bough.runtime.walker_layout import OBJECT, TYPE_CACHE, Layout, Status, Word
 
 _LARGEST_EXACT = 1 << 53
-_LONGEST = (1 << 63) - 1
 _MIXER = 0x9E3779B97F4A7C15 - (1 << 64)
 """An odd number whose multiples look random."""
 
@@ -23,7 +22,7 @@ class Library:
 
     attribute(frame, object, name), item(frame, object, key)    a reference on the pile, or 0; name and key are words of the frame
     elements(frame, container, skip, leave)                     a list or tuple whose items are its own, or 0
-    listed(frame, container)                                    the same for the whole of a list or tuple
+    listed(frame, container)                                    list or tuple, which of the two it is a kind of, or 0
     is_instance(frame, type, question)                          1, 0, or -1
     is_true(frame, object), has_attribute(frame, object, name)  1, 0, or -1
     find(frame, function, object, bounds)                       a position in the log, -1 for a new one, -2 for no room
@@ -98,9 +97,9 @@ class Library:
     def _listed(self) -> Words:
         code = self._function("listed", "container")
         _, container = code.arguments
-        code.leave(self._is_plain(code, container), container)
+        code.leave(self._is_plain(code, container), code.type_of(container))
         code.leave(code.builder.not_(self._is_list(code, container)), 0)
-        self._end_plain(code, self.keep(code, code.python("PySequence_GetSlice", container, 0, _LONGEST), 0))
+        code.end(code.builder.select(self._is_a(code, container, list), self.constant(code, list), self.constant(code, tuple)))
         return code
 
     def _end_plain(self, code: Words, found: Value) -> None:

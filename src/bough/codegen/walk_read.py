@@ -71,8 +71,8 @@ class Reader:
         before, step = path[:at], path[at]
         if path[: at + 1] not in self.parts:
             code = self.code
-            listed = code.call(self.library.listed, code.frame, self.read(before))
-            code.refuse(code.compare("==", listed, 0))
+            listed = self.read(before)
+            code.refuse(code.compare("==", code.call(self.library.listed, code.frame, listed), 0))
             size = code.python("PySequence_Size", listed)
             code.refuse(code.builder.icmp_unsigned(">", size, word(_LONGEST)))
             assert isinstance(step, Slice)
@@ -289,7 +289,8 @@ class SpanReader:
             return code.compare(_SIGNS[question.test], self.size, question.value)
         if question.test == "is_instance":
             at = self.library.layout.questions[question.value]  # type: ignore[index]
-            answer = code.call(self.library.is_instance, code.frame, code.type_of(self.listed), code.at(code.frame, at))
+            kind = code.call(self.library.listed, code.frame, self.listed)
+            answer = code.call(self.library.is_instance, code.frame, kind, code.at(code.frame, at))
             code.refuse(code.compare("<", answer, 0))
             return code.compare("!=", answer, 0)
         if question.test != "is_none":
