@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bough.graph_passes.effects import exposed
+from bough.graph_passes.exposed import exposed
 from bough.ir.expr import Expr, loads
 from bough.ir.sequence import Branch, Repeat, Sequence, Step, Whilst, host_expressions, phase
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import combinations
+from math import prod
 from typing import Union
 
-from bough.ir.expr import Expr, Extent, Load, Var, as_expr, loads, substitute, variables
+from bough.ir.expr import Const, Expr, Extent, Load, Var, loads, substitute, variables
 from bough.ir.kernel import Kernel, Let, Store
-from bough.ir.sequence import Branch, Repeat, Step, Whilst, expressions, host_expressions, phase
+from bough.ir.sequence import expressions
+from bough.schedule.access import affine_in
 
 
 @dataclass(slots=True)
@@ -51,69 +54,10 @@ def depths(effects: Iterable[Effects], states: frozenset[str]) -> list[int]:
     return [depth for _, depth in seen]
 
 
-def exposed(steps: tuple[Step, ...], more: Iterable[Expr] = ()) -> set[str]:
-    """What the steps, and the host's expressions `more` behind them, read that a kernel earlier in the same steps has not
-    written."""
-    found: set[str] = set()
-    written: Written = {}
-    _expose(steps, written, found)
-    _host_reads(more, written, found)
-    return found
-
-
-def around(loop: Repeat | Whilst) -> set[str]:
-    """What a turn of a loop reads that an earlier turn, or what stands before the loop, has written."""
-    if isinstance(loop, Repeat):
-        return exposed(loop.body)
-    return exposed((*loop.head, Branch(loop.condition, loop.body)))
-
-
-def _expose(steps: tuple[Step, ...], written: Written, found: set[str]) -> None:
-    for s in steps:
-        if isinstance(s, Whilst):
-            _expose(s.head, written, found)
-        _host_reads(host_expressions(s), written, found)
-        match s:
-            case Repeat() | Whilst():
-                _expose(s.body, _copy(written), found)  # it may run no time
-            case Branch():
-                yes, no = _copy(written), _copy(written)
-                _expose(s.then, yes, found)
-                _expose(s.otherwise, no, found)
-                for n in yes.keys() & no.keys():
-                    written[n] = [r for r in yes[n] if r in no[n]]
-            case _:
-                for k in phase(s):
-                    _expose_kernel(k, written, found)
-
-
-def _expose_kernel(k: Kernel, written: Written, found: set[str]) -> None:
-    for load in {load for s in k.body for e in expressions(s) for load in loads(e)}:
-        here = region(k, load.source, load.index)
-        if load.source in k.apart or not any(covers(w, here) for w in written.get(load.source, ())):
-            found.add(load.source)
-    found.update(load.source for a in k.ragged for load in loads(as_expr(a.extent)))
-    for store in k.stores:
-        written.setdefault(store.target, []).append(region(k, store.target, store.index))
-
-
-def _host_reads(expressions: Iterable[Expr], written: Written, found: set[str]) -> None:
-    """An element counts as written where all of its array is."""
-    for load in (load for e in expressions for load in loads(e)):
-        if not any(not any(parts) for _, parts in written.get(load.source, ())):
-            found.add(load.source)
-
-
-def _copy(written: Written) -> Written:
-    return {n: list(regions) for n, regions in written.items()}
-
-
 Part = Union[tuple[Expr, tuple[Extent, ...]], None]
 """Which places an index names over all points of a kernel: equal where these are the same; None: the whole dimension."""
 Region = tuple[tuple[Extent, ...], tuple[Part, ...]]
 """Part of an operand of a shape."""
-Written = dict[str, list[Region]]
-"""What has been written for sure of each array."""
 
 
 def region(kernel: Kernel, name: str, index: tuple[Expr, ...]) -> Region:
@@ -139,6 +83,37 @@ def covers(written: Region, read: Region | None) -> bool:
         return False
     seen, wanted = read
     return shape == seen and all(w is None or w == r for w, r in zip(parts, wanted, strict=True))
+
+
+def fills(written: list[Region]) -> bool:
+    """Whether parts of an array, which do not meet, are all of it for sure."""
+    boxes = [tuple(map(_span, r[0], r[1])) for r in written if r[0] == written[0][0]]
+    known = [tuple(s for s in box if s is not None) for box in boxes if None not in box]
+    if len(known) < 2 or not all(_disjoint(a, b) for a, b in combinations(known, 2)):
+        return False
+    return sum(prod(len(s) for s in box) for box in known) == prod(e for e in written[0][0] if isinstance(e, int))
+
+
+def _span(size: Extent, part: Part) -> range | None:
+    """The places of a part along a dimension; 0 alone for all of one whose size is not known."""
+    if part is None:
+        return range(size) if isinstance(size, int) else range(1)
+    index, extents = part
+    names = [f"#{n}" for n in range(len(extents))]
+    steps = affine_in(index, set(names))
+    start = substitute(index, dict.fromkeys(names, Const(0)))
+    if not isinstance(size, int) or len(names) > 1 or steps is None or not isinstance(start, Const):
+        return None
+    step, count = next(iter(steps.values()), 1), extents[0] if extents else 1
+    return range(int(start.value), int(start.value) + step * count, step) if isinstance(count, int) and step > 0 else None
+
+
+def _disjoint(a: tuple[range, ...], b: tuple[range, ...]) -> bool:
+    """Whether two boxes have no element in common for sure."""
+    return any(
+        not x or not y or x[-1] < y[0] or y[-1] < x[0] or (x.step == y.step and (x.start - y.start) % x.step)
+        for x, y in zip(a, b)
+    )
 
 
 def whole(kernel: Kernel, store: Store) -> bool:

@@ -17,7 +17,8 @@ from dataclasses import replace
 
 from bough.graph_passes.absorb import MOST_STREAMS, absorb, adds_gathered, is_view, rebuilt, streams
 from bough.graph_passes.block import Block
-from bough.graph_passes.effects import Effects, around, exposed
+from bough.graph_passes.effects import Effects
+from bough.graph_passes.exposed import around, exposed, exposures
 from bough.ir.expr import loads, variables
 from bough.ir.kernel import Kernel, Store
 from bough.ir.sequence import (
@@ -50,9 +51,9 @@ def _fuse_steps(steps: tuple[Step, ...], outside: Iterable[str]) -> tuple[Step, 
     """Fuses runs of kernels between steps of control; what is read outside of a run stays stored. Definitions come before what
     they do not depend on."""
     steps = _definitions_first(steps)
-    done = tuple(
-        _fuse_bodies(s, {*outside, *exposed(steps[n + 1 :])}) if bodies(s) else s for n, s in enumerate(steps)
-    )  # fmt: skip
+    behind = exposures(steps)
+    done = tuple(_fuse_bodies(s, {*outside, *behind[n + 1]}) if bodies(s) else s for n, s in enumerate(steps))
+    behind = exposures(done)
     out: list[Step] = []
     start = 0
     while start < len(done):
@@ -63,7 +64,7 @@ def _fuse_steps(steps: tuple[Step, ...], outside: Iterable[str]) -> tuple[Step, 
         stop = start
         while stop < len(done) and isinstance(done[stop], Run):
             stop += 1
-        elsewhere = {*outside, *exposed(done[stop:])}
+        elsewhere = {*outside, *behind[stop]}
         block = [s.kernel for s in done[start:stop] if isinstance(s, Run)]
         out.extend(Run(k) for k in fuse_block(block, elsewhere))
         start = stop

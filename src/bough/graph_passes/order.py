@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from bough.graph_passes.effects import around, exposed
+from bough.graph_passes.exposed import around, exposures
 from bough.graph_passes.plan_memory import byte_size
 from bough.ir.evaluate import extent_value
 from bough.ir.sequence import Group, Repeat, Sequence, Step, Whilst, bodies, nominal_sizes, phase, with_bodies
@@ -38,11 +38,12 @@ def _ordered(steps: tuple[Step, ...], sizes: Mapping[str, int], outside: set[str
     """Straight runs of `steps` in a better order; `outside` is read behind them."""
     out: list[Step] = []
     run: list[Step] = []
+    exposed = exposures(steps)
     for n, s in enumerate(steps):
         if phase(s):
             run.append(s)
             continue
-        behind = outside | exposed(steps[n:])
+        behind = outside | exposed[n]
         out += _straight(run, sizes, behind)
         inside = behind | around(s) if isinstance(s, (Repeat, Whilst)) else behind
         out.append(with_bodies(s, tuple(_ordered(body, sizes, inside) for body in bodies(s))))
@@ -81,9 +82,9 @@ class _Run:
             writes = {o.name for k in phase(s) for o in k.outputs}
             before = {writer[a] for a in reads | writes if a in writer}
             before.update(r for a in writes for r in readers.get(a, ()))
-            mine = sizes.keys() - (set(s.private) if isinstance(s, Group) else set())
+            mine = {a for a in reads | writes if a in sizes and not (isinstance(s, Group) and a in s.private)}
             self.given |= (reads & mine) - writes - writer.keys()
-            self.steps.append(_Step(before, (reads | writes) & mine, (writes & mine) - writer.keys() - self.given))
+            self.steps.append(_Step(before, mine, (writes & mine) - writer.keys() - self.given))
             for a in reads:
                 readers.setdefault(a, set()).add(n)
             for a in writes:

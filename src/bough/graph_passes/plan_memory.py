@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 
-from bough.graph_passes.effects import around
+from bough.graph_passes.exposed import around
 from bough.ir.expr import Apply, Const, Expr, add, as_expr, floordiv, loads, mul
 from bough.ir.kernel import Operand
 from bough.ir.sequence import Group, Repeat, Sequence, Step, Whilst, bodies, host_expressions, phase, walk
