@@ -27,7 +27,9 @@ docs: $(VENV)/.dev
 
 bench: $(VENV)/.peers
 	$(BIN)/bough bench gemm --against torch,onnxruntime,openvino
+	$(BIN)/bough bench conv --against torch,onnxruntime,openvino
 	$(BIN)/bough bench rnn --against torch,onnxruntime,openvino
+	$(BIN)/bough bench static --against torch,onnxruntime,openvino
 	$(BIN)/bough bench trees --against torch,batched,dgl
 	$(BIN)/bough bench dynamic --against torch,torch-compile,onnxruntime
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import pytest
 
@@ -22,9 +23,10 @@ def examples(page: Path) -> list[str]:
 @pytest.mark.parametrize("page", [p for p in PAGES if examples(p)], ids=lambda p: p.name)
 def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    namespace: dict[str, Any] = {"__name__": f"example_{page.stem}"}
+    module = ModuleType(f"example_{page.stem}")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
     for text in examples(page):
-        exec(compile(text, str(page), "exec"), namespace)
+        exec(compile(text, str(page), "exec"), vars(module))
 
 
 def test_the_readme_has_an_example() -> None:

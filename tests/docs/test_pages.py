@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
+import bough
 from bough.base.settings import SETTINGS
 from bough.cli.app import app
 from bough.pipeline.passes import PASSES
@@ -128,3 +130,13 @@ def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
 def test_every_pass_is_described_in_order() -> None:
     text = (DOCS / "inside.md").read_text()
     assert re.findall(r"^\| ([a-z ]+) \|", text.partition("These are the passes")[2], re.MULTILINE)[1:] == [p.name for p in PASSES]
+
+
+def test_the_python_interface_is_described() -> None:
+    text = (DOCS / "api.md").read_text()
+    assert [name for name in bough.__all__ if f"bough.{name}" not in text and f"`{name}`" not in text] == []
+    options = [name for name, p in inspect.signature(bough.compile).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    described = re.findall(r"^\| `(\w+)` \| `", text.partition("## Compiled functions")[0], re.MULTILINE)
+    assert sorted(described) == sorted(options)
+    methods = [name for name in vars(bough.Compiled) if not name.startswith("_") and callable(getattr(bough.Compiled, name))]
+    assert [name for name in methods if f"`compiled.{name}(" not in text] == []
