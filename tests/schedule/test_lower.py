@@ -12,6 +12,7 @@ from bough.ir.expr import Extent, Var
 from bough.ir.interpret_kernel import run_kernel
 from bough.ir.interpret_loops import run_loops
 from bough.ir.kernel import Kernel, Operand
+from bough.ir.kernel_text import parse_kernel
 from bough.ir.program import TensorType
 from bough.ops import infer, lower
 from bough.pipeline.assemble import element_count
@@ -82,6 +83,25 @@ def test_one_schedule_for_every_batch(batch: int):
     i, j, _ = (a.name for a in kernel.axes)
     check(kernel, Schedule((Pack(1, j, 16), Vectorize(j, 16), Tile(i, 6), Order((j, i)), Use("total", "avx512.fma", "avx512.load"))), batch=batch)
     check(kernel, Schedule((Pack(1, j, 16), Vectorize(j, 16), Tile(i, 4), Block(i, 2), Stage())), batch=batch)
+
+
+ACROSS = parse_kernel("""
+kernel across(x: f32[5, 7], w: f32[48, 7]) -> (y: f32[48, 5], z: f32[5, 48])
+  axes i: 5, j: 48, k: 7
+  s = sum(k) x[i, k] * w[j, k]
+  t = tanh(s)
+  y[j, i] = t + 1.0
+  z[i, j] = t
+""")
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4, 5])
+def test_staged_values_stored_across_the_vectors(rows: int):
+    """They come back to an unrolled loop, whose stores may be transposed."""
+    check(ACROSS, Schedule((Pack(1, "j", 16), Vectorize("j", 16), Tile("i", rows), Stage())))
+    loop = lower_kernel(ACROSS, Schedule((Vectorize("j", 16), Tile("i", rows), Stage())))
+    aside = loops.holds((loop,), lambda s: isinstance(s, loops.Alloc) and s.buffer.name.startswith("aside"))
+    assert aside == (rows > 1)
 
 
 CASES = {

@@ -19,6 +19,7 @@ from bough.graph_passes.nest import nest
 from bough.graph_passes.normalize import normalize
 from bough.graph_passes.online import online
 from bough.graph_passes.order import order
+from bough.graph_passes.pad_in_place import pad_in_place
 from bough.graph_passes.simplify import simplify_scalars
 from bough.graph_passes.values import drop_dead, fold_constants, merge_views, share
 from bough.graph_passes.winograd import winograd
@@ -179,6 +180,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("fuse kernels", "Kernel", "Kernel", _fuse),
     Pass("fewer products", "Kernel", "Kernel", _fewer_products),
     Pass("choose layouts", "Kernel", "Kernel", _layouts),
+    Pass("pad in place", "Kernel", "Kernel", lambda sequence, _: pad_in_place(sequence)),
     Pass("share arrays", "Kernel", "Kernel", lambda sequence, _: coalesce(sequence)),
     Pass("narrow weights", "Kernel", "Kernel", lambda sequence, options: narrow_weights(sequence, options.precision)),
     Pass("group products", "Kernel", "Kernel", _group),

@@ -144,3 +144,9 @@ def row_places(kernel: Kernel, rows: Iterable[str], name: str) -> dict[int, str]
             return None
         found = here
     return found
+
+
+def lies_across(access: Access, vector: str, row: str) -> bool:
+    """Whether neighbouring points of `row` lie side by side in memory, and those of `vector` do not."""
+    along = access.stride(vector)
+    return along is not None and 1 < along < LARGE and access.stride(row) == 1

@@ -34,13 +34,13 @@ from bough.ir.expr import (
     substitute,
     variables,
 )
-from bough.ir.kernel import Kernel, Let, Reduce, Store
+from bough.ir.kernel import Kernel, Reduce
 from bough.schedule.decisions import Schedule, Use
-from bough.schedule.places import Places, Point
+from bough.schedule.epilogue import ACCUMULATORS, STAGED, Epilogues, Stmts
+from bough.schedule.places import Point
 from bough.schedule.reductions import SUM_BLOCK, combine, unit_of
 
-ACCUMULATORS, STAGED, TOTAL, LATE = "acc", "staged", "total", "late"
-Stmts = tuple[loops.Stmt, ...]
+TOTAL = "total"
 
 
 def lower_kernel(kernel: Kernel, schedule: Schedule) -> loops.For:
@@ -52,7 +52,7 @@ def lower_kernel(kernel: Kernel, schedule: Schedule) -> loops.For:
     return _Lowering(kernel, schedule).run()
 
 
-class _Lowering(Places):
+class _Lowering(Epilogues):
     # Tiles and chunks
 
     def run(self) -> loops.For:
@@ -220,35 +220,6 @@ class _Lowering(Places):
             if self.across:
                 body.extend(self.combine_lanes(group, rows))
         return tuple(body)
-
-    def unrolled(self, name: str, extent: int, body: Stmts) -> loops.Stmt:
-        return loops.For(name, Const(0), Const(extent), body, "unroll")
-
-    def each(
-        self, rows: int | Expr, body: Callable[[Expr, Expr, Expr], Stmts],
-        before: Callable[[Expr, Expr], Stmts] = lambda r, v: (), *,
-        bounded: bool = False, kind: loops.LoopKind = "unroll",
-    ) -> loops.Stmt:  # fmt: skip
-        """Unrolled loops over rows and vectors around one vector loop, and what comes `before` that. `bounded` keeps lanes inside
-        the vector's axis."""
-        inner = body(Var("r"), Var("v"), Var("lane"))
-        if self.vector is None:
-            nest: Stmts = (loops.Let("lane", Const(0)), *inner)
-        else:
-            nest = (loops.For("lane", Const(0), self.lane_stop(bounded), inner, "vector", lanes=self.lanes),)
-        by_vector = loops.For("v", Const(0), Const(self.count), (*before(Var("r"), Var("v")), *nest), kind)
-        return loops.For("r", Const(0), as_expr(rows), (by_vector,), kind)
-
-    def lane_stop(self, bounded: bool) -> Expr:
-        assert self.vector is not None
-        if not bounded or self.across:
-            return Const(self.lanes)
-        extent = as_expr(self.extents[self.vector.axis])
-        width = self.lanes * self.count
-        if isinstance(extent, Const) and int(extent.value) % width == 0:
-            return Const(self.lanes)
-        start = add(mul(Var(f"{self.vector.axis}.tile"), width), mul(Var("v"), self.lanes))
-        return minimum(Const(self.lanes), sub(extent, start))
 
     def groups(self) -> list[list[tuple[str, Reduce]]]:
         """Reductions over the same axes run in one loop nest, unless one needs the result of another."""
@@ -494,96 +465,6 @@ class _Lowering(Places):
                 fold.append(loops.For("lane", Const(0), Const(half), (store,), "vector", lanes=half))
                 half //= 2
             out.append(self.unrolled("r", rows, tuple(fold)))
-        return tuple(out)
-
-    def scalar_epilogue(self, base: Expr) -> Stmts:
-        return self.statements(
-            self.point(add(base, Var("r")), Const(0), {}), self.results(Var("r"), Const(0), Const(0), None)
-        )
-
-    def stages(self, rows: int) -> Stmts:
-        shape = (rows, self.count, self.lanes)
-        return tuple(
-            loops.Alloc(loops.Buffer(f"{STAGED}.{name}", reduce.body.dtype, shape, "scratch", 64))
-            for name, reduce in self.reductions
-        )
-
-    def put_aside(self, rows: int) -> Stmts:
-        """The accumulators to scratch memory."""
-        out: list[loops.Stmt] = []
-        for name, reduce in self.reductions:
-            dtype = reduce.body.dtype
-
-            def move(r: Expr, v: Expr, lane: Expr, name: str = name, dtype: DType = dtype) -> Stmts:
-                at = (r, v, lane)
-                return (loops.Store(f"{STAGED}.{name}", at, Load(f"{ACCUMULATORS}.{name}", at, dtype)),)
-
-            out.append(self.each(rows, move))
-        return tuple(out)
-
-    def staged_epilogue(self, rows: Expr, base: Expr) -> Stmts:
-        return (self.epilogues(rows, base, STAGED, "serial"),)
-
-    def epilogues(self, rows: int | Expr, base: Expr, source: str, kind: loops.LoopKind) -> loops.Stmt:
-        """Everything behind the reductions in registers, for all rows and vectors of a tile."""
-
-        def body(r: Expr, v: Expr, lane: Expr) -> Stmts:
-            return self.epilogue(r, v, lane, base, source)
-
-        def before(r: Expr, v: Expr) -> Stmts:
-            return self.late_sums(r, v, base, source)
-
-        return self.each(rows, body, before, bounded=True, kind=kind)
-
-    def ragged_extents(self, here: Mapping[str, Point]) -> Stmts:
-        return tuple(loops.Let(name, self.at(extent, here)) for extent, name in self.ragged.items())
-
-    def late_sums(self, r: Expr, v: Expr, base: Expr, source: str | None) -> Stmts:
-        """The ragged reductions at row `r` and vector `v`; with `source` None, of the row alone."""
-        if not self.late:
-            return ()
-        out: list[loops.Stmt] = [*self.ragged_extents(self.point(add(base, r), Const(0), {}))]
-        vectors = self.vector is not None and source is not None
-        lane: Expr = Var("lane") if vectors else Const(0)
-
-        def each_lane(s: loops.Stmt) -> loops.Stmt:
-            return loops.For("lane", Const(0), self.lane_stop(True), (s,), "vector", lanes=self.lanes) if vectors else s
-
-        for name, reduce in self.late:
-            dtype = reduce.body.dtype
-            total = f"{LATE}.{name}"
-            width, place = (self.lanes, "register") if vectors else (1, "scratch")
-            out.append(loops.Alloc(loops.Buffer(total, dtype, (width,), place, 64)))
-            out.append(each_lane(loops.Store(total, (lane,), unit_of(reduce.op, dtype))))
-            where = self.point(add(base, r), add(mul(v, self.lanes), lane), {a: Var(a) for a in reduce.axes})
-            value = self.at(substitute(reduce.body, self.locals), where, self.results(r, v, lane, source))
-            body = each_lane(loops.Store(total, (lane,), combine(reduce.op, Load(total, (lane,), dtype), value)))
-            for axis in reversed(reduce.axes):
-                body = loops.For(axis, Const(0), as_expr(self.extents[axis]), (body,))
-            out.append(body)
-        return tuple(out)
-
-    def results(self, r: Expr, v: Expr, lane: Expr, source: str | None) -> dict[str, Expr]:
-        """Where the results of the reductions are; those of the late ones, too."""
-        found: dict[str, Expr] = {}
-        for name, reduce in self.reductions:
-            place = (r, Const(0)) if source is None else (r, v, lane)
-            found[name] = Load(f"{source or STAGED}.{name}", place, reduce.body.dtype)
-        return found | {name: Load(f"{LATE}.{name}", (lane,), reduce.body.dtype) for name, reduce in self.late}
-
-    def epilogue(self, r: Expr, v: Expr, lane: Expr, base: Expr, source: str) -> Stmts:
-        where = self.point(add(base, r), add(mul(v, self.lanes), lane), {})
-        return self.statements(where, self.results(r, v, lane, source))
-
-    def statements(self, where: dict[str, Point], values: dict[str, Expr]) -> Stmts:
-        """The body of the kernel behind its reductions, at one point."""
-        out: list[loops.Stmt] = []
-        for s in self.kernel.body:
-            if isinstance(s, Let) and not isinstance(s.value, Reduce):
-                out.append(loops.Let(s.name, self.at(s.value, where, values)))
-            elif isinstance(s, Store):
-                address = self.address(s.target, tuple(self.at(i, where, values) for i in s.index))
-                out.append(loops.Store(s.target, (address,), self.at(s.value, where, values)))
         return tuple(out)
 
 

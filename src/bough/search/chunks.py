@@ -79,11 +79,13 @@ def _cheapest(
     inner: list[Block] = []
     inside = 1
     panels = 1
+    behind = shape.vector in order and shape.vector not in kernel.reduced  # the vectors, in the order of loops
     for a in reversed(order):
+        behind = behind and a != shape.vector
         for c in _candidates(counts[a], threads):
             chunks = ceil(counts[a] / c) * (total // (inside * counts[a]))
             reads = (c if a == shape.vector else panels) * _panel_bytes(kernel, work, shape, machine)
-            if a == shape.row:  # the chunks of a thread follow one another along the rows: it reads a panel once
+            if behind:  # the chunks of a thread follow one another along the rows: it reads a panel once
                 reads *= min(1.0, threads * c / counts[a])
             chunk = inside * c * each + reads / FAR_BYTES + CLAIM_CYCLES
             estimate = ceil(chunks / threads) * chunk * (1.0 + LATE * threads / chunks)

@@ -9,7 +9,7 @@ from math import ceil
 
 from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, children, loads
 from bough.ir.kernel import Kernel, Let, Reduce, Store
-from bough.schedule.access import LARGE, Access, load_accesses, store_accesses
+from bough.schedule.access import LARGE, Access, lies_across, load_accesses, store_accesses
 from bough.targets import Grouping, Target, groupings
 
 GATHER = 1.5
@@ -21,6 +21,9 @@ one core of a Zen 4, products of 128 to 1024 rows: 5 rows by 4 vectors are 3 to 
 
 LINE, PAGE = 16, 1024
 """Elements in a cache line and in a page."""
+
+FAR_ROWS = 1.2
+"""What vectors of rows cost that lie in different pages: often in the same sets of the first-level cache, too."""
 
 RAGGED = 4
 """What a loaded extent counts as."""
@@ -200,23 +203,27 @@ def load_cycles(access: Access, packed: bool, shape: TileShape, lanes: int) -> f
     if along == 0:
         return per_row * _distance(access, shape)
     if along == 1:
-        return per_row * shape.count
+        return per_row * shape.count * (FAR_ROWS if per_row > 1 and _step(access, shape) >= PAGE else 1.0)
     return per_row * shape.count * lanes * GATHER
 
 
 def _distance(access: Access, shape: TileShape) -> float:
     """What scalars of several rows cost more that share no cache line, or no page."""
-    step = abs(access.stride(shape.row) or 0) if shape.row else 0
+    step = _step(access, shape)
     return 1.0 if step < LINE else 1.1 if step < PAGE else 1.2
+
+
+def _step(access: Access, shape: TileShape) -> int:
+    """How far rows are from each other."""
+    return abs(access.stride(shape.row) or 0) if shape.row else 0
 
 
 def epilogue_cycles(kernel: Kernel, work: Work, shape: TileShape, lanes: int) -> float:
     """Everything behind the reductions, for all rows and vectors of a tile."""
     vectors = shape.rows * (shape.count if lanes > 1 or shape.vector is None else 1)
     total = computed_cycles(kernel)
-    unrolled = total < LONG_EPILOGUE or not kernel.reductions
     total += sum(_moved_cycles(a, shape, lanes) for a in work.loads if a.reduction is None)
-    total += sum(_stored_cycles(a, shape, lanes, unrolled) for a in work.stores)
+    total += sum(_stored_cycles(a, shape, lanes) for a in work.stores)
     return total * vectors + 2.0
 
 
@@ -245,10 +252,10 @@ def _moved_cycles(access: Access, shape: TileShape, lanes: int) -> float:
     return 1.0 if along in (0, 1) else lanes * GATHER * (1 if near else 2)
 
 
-def _stored_cycles(access: Access, shape: TileShape, lanes: int, unrolled: bool) -> float:
+def _stored_cycles(access: Access, shape: TileShape, lanes: int) -> float:
     """A vector that is stored; where rows lie side by side in memory, the tile is transposed, and stored in parts of a power of
     two."""
-    if not unrolled or not is_transposed(access, shape, lanes):
+    if not is_transposed(access, shape, lanes):
         return _moved_cycles(access, shape, lanes)
     parts = shape.rows.bit_count() / shape.rows
     return (shape.rows - 1).bit_length() + lanes * parts
@@ -258,8 +265,7 @@ def is_transposed(access: Access, shape: TileShape, lanes: int) -> bool:
     """Whether the rows of a tile, and not its vectors, lie side by side in memory."""
     if shape.vector is None or shape.row is None or lanes == 1 or shape.rows == 1:
         return False
-    along = access.stride(shape.vector)
-    return along is not None and 1 < along < LARGE and access.stride(shape.row) == 1
+    return lies_across(access, shape.vector, shape.row)
 
 
 def expression_cycles(e: Expr) -> float:

@@ -40,6 +40,7 @@ from bough.search.cost import (
     tile_cycles,
     work_of,
 )
+from bough.search.tile_order import tile_order
 from bough.targets.description import Instruction, Target
 
 ROWS = (1, 2, 3, 4, 5, 6, 7, 8)
@@ -144,7 +145,7 @@ def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> li
     for v in free:
         gathers = _gathers(kernel, work, v, context)
         shared = [a for a in rows_of if a != v and (kernel.reductions or _crosses(kernel, work, v, a, machine))]
-        rows = [None, *shared] if not gathers else [None]
+        rows = [None, *reversed(shared)] if not gathers else [None]  # of equal ones, those that are nearest in memory
         for count in (1,) if gathers else COUNTS:
             if count > 1 and (count - 1) * machine.lanes >= work.extents[v]:
                 continue
@@ -268,7 +269,6 @@ def decide(
 ) -> list[Decision]:
     """The decisions for a register tile: packing, tile, order of the tile loops, chunks, unrolling."""
     out: list[Decision] = []
-    free = [a.name for a in kernel.free]
     across = shape.vector in kernel.reduced if shape.vector else False
     width = machine.lanes * shape.count
     used = uses(kernel, work, shape, packed, context.target)
@@ -283,12 +283,7 @@ def decide(
         if _unknown(kernel, shape.row, context):
             out.append(Even(shape.row))
     out += used
-    inner = [a for a in (shape.row,) if a]
-    order = [a for a in free if a not in inner and a != shape.vector]
-    if shape.vector in free:
-        order += [shape.vector] if kernel.reductions else []
-        inner += [] if kernel.reductions else [shape.vector]
-    order += inner
+    order = tile_order(kernel, work, shape, machine, context.sizes)
     out.append(Order(tuple(order)))
     if cost < PHASE_CYCLES and not _symbolic(kernel):
         out.append(Serial())
