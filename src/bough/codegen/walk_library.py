@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bough.codegen.llvm_types import BIT, DOUBLE, INT64
+from bough.codegen.llvm_types import BIT, DOUBLE, INT32, INT64
 from bough.codegen.walk_words import Value, Words, word
+from bough.runtime.attribute_places import ENTRIES, NO_PLACE, NOTED, TYPE_VERSION, VALUES, WORDS
 from bough.runtime.walker_layout import OBJECT, TYPE_CACHE, Layout, Status, Word
 
 _LARGEST_EXACT = 1 << 53
@@ -21,6 +22,8 @@ class Library:
     """One function of each kind; a function that nothing calls is left out of the object.
 
     attribute(frame, object, name), item(frame, object, key)    a reference on the pile, or 0; name and key are words of the frame
+    element(frame, object, key, number)                         the same as item, where the key is this number
+    nth(frame, container, number)                               the same for a container that is a list or a tuple, no subclass
     elements(frame, container, skip, leave)                     a list or tuple whose items are its own, or 0
     listed(frame, container)                                    list or tuple, which of the two it is a kind of, or 0
     is_instance(frame, type, question)                          1, 0, or -1
@@ -36,8 +39,10 @@ class Library:
 
     def __init__(self, module: Any, layout: Layout) -> None:
         self.module, self.layout = module, layout
-        self.attribute = self._read("attribute", "PyObject_GetAttr")
-        self.item = self._read("item", "PyObject_GetItem")
+        self.attribute = self._attribute()
+        self.item = self._item()
+        self.nth = self._nth()
+        self.element = self._element()
         self.elements = self._elements()
         self.listed = self._listed()
         self.is_instance = self._is_instance()
@@ -71,10 +76,74 @@ class Library:
 
     # -------------------------------------------------------------------------------------------------------------- objects
 
-    def _read(self, name: str, function: str) -> Words:
-        code = self._function(name, "object", "key")
+    def _attribute(self) -> Words:
+        """Where the attribute's place is known, it is read there; otherwise the object is noted."""
+        code = self._function("attribute", "object", "key")
+        b = code.builder
+        frame, obj, key = code.arguments
+        kind = code.type_of(obj)
+        entry = self._entry(code, kind, key)
+        known = b.and_(code.compare("==", code.get(entry), kind), code.compare("==", code.get(entry, 1), key))
+        version = b.zext(code.load(code.add(kind, TYPE_VERSION), word(0), INT32), INT64)
+        known = b.and_(known, code.compare("==", code.get(entry, 2), version))
+        place = code.get(entry, 3)
+        with code.when(b.and_(known, code.compare("!=", place, NO_PLACE))):
+            base = code.variable(obj)
+            with code.when(b.trunc(place, BIT)):
+                code.write(base, code.get(code.add(obj, VALUES)))
+            with code.when(code.compare("!=", code.read(base), 0)):
+                self._keep_held(code, code.get(code.add(code.read(base), b.ashr(place, word(1)))))
+        name = code.get(frame, key)
+        found = self.keep(code, code.python("PyObject_GetAttr", obj, name), 0)
+        missed = code.get(frame, Word.MISSED)
+        room = code.compare("<", code.python("PyList_Size", missed), NOTED)
+        with code.when(b.and_(b.not_(known), room)):
+            for noted in (obj, name):
+                code.leave(code.compare("<", code.python("PyList_Append", missed, noted), 0), 0)
+        code.end(found)
+        return code
+
+    @staticmethod
+    def _entry(code: Words, kind: Value, name: Value) -> Value:
+        """See `entry_of`."""
+        b = code.builder
+        mixed = b.xor(b.xor(b.lshr(kind, word(4)), b.lshr(kind, word(9))), name)
+        number = b.and_(mixed, word(ENTRIES - 1))
+        return code.at(code.get(code.frame, Word.PLACES), code.multiply(number, WORDS))
+
+    def _keep_held(self, code: Words, found: Value) -> None:
+        """Returns what another object holds, if anything, with a reference on the pile."""
+        with code.when(code.compare("!=", found, 0)):
+            code.python("Py_IncRef", found)
+            code.builder.ret(self.keep(code, found, 0))
+
+    def _item(self) -> Words:
+        code = self._function("item", "object", "key")
         _, obj, key = code.arguments
-        code.end(self.keep(code, code.python(function, obj, code.get(code.frame, key)), 0))
+        code.end(self.keep(code, code.python("PyObject_GetItem", obj, code.get(code.frame, key)), 0))
+        return code
+
+    def _element(self) -> Words:
+        code = self._function("element", "object", "key", "number")
+        frame, obj, key, number = code.arguments
+        with code.when(self._is_plain(code, obj)):
+            found = code.call(self.nth, frame, obj, number)
+            code.leave(code.compare("!=", found, 0), found)
+        code.end(code.call(self.item, frame, obj, key))
+        return code
+
+    def _nth(self) -> Words:
+        """Looks at the length now: other code may have changed a list since it was asked for."""
+        code = self._function("nth", "container", "number")
+        b = code.builder
+        _, container, number = code.arguments
+        size = code.get(container, 2)
+        place = b.select(code.compare("<", number, 0), code.add(number, size), number)
+        code.leave(b.not_(b.icmp_unsigned("<", place, size)), 0)
+        is_tuple = code.compare("==", code.type_of(container), self.constant(code, tuple))
+        items = b.select(is_tuple, code.at(container, 3), code.get(container, 3))
+        self._keep_held(code, code.get(items, place))
+        code.end(word(0))
         return code
 
     def _elements(self) -> Words:

@@ -57,9 +57,13 @@ class Reader:
             item = code.python("PySequence_GetItem", base, index_of(code, step.key, size))
             return self.library.keep(code, item, Status.REFUSED)
         assert not isinstance(step, Slice)
-        function = self.library.attribute if isinstance(step, Attribute) else self.library.item
         key = self.library.layout.object(step.name if isinstance(step, Attribute) else step.key)
-        found = code.call(function, code.frame, base, key)
+        if isinstance(step, Attribute):
+            found = code.call(self.library.attribute, code.frame, base, key)
+        elif isinstance(step.key, int) and abs(step.key) <= _LONGEST:
+            found = code.call(self.library.element, code.frame, base, key, step.key)
+        else:
+            found = code.call(self.library.item, code.frame, base, key)
         code.refuse(code.compare("==", found, 0))
         return found
 
@@ -107,8 +111,7 @@ class Reader:
         skip, leave = (b.select(plain, word(0), word(n)) for n in (each.skip, each.leave))
         listed = code.call(self.library.elements, code.frame, container, skip, leave)
         code.refuse(code.compare("==", listed, 0))
-        size = code.python("PySequence_Size", listed)
-        code.refuse(code.compare("<", size, 0))
+        size = code.get(listed, 2)
         if not each.skip and not each.leave:
             return listed, size
         self.begins[each] = code.subtract(word(each.skip), skip)
@@ -122,8 +125,9 @@ class Reader:
             return part.item(replace(each, path=rest), listed, number)
         if each in self.begins:
             number = self.code.add(number, self.begins[each])
-        found = self.code.python("PySequence_GetItem", listed, number)
-        return Reader(self.code, self.library, self.library.keep(self.code, found, Status.REFUSED))
+        found = self.code.call(self.library.nth, self.code.frame, listed, number)
+        self.code.refuse(self.code.compare("==", found, 0))
+        return Reader(self.code, self.library, found)
 
     def answer(self, question: Question) -> Value:
         """A bit. Leaves the function where the question has no answer."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from bough.base.errors import InternalError
 from bough.base.visits import Names, Payload, Visits
+from bough.runtime.attribute_places import NOTED, Places
 from bough.runtime.linearize import linearize
 from bough.runtime.linearizer_columns import Stacked, stack, take
 from bough.runtime.linearizer_flat import Flat, Samples
@@ -47,6 +48,8 @@ class Linearizer:
         self.visits, self.arrays, self.sizes = visits, tuple(arrays), tuple(sizes)
         self.layout = Layout(visits)
         self._objects = _python_objects(self.layout)
+        self._places = Places({name: word for (kind, name), word in self.layout.objects.items() if kind is str})
+        self._missed = self._places.missed
         self._modes = [NUMBER] * len(self.layout.payloads)
         self._columns: list[tuple[int, int, Payload]] = []
         """Payloads that may hold objects: number, position among the arrays, description."""
@@ -70,7 +73,8 @@ class Linearizer:
     def flat(self, pointers: int = 0, sizes: int = 0) -> Flat:
         """A place for arrays and sizes; their addresses and values go where `pointers` and `sizes` say, by default to
         memory of its own."""
-        return Flat(self.layout, self._objects, self._modes, (len(self.arrays), len(self.sizes)), pointers, sizes)
+        counts = len(self.arrays), len(self.sizes)
+        return Flat(self.layout, self._objects, self._places, self._modes, counts, pointers, sizes)
 
     def fill(self, flat: Flat, samples: Samples) -> None:
         """Linearizes the samples, in place of what `flat` held before."""
@@ -78,6 +82,8 @@ class Linearizer:
             return self._refer(flat, samples)
         flat.take(samples)
         status = self._walk(flat.frame)
+        if 0 < len(self._missed) <= NOTED:
+            self._places.learn()
         if status and not self._again(self._walk, flat, status):
             return self._refer(flat, samples)
         if (flat.kept or flat.forest is not None) and not self._stack(flat):

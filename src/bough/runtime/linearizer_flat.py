@@ -13,6 +13,7 @@ import numpy as np
 from bough.base.errors import InputError
 from bough.base.visits import Attribute, Names
 from bough.runtime.arrays import Array, address, allocate
+from bough.runtime.attribute_places import Places
 from bough.runtime.forest import Forest
 from bough.runtime.linearize import Linearized
 from bough.runtime.walker_columns import holds_objects, read_column
@@ -32,7 +33,14 @@ class Flat:
     """
 
     def __init__(
-        self, layout: Layout, objects: dict[int, Any], modes: list[int], counts: tuple[int, int], pointers: int, sizes: int
+        self,
+        layout: Layout,
+        objects: dict[int, Any],
+        places: Places,
+        modes: list[int],
+        counts: tuple[int, int],
+        pointers: int,
+        sizes: int,
     ) -> None:
         own_pointers, own_sizes = (ctypes.c_int64 * max(1, counts[0]))(), (ctypes.c_int64 * max(1, counts[1]))()
         self.pointers: Any = (ctypes.c_int64 * counts[0]).from_address(pointers) if pointers else own_pointers
@@ -54,6 +62,7 @@ class Flat:
         self._block: Any = None
         for position, value in objects.items():
             words[position] = id(value)
+        words[Word.PLACES], words[Word.MISSED] = places.address, id(places.missed)
         words[Word.KEPT], words[Word.COLUMNS] = id(self.kept), id(self.columns)
         words[Word.POINTERS], words[Word.SIZES] = ctypes.addressof(self.pointers), ctypes.addressof(self.sizes)
         self.set_modes(modes)

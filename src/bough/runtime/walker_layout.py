@@ -69,6 +69,11 @@ class Word(IntEnum):
     """The forest whose columns the frame has; 0: none yet, -1: nodes of forests are read like any objects."""
     FOREST_MET = 25
     """Another forest that the walk has come to."""
+    PLACES = 26
+    """The table of the places of attributes (`bough.runtime.attribute_places`): entries of a type, the word of the name, the
+    type's version, the place."""
+    MISSED = 27
+    """A Python list of objects and names that the table has no entry for, in turns."""
 
 
 class Status(IntEnum):
