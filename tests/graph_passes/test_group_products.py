@@ -48,9 +48,9 @@ FIRST = """
 kernel first(w: bf16[6, 4, 2], x.bf16: bf16[3, 8]) -> (h: f32[3, 6], h.bf16: bf16[3, 6])
   axes i: 3, j: 6, k: 4, k.group: 2
   s = sum(k, k.group) f32(x.bf16[i, k * 2 + k.group]) * f32(w[j, k, k.group])
-  h.value = max(s, 0.0)
-  h[i, j] = h.value
-  h.bf16[i, j] = bf16(h.value)
+  h.value1 = max(s, 0.0)
+  h[i, j] = h.value1
+  h.bf16[i, j] = bf16(h.value1)
 """
 SECOND = """
 kernel second(v: bf16[5, 3, 2], h.bf16: bf16[3, 6]) -> (y: f32[3, 5])

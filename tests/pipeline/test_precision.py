@@ -150,3 +150,24 @@ def test_each_precision_has_its_own_place_in_the_cache() -> None:
     module, x = nn.Linear(9, 9).eval(), torch.randn(1, 9)
     kept = [bough.compile(module, (x,), precision=p)(x) for p in ("float32", "bfloat16", "int8", "float32")]
     assert torch.equal(kept[0], kept[3]) and not torch.equal(kept[0], kept[1]) and not torch.equal(kept[1], kept[2])
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [
+        (nn.Linear(2, 4), (3, 2)),
+        (nn.Linear(1, 4), (3, 1)),
+        (nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1)), (2, 8, 7, 7)),
+        (nn.Sequential(nn.ConvTranspose2d(4, 6, 4, 2, 1), nn.ConvTranspose2d(6, 3, 4, 2, 1)), (2, 4, 5, 5)),
+    ],
+    ids=["one group", "less than a group", "padding", "transposed"],
+)
+def test_small_and_padded_products(module: nn.Module, shape: tuple[int, ...], precision: str) -> None:
+    """Sums of no more than what the instruction adds up at once; arrays whose border is filled by several stores of a kernel."""
+    torch.manual_seed(0)
+    x = torch.randn(shape)
+    with torch.no_grad():
+        want = module(x)
+        got = bough.compile(module.eval(), (x,), precision=precision)(x)
+    assert (got - want).norm() <= 2 * BOUNDS[precision] * want.norm()

@@ -96,7 +96,9 @@ def _product(kernel: Kernel, reduce: Reduce, sequence: Sequence, grouping: Group
         for axis in reversed(reduce.axes):
             extent = kernel.axis(axis).extent
             dims = [d for d, i in enumerate(w.index) if axis in variables(i)]
-            if not isinstance(extent, int) or extent % grouping.size or len(dims) != 1 or w.index[dims[0]] != Var(axis):
+            if not isinstance(extent, int) or extent % grouping.size or extent == grouping.size:  # one group leaves no loop
+                continue
+            if len(dims) != 1 or w.index[dims[0]] != Var(axis):
                 continue
             if sequence.constants[w.source].shape[dims[0]] == extent and _along_rows(x, axis):
                 return _Product(axis, x, w, dims[0])
@@ -184,9 +186,9 @@ def _also_narrow(kernel: Kernel, read: dict[str, str], dtype: DType) -> Kernel:
             outputs.append(replace(o, name=read[o.name], dtype=dtype))
     if len(outputs) == len(kernel.outputs):
         return kernel
-    for s in kernel.body:
+    for n, s in enumerate(kernel.body):
         if isinstance(s, Store) and s.target in read:
-            value = Var(f"{s.target}.value", s.value.dtype)
+            value = Var(f"{s.target}.value{n}", s.value.dtype)
             body += [Let(value.name, s.value), replace(s, value=value), Store(read[s.target], s.index, Cast(value, dtype))]
         else:
             body.append(s)
