@@ -137,16 +137,17 @@ def test_functions_are_models_too(models: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_a_place_that_cannot_be_written(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("compile", f"{models}:build", "--output", tmp_path / "nowhere" / "model.bough") == 1
-    said = capsys.readouterr().err
-    assert "nowhere" in said and "No such file" in said and "Traceback" not in said
+    assert run("compile", f"{models}:build", "--output", tmp_path / "nowhere" / "model.bough") == 2
+    assert "there is no folder" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert run("compile", f"{models}:build", "--output", tmp_path) == 2
+    assert "is a directory" in " ".join(capsys.readouterr().err.replace("│", " ").split())
 
 
 def test_compile_prints_a_summary(models: Path, empty_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("compile", f"{models}:build", "--threads", "1", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["threads"] == 1 and summary["compile_s"] > 0
-    assert not summary["from_cache"] and "generate code" in summary["passes_s"]
+    assert not summary["from_cache"] and summary["passes_s"]["generate code"] > 0 < summary["passes_s"]["import module"]
     assert summary["code_bytes"] > 0 and summary["constant_bytes"] >= 4 * (6 * 8 + 8 + 8 * 3 + 3)
     assert run("cache", "list", "--json") == 0
     assert len(json.loads(capsys.readouterr().out)["entries"]) == 1
@@ -232,6 +233,15 @@ def test_the_cache_is_listed_and_cleared(empty_cache: Path, capsys: pytest.Captu
     assert capsys.readouterr().out.strip() == str(empty_cache)
     assert run("cache", "clear", "--json") == 0
     assert json.loads(capsys.readouterr().out)["removed"] == 0
+
+
+def test_a_cache_that_is_off(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("BOUGH_CACHE", "0")
+    assert run("cache", "path") == 0
+    captured = capsys.readouterr()
+    assert captured.out == "" and "there is no cache" in captured.err
+    assert run("cache", "list", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"path": None, "entries": []}
 
 
 def test_the_cache_is_trimmed(models: Path, empty_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Time, for watchers and comparisons: a monotonic stopwatch and medians of calls that take turns."""
+"""Time, for watchers and comparisons: a monotonic stopwatch, medians of calls that take turns, and durations as text."""
 
 from __future__ import annotations
 
@@ -51,3 +51,11 @@ def interleaved_medians(
         if done >= 3 and whole.seconds > budget:
             break
     return {name: median(taken) for name, taken in times.items()}
+
+
+def duration(seconds: float) -> str:
+    """A time with three significant digits and a unit that suits it."""
+    for unit, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
+        if seconds * scale >= 1:
+            return f"{seconds * scale:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"

@@ -16,8 +16,8 @@ from bough.cli.bench_table import write_table
 
 NAME = "bough"
 AGAINST = (
-    "Peers, separated by commas: torch, inductor, onnxruntime, openvino; of trees torch, batched, dgl; of dynamic torch, "
-    "torch-compile, onnxruntime."
+    "Peers, separated by commas: torch, inductor, onnxruntime, openvino, bough-bfloat16, bough-int8; of trees torch, batched, "
+    "dgl; of dynamic torch, torch-compile, onnxruntime."
 )
 PATHS = 4
 """How many of the ways through a network are shown with their share of the inputs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,7 +22,9 @@ def path(json: Json = False) -> None:
     """Print the cache's folder."""
     folder = settings.read(settings.CACHE)
     if json:
-        output.show_json({"path": str(folder)})
+        output.show_json({"path": _text(folder)})
+    elif folder is None:
+        output.log().print(f"there is no cache: {settings.CACHE.variable} is 0")
     else:
         print(folder)
 
@@ -34,13 +37,13 @@ def entries(json: Json = False) -> None:
     cache = Cache()
     found = cache.entries()
     if json:
-        output.show_json({"path": str(cache.folder), "entries": [asdict(e) for e in found]})
+        output.show_json({"path": _text(cache.folder), "entries": [asdict(e) for e in found]})
         return
     output.show_table(
         ("entry", "size", "written"),
         [(e.key, output.size(e.size), datetime.fromtimestamp(e.modified).strftime("%Y-%m-%d %H:%M")) for e in found],
     )
-    output.log().print(f"{len(found)} entries, {output.size(sum(e.size for e in found))}")
+    output.log().print(f"{_entries(len(found))}, {output.size(sum(e.size for e in found))}")
 
 
 @app.command("clear")
@@ -51,9 +54,9 @@ def clear(json: Json = False) -> None:
     cache = Cache()
     removed = cache.clear()
     if json:
-        output.show_json({"path": str(cache.folder), "removed": removed})
+        output.show_json({"path": _text(cache.folder), "removed": removed})
     else:
-        output.log().print(f"{removed} entries removed")
+        output.log().print(f"{_entries(removed)} removed")
 
 
 @app.command("trim")
@@ -66,9 +69,17 @@ def trim(
     cache = Cache()
     removed = cache.trim(_bytes(limit))
     if json:
-        output.show_json({"path": str(cache.folder), "removed": removed, "bytes": cache.size()})
+        output.show_json({"path": _text(cache.folder), "removed": removed, "bytes": cache.size()})
     else:
-        output.log().print(f"{removed} entries removed, {output.size(cache.size())} are left")
+        output.log().print(f"{_entries(removed)} removed, {output.size(cache.size())} are left")
+
+
+def _text(folder: Path | None) -> str | None:
+    return None if folder is None else str(folder)
+
+
+def _entries(count: int) -> str:
+    return f"{count} {'entry' if count == 1 else 'entries'}"
 
 
 def _bytes(text: str) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bough.base import settings
-from bough.base.clock import Stopwatch
+from bough.base.clock import Stopwatch, duration
 from bough.base.errors import BoughError, CompileError
 from bough.cli import output
 
@@ -127,7 +127,7 @@ def _self_test() -> tuple[State, str]:
     except BoughError as failure:
         return "bad", str(failure)
     state: State = "good" if error < 1e-5 else "bad"
-    return state, f"compiled a small network in {output.seconds(watch.seconds)}, difference from eager {error:.1e}"
+    return state, f"compiled a small network in {duration(watch.seconds)}, difference from eager {error:.1e}"
 
 
 CHECKS: dict[str, Callable[[], tuple[State, str]]] = {

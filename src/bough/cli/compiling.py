@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bough.base import settings
-from bough.base.clock import Stopwatch
+from bough.base.clock import Stopwatch, duration
 from bough.cli import model as models
 from bough.cli import output
 
@@ -93,11 +93,13 @@ def compile(
     threads: Threads = None,
     precision: Precision = FULL,
     save: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Also write a file that `bough.load` reads without torch.")
+        Path | None, typer.Option("--output", "-o", dir_okay=False, help="Also write a file for `bough.load`.")
     ] = None,
     json: Json = False,
 ) -> None:
     """Compile a model into the cache, and say what came out."""
+    if save is not None and not save.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {save.parent}", param_hint="--output")
     built = _build(spec, target, threads, precision)
     if save is not None:
         built.compiled.save(save)
@@ -110,8 +112,8 @@ def compile(
         ("target", f"{built.target}, {built.threads} threads, weights in {built.precision}"),
         ("code", output.size(summary["code_bytes"])),
         ("weights", output.size(summary["constant_bytes"])),
-        ("ready after", output.seconds(built.seconds) + (" (from the cache)" if summary["from_cache"] else "")),
-        *((f"  {name}", output.seconds(taken)) for name, taken in built.passes.items()),
+        ("ready after", duration(built.seconds) + (" (from the cache)" if summary["from_cache"] else "")),
+        *((f"  {name}", duration(taken)) for name, taken in built.passes.items()),
     ]
     if save is not None:
         rows.append(("written to", f"{save}, {output.size(save.stat().st_size)}"))
@@ -152,7 +154,7 @@ def run(
         )  # fmt: skip
         ratio = medians["eager"] / medians["bough"]
         output.result().print(
-            f"Bough {output.seconds(medians['bough'])}, eager {output.seconds(medians['eager'])}: "
+            f"Bough {duration(medians['bough'])}, eager {duration(medians['eager'])}: "
             f"{ratio:.2f} times as fast"
         )
         if precision != FULL:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bough.base.clock import duration
 from bough.cli import checks, output
 from bough.cli import model as models
 from bough.cli.compiling import FULL, Precision, Target
@@ -87,7 +88,7 @@ def _show_problems(spec: str, found: Diagnosis) -> None:
 
 
 def _show_diagnosis(spec: str, found: Diagnosis) -> None:
-    print(f"{spec} compiles, in {output.seconds(found.seconds)}")
+    print(f"{spec} compiles, in {duration(found.seconds)}")
     rows = [
         ("target", f"{found.target}, {found.precision}"),
         ("course", found.course),

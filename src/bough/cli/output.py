@@ -73,14 +73,6 @@ def _is_number(text: str) -> bool:
     return not text or text[0].isdigit() or text[0] in "+-.<" or text in ("inf", "nan")
 
 
-def seconds(value: float) -> str:
-    """A duration with three significant digits and a unit that suits it."""
-    for unit, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
-        if value * scale >= 1:
-            return f"{value * scale:.3g} {unit}"
-    return f"{value * 1e9:.3g} ns"
-
-
 def size(count: int) -> str:
     """A number of bytes, in the unit that suits it."""
     value = float(count)

@@ -203,10 +203,14 @@ class Watcher(Protocol):
 
 
 def run_passes(
-    program: Program | Recursion, options: Options, watchers: Iterable[Watcher] = (), passes: tuple[Pass, ...] = PASSES
+    program: Program | Recursion,
+    options: Options,
+    watchers: Iterable[Watcher] = (),
+    passes: tuple[Pass, ...] = PASSES,
+    imported: float = 0.0,
 ) -> Generated:
-    """Takes a program through the passes."""
-    value = _through(program, options, watchers, passes)
+    """Takes a program through the passes. `imported` is how many seconds it took to make the program."""
+    value = _through(program, options, watchers, passes, imported)
     assert isinstance(value, Generated)
     return value
 
@@ -219,12 +223,12 @@ def assembled_loops(program: Program | Recursion, options: Options) -> Assembled
 
 
 def _through(
-    program: Program | Recursion, options: Options, watchers: Iterable[Watcher], passes: tuple[Pass, ...]
+    program: Program | Recursion, options: Options, watchers: Iterable[Watcher], passes: tuple[Pass, ...], imported: float = 0.0
 ) -> object:
     value: Any = program
     looking = tuple(watchers)
     for w in looking:
-        w.after(IMPORT, program, 0.0)
+        w.after(IMPORT, program, imported)
     for step in passes:
         begin = time.perf_counter()
         value = step.run(value, options)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from bough.base import settings
+from bough.base.clock import Stopwatch
 from bough.base.garbage import old_objects_at_rest
 from bough.base.version import build
 from bough.frontends.staging import Staged, export_module, is_recursive, stage
@@ -38,8 +39,9 @@ class Recipe:
     @old_objects_at_rest()
     def run(self, watchers: Iterable[Watcher] = ()) -> tuple[Imported | Staged, Generated]:
         """The module as native code."""
-        read, program, options = self.read()
-        return read, run_passes(program, options, watchers)
+        with Stopwatch() as watch:
+            read, program, options = self.read()
+        return read, run_passes(program, options, watchers, imported=watch.seconds)
 
     @old_objects_at_rest()
     def assembled(self) -> tuple[Imported | Staged, Assembled]:
