@@ -118,10 +118,6 @@ class Lanes:
         """The arithmetic shift: it keeps the sign."""
         return self._with(self.builder.ashr(self.value, self._same(bits)))
 
-    def shifted_down(self, bits: int) -> Lanes:
-        """The logical shift: zeros come in."""
-        return self._with(self.builder.lshr(self.value, self._same(bits)))
-
     def _compare(self, sign: str, other: Operand) -> Lanes:
         """Ordered, but for `!=`; of integers signed."""
         b = self.builder

@@ -10,7 +10,7 @@ the same as long as no element is computed twice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bough.graph_passes.effects import keeps_points, whole
@@ -427,13 +427,3 @@ class _Names:
             name = f"{wish}_{n}"
         self.taken.add(name)
         return name
-
-
-def extent_product(extents: Iterable[Extent]) -> Expr:
-    """The number of points of a box."""
-    total: Expr = Const(1)
-    for e in extents:
-        total = Apply("mul", (total, as_expr(e)), total.dtype) if not isinstance(total, Const) or not isinstance(e, int) else (
-            Const(int(total.value) * e)
-        )  # fmt: skip
-    return total

@@ -46,13 +46,6 @@ def print_loops(function: Function) -> str:
     return "\n".join(lines) + "\n"
 
 
-def print_stmt(s: Stmt) -> str:
-    """The text of a statement with what it contains."""
-    lines: list[str] = []
-    _print_block((s,), "", lines)
-    return "\n".join(lines)
-
-
 def _print_block(statements: tuple[Stmt, ...], indent: str, lines: list[str]) -> None:
     for s in statements:
         lines.append(indent + print_head(s))

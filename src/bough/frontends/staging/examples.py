@@ -16,7 +16,7 @@ import torch
 from bough.base.errors import InputError
 from bough.base.reading import elements, read
 from bough.base.spans import Span
-from bough.base.visits import Attribute, Each, Path
+from bough.base.visits import Each, Path
 from bough.frontends.promotion import FROM_TORCH
 from bough.ir.dtypes import from_numpy
 
@@ -114,7 +114,3 @@ def positional_name(cls: type, index: int) -> str:
     if index >= len(names) and dataclasses.is_dataclass(cls):
         names = tuple(f.name for f in dataclasses.fields(cls))
     return str(names[index])
-
-
-def attribute_names(path: Path) -> list[str]:
-    return [s.name for s in path if isinstance(s, Attribute)]

@@ -28,7 +28,6 @@ Placed = TypeVar("Placed", bound=ast.AST)
 STAGING = "__staging__"
 """The name under which rewritten code finds the staging functions."""
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_JUMPS = (ast.Return, ast.Break, ast.Continue)
 
 
 def lower_control(function: ast.FunctionDef) -> None:
