@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bough.graph_passes.substitution import nameless
 from bough.ir.kernel_text import parse_kernel, print_kernel
-from bough.pipeline.separate_names import Renaming, nameless
+from bough.pipeline.separate_names import Renaming
 
 TEXT = """
 kernel {name}({x}: f32[n, 4], {w}: f32[3, 4]) -> ({y}: f32[n, 3])

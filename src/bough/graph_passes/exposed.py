@@ -50,12 +50,14 @@ class _Reader:
     written: list[Region] = field(default_factory=list)
     """What has been written for sure before it."""
 
-    def is_served(self, by: Region) -> bool:
-        """Whether what it reads is written for sure, with what `by` is, too."""
-        if self.always or self.part is None:
-            return not self.always and not any(by[1])
-        self.written.insert(0, by)
-        return covers(by, self.part) or fills(self.written)
+    def is_served(self, by: list[Region]) -> bool:
+        """Whether what it reads is written for sure, with what these are, too."""
+        if self.always or any(not any(parts) for _, parts in by):
+            return not self.always
+        if self.part is None:
+            return False
+        self.written[:0] = by
+        return any(covers(w, self.part) for w in by) or (len(self.written) > 1 and fills(self.written))
 
 
 Written = dict[str, list[Region]]
@@ -99,10 +101,12 @@ class _Behind:
                 return written
 
     def kernel(self, k: Kernel, written: Written) -> None:
-        for store in reversed(k.stores):
-            part = region(k, store.target, store.index)
-            written.setdefault(store.target, []).append(part)
-            self.write(store.target, [part])
+        stored: Written = {}
+        for store in k.stores:
+            stored.setdefault(store.target, []).append(region(k, store.target, store.index))
+        for name, regions in stored.items():
+            written.setdefault(name, []).extend(regions)
+            self.write(name, regions)
         for load in {load for s in k.body for e in expressions(s) for load in loads(e)}:
             self.read(load.source, _Reader(region(k, load.source, load.index), load.source in k.apart))
         for name in {load.source for a in k.ragged for load in loads(as_expr(a.extent))}:
@@ -129,7 +133,7 @@ class _Behind:
         readers = self.waiting.get(name)
         if readers is None:
             return
-        left = [r for r in readers if not any(map(r.is_served, regions))]
+        left = [r for r in readers if not r.is_served(regions)]
         if left:
             self.waiting[name] = left
         else:

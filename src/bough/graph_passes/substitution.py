@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from bough.ir.expr import Const, Expr, Extent, Load, substitute
-from bough.ir.kernel import Kernel, Operand, Store
+from bough.ir.expr import Const, Expr, Extent, Load, Var, substitute
+from bough.ir.kernel import Kernel, Let, Operand, Reduce, Statement, Store
 from bough.ir.sequence import Branch, Check, Define, Step, Whilst, map_bodies, map_kernels, map_loads, map_statement, phase
 
 
@@ -35,6 +35,42 @@ def renamed(kernel: Kernel, names: dict[str, str]) -> Kernel:
     )
     apart = tuple(names.get(n, n) for n in kernel.apart)
     return replace(kernel, inputs=inputs, outputs=outputs, body=tuple(body), apart=apart)
+
+
+def nameless(kernel: Kernel) -> Kernel:
+    """The kernel with numbers for its operands and the values on the way: equal for kernels that differ in names only, as those
+    of repeated layers. Axes and sums, which schedules name, keep theirs."""
+    numbers = {name: f"#{n}" for n, name in enumerate(kernel.operands)}
+    return replace(_with_names(kernel, numbers), name="")
+
+
+def nameless_together(all_kernels: Sequence[Kernel]) -> tuple[tuple[Kernel, ...], dict[str, str]]:
+    """The same of kernels that share operands, and which number stands for which."""
+    numbers: dict[str, str] = {}
+    for k in all_kernels:
+        for name in k.operands:
+            numbers.setdefault(name, f"#{len(numbers)}")
+    return tuple(replace(_with_names(k, numbers), name="") for k in all_kernels), numbers
+
+
+def _with_names(kernel: Kernel, names: dict[str, str]) -> Kernel:
+    values: dict[str, Expr] = {}
+
+    def change(load: Load) -> Expr:
+        return Load(names[load.source], load.index, load.dtype)
+
+    def statement(s: Statement) -> Statement:
+        s = map_statement(s, lambda e: map_loads(substitute(e, values), change))
+        if isinstance(s, Store):
+            return Store(names[s.target], s.index, s.value)
+        if isinstance(s.value, Reduce):
+            return s
+        values[s.name] = Var(f"value{len(values)}#", s.dtype)
+        return Let(f"value{len(values) - 1}#", s.value)
+
+    inputs, outputs = (tuple(replace(o, name=names[o.name]) for o in group) for group in (kernel.inputs, kernel.outputs))
+    body, apart = tuple(map(statement, kernel.body)), tuple(names[n] for n in kernel.apart)
+    return replace(kernel, inputs=inputs, outputs=outputs, body=body, apart=apart)
 
 
 def rename(steps: tuple[Step, ...], names: dict[str, str]) -> tuple[Step, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from bough.graph_passes.effects import Effects, depths
 from bough.graph_passes.normalize import normalize
+from bough.graph_passes.substitution import nameless, nameless_together
 from bough.ir.dtypes import DType
 from bough.ir.expr import as_expr, variables
 from bough.ir.kernel import Kernel, Operand
@@ -27,12 +28,11 @@ from bough.ir.sequence import (
     nominal_sizes,
     phase,
 )
-from bough.pipeline.separate_names import nameless
 from bough.schedule.decisions import Schedule
 from bough.schedule.pack import pack_constant, pack_operands
 from bough.search.chunks import nominal_chunks
 from bough.search.heuristic import Context, Strategy
-from bough.search.nests import choose_rows, finer
+from bough.search.nests import choose_rows, finer, keeping
 from bough.search.rows import Planned, group_rows
 
 
@@ -76,6 +76,7 @@ class _Scheduling:
         self.temporaries: dict[str, Operand] = dict(sequence.temporaries)
         self.scheduled: dict[str, Scheduled] = {}
         self.chosen: dict[Hashable, Schedule] = {}
+        self.nests: dict[Hashable, tuple[tuple[str, ...], list[Schedule]] | None] = {}
 
     def steps(self, steps: tuple[Step, ...], loop: str | None) -> tuple[Step, ...]:
         """The steps with kernels as they run."""
@@ -101,11 +102,11 @@ class _Scheduling:
     def nested(self, s: Group, loop: str | None) -> list[Step] | None:
         """The group as one phase, and copies before it that its kernels need; None where a thread cannot take its rows through
         all of them."""
-        context = replace(self.context, loop=loop)
-        every = ((g, choose_rows(g, self.strategy, context)) for g in finer(s))
-        s, schedules = next(((g, found) for g, found in every if found is not None), (s, None))
-        if schedules is None:
+        chosen = self.nest(s, loop)
+        if chosen is None:
             return None
+        rows, schedules = chosen
+        s = replace(s, rows=rows)
         before: list[Kernel] = []
         members: list[Kernel] = []
         for kernel, schedule in zip(s.kernels, schedules, strict=True):
@@ -113,6 +114,18 @@ class _Scheduling:
             before += copies
             members.append(after)
         return [*self.phases(before), replace(s, kernels=tuple(members))]
+
+    def nest(self, s: Group, loop: str | None) -> tuple[tuple[str, ...], list[Schedule]] | None:
+        """Rows and schedules of a group; one choice for all groups that differ in names only."""
+        alike, numbers = nameless_together(s.kernels)
+        constant = tuple(n in self.context.constants for n in numbers)
+        key = alike, s.rows, tuple(numbers.get(n, n) for n in s.private), constant, loop
+        if key not in self.nests:
+            context = replace(self.context, loop=loop)
+            every = ((g.rows, choose_rows(g, self.strategy, context)) for g in finer(s))
+            self.nests[key] = next(((rows, schedules) for rows, schedules in every if schedules is not None), None)
+        found = self.nests[key]
+        return None if found is None else (found[0], [keeping(schedule, s.private) for schedule in found[1]])
 
     def place(self, kernel: Kernel, loop: str | None) -> list[Kernel]:
         before, after = self.packed(kernel, self.choose(kernel, loop), loop)

@@ -117,12 +117,6 @@ class Renaming:
         return replace(s, kernels=renamed, private=tuple(self.arrays.get(n, n) for n in s.private))
 
 
-def nameless(kernel: Kernel) -> Kernel:
-    """The kernel with its operands numbered: equal for kernels that differ in names only, as those of repeated layers."""
-    numbered = Renaming({name: f"#{n}" for n, name in enumerate(kernel.operands)}, {})
-    return replace(numbered.kernel(kernel), name="")
-
-
 def separate(sequence: Sequence, bodies: Iterable[loops.Stmt]) -> Renaming | None:
     """New names for those arrays and scalars whose names stand for something else in the loops of the kernels.
 

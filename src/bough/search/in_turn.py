@@ -16,7 +16,7 @@ from math import ceil, inf, prod
 
 from bough.graph_passes.in_turn import Batch, Member, batches, in_turn, kernel_of_one, of_one
 from bough.graph_passes.normalize import normalize
-from bough.graph_passes.substitution import renamed
+from bough.graph_passes.substitution import nameless
 from bough.ir.kernel import Kernel, Let, Operand
 from bough.ir.sequence import Branch, Group, Run, Sequence, Step, host_loads, kernels, map_bodies, outer_scalars, phase
 from bough.schedule.decisions import Tile
@@ -103,8 +103,7 @@ class _Prices:
 
     def cycles(self, kernel: Kernel) -> float:
         """Of the busiest thread."""
-        numbered = renamed(kernel, {name: f"#{n}" for n, name in enumerate(kernel.operands)})
-        key = replace(numbered, name=""), tuple(n in self.context.constants for n in kernel.operands)
+        key = nameless(kernel), tuple(n in self.context.constants for n in kernel.operands)
         if key not in self.known:
             self.known[key] = self._cycles(kernel)
         return self.known[key]

@@ -10,12 +10,13 @@ priced by what one vector step costs, times the points for one index of the lead
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import ceil, inf
 
 from bough.graph_passes.layouts import Order, movable, permuted, with_orders
 from bough.graph_passes.normalize import normalize
+from bough.graph_passes.substitution import nameless
 from bough.ir.expr import Const, Expr, Var, as_expr, loads, substitute, variables
 from bough.ir.kernel import Kernel, Operand, Store
 from bough.ir.sequence import Sequence, expressions, kernels, map_statement
@@ -63,15 +64,23 @@ class _Choice:
             for name in k.operands:
                 self.touching.setdefault(name, []).append(n)
         self.orders: dict[str, Order] = {}
-        self.memo: dict[Kernel, float] = {}
-        self.prices = [self.price(k, {}) for k in self.kernels]
+        self.kinds: list[int] = []
+        """Kernels that differ in names only are of one kind."""
+        numbers: dict[Hashable, int] = {}
+        for k in self.kernels:
+            kind = nameless(k), tuple(n in known.constants for n in k.operands), tuple(n in self.arrays for n in k.operands)
+            self.kinds.append(numbers.setdefault(kind, len(numbers)))
+        self.memo: dict[Hashable, float] = {}
+        self.prices = [self.price(n, {}) for n in range(len(self.kernels))]
         self.improve()
 
-    def price(self, kernel: Kernel, orders: Mapping[str, Order]) -> float:
-        kernel = permuted(one_row(kernel), orders)
-        if kernel not in self.memo:
-            self.memo[kernel] = price(kernel, self.known)
-        return self.memo[kernel]
+    def price(self, number: int, orders: Mapping[str, Order]) -> float:
+        """Of a kernel, by its number."""
+        kernel = self.kernels[number]
+        key = self.kinds[number], tuple(orders.get(name) for name in kernel.operands)
+        if key not in self.memo:
+            self.memo[key] = price(permuted(one_row(kernel), orders), self.known)
+        return self.memo[key]
 
     def improve(self) -> None:
         """Takes the change that saves most, as long as there is one; a class is tried again once arrays of its kernels change."""
@@ -84,7 +93,7 @@ class _Choice:
             self.orders |= self.last(classes[best])
             near = self.near(classes[best])
             for n in near:
-                self.prices[n] = self.price(self.kernels[n], self.orders)
+                self.prices[n] = self.price(n, self.orders)
             for n, c in enumerate(classes):
                 if not near.isdisjoint(self.near(c)):
                     saved[n] = self.gain(c)
@@ -111,7 +120,7 @@ class _Choice:
         concerned = {n for name in change for n in self.touching[name]}
         before = sum(self.prices[n] for n in concerned)
         orders = {**self.orders, **change}
-        after = sum(self.price(self.kernels[n], orders) for n in concerned)
+        after = sum(self.price(n, orders) for n in concerned)
         return before - after if after < (1.0 - LEAST_GAIN) * before else 0.0
 
 

@@ -124,6 +124,11 @@ def _within(kernel: Kernel, group: Group, block: int, strategy: Strategy, contex
     return Schedule((*decisions, Keep(group.private, group.rows, block)))
 
 
+def keeping(schedule: Schedule, private: tuple[str, ...]) -> Schedule:
+    """The schedule of the same kernel in a group whose private arrays are these."""
+    return Schedule(tuple(replace(d, arrays=private) if isinstance(d, Keep) else d for d in schedule.decisions))
+
+
 def _uneven(d: Decision, group: Group) -> bool:
     """Even tiles of rows would begin at other rows than the blocks."""
     return isinstance(d, Even) and d.axis in group.rows
