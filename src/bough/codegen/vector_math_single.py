@@ -76,6 +76,7 @@ def exp2(x: Lanes) -> Lanes:
 
 
 def expm1(x: Lanes) -> Lanes:
+    """e to the power x, less 1: from what is left of x after whole powers of two, which come back before the 1 is taken away."""
     x = x.at_least(-30.0).at_most(89.0)
     magic = x.constant(_ROUND + _BIAS - 1)
     n, r, held = _split(x, magic)
@@ -196,6 +197,7 @@ def _log_reduced(f: Lanes, negated_exponent: Lanes) -> Lanes:
 
 
 def log(x: Lanes) -> Lanes:
+    """The natural logarithm: of a number near 1, and as many times that of 2 as the exponent says."""
     subnormal = x.lt(2.0**-126)
     bits = choose(subnormal, x * 2.0**23, x).as_bits()
     exponent = (bits - _HALF_SQRT2_BITS) >> 23

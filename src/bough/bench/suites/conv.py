@@ -39,6 +39,7 @@ def title(size: Conv) -> str:
 
 
 def build(size: Conv) -> Problem:
+    """The layer on random pictures."""
     w, h, c, n, k, s, r, pad_w, pad_h, stride_w, stride_h = size
     random = torch.Generator().manual_seed(sum(size))
     module = nn.Conv2d(c, k, (r, s), (stride_h, stride_w), (pad_h, pad_w), bias=False).requires_grad_(False)

@@ -45,6 +45,7 @@ def cases() -> tuple[Case[Problem], ...]:
 
 
 def build(size: Gemm) -> Problem:
+    """The linear layer with constant weights that is the product."""
     m, n, k = size
     random = torch.Generator().manual_seed(m + n + k)
     module = nn.Linear(k, m, bias=False, device="meta").to_empty(device="cpu").requires_grad_(False)

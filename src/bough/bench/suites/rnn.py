@@ -30,6 +30,7 @@ def cases() -> tuple[Case[Problem], ...]:
 
 
 def build(size: Rnn) -> Problem:
+    """The layer on random inputs."""
     hidden, batch, steps, kind = size
     torch.manual_seed(hidden + batch + steps)
     module = MODULES[kind](hidden, hidden).eval().requires_grad_(False)

@@ -34,6 +34,7 @@ def cases(choice: Choice) -> tuple[Case[Problem], ...]:
 
 
 def build(entry: StaticEntry, batch: int, small: bool = False) -> Problem:
+    """A network of the zoo on so many random inputs; `small` as its tests have it."""
     module, args = entry.network(small), entry.inputs(batch, small)
     is_pictures = any(tensor.dim() == 4 for tensor in args if isinstance(tensor, torch.Tensor))
 

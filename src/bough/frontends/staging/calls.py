@@ -41,6 +41,7 @@ class Frame:
 
 
 def call(staging: Primitives, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a call in rewritten code gives."""
     if isinstance(function, Bound):
         return call(staging, function.function, (function.owner, *args), kwargs)
     if isinstance(function, functools.partial) and "real_callable" in function.keywords:

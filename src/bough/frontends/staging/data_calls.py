@@ -30,6 +30,7 @@ _COROUTINES = 0x80 | 0x200
 
 
 def call(staging: DataStaging, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a call in rewritten code gives; of a function that is one of several, each is called."""
     function, args, kwargs = settled(function), tuple(map(settled, args)), {k: settled(v) for k, v in kwargs.items()}
     if isinstance(function, functools.partial) and "real_callable" in function.keywords:
         function = function.keywords["real_callable"]  # while torch exports, it has others in the place of max and min

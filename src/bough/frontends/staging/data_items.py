@@ -24,6 +24,7 @@ _TABLES = (list, tuple, nn.ModuleList, nn.ParameterList, nn.Sequential, str, ran
 
 
 def item(staging: DataStaging, owner: Any, key: Any) -> Any:
+    """`owner[key]`, where either may be computed."""
     owner, key = settled(owner), settled(key)
     if isinstance(owner, Choice) or isinstance(key, Choice):
         return each_alternative(staging, staging.item, owner, key)
@@ -252,6 +253,7 @@ def bounds(staging: DataStaging, size: Any, key: slice) -> tuple[Any, Any]:
 
 
 def store(staging: DataStaging, owner: Any, key: Any, value: Any) -> None:
+    """`owner[key] = value`, where any of them may be computed."""
     owner, key = settled(owner), settled(key)
     if staging.aliases.is_part(value, owner, key):  # `owner[key] += 1` has written it
         return
@@ -293,6 +295,7 @@ def delete(staging: DataStaging, owner: Any, key: Any) -> None:
 
 
 def contains(staging: DataStaging, container: Any, value: Any) -> Any:
+    """`value in container`, where either may be computed: a truth value that may be, too."""
     container, value = settled(container), settled(value)
     if isinstance(container, Choice) or isinstance(value, Choice):
         return each_alternative(staging, staging.contains, container, value)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def write(staging: DataStaging, owner: torch.Tensor, key: Any, value: Any) -> None:
+    """`owner[key] = value` of a tensor, where anything may be computed. Writes in place what `owner` is."""
     if isinstance(value, Choice):
         each_alternative(staging, lambda v: write(staging, owner, key, v), value)
         return

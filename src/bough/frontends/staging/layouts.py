@@ -96,6 +96,7 @@ Leaf = Union[torch.Tensor, bool, int, float, None, Empty]
 
 
 def layout_of(staging: DataStaging, value: Any) -> Layout:
+    """The form of a value: which parts are fixed, and which are tensors to carry."""
     if isinstance(value, torch.Tensor):
         return Tensor(value.dtype, value.dim(), tuple(s if isinstance(s, int) else str(s) for s in value.shape))
     if isinstance(value, Scalar):

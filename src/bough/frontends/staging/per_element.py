@@ -221,6 +221,7 @@ def linear(function: Any, x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 def matmul(function: Any, a: Any, b: Any) -> Any:
+    """Products of which one side or both have an axis of elements, by the ranks that they have for one element."""
     ranks = _rank(a), _rank(b)
     if function is torch.Tensor.__rmatmul__:
         return matmul(torch.matmul, b, a)

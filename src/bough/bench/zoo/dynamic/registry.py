@@ -188,6 +188,8 @@ def generate(small: bool) -> Network:
 
 
 def speculate(small: bool) -> Network:
+    """Two decoders with the same words: one layer guesses, all layers judge. Later layers change so little that guesses are often
+    right."""
     model = large(small)
     width, heads = (16, 2) if small else (768, 12)
     draft = gpt2.GPT2(width, heads, 1, model.words.num_embeddings, model.places.num_embeddings)
