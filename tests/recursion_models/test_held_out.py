@@ -11,6 +11,7 @@ from random import Random
 import binary_models  # noqa: F401
 import bushy_models  # noqa: F401
 import graph_models  # noqa: F401
+import list_models  # noqa: F401
 import pytest
 import torch
 from _pytest.mark import ParameterSet

@@ -44,6 +44,8 @@ DATA_DEPENDENT = (DataDependentOutputException, DynamicOutputShapeException)
 Where = tuple[Each | None, Path]
 MOST_WAYS = 256
 MOST_VERSIONS = 64
+MOST_UNMET = 8
+"""Versions of a function that no example object comes to, from which on their numbers are taken for numbers that go down."""
 MOST_OBJECTS = 5000
 """Example objects that are looked at for each function."""
 
@@ -72,6 +74,13 @@ class Function:
     types: tuple[torch.Tensor, ...] = ()
     settled: Location | None = None
     """The line that the result's type is known from."""
+    others: list[Function] = field(default_factory=list)
+    """Versions of it that were met before, with other fixed values."""
+
+    @property
+    def examples(self) -> list[Any]:
+        """Example objects that it is called at; those of other versions where there are none."""
+        return self.objects or [value for other in self.others for value in other.objects]
 
 
 @dataclass
@@ -120,6 +129,9 @@ class World:
     ) -> Function:
         if key not in self.functions:
             versions = [k for k, f in self.functions.items() if f.base == base]
+            unmet = sum(not self.functions[k].objects for k in versions)
+            if unmet > MOST_UNMET:
+                self.hand_numbers(base, versions[-1], key)
             if len(versions) > MOST_VERSIONS:
                 self.hand_numbers(base, versions[-1], key)
                 raise refuse_source(
@@ -133,6 +145,7 @@ class World:
             made = Function(name, invoke, base, location)
             made.optional = self.learned.optional.setdefault(name, set())
             made.real = self.learned.real.setdefault(name, set())
+            made.others = [self.functions[k] for k in versions if k[:2] == key[:2]]
             self.functions[key] = made
         return self.functions[key]
 
@@ -305,7 +318,7 @@ class World:
         if name in known:
             raise known[name]
         walks = [each for each in run.record.eaches if not each.skip and not each.leave]
-        lengths = [len(v) for w in walks for v in values_at(run.function.objects, None, w.path) if isinstance(v, LISTS)]
+        lengths = [len(v) for w in walks for v in values_at(run.function.examples, None, w.path) if isinstance(v, LISTS)]
         if not lengths or max(lengths) > LONGEST_UNROLLED:
             return
         known[name] = error
@@ -390,7 +403,13 @@ class World:
         return True
 
     def provide_any(self, waiting: list[tuple[Function, Any]]) -> bool:
-        return any(self.provide(function, NOTHING) for function in dict.fromkeys(f for f, _ in waiting))
+        """The same without an example; for functions that no object comes to, by those of another version of them."""
+        if any(self.provide(function, NOTHING) for function in dict.fromkeys(f for f, _ in waiting)):
+            return True
+        ends = [end for f in self.functions.values() for _, end, _ in f.ways.ends()]
+        called = {end.call.function for end in ends if isinstance(end, Waiting)}
+        unmet = [f for f in self.functions.values() if f.name in called and not f.objects]
+        return any(self.provide(f, value) for f in unmet for value in f.examples)
 
     def meet(self, function: Function, value: Any, call: Call | None = None) -> bool:
         """Whether the object is new to the function, which `call` calls."""
@@ -435,7 +454,7 @@ class World:
                 if len(ends) > MOST_WAYS:
                     raise self.too_many(ends[-1][2])
                 for answers, end, _ in ends:
-                    if end is None and answers:
+                    if end is None and (answers or function.template is not None):
                         self.run(function, [a for _, a in answers], NOTHING)
                         again = done = True
                         break

@@ -14,7 +14,7 @@ from bough.base.errors import CompileError, InputError
 from bough.base.reading import holds
 from bough.base.source import Location
 from bough.base.spans import END, LISTS, Index
-from bough.base.visits import Ask, Attribute, Each, Path, Payload, Question, Slice
+from bough.base.visits import Ask, Attribute, Path, Payload, Question
 from bough.frontends.promotion import TO_TORCH
 from bough.frontends.staging import examples, measures
 from bough.frontends.staging.facts import Answer, Facts, subclasses
@@ -219,14 +219,14 @@ class Run:
             found = list(examples.values_at([self.example], each, place.path))
             if found:
                 return found
-        others = self.function.objects
+        others = self.function.examples
         fitting = [o for o in others if self._fits(o)]
         found = list(examples.values_at(fitting, each, place.path)) or list(examples.values_at(others, each, place.path))
         return [v for v in found if self._may_be(place, v)] or self.stand_ins(place)
 
     def stand_ins(self, place: Place) -> list[Any]:
         """For a place where no example object has anything: other objects of the class that it was found to have, what such
-        objects have there, and what their annotations say."""
+        objects have there, and what their annotations say; zeros for numbers, and no words."""
         if place.each is not None:
             return []
         classes = [
@@ -234,6 +234,7 @@ class Run:
             for n in (q.value if isinstance(q.value, tuple) else ())
         ]  # fmt: skip
         found = [v for c, v in self.world.known.items() if any(issubclass(c, wanted) for wanted in classes)]
+        found = found or [c() for c in classes if c in (bool, int, float, str)]
         if found or not place.path:
             return found
         *above, step = place.path
@@ -262,7 +263,7 @@ class Run:
     def values_of_all(self, place: Place) -> list[Any]:
         """Example values at a place in the order in which the objects were met."""
         each = None if place.each is None else self.record.eaches[place.each]
-        return list(examples.values_at(self.function.objects, each, place.path))
+        return list(examples.values_at(self.function.examples, each, place.path))
 
     def _ever_none(self, place: Place) -> bool:
         return any(v is None for v in self.values_of_all(place))
