@@ -17,6 +17,7 @@ P = X.abs() + 0.1
 UNIT = X.tanh() * 0.9
 I = torch.tensor([[-7, 5, 3, 0, 9], [2, -3, 4, 8, 1], [6, 6, -1, 2, 5]])
 J = torch.tensor([[2, 3, -2, 4, 5], [1, 2, 3, -5, 2], [3, -4, 2, 1, 2]])
+SPECIAL = torch.tensor([0.0, -0.0, 1.0, -3.0, 1e-30, 1e30, torch.inf, -torch.inf, torch.nan])
 B = X > 0
 C = Y > 0
 
@@ -59,13 +60,16 @@ UNARY: dict[str, tuple[Callable[..., Any], torch.Tensor]] = {
     "lerp": (lambda x: torch.lerp(x, x * 2, 0.3), X), "addcmul": (lambda x: torch.addcmul(x, x, x, value=0.5), X),
     "addcdiv": (lambda x: torch.addcdiv(x, x, x.abs() + 1, value=0.5), X), "rsqrt_norm": (lambda x: x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6), X),
     "inplace": (lambda x: x.mul(2).add_(1).relu_(), X),
+    "round_decimals": (lambda x: (torch.round(x, decimals=1), torch.round(x * 10, decimals=-1)), X),
     "logit": (lambda x: torch.logit(x.sigmoid()), X), "xlogy": (lambda x: torch.xlogy(x, x), P),
 }  # fmt: skip
 
 BINARY: dict[str, tuple[Callable[..., Any], torch.Tensor, torch.Tensor]] = {
     **{n: (getattr(torch, n), X, Y) for n in (
-        "add sub mul div maximum minimum atan2 lt le gt ge eq ne remainder fmod floor_divide max min"
+        "add sub mul div maximum minimum atan2 lt le gt ge eq ne remainder fmod floor_divide max min hypot copysign"
     ).split()},
+    **{f"{n}_special": (getattr(torch, n), SPECIAL[:, None], SPECIAL[None]) for n in ("hypot", "copysign")},
+    "copysign_number": (lambda a, b: torch.copysign(a, -0.0) + torch.signbit(b), X, Y),
     **{f"int_{n}": (getattr(torch, n), I, J) for n in (
         "add sub mul div maximum minimum lt le gt ge eq ne remainder fmod floor_divide bitwise_and bitwise_or bitwise_xor"
     ).split()},
@@ -156,6 +160,8 @@ VIEWS: dict[str, Callable[[torch.Tensor], Any]] = {
     "outer": lambda x: torch.outer(x[0, 0, 0], x[0, 0, :, 0]), "channel_shuffle": lambda x: F.channel_shuffle(x.transpose(1, 2), 2),
     "interpolate": lambda x: F.interpolate(x, scale_factor=2), "interpolate_size": lambda x: F.interpolate(x, size=(7, 9)), "bilinear_corners": lambda x: F.interpolate(x, size=(7, 3), mode="bilinear", align_corners=True), "bilinear_factor": lambda x: F.interpolate(x, scale_factor=1.3, mode="bilinear"),
     "linear": lambda x: F.interpolate(x[0], scale_factor=0.7, mode="linear"), "nearest_factor": lambda x: F.interpolate(x, scale_factor=1.3), "trilinear": lambda x: F.interpolate(x[None], scale_factor=2, mode="trilinear"),
+    **{f"smooth_{m}_{c}": lambda x, m=m, c=c: [F.interpolate(x, size=s, mode=m, align_corners=c, antialias=True) for s in ((2, 3), (7, 2), (1, 9))] for m in ("bilinear", "bicubic") for c in (True, False)},
+    "smooth_factor": lambda x: F.interpolate(x, scale_factor=(0.4, 1.7), mode="bilinear", antialias=True),
     "interpolate_down": lambda x: F.interpolate(x, scale_factor=0.6), "bilinear": lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False),
 }  # fmt: skip
 
@@ -191,6 +197,11 @@ INDEXING: dict[str, Callable[[torch.Tensor, torch.Tensor], Any]] = {
     "index_select": lambda x, i: x.index_select(1, i[0]), "gather": lambda x, i: x[:, :, 0].gather(1, i), "take_along": lambda x, i: torch.take_along_dim(x[:, :, 0], i, 1),
     "index": lambda x, i: x[:, i[0]], "index_two": lambda x, i: x[i % 2, i], "index_split": lambda x, i: x[i[0] % 2, :, i[0]], "index_negative": lambda x, i: x[:, -i - 1],
     "scatter": lambda x, i: x[:, :, 0].scatter(1, i[:, :2], x[:, :, 1]), "scatter_value": lambda x, i: x[:, :, 0].scatter(1, i[:, :1], 2.0), "scatter_add": lambda x, i: x[:, :, 0].scatter_add(1, i, x[:, :, 1]),
+    "take_along_broadcast": lambda x, i: x.take_along_dim(i[:, :2, None], 1), "take_along_flat": lambda x, i: x.take_along_dim(i), "take_along_one": lambda x, i: x[:1].take_along_dim(i[:, :1, None], 1),
+    **{f"scatter_{r}_{s}": lambda x, i, r=r, s=s: (x[:, :, 0].scatter_reduce(1, i, x[:, :, 1], r, include_self=s), (i * 4).scatter_reduce(1, i, i * 3, r, include_self=s)) for r in ("mean", "prod", "amin") for s in (True, False)},
+    "index_mean": lambda x, i: x.index_reduce(1, i[0], x + 1, "mean", include_self=False), "index_amax": lambda x, i: x.index_reduce(1, i[0], x[:, :3] + 1, "amax"),
+    "searched": lambda x, i: (torch.searchsorted(x[0, 0].sort().values, x), torch.searchsorted(x.sort(-1).values, x, right=True), torch.searchsorted(i.sort(-1).values, i, out_int32=True), torch.searchsorted(x[0, 0].sort().values, 0.5), torch.searchsorted(x[0, 0], x, sorter=x[0, 0].argsort())),
+    "searched_nan": lambda x, i: torch.searchsorted(x[0, 0].sort().values, torch.where(x > 0, torch.nan, torch.inf)),
     "scatter_reduce": lambda x, i: x[:, :, 0].scatter_reduce(1, i, x[:, :, 1], "amax"), "index_add": lambda x, i: x.index_add(1, i[0], x), "index_copy": lambda x, i: x.index_copy(1, i[0], x * 2),
     "index_fill": lambda x, i: x.index_fill(1, i[1], 3.0), "index_put": lambda x, i: x.index_put((i % 2, i), torch.ones(4)), "accumulate": lambda x, i: x.index_put((i % 2,), x[:1, :1], accumulate=True),
     "assign_mask": lambda x, i: torch.where(x > 0, x, x).clone().masked_fill_(x > 1, 0.5), "sort": lambda x, i: x.sort(1), "sort_down": lambda x, i: x.sort(-1, descending=True), "argsort": lambda x, i: x.argsort(1),

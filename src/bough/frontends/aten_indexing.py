@@ -11,7 +11,10 @@ from bough.frontends.converters import Absent, axis_of, converts
 from bough.ir import expr
 from bough.ir.dtypes import BOOL, I64
 from bough.ir.expr import Extent, as_expr, as_extent
+from bough.ir.functions import reduction_unit
+from bough.ir.kernel import Reduction
 from bough.ir.program import Value
+from bough.ops.building import broadcast, times
 
 
 @converts("embedding.default")
@@ -49,9 +52,13 @@ def _gather(b: Builder, x: Value, dim: int, indices: Value, *, sparse_grad: bool
 
 @converts("take_along_dim.default")
 def _take_along_dim(b: Builder, x: Value, indices: Value, dim: int | None = None) -> Value:
-    if dim is None or x.type.shape[: dim % x.type.rank] != indices.type.shape[: dim % x.type.rank]:
-        raise Unsupported("take_along_dim with broadcasting")
-    return b.emit("gather", x, indices, axis=axis_of(dim, x.type.rank))
+    if dim is None:
+        return b.emit("take", b.reshape(x, (times(x.type.shape),)), b.reshape(indices, b.expected[0].shape), axis=0)
+    axis = axis_of(dim, x.type.rank)
+    others = [(*v.type.shape[:axis], 1, *v.type.shape[axis + 1 :]) for v in (x, indices)]
+    shape = broadcast(others, "take_along_dim")
+    x, indices = (b.emit("expand", v, shape=(*shape[:axis], v.type.shape[axis], *shape[axis + 1 :])) for v in (x, indices))
+    return b.emit("gather", x, indices, axis=axis)
 
 
 @converts("index.Tensor", "_unsafe_index.Tensor")
@@ -81,11 +88,35 @@ def _scatter_add(b: Builder, x: Value, dim: int, indices: Value, updates: Value)
 def _scatter_reduce(
     b: Builder, x: Value, dim: int, indices: Value, updates: Value, reduce: str, *, include_self: bool = True
 ) -> Value:
-    mode = {"sum": "add", "prod": "prod", "amax": "max", "amin": "min"}.get(reduce)
-    if mode is None or not include_self:
-        raise Unsupported(f"scatter_reduce of {reduce}, include_self={include_self}")
-    updates = _like_indices(b, updates, indices)
-    return b.emit("scatter", x, indices, updates, axis=axis_of(dim, x.type.rank), mode=mode)
+    axis, dtype, updates = axis_of(dim, x.type.rank), x.type.dtype, _like_indices(b, updates, indices)
+    mode, reduction = _MODES[reduce]
+    if reduce == "mean" or not include_self:
+        ones = b.emit("expand", b.number(1, dtype), shape=updates.type.shape)
+        before = b.emit("expand", b.number(int(include_self), dtype), shape=x.type.shape)
+        counts = b.emit("scatter", before, indices, ones, axis=axis, mode="add")
+    if not include_self:
+        x = b.emit("select", b.emit("gt", counts, b.number(0, dtype)), b.number(reduction_unit(reduction, dtype), dtype), x)
+    result = b.emit("scatter", x, indices, updates, axis=axis, mode=mode)
+    if reduce != "mean":
+        return result
+    return b.emit("div" if dtype.is_float else "floordiv", result, b.emit("max", counts, b.number(1, dtype)))
+
+
+_MODES: dict[str, tuple[str, Reduction]] = {
+    "sum": ("add", "sum"), "mean": ("add", "sum"), "prod": ("prod", "prod"), "amax": ("max", "max"), "amin": ("min", "min"),
+}  # fmt: skip
+"""By PyTorch's name for a reduction: the mode of a scatter, and the reduction whose unit it starts from."""
+
+
+@converts("index_reduce.default")
+def _index_reduce(
+    b: Builder, x: Value, dim: int, indices: Value, updates: Value, reduce: str, *, include_self: bool = True
+) -> Value:
+    """Whole slices along an axis, in place of elements."""
+    shape, axis = updates.type.shape, axis_of(dim, x.type.rank)
+    column = b.reshape(indices, (*(1,) * axis, shape[axis], *(1,) * (len(shape) - axis - 1)))
+    everywhere = b.emit("expand", column, shape=shape)
+    return _scatter_reduce(b, x, dim, everywhere, updates, reduce, include_self=include_self)
 
 
 def _like_indices(b: Builder, updates: Value, indices: Value) -> Value:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from bough.frontends.builder import Builder, Operand, Unsupported, compute_dtype
+from bough.frontends.builder import Builder, Operand, compute_dtype
 from bough.frontends.converters import Converter, converts, enter_all
 from bough.frontends.errors import in_training
 from bough.frontends.promotion import TO_TORCH, common_dtype
@@ -280,9 +280,10 @@ def _nan_to_num(
 
 @converts("round.decimals")
 def _round_decimals(b: Builder, x: Value, *, decimals: int) -> Value:
-    if decimals == 0:
-        return b.emit("round", x)
-    raise Unsupported("rounding to decimals")
+    """As PyTorch does: scaled by a power of ten, rounded, and scaled back, each with its error."""
+    power = b.number(10.0 ** abs(decimals), x.type.dtype)
+    there, back = ("mul", "div") if decimals > 0 else ("div", "mul")
+    return b.emit(back, b.emit("round", b.emit(there, x, power)), power) if decimals else b.emit("round", x)
 
 
 _IDENTITIES = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from bough.ir.expr import Extent, as_expr, as_extent
 from bough.ir.program import Value
 
 Positions = np.ndarray[Any, np.dtype[np.float64]]
+Shape = Callable[[Positions], Positions]
+"""Of a filter: the share of an element by its distance."""
 
 
 def _factors(given: Sequence[Any], count: int) -> list[float | None]:
@@ -85,3 +87,52 @@ def _interpolate(b: Builder, x: Value, axis: int, places: Positions) -> Value:
     after = b.emit("take", x, b.constant(np.minimum(first + 1, last - 1), I64, "positions"), axis=axis)
     weight = b.constant(share, x.type.dtype, "weights")
     return b.emit("add", before, b.emit("mul", b.emit("sub", after, before), weight))
+
+
+def _smoothed(b: Builder, x: Value, align_corners: bool, scales: Sequence[Any], shape: Shape, reach: int) -> Value:
+    """Resized with a filter as wide as the step, so that no element is passed over: a product with a matrix for each axis."""
+    after = b.expected[0].shape[2:]
+    for axis, (size, factor) in reversed(list(enumerate(zip(after, _factors(scales, 2), strict=True)))):
+        old, new = _sizes(x.type.shape[axis + 2], size)
+        corners = (old - 1) / (new - 1) if new > 1 else 0.0
+        step = corners if align_corners else 1 / factor if factor else old / new
+        weights = _filters(old, new, step, shape, reach).astype(x.type.dtype.numpy)
+        if axis:
+            x = b.emit("matmul", x, b.constant(weights.T.copy(), x.type.dtype, "filter"))
+        else:
+            x = b.emit("matmul", b.constant(weights, x.type.dtype, "filter"), x)
+    return x
+
+
+@converts("_upsample_bilinear2d_aa.vec", "_upsample_bilinear2d_aa.default")
+def _smooth_linear(b: Builder, x: Value, _: Any, align_corners: bool, *scales: Any) -> Value:
+    return _smoothed(b, x, align_corners, scales, _tent, 1)
+
+
+@converts("_upsample_bicubic2d_aa.vec", "_upsample_bicubic2d_aa.default")
+def _smooth_cubic(b: Builder, x: Value, _: Any, align_corners: bool, *scales: Any) -> Value:
+    return _smoothed(b, x, align_corners, scales, _cubic, 2)
+
+
+def _filters(before: int, after: int, step: float, shape: Shape, reach: int) -> Positions:
+    """Row i has the shares that the old elements have in the new element i."""
+    wide = max(step, 1.0)
+    centres = step * (np.arange(after) + 0.5)
+    low = np.maximum((centres - reach * wide + 0.5).astype(np.int64), 0)[:, None]
+    high = np.minimum((centres + reach * wide + 0.5).astype(np.int64), before)[:, None]
+    places = np.arange(before)
+    shares = np.where((places >= low) & (places < high), shape((places - centres[:, None] + 0.5) / wide), 0.0)
+    made: Positions = shares / shares.sum(axis=1, keepdims=True)
+    return made
+
+
+def _tent(x: Positions) -> Positions:
+    made: Positions = np.maximum(1 - np.abs(x), 0)
+    return made
+
+
+def _cubic(x: Positions) -> Positions:
+    """Keys' cubic with a = -1/2."""
+    x = np.abs(x)
+    made: Positions = np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0))
+    return made

@@ -8,11 +8,12 @@ import torch
 from torch.nn import functional as F
 
 from bough.frontends.converters import CONVERTERS, overload_name
+from bough.frontends.grid_sampling import grid_sampler
 
 
 def rules() -> dict[Any, Any]:
     """A function of the same arguments for each operator that torch knows to take apart and that has no converter."""
-    known = {**torch._decomp.decomposition_table, **torch.export.default_decompositions(), **_FUSED}
+    known = {**torch._decomp.decomposition_table, **torch.export.default_decompositions(), **_OWN}
     return {overload: rule for overload, rule in known.items() if overload_name(overload) not in CONVERTERS}
 
 
@@ -52,4 +53,48 @@ def _encoder_layer(
     return norm2(x + feed(x))
 
 
-_FUSED = {torch.ops.aten._transformer_encoder_layer_fwd.default: _encoder_layer}
+def _search(
+    rows: torch.Tensor, values: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None, sorter: Any = None
+) -> torch.Tensor:
+    """Where values belong in sorted rows: how many elements come before each. A NaN belongs behind all."""
+    if sorter is not None:
+        rows = rows.gather(-1, sorter)
+    number = not isinstance(values, torch.Tensor)
+    values = torch.full((), values, dtype=rows.dtype) if number else values
+    wanted, against = values.unsqueeze(-1), rows if rows.dim() == 1 else rows.unsqueeze(-2)
+    behind: torch.Tensor = against > wanted if right or side == "right" else against >= wanted
+    return behind.logical_not().sum(-1, dtype=torch.int32 if out_int32 else torch.int64)
+
+
+def _is_negative(x: torch.Tensor) -> torch.Tensor:
+    """Also of -0.0."""
+    return x < 0 if not x.dtype.is_floating_point else (x < 0) | ((x == 0) & (1 / x < 0))
+
+
+def _copysign(x: torch.Tensor, y: Any) -> torch.Tensor:
+    if not isinstance(y, torch.Tensor):
+        y = torch.full((), float(y), dtype=x.dtype if x.dtype.is_floating_point else None)
+    dtype = torch.result_type(x, y)
+    size = x.to(dtype if dtype.is_floating_point else torch.get_default_dtype()).abs()
+    return torch.where(_is_negative(y), -size, size)
+
+
+def _hypot(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Through a power of two near the larger one, so that no square leaves the range."""
+    x, y = x.abs(), y.abs()
+    scale = torch.exp2(torch.log2(torch.maximum(x, y)).floor().clamp(-100, 100))
+    infinite = x.isinf() | y.isinf()
+    return torch.where(infinite, torch.inf, ((x / scale).square() + (y / scale).square()).sqrt() * scale)
+
+
+_OWN = {
+    torch.ops.aten._transformer_encoder_layer_fwd.default: _encoder_layer,
+    torch.ops.aten.grid_sampler_2d.default: grid_sampler,
+    torch.ops.aten.grid_sampler_3d.default: grid_sampler,
+    torch.ops.aten.searchsorted.Tensor: _search,
+    torch.ops.aten.searchsorted.Scalar: _search,
+    torch.ops.aten.signbit.default: _is_negative,
+    torch.ops.aten.copysign.Tensor: _copysign,
+    torch.ops.aten.copysign.Scalar: _copysign,
+    torch.ops.aten.hypot.default: _hypot,
+}
