@@ -27,6 +27,10 @@
 ;
 ; A caller that prepares a region (it linearizes a structure, it makes results) lets the workers wake meanwhile: until the region
 ; begins, they spin 20 times as long before they sleep. Not longer: where the caller itself has lost its core, they would keep it.
+;
+; A worker that has slept and was needed again so soon that it might as well have spun, within 4 times its spin, spins so long from
+; then on, until that was in vain. So calls that follow each other find the workers awake, and where others want the cores, or
+; calls are rare, a worker gives up its core as soon as ever.
 
 %bough.team = type {
   i64,           ; 0 threads
@@ -288,11 +292,14 @@ define internal void @bough_team_work(ptr %team, ptr %slot, i64 %self) nounwind 
 entry:
   %spin.at = getelementptr %bough.team, ptr %team, i64 0, i32 1
   %spin = load i64, ptr %spin.at
+  %prompt = shl i64 %spin, 2
+  %patience = mul i64 %spin, 20
   %stop.at = getelementptr %bough.team, ptr %team, i64 0, i32 20
   %expected.at = getelementptr %bough.team, ptr %team, i64 0, i32 21
   br label %watch
 watch:
   %epoch = phi i64 [ 0, %entry ], [ %epoch, %sleep ], [ %current, %work ]
+  %usual = phi i64 [ %spin, %entry ], [ %adapted, %sleep ], [ %usual, %work ]
   %since = call i64 @bough_team_clock()
   br label %look
 look:
@@ -320,12 +327,15 @@ timed:
   %waited = sub i64 %now, %since
   %expected = load atomic i32, ptr %expected.at monotonic, align 4
   %soon = icmp ne i32 %expected, 0
-  %patience = mul i64 %spin, 20
-  %limit = select i1 %soon, i64 %patience, i64 %spin
+  %limit = select i1 %soon, i64 %patience, i64 %usual
   %long = icmp uge i64 %waited, %limit
   br i1 %long, label %sleep, label %look
 sleep:
   call void @bough_team_sleep(ptr %team, ptr %slot, i64 %epoch)
+  %awake = call i64 @bough_team_clock()
+  %idle = sub i64 %awake, %since
+  %early = icmp ult i64 %idle, %prompt
+  %adapted = select i1 %early, i64 %prompt, i64 %spin
   br label %watch
 done:
   ret void
