@@ -188,6 +188,21 @@ def test_a_walk_over_no_list() -> None:
     assert error.code == "BGH-ST-002" and "argument 0.children[1]" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "way"),
+    [
+        (lambda tree: setattr(tree.children[1], "word", "w"), r"\(at argument 0.children\[1\]\)"),
+        (lambda tree: setattr(tree.children[0].children[0], "word", None), r"\(at argument 0.children\[0\].children\[0\]\)"),
+        (lambda tree: setattr(tree, "word", [1.0]), r"\(at argument 0\)"),
+    ],
+)
+def test_wrong_payloads_say_where_they_are(spoil: Any, way: str) -> None:
+    tree = Many([Many([Many([])]), Many([])])
+    spoil(tree)
+    with pytest.raises(InputError, match=way):
+        run(tree, SUMS)
+
+
 def test_a_long_way_is_cut() -> None:
     tree = Node(left=Node(1))
     for _ in range(1000):

@@ -219,7 +219,9 @@ def describe(value: Any) -> str:
     if value is None or isinstance(value, bool | int | float):
         return repr(value)
     if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"a tensor of {value.dtype} and shape {list(value.shape)}"
+        layout, device = str(getattr(value, "layout", "torch.strided")), str(getattr(value, "device", "cpu"))
+        unusual = ("" if layout == "torch.strided" else f", {layout}") + ("" if device == "cpu" else f", on {device}")
+        return f"a tensor of {value.dtype} and shape {list(value.shape)}{unusual}"
     if isinstance(value, (*LISTS, dict)):
         kind = value.kind if isinstance(value, Span) else type(value)
         return f"a {kind.__name__} of {len(value)}"

@@ -14,7 +14,8 @@ import numpy as np
 
 from bough.base.errors import InputError
 from bough.base.reading import decide, describe, elements, identity, path_text, payload, target
-from bough.base.visits import Item, Names, Path, Stage, Variant, Visits, call_order, stages
+from bough.base.spans import Span
+from bough.base.visits import Each, Item, Names, Path, Payload, Stage, Variant, Visits, call_order, stages
 from bough.runtime.arrays import NUMPY
 
 Array = np.ndarray[Any, Any]
@@ -37,7 +38,7 @@ def linearize(visits: Visits, samples: Sequence[tuple[Any, ...]]) -> Linearized:
         walk = _Walk(visits)
         for args in samples:
             walk.sample(args)
-        return _Tables(visits, walk.found).fill()
+        return _Tables(visits, walk).fill()
     except MemoryError as error:
         raise InputError(
             "there is not enough memory to linearize the structure",
@@ -184,18 +185,26 @@ class _Walk:
             a.level = 1 + max((c.level for callees in a.targets for c in callees if self.stage[c.function] == stage), default=0)
 
     def circle(self, callee: _Activation, above: _Activation, call: int, element: int) -> InputError:
+        of_list = isinstance(callee.value, Span)
         error = InputError(
-            "the structure has a circle",
+            "the recursion over a list does not end" if of_list else "the structure has a circle",
             code="BGH-ST-003",
             because=f"{callee.function} at {describe(callee.value)} would need its own result",
-            advice="pass a tree, or a graph without circles",
+            advice="return something for such a list in the model" if of_list else "pass a tree, or a graph without circles",
             location=self.variant(above).calls[call].location,
         )
         return self.placed(error, above, call, element)
 
-    def placed(self, error: InputError, above: _Activation | None, call: int, element: int) -> InputError:
-        """The error with the way from the arguments to the object that it is about."""
-        steps: list[str] = []
+    def placed_at(self, error: InputError, a: _Activation, each: Each | None = None, element: int = 0) -> InputError:
+        """The same for an error about an activation's own object, or about an element of a walk of it."""
+        way = () if each is None else (*each.path, Item(element + each.skip))
+        return self.placed(error, a.above, a.call, a.element, _step_text(a.above is None, way))
+
+    def placed(
+        self, error: InputError, above: _Activation | None, call: int, element: int, further: str = ""
+    ) -> InputError:
+        """The error with the way from the arguments to the object that it is about; `further`: its last step."""
+        steps = [further] if further else []
         while above is not None:
             variant = self.variant(above)
             each, path = variant.calls[call].each, variant.calls[call].path
@@ -219,10 +228,10 @@ def _step_text(of_arguments: bool, path: Path) -> str:
 class _Tables:
     """Numbers the activations and writes the arrays."""
 
-    def __init__(self, visits: Visits, found: _Found) -> None:
-        self.visits, self.found = visits, found
+    def __init__(self, visits: Visits, walk: _Walk) -> None:
+        self.visits, self.walk, self.found = visits, walk, walk.found
         self.arrays: dict[str, Array] = {}
-        self.sizes: dict[str, int] = {Names.samples: len(found.roots)}
+        self.sizes: dict[str, int] = {Names.samples: len(walk.found.roots)}
 
     def fill(self) -> Linearized:
         self.number()
@@ -280,16 +289,23 @@ class _Tables:
         wanted = variant.payloads[number]
         held = NUMPY[wanted.dtype]
         each = wanted.each
-        if wanted.path is None and each is not None:
-            values: list[Any] = [position for a in members for position in range(len(a.walks[each]))]
-        elif each is not None:
-            values = [payload(element, wanted, held) for a in members for element in a.walks[each]]
+        if each is None:
+            values: list[Any] = [self.read(a, a.value, wanted) for a in members]
+        elif wanted.path is None:
+            values = [position for a in members for position in range(len(a.walks[each]))]
         else:
-            values = [payload(a.value, wanted, held) for a in members]
+            walk = variant.each[each]
+            values = [self.read(a, v, wanted, walk, n) for a in members for n, v in enumerate(a.walks[each])]
         table = np.empty((len(values), *wanted.shape), held)
         for row, value in enumerate(values):
             table[row] = value
         self.arrays[Names.payload(f, n, number)] = table
+
+    def read(self, a: _Activation, value: Any, wanted: Payload, each: Each | None = None, element: int = 0) -> Array:
+        try:
+            return payload(value, wanted, NUMPY[wanted.dtype])
+        except InputError as error:
+            raise self.walk.placed_at(error, a, each, element) from error
 
 
 def _indices(values: Any) -> Array:

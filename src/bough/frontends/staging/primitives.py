@@ -508,9 +508,9 @@ class Primitives:
     def symbolic_item(self, owner: Symbol, key: Any) -> Any:
         if isinstance(key, builtins.slice):
             return self.part(owner, key)
-        if isinstance(key, Position) and not key.start:
-            if self.run.record.eaches[key.each] == measures.walk_over(owner._place.path):
-                return self.run.at(Place((), key.each))
+        over = self.run.record.eaches[key.each] if isinstance(key, Position) and not key.start else None
+        if over is not None and over == measures.walk_over(owner._place.path):
+            return self.run.at(Place((), key.each))
         index = measures.index_of(key, owner._place)
         if index is not None:
             return self.run.at(owner._place.item(index))
