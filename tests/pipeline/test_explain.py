@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from torch import nn
 
 import bough
 from bough.pipeline.explain import Roof, Roofs
+from bough.pipeline.explain.host_program import Decision, HostProgram, Part
+from bough.pipeline.explain.picture import svg
 from bough.pipeline.explanation import Explanation
 
 
@@ -195,6 +198,17 @@ def test_the_course_of_a_recursive_model(tmp_path: Path) -> None:
     assert [t.split()[0] for t in text] == ["3", "[1]", "for", "[2]", "[3]"] and text[2] == "  for each level of read"
     found.picture(tmp_path / "course.svg")
     assert "for each level of read" in (drawn := (tmp_path / "course.svg").read_text()) and "3 turns" in drawn
+
+
+@pytest.mark.parametrize("otherwise", [False, True])
+def test_a_picture_of_nested_decisions_grows_with_their_number(otherwise: bool) -> None:
+    def nested(depth: int) -> tuple[Part, ...]:
+        inner = nested(depth - 1) if depth else ()
+        return (Decision("x[]", "", () if otherwise else inner, inner if otherwise else ()),)
+
+    left, width = zip(*(map(float, re.search(r'viewBox="-(\d+) \S+ (\d+)', svg(HostProgram(nested(n)))).groups()) for n in range(6)))
+    assert len({b - a for a, b in zip(width, width[1:])}) == 1 and width[5] < 2000
+    assert (len(set(left)) == 1) == otherwise
 
 
 def test_a_picture_of_a_straight_network(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from html import escape
 
 from bough.pipeline.explain.host_program import Decision, End, HostProgram, Network, Part, Turns, networks
 
-WIDTH, LINE, GAP, MARGIN, POINT = 250.0, 15.0, 26.0, 16.0, 14.0
+WIDTH, LINE, GAP, MARGIN, POINT, EMPTY = 250.0, 15.0, 26.0, 16.0, 14.0, 40.0
+LABEL = 90.0
+"""The room beside a way for how often it was taken."""
 LONGEST = 38
 """Characters of a line of text."""
 SHOWN = 5
@@ -23,9 +25,11 @@ FAILURE, FRAME = "var(--failure, #fbe4e1)", "var(--frame, #a8b0ba)"
 
 @dataclass(slots=True)
 class Drawing:
-    """Elements around the middle line x = 0, from y = 0 to `height`. Ways that were taken `times`; None: not known."""
+    """Elements on both sides of the line x = 0, where control comes in and goes out: from -`left` to `right`, and from y = 0 to
+    `height`. Ways that were taken `times`; None: not known."""
 
-    width: float
+    left: float
+    right: float
     height: float
     times: int | None = None
     elements: list[str] = field(default_factory=list)
@@ -38,18 +42,17 @@ class Drawing:
 def svg(program: HostProgram, runs: Mapping[str, int] | None = None) -> str:
     """The whole picture. `runs`: how often each kernel has run; then ways say how often they were taken."""
     drawing = _Artist(runs).column(program.parts)
-    width, height = drawing.width + 2 * MARGIN, drawing.height + 2 * MARGIN
+    left, width, height = drawing.left + MARGIN, drawing.left + drawing.right + 2 * MARGIN, drawing.height + 2 * MARGIN
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" class="course" '
-        f'viewBox="{-width / 2:.0f} {-MARGIN:.0f} {width:.0f} {height:.0f}" '
+        f'viewBox="{-left:.0f} {-MARGIN:.0f} {width:.0f} {height:.0f}" '
         'font-family="system-ui, DejaVu Sans, sans-serif" font-size="11">'
     )
     arrow = (
         '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" orient="auto">'
         f'<path d="M0 0 L8 4 L0 8 z" fill="{STROKE}"/></marker></defs>'
     )
-    x, y = -width / 2, -MARGIN
-    back = f'<rect x="{x:.0f}" y="{y:.0f}" width="{width:.0f}" height="{height:.0f}" fill="{PAPER}"/>'
+    back = f'<rect x="{-left:.0f}" y="{-MARGIN:.0f}" width="{width:.0f}" height="{height:.0f}" fill="{PAPER}"/>'
     return "\n".join([head, f"<title>{escape(program.summary())}</title>", arrow, back, *drawing.elements, "</svg>", ""])
 
 
@@ -65,7 +68,8 @@ class _Artist:
     def column(self, parts: tuple[Part, ...]) -> Drawing:
         """Parts under each other, joined by arrows."""
         inner = [self.draw(p) for p in parts]
-        out = Drawing(max((d.width for d in inner), default=40.0), 0.0, self.times(parts))
+        left, right = (max(sides, default=EMPTY / 2) for sides in ([d.left for d in inner], [d.right for d in inner]))
+        out = Drawing(left, right, 0.0, self.times(parts))
         for n, d in enumerate(inner):
             if n:
                 out.elements.append(_line(0, out.height, 0, out.height + GAP))
@@ -87,13 +91,12 @@ class _Artist:
 
     def decision(self, p: Decision) -> Drawing:
         """The two ways below a hexagon; one that does nothing is a line."""
-        top, arms = _hexagon(_lines(p.condition, p.line), PAPER), [self.column(p.then), self.column(p.otherwise)]
-        half = max(*(a.width for a in arms), WIDTH / 2 + GAP) / 2 + GAP / 2
-        below, tallest = top.height + GAP, max(a.height for a in arms)
-        out = Drawing(4 * half, below + tallest + GAP, None, list(top.elements))
+        top, yes, no = _hexagon(_lines(p.condition, p.line), PAPER), self.column(p.then), self.column(p.otherwise)
+        x1, x2 = max(yes.right, WIDTH / 2) + GAP / 2, max(no.left, WIDTH / 2) + GAP / 2
+        below, tallest = top.height + GAP, max(yes.height, no.height)
+        out = Drawing(x1 + max(yes.left, LABEL), x2 + max(no.right, LABEL), below + tallest + GAP, None, list(top.elements))
         end = out.height - GAP / 2
-        for arm, label, side in zip(arms, ("yes", "no"), (-1, 1)):
-            x = side * half
+        for arm, label, side, x in ((yes, "yes", -1, -x1), (no, "no", 1, x2)):
             out.elements.append(_path((side * WIDTH / 2, top.height / 2), (x, top.height / 2), (x, below), arrow=arm.height > 0))
             out.place(arm, x, below)
             out.elements.append(_path((x, below + arm.height), (x, end), (0, end), arrow=False))
@@ -105,24 +108,25 @@ class _Artist:
     def turns(self, p: Turns) -> Drawing:
         """Head, test and body in a frame, with a way back from the last to the first."""
         head, test, body = self.column(p.head), _hexagon(_lines(p.condition, p.line), PAPER), self.column(p.body)
-        width = max(head.width, test.width, body.width) + 4 * MARGIN
-        out = Drawing(width, 0.0)
+        parts = (head, test, body)
+        left, right = (max(sides) + 2 * MARGIN for sides in ([d.left for d in parts], [d.right for d in parts]))
+        out = Drawing(left, right, 0.0)
         y = MARGIN
-        for d in (head, test, body):
+        for d in parts:
             if d.height:
                 if y > MARGIN:
                     out.elements.append(_line(0, y, 0, y + GAP))
                     y += GAP
                 out.place(d, 0, y)
                 y += d.height
-        side = width / 2 - MARGIN
+        side = right - MARGIN
         out.elements.append(_path((0, y), (0, y + 8), (side, y + 8), (side, 6), (0, 6), (0, MARGIN)))
         times = self.times(p.body)
         if times is not None:
             y += LINE
             out.elements.append(_text(_plural(times, "turn"), y + 5, x=side, soft=True, anchor="end"))
         out.height = y + 8 + MARGIN
-        frame = f'<rect x="{-width / 2:.0f}" y="0" width="{width:.0f}" height="{out.height:.0f}" rx="8" fill="none" '
+        frame = f'<rect x="{-left:.0f}" y="0" width="{left + right:.0f}" height="{out.height:.0f}" rx="8" fill="none" '
         out.elements.insert(0, frame + f'stroke="{FRAME}" stroke-dasharray="5 4"/>')
         return out
 
@@ -134,7 +138,7 @@ def _network(p: Network) -> Drawing:
     color = p.same_as % len(COLORS)
     fill = f"var(--c{color}, {COLORS[color]})"
     box = f'x="{-WIDTH / 2:.0f}" y="0" width="{WIDTH:.0f}" height="{height:.0f}" rx="6"'
-    out = Drawing(WIDTH, height)
+    out = Drawing(WIDTH / 2, WIDTH / 2, height)
     out.elements.append(f'<rect {box} fill="{fill}" fill-opacity="0.16" stroke="{fill}" stroke-width="1.3"/>')
     out.elements.append(_text(title, LINE, bold=True))
     out.elements += [_text(name, LINE * (n + 2)) for n, name in enumerate(shown)]
@@ -145,7 +149,7 @@ def _hexagon(lines: list[str], fill: str) -> Drawing:
     height, x = 12 + LINE * len(lines), WIDTH / 2
     corners = ((-x, height / 2), (POINT - x, 0), (x - POINT, 0), (x, height / 2), (x - POINT, height), (POINT - x, height))
     points = " ".join(f"{a:.0f},{b:.0f}" for a, b in corners)
-    out = Drawing(WIDTH, height)
+    out = Drawing(WIDTH / 2, WIDTH / 2, height)
     out.elements.append(f'<polygon points="{points}" fill="{fill}" stroke="{STROKE}"/>')
     out.elements += [_text(t, 17 + LINE * n, soft=n > 0) for n, t in enumerate(lines)]
     return out

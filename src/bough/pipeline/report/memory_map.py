@@ -37,7 +37,8 @@ def memory_map(memory: Memory, kinds: Kinds) -> str:
     for at in steps(memory.arena, 5):
         out.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y(at), y2=y(at), class_="grid"))
         out.append(tag("text", text(amount(at, "B", plain)), x=LEFT - 8, y=y(at) + 4, text_anchor="end"))
-    out += [tag("text", f"{at:.0f}", x=x(at), y=HEIGHT - BOTTOM + 18, text_anchor="middle") for at in steps(count, 10)]
+    for at in steps(count, min(count, 10)):
+        out.append(tag("text", f"{at:.0f}", x=x(at), y=HEIGHT - BOTTOM + 18, text_anchor="middle"))
     out.append(tag("text", "steps of the call", x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 8, text_anchor="middle", class_="axis"))
     out += [array(a) for a in memory.arrays if a.bytes]
     label = "The arrays of the arena, where they lie and how long they are needed"

@@ -53,6 +53,10 @@ order.addEventListener("click", () => {
   order.textContent = slowest ? "order of the program" : "slowest line first";
 });
 
+// --- the course begins in the middle, where the call does
+const course = document.querySelector("svg.course");
+if (course) course.parentNode.scrollLeft = -course.viewBox.baseVal.x - course.parentNode.clientWidth / 2;
+
 // --- the timeline: the wheel stretches it at the pointer, dragging moves it, a double click shows all
 let dragged = false;
 const lanes = document.querySelector("svg.lanes");

@@ -25,7 +25,8 @@ def roofline(rows: tuple[Row, ...], kinds: Kinds, roofs: Roofs, source: Roof) ->
     y = Log(max(min(rates), roofs.peak / 1e7), min(max(rates), 10 * roofs.peak) * 1.05, HEIGHT - TOP - BOTTOM)
     plot = _Plot(x, y)
     parts = [plot.grid()]
-    parts += [plot.roof(m, roofs.peak, m is source, above=n == 0) for n, m in enumerate(roofs.memories)]
+    fastest = max(m.bandwidth for m in roofs.memories)
+    parts += [plot.roof(m, roofs.peak, m is source, above=m.bandwidth == fastest) for m in roofs.memories]
     parts.append(plot.peak(roofs))
     parts += [plot.kernel(r, kinds) for r in sorted(ran, key=lambda r: -r.share)]
     label = "Kernels by what they compute for each byte and in each second, under the roofs of the machine"

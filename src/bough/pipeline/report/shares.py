@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bough.pipeline.report.elements import KINDS, color, percent, tag, text
+from bough.pipeline.report.elements import KINDS, color, percent, plural, tag, text
 from bough.pipeline.report.kinds import Kinds
 
 
@@ -33,6 +33,6 @@ def shares(kinds: Kinds) -> str:
     parts = [_Part(k.name, color(k.number), k.share, k.rows) for k in kinds.all[:KINDS]]
     if rest := kinds.all[KINDS:]:
         rows = tuple(n for k in rest for n in k.rows)
-        parts.append(_Part(f"{len(rest)} other kinds", color(KINDS), sum(k.share for k in rest), rows))
+        parts.append(_Part(plural(len(rest), "other kind"), color(KINDS), sum(k.share for k in rest), rows))
     bar = tag("div", *(p.bar() for p in parts), class_="stack")
     return bar + tag("div", *(p.legend() for p in parts), class_="legend")
