@@ -22,8 +22,9 @@ one core of a Zen 4, products of 128 to 1024 rows: 5 rows by 4 vectors are 3 to 
 LINE, PAGE = 16, 1024
 """Elements in a cache line and in a page."""
 
-FAR_ROWS = 1.2
-"""What vectors of rows cost that lie in different pages: often in the same sets of the first-level cache, too."""
+FAR_ROWS, FAR_PAGES = 1.2, 8
+"""What vectors of rows cost that lie in different pages, often in the same sets of the first-level cache, too; so many pages apart
+they cost as much again."""
 
 RAGGED = 4
 """What a loaded extent counts as."""
@@ -203,7 +204,7 @@ def load_cycles(access: Access, packed: bool, shape: TileShape, lanes: int) -> f
     if along == 0:
         return per_row * _distance(access, shape)
     if along == 1:
-        return per_row * shape.count * (FAR_ROWS if per_row > 1 and _step(access, shape) >= PAGE else 1.0)
+        return per_row * shape.count * (_apart(access, shape) if per_row > 1 else 1.0)
     return per_row * shape.count * lanes * GATHER
 
 
@@ -211,6 +212,12 @@ def _distance(access: Access, shape: TileShape) -> float:
     """What scalars of several rows cost more that share no cache line, or no page."""
     step = _step(access, shape)
     return 1.0 if step < LINE else 1.1 if step < PAGE else 1.2
+
+
+def _apart(access: Access, shape: TileShape) -> float:
+    """What vectors of several rows cost more that share no page."""
+    step = _step(access, shape)
+    return 1.0 if step < PAGE else FAR_ROWS if step < FAR_PAGES * PAGE else FAR_ROWS**2
 
 
 def _step(access: Access, shape: TileShape) -> int:

@@ -29,8 +29,8 @@ ROWS, COUNT = 6, 4
 """Rows and vectors of the register tile that prices stand for: a load that is the same for all rows is done once for them."""
 APART = 1.5
 """What a scalar costs that shares its cache line with none that are read next."""
-UNALIGNED = 1.25
-"""What a vector costs that often lies in two cache lines."""
+UNALIGNED = 2.0
+"""What a vector costs that often lies in two cache lines: both are read."""
 LINE = 16
 """Elements in a cache line."""
 
