@@ -23,8 +23,8 @@ LINE, PAGE = 16, 1024
 """Elements in a cache line and in a page."""
 
 FAR_ROWS, FAR_PAGES = 1.2, 8
-"""What vectors of rows cost that lie in different pages, often in the same sets of the first-level cache, too; so many pages apart
-they cost as much again."""
+"""What vectors of rows cost that lie in different pages, often in the same sets of the first-level cache, too; so many pages
+apart they cost as much again."""
 
 RAGGED = 4
 """What a loaded extent counts as."""
