@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from bushy_models import OverTags, Tag, tags
-from held_out import WIDTH, on
+from held_out import WIDTH, Arguments, on
 from torch import Tensor, nn
 
 Merged = tuple[Tensor, Tensor]
@@ -197,3 +197,34 @@ class CountsLevels(OverTags):
         if tag.items:
             h = h + torch.stack([self.at(item, level + 1) for item in tag.items]).mean(0)
         return torch.tanh(h)
+
+
+def forest(random: Random, nodes: int) -> list[Tag]:
+    made = [tags(random, random.randrange(1, nodes + 1)) for _ in range(3)]
+    return [random.choice(made) for _ in range(1 + nodes // 3)]
+
+
+class OverForest(OverTags):
+    def state(self, tag: Tag) -> Tensor:
+        return torch.tanh(self.own(tag) + sum((self.inner(self.state(item)) for item in tag.items), torch.zeros(WIDTH)))
+
+
+@on(forest)
+class RowForEachTree(OverForest):
+    def forward(self, trees: list[Tag]) -> Tensor:
+        return torch.log_softmax(self.inner(torch.stack([self.state(tree) for tree in trees])), -1)
+
+
+@on(forest)
+class ListOfTrees(OverForest):
+    def forward(self, trees: list[Tag]) -> tuple[list[Tensor], Tensor]:
+        states = [self.state(tree) for tree in trees]
+        return [self.inner(h) for h in states], torch.stack(states).amax(0)
+
+
+@on(lambda random, nodes: Arguments((forest(random, nodes), torch.tensor([random.gauss(0, 1) for _ in range(WIDTH)]))))
+class RanksTrees(OverForest):
+    def forward(self, trees: list[Tag], query: Tensor) -> tuple[Tensor, Tensor]:
+        states = torch.stack([self.state(tree) * query for tree in trees])
+        weights = torch.softmax(states @ query, 0)
+        return weights, weights @ states

@@ -50,7 +50,8 @@ class NeverEnds(OverTags):
 @refused("BGH-REC-001")
 class OneRowEach(OverTags):
     def forward(self, tag: Tag) -> Tensor:
-        return torch.stack([self.read(item) for item in tag.items])  # here
+        rows = torch.stack([self.read(item) for item in tag.items])
+        return rows @ rows.mT  # here
 
     def read(self, tag: Tag) -> Tensor:
         return self.own(tag) + sum(self.read(item) for item in tag.items)

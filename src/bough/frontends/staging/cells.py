@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from bough.frontends import torch_export
+from bough.frontends.staging import rows_of
 from bough.frontends.staging.discover import Function, World
 from bough.frontends.staging.primitives import Primitives
 from bough.frontends.staging.record import Record
@@ -57,7 +58,7 @@ def export_cell(world: World, model: Any, function: Function, record: Record, na
     straight = program.functions[program.entry]
     for value, array in straight.constants.items():
         straight.constants[value] = shared.setdefault((array.ctypes.data, array.strides, str(array.dtype)), array)
-    _refuse_rows(function, record, straight.results[: len(straight.results) - len(record.passes)])
+    _refuse_rows(world, function, record, straight.results[: len(straight.results) - len(record.passes)])
     used = used_by(straight.body) | set(straight.results)
     kept = [n for n, p in enumerate(straight.params) if p in used]
     params = tuple(straight.params[n] for n in kept)
@@ -69,17 +70,21 @@ def export_cell(world: World, model: Any, function: Function, record: Record, na
     return Cell(made, tuple(sources[n] for n in kept), tuple(f"each{e}" for e in range(len(record.eaches))), passes)
 
 
-def _refuse_rows(function: Function, record: Record, results: tuple[Value, ...]) -> None:
+def _refuse_rows(world: World, function: Function, record: Record, results: tuple[Value, ...]) -> None:
     """Every activation has results of one size, so none may grow with a list of its object."""
     lists = row_results(record.template)
     for n, result in enumerate(results):
         shape = result.type.shape
         of_list = n in lists and any(shape[0] == Var(f"each{e}") for e, each in enumerate(record.eaches) if each.list == lists[n])
         if not all(isinstance(extent, int) for extent in (shape[1:] if of_list else shape)):
+            walks = [e for e in range(len(record.eaches)) if shape[0] == Var(f"each{e}")]
+            if function is world.entry and walks:
+                rows_of.learn(world, record, walks[0])
             raise refuse_source(
                 f"`{function.name}` returns a tensor that is as long as a list of the structure",
                 "the results of all objects are kept in one array",
-                "combine its rows (sum, mean, max), or append each to a list that the model returns, as it is or stacked",
+                "combine its rows (sum, mean, max), or return a row for each element where the recursion is started, made by "
+                "[f(x) for x in xs] there",
                 record.location,
             )
 

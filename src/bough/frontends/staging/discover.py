@@ -98,6 +98,8 @@ class Learned:
     """Code of functions that return lists which grow, with where these stand among the results."""
     deciding: set[types.CodeType] = field(default_factory=set)
     """Code of functions that decide by computed values."""
+    collected: set[Path] = field(default_factory=set)
+    """Lists that the entry function walks over and of which its results have a row for each element."""
     unrolled: dict[str, CompileError] = field(default_factory=dict)
     """Functions whose lists are told apart by their lengths, because of an error when they were not."""
 

@@ -14,7 +14,7 @@ from torch import nn
 from bough.base.errors import CompileError
 from bough.base.spans import END, LISTS, bounds
 from bough.base.visits import Item, Question, Slice
-from bough.frontends.staging import calls, measures, strands, walks
+from bough.frontends.staging import calls, measures, rows_of, strands, walks
 from bough.frontends.staging.deciding import Deciding
 from bough.frontends.staging.effects import mutation
 from bough.frontends.staging.examples import class_attribute, kind_of, positional_name
@@ -278,6 +278,8 @@ class Primitives:
             )
         if elements.reverse:
             raise self.backwards()
+        if kind != "dict" and not conditions and rows_of.are_collected(self.run, elements):
+            return rows_of.collected(self, elements, body)
         element = walks.enter(self.run, elements)
         if conditions and not all(c(element) for c in conditions):
             raise refuse_source("a condition in a comprehension is false for all elements", "nothing would be left of the list")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bough.base.visits import Collect
-from bough.frontends.staging import strands
+from bough.frontends.staging import rows_of, strands
 from bough.frontends.staging.effects import mutation
 from bough.frontends.staging.examples import kind_of
 from bough.frontends.staging.primitives import Primitives
@@ -54,6 +54,8 @@ def leaf(function: Function, run: Run, value: Any) -> Any:
         return torch.tensor(value)  # another way may compute it
     if value is None or isinstance(value, (bool, int, float, str, Listed)):
         return value
+    if function is run.world.entry and isinstance(value, Elements):
+        rows_of.learn(run.world, run.record, value.each)
     raise refuse_source(
         f"`{function.name}` returns {_described(value)}",
         "the results of a recursive function are tensors and numbers in tuples, lists and dictionaries",
