@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bough.frontends.staging import measures, strands, walks
+from bough.frontends.staging import measures, refusals, strands, walks
 from bough.frontends.staging.per_element import PerElement
 from bough.frontends.staging.signals import refuse_source
 from bough.frontends.staging.symbols import (
@@ -76,7 +76,11 @@ def _has(staging: Primitives, value: Any, name: str) -> bool:
 def _get(staging: Primitives, value: Any, name: str, *default: Any) -> Any:
     if not isinstance(value, Symbol):
         if isinstance(name, Symbol):
-            raise refuse_source(f"`getattr` is asked for the name `{name!r}`", "which attribute that is is not known")
+            raise refuse_source(
+                f"`getattr` is asked for the name `{name!r}`",
+                "which attribute that is is not known",
+                "write the attribute's name, or choose it by what the object says of itself",
+            )
         return getattr(value, name, *default)
     if default and not _has(staging, value, name):
         return default[0]
@@ -87,7 +91,7 @@ def _range(staging: Primitives, *bounds: Any) -> Any:
     if len(bounds) == 1 and isinstance(bounds[0], Length):
         place = bounds[0]._place
         return Elements(staging.run, staging.run.each(place.path), Position(staging.run, staging.run.each(place.path)))
-    raise staging.run.misused(next(b for b in bounds if isinstance(b, Arithmetic)), "bounds a range")
+    raise refusals.misused(next(b for b in bounds if isinstance(b, Arithmetic)), "bounds a range")
 
 
 def _same_walk(staging: Primitives, values: Any) -> list[Elements]:
@@ -106,7 +110,11 @@ def _zip(staging: Primitives, *values: Any) -> Any:
     if len(values) == 1 and isinstance(values[0], Spread):
         elements = values[0].values
         if not isinstance(elements.tree, tuple):
-            raise refuse_source("`zip(*...)` of values that are no tuples", "there is nothing to take apart")
+            raise refuse_source(
+                "`zip(*...)` of values that are no tuples",
+                "there is nothing to take apart",
+                "make a list of tuples, one for each element",
+            )
         return tuple(Elements(staging.run, elements.each, t) for t in elements.tree)
     values = tuple(staging.opened(v) for v in values)
     sides = [staging.symbolic_elements(v) for v in values]
@@ -123,7 +131,11 @@ def _rows_beside(staging: Primitives, value: Any, sides: list[Elements | None]) 
     each = next(s.each for s in sides if s is not None)
     if isinstance(value, torch.Tensor) and value.dim() and value.shape[0] == staging.run.size(each):
         return Elements(staging.run, each, value)
-    raise refuse_source("a list of unknown length goes beside one of known length", "nothing says that they fit")
+    raise refuse_source(
+        "a list of unknown length goes beside one of known length",
+        "nothing says that they fit",
+        "walk over both by position in lists of one kind, or give an example whose lists are short",
+    )
 
 
 def _enumerate(staging: Primitives, values: Any, start: int = 0) -> Any:
@@ -134,7 +146,11 @@ def _enumerate(staging: Primitives, values: Any, start: int = 0) -> Any:
     if elements.reverse:
         raise staging.backwards()
     if not isinstance(start, int):
-        raise refuse_source("`enumerate` of a list of unknown length starts at a computed number", "no rule says how")
+        raise refuse_source(
+            "`enumerate` of a list of unknown length starts at a computed number",
+            "no rule says how",
+            "count from a number that is known, and add the computed one to what it is used for",
+        )
     return replace(elements, tree=(Position(staging.run, elements.each, start), elements.tree))
 
 
@@ -165,7 +181,11 @@ def _stacked(staging: Primitives, values: Any) -> Any:
     elif isinstance(tree, Number):
         tree = tree.tensor
     if not isinstance(tree, torch.Tensor):
-        raise refuse_source("a list of unknown length is combined, whose elements are no tensors", "there is no sum of them")
+        raise refuse_source(
+            "a list of unknown length is combined, whose elements are no tensors",
+            "there is no sum of them",
+            "make tensors of the elements first, with torch.tensor",
+        )
     return tree
 
 
@@ -173,7 +193,7 @@ def _sum(staging: Primitives, values: Any, start: Any = 0) -> Any:
     if isinstance(start, list) and isinstance(values, Elements):
         if not strands.only_pieces(values.tree):
             strands.learn(staging.run.world, staging.run.function.base, strands.EVERYWHERE)
-            raise staging.run.filled()
+            raise refusals.use_of_filled()
         return [*start, *values.tree]
     stacked = _stacked(staging, values)
     if stacked is None:
@@ -205,7 +225,11 @@ def _extreme(name: str) -> Callable[..., Any]:
                 return Number(staging.run, made) if _holds_numbers(staging, values[0]) else made
             values = tuple(staging.known(values[0])) if stacked is None else ()
         if len(values) < 2 or kwargs:
-            raise refuse_source(f"`{name}` of parts of the structure", "no rule says what this means")
+            raise refuse_source(
+                f"`{name}` of parts of the structure",
+                "no rule says what this means",
+                "compute it when the structure is built, and store it in the object",
+            )
         tensors = [torch.as_tensor(staging.run.number(v) if isinstance(v, Arithmetic) else v) for v in values]
         return Number(staging.run, functools.reduce(getattr(torch, f"{name}imum"), tensors))
 
@@ -283,7 +307,11 @@ def _any(staging: Primitives, values: Any) -> bool:
 
 def _fixed(staging: Primitives, values: Any) -> Any:
     if staging.symbolic_elements(values) is not None:
-        raise refuse_source("a question about all elements of a list of unknown length", "there is no such question")
+        raise refuse_source(
+            "a question about all elements of a list of unknown length",
+            "there is no such question",
+            "store the answer in the object when the structure is built",
+        )
     return values
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from bough.base.visits import Attribute
-from bough.frontends.staging import strands
+from bough.frontends.staging import refusals, strands
 from bough.frontends.staging.builtin_functions import SPECIAL, tensor_of
 from bough.frontends.staging.per_element import PerElement
 from bough.frontends.staging.rewrite import is_rewritten, rewrite
@@ -190,7 +190,7 @@ def _on_container(
         return None
     if strands.has_pieces(owner) or (args and strands.has_pieces(args[0])):
         if name not in ("append", "extend", "insert"):
-            raise staging.run.filled()
+            raise refusals.use_of_filled()
         return method(*args, **kwargs)
     if name in _CHANGES:
         if id(owner) in staging.run.world.effects.lists or id(owner) not in staging.created:
@@ -199,7 +199,11 @@ def _on_container(
             if name == "extend":
                 strands.learn(staging.run.world, staging.run.function.base, strands.EVERYWHERE)
             if name != "append":
-                raise refuse_source(f"`{name}` in a loop over a list of unknown length", "only append is understood there")
+                raise refuse_source(
+                    f"`{name}` in a loop over a list of unknown length",
+                    "only append is understood there",
+                    "append in the loop, and do the rest behind it",
+                )
             staging.loops[-1].grown.setdefault(id(owner), (owner, []))[1].append(args[0])
             return None
     return method(*args, **kwargs)
@@ -215,4 +219,8 @@ def _container_method(staging: Primitives, method: ContainerMethod, args: tuple[
     if name == "get" and args:
         found = run.ask(owner._place, "has_key", args[0])
         return run.item(owner, args[0]) if found else (args[1] if len(args) > 1 else None)
-    raise refuse_source(f"`{owner!r}.{name}` is called", "no rule says what this means for a part of the structure")
+    raise refuse_source(
+        f"`{owner!r}.{name}` is called",
+        "no rule says what this means for a part of the structure",
+        "read attributes, items and lengths; what else is needed can be stored in the object when it is built",
+    )

@@ -245,7 +245,7 @@ class DataStaging:
 
     # -- complaints ------------------------------------------------------------------------------------------------------
 
-    def refused(self, what: str, because: str, advice: str = "") -> CompileError:
+    def refused(self, what: str, because: str, advice: str) -> CompileError:
         return CompileError(what, code="BGH-CTRL-001", because=because, advice=advice, location=here())
 
     def refused_use(self, value: Any) -> CompileError:
@@ -268,7 +268,11 @@ class DataStaging:
         )
 
     def unsupported(self, what: str) -> None:
-        raise self.refused(f"`{what}` where control depends on computed values", "the front end has no rule for it")
+        raise self.refused(
+            f"`{what}` where control depends on computed values",
+            "the front end has no rule for it",
+            "write it in other words, or in a function that decides nothing",
+        )
 
     # -- control ---------------------------------------------------------------------------------------------------------
 

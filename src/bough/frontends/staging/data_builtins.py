@@ -51,7 +51,11 @@ def _len(staging: DataStaging, value: Any) -> Any:
 
 def _whole(staging: DataStaging, values: Rows) -> torch.Tensor:
     if len(values.leaves) != 1:
-        raise staging.refused("a list of computed length is summed whose elements are no tensors or numbers", "there is no rule")
+        raise staging.refused(
+            "a list of computed length is summed whose elements are no tensors or numbers",
+            "there is no rule",
+            "put tensors or numbers into the list",
+        )
     return values.leaves[0]
 
 

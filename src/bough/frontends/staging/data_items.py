@@ -231,7 +231,11 @@ def window(staging: DataStaging, size: Any, key: slice) -> tuple[Any, Any] | Non
 def bounds(staging: DataStaging, size: Any, key: slice) -> tuple[Any, Any]:
     """Where a slice with computed bounds begins, and how long it is, as sizes: Python's own rule."""
     if key.step is not None and not (isinstance(key.step, int) and key.step == 1):
-        raise staging.refused("a tensor is sliced with a step and computed bounds", "there is no rule for it")
+        raise staging.refused(
+            "a tensor is sliced with a step and computed bounds",
+            "there is no rule for it",
+            "slice without the step first, and then with the step from the start",
+        )
     length = markers.scalar(size) if isinstance(size, torch.SymInt) else torch.full((), size, dtype=torch.int64)
 
     def at(value: Any, default: torch.Tensor) -> torch.Tensor:
@@ -284,7 +288,11 @@ def store(staging: DataStaging, owner: Any, key: Any, value: Any) -> None:
 
 def delete(staging: DataStaging, owner: Any, key: Any) -> None:
     if isinstance(key, (Scalar, Choice)) or isinstance(owner, Choice):
-        raise staging.refused("an element at a computed position is deleted", "there is no rule for it")
+        raise staging.refused(
+            "an element at a computed position is deleted",
+            "there is no rule for it",
+            "make a new list of the others, or keep a mask of those that count",
+        )
     if staging.varied_content(owner) is not None:
         raise staging.refused("an element of a list of computed length is deleted", "there is no rule for it", "use pop")
     staging.touch(Content(owner, staging.varied))
@@ -354,7 +362,7 @@ def elements_of(staging: DataStaging, value: Any) -> Any:
         found = each_alternative(staging, lambda v: tuple(elements_of(staging, v)), value)
         if isinstance(found, Choice):
             what = "lists of which only the call decides one are walked over by a library function"
-            raise staging.refused(what, "their lengths differ")
+            raise staging.refused(what, "their lengths differ", "compare lists of one length, or their lengths first")
         return found
     if isinstance(value, torch.Tensor):
         return value.unbind(0)

@@ -161,7 +161,11 @@ def counted(staging: DataStaging, values: Any, turn: Callable[[Any], Any], head:
     def test() -> Any:
         below = state.value < bounds.stop
         if isinstance(bounds.step, Scalar):
-            raise staging.refused("a range with a computed step is walked over", "its direction is not known")
+            raise staging.refused(
+                "a range with a computed step is walked over",
+                "its direction is not known",
+                "walk over a range with a step of 1, and multiply",
+            )
         return below if bounds.step > 0 else state.value > bounds.stop
 
     def body() -> Any:

@@ -29,7 +29,11 @@ def write(staging: DataStaging, owner: torch.Tensor, key: Any, value: Any) -> No
         return
     keys = data_items.without_ellipsis(owner, keys)
     if any(k is None or not (isinstance(k, (int, slice)) or data_items.is_computed(k)) for k in keys):
-        raise staging.refused("a tensor is assigned at a computed position beside a mask or a list", "there is no rule for it")
+        raise staging.refused(
+            "a tensor is assigned at a computed position beside a mask or a list",
+            "there is no rule for it",
+            "assign at the position first, and through the mask in a statement of its own",
+        )
     here = torch.ones((), dtype=torch.bool)
     new = _of_all_axes(torch.as_tensor(value, dtype=owner.dtype), owner, keys)
     for axis, k in enumerate(keys):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bough.frontends.staging import calls, data_loops, walks
+from bough.frontends.staging import calls, data_loops, refusals, walks
 from bough.frontends.staging.choices import Choice, each_alternative, settled
 from bough.frontends.staging.data import DataStaging
 from bough.frontends.staging.data_items import checked, resolved
@@ -189,7 +189,9 @@ class Deciding(DataStaging):
             outcome = self.alone(turn, element)
             if outcome is not None and outcome is not CONTINUE:
                 raise refuse_source(
-                    "a loop over a list of unknown length is left early", "what it does with the other elements would be lost"
+                    "a loop over a list of unknown length is left early",
+                    "what it does with the other elements would be lost",
+                    "go through the whole list, and let what is done depend on what was found so far",
                 )
         self.around = before
         for name, cell in cells.items():
@@ -236,7 +238,7 @@ class Deciding(DataStaging):
             self.plain.ask_in_a_function()
             if self.plain.loops:
                 self.plain.loops[-1].needs_turns()
-            raise self.plain.run.decided_for_each()
+            raise refusals.decided_for_each()
         return super().truth(self.as_scalar(value))
 
     def is_same(self, a: Any, b: Any) -> Any:

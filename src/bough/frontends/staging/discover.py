@@ -24,7 +24,7 @@ from bough.base.spans import LISTS
 from bough.base.visits import Call, Each, Fail, Path, Payload
 from bough.frontends import locations
 from bough.frontends.computed_sizes import ComputedSizes
-from bough.frontends.staging import calls, strands, turns
+from bough.frontends.staging import calls, refusals, strands, turns
 from bough.frontends.staging.effects import Effects
 from bough.frontends.staging.examples import kind_of, number_type, tensor_type, values_at
 from bough.frontends.staging.given import Cells, Handed, Handing, captured_tensors, filled, holds_handed, with_cells
@@ -233,7 +233,7 @@ class World:
         if isinstance(value, dict) and value and all(self.is_filled(staging, v) for v in value.values()):
             return "dict", *((k, self.fixed(staging, function, v)) for k, v in value.items())
         if strands.has_pieces(value):
-            raise staging.run.filled()
+            raise refusals.use_of_filled()
         if isinstance(value, types.FunctionType):
             return "function", value.__code__, tuple(self.fixed(staging, function, v) for v in captured(value, {}))
         if self.is_filled(staging, value):

@@ -69,7 +69,11 @@ class Effects:
             value = torch.as_tensor(staging.run.number(value))
         if not isinstance(value, torch.Tensor):
             kind = f"`{value!r}`, a part of the structure," if isinstance(value, Symbol) else f"a {type(value).__name__}"
-            raise refuse_source(f"{kind} is collected in a list", "only tensors and numbers can be")
+            raise refuse_source(
+                f"{kind} is collected in a list",
+                "only tensors and numbers can be",
+                "append tensors or numbers, of one kind in each list",
+            )
         self.note_type(number, value, is_number)
         record.collects.append(Collect(number, -1, len(record.calls)))
         staging.run.collected.append(value)

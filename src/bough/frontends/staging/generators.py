@@ -159,7 +159,11 @@ def collected(staging: DataStaging, value: Any) -> Any:
         nonlocal count
         count += 1
         if count > LONGEST:
-            raise staging.refused(f"a list is made of a generator that gives more than {LONGEST} elements", "there is a bound")
+            raise staging.refused(
+                f"a list is made of a generator that gives more than {LONGEST} elements",
+                "there is a bound",
+                "walk over the generator with `for`, or append to a list in a loop",
+            )
         staging.call(elements.append, element)
 
     walked(staging, value, add, (), False)

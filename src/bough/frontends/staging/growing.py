@@ -147,7 +147,11 @@ def _applied(staging: DataStaging, content: Rows, name: str, args: tuple[Any, ..
             return Rows(staging, content.part, [t.flip(0) for t in content.leaves]), None
         case "__len__", ():
             return content, content.length
-    raise staging.refused(f"`{name}` of a list of which only the call decides how long it is", "there is no rule for it")
+    raise staging.refused(
+        f"`{name}` of a list of which only the call decides how long it is",
+        "there is no rule for it",
+        "append, extend, index and walk over such a list, or stack it and use torch's functions",
+    )
 
 
 def _position(staging: DataStaging, content: Rows, key: Any, message: str) -> Scalar:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
+from bough.frontends.staging import refusals
 from bough.frontends.staging.folds import Carried
 from bough.frontends.staging.signals import refuse_source
 from bough.frontends.staging.symbols import Arithmetic
@@ -68,7 +69,7 @@ class PerElement:
         return int(self.shape[0])
 
     def __bool__(self) -> bool:
-        raise self.run.decided_for_each()
+        raise refusals.decided_for_each()
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(torch.Tensor, name)
@@ -254,7 +255,11 @@ def taken(function: Any, x: Any, key: Any) -> Any:
         return x.stacked[(slice(None), *key) if isinstance(key, tuple) else (slice(None), key)]
     if isinstance(key, PerElement) and not isinstance(x, PerElement):
         return x[key.stacked]
-    raise refuse_source("an element of a list indexes another", "no rule says how this works on all elements at once")
+    raise refuse_source(
+        "an element of a list indexes another",
+        "no rule says how this works on all elements at once",
+        "use torch.gather or an embedding of the index in place of it",
+    )
 
 
 def summed(function: Any, equation: Any, *operands: Any) -> Any:
@@ -274,7 +279,11 @@ def indexed(x: Any, key: Any) -> Any:
         return x[key]
     rest = tuple(slice(None) if n else k for n, k in zip(numbers, keys, strict=True))
     if any(not isinstance(k, slice) for k in rest):
-        raise refuse_source("a number of the structure stands among indices of other kinds", "no rule says what this means")
+        raise refuse_source(
+            "a number of the structure stands among indices of other kinds",
+            "no rule says what this means",
+            "index with the number alone, and with the others in a second step",
+        )
     return torch.ops.aten.index.Tensor(x[rest], [k if n else None for n, k in zip(numbers, keys, strict=True)])
 
 

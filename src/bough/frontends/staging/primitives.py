@@ -14,7 +14,7 @@ from torch import nn
 from bough.base.errors import CompileError
 from bough.base.spans import END, LISTS, bounds
 from bough.base.visits import Item, Question, Slice
-from bough.frontends.staging import calls, measures, rows_of, strands, walks
+from bough.frontends.staging import calls, measures, refusals, rows_of, strands, walks
 from bough.frontends.staging.deciding import Deciding
 from bough.frontends.staging.effects import mutation
 from bough.frontends.staging.examples import class_attribute, kind_of, positional_name
@@ -98,7 +98,7 @@ class Primitives:
         elif isinstance(key, (Symbol, Identity)):
             return self.looked_up(owner, key)
         elif isinstance(key, (Number, Position)):
-            raise self.run.computed_choice()
+            raise refusals.computed_choice()
         return owner[key]
 
     def ask_in_a_function(self) -> None:
@@ -112,7 +112,7 @@ class Primitives:
         """Whether a list of unknown length has at most so many elements."""
         each = self.run.record.eaches[values.each]
         if each.list is not None:
-            raise self.run.filled()
+            raise refusals.use_of_filled()
         return self.run.ask(Place(each.path), "at_most", count + each.skip + each.leave, True)
 
     def looked_up(self, table: Any, key: Symbol | Identity) -> Any:
@@ -132,7 +132,11 @@ class Primitives:
         elif isinstance(table, (list, tuple, nn.ModuleList, nn.ParameterList)):
             found = list(enumerate(table))
         else:
-            raise refuse_source(f"a {type(table).__name__} is indexed by `{key!r}`", "no rule says what this means")
+            raise refuse_source(
+                f"a {type(table).__name__} is indexed by `{key!r}`",
+                "no rule says what this means",
+                "index lists by numbers and dictionaries by keys of the structure",
+            )
         if len(found) > LONGEST_TABLE or isinstance(key, Identity):
             raise refuse_source(
                 f"a table of {len(found)} entries is indexed by `{key!r}`",
@@ -150,7 +154,7 @@ class Primitives:
             return value
         place = value._place if isinstance(value, Symbol) else None
         if place is None or "*" in pattern or ("rest" in pattern and place.each is not None):
-            raise self.run.misused(value, "is unpacked, though its length is not known")
+            raise refusals.misused(value, "is unpacked, though its length is not known")
         before = pattern.index("rest") if "rest" in pattern else len(pattern)
         behind = pattern[before + 1 :]
         if place.each is None:
@@ -212,7 +216,11 @@ class Primitives:
                 return bool(self.call(self.run.attribute(container, "__contains__"), value))
             if isinstance(value, (str, int)) and self.is_mapping(container):
                 return self.run.ask(container._place, "has_key", value)
-            raise refuse_source(f"`in` asks about `{container!r}`", "only keys of dictionaries can be asked for")
+            raise refuse_source(
+                f"`in` asks about `{container!r}`",
+                "only keys of dictionaries can be asked for",
+                "compare in a loop, or store the answer in the object when the structure is built",
+            )
         if isinstance(value, (Symbol, Identity)):
             if isinstance(value, Identity) or (isinstance(container, (dict, set)) and self.is_object(value)):
                 place = value.place if isinstance(value, Identity) else value._place
@@ -282,7 +290,11 @@ class Primitives:
             return rows_of.collected(self, elements, body)
         element = walks.enter(self.run, elements)
         if conditions and not all(c(element) for c in conditions):
-            raise refuse_source("a condition in a comprehension is false for all elements", "nothing would be left of the list")
+            raise refuse_source(
+                "a condition in a comprehension is false for all elements",
+                "nothing would be left of the list",
+                "leave the loop out, or give an example in which some element meets the condition",
+            )
         made_elements = walks.leave(self.run, elements.each, body(element))
         self.run.scope = None
         return made_elements
@@ -307,7 +319,7 @@ class Primitives:
         self.run.scope = None
         if not strands.only_pieces(made):
             strands.learn(self.run.world, self.run.function.base, strands.EVERYWHERE)
-            raise self.run.filled()
+            raise refusals.use_of_filled()
         return made
 
     # -- statements ------------------------------------------------------------------------------------------------------
@@ -319,7 +331,7 @@ class Primitives:
 
     def store_attribute(self, owner: Any, name: str, value: Any) -> None:
         if isinstance(owner, Symbol):
-            self.run.store_attribute(owner, name, value)
+            raise refusals.stored_attribute(owner, name)
         if id(owner) in self.created:
             setattr(owner, name, value)
         else:
@@ -419,7 +431,7 @@ class Primitives:
         effects = self.run.world.effects
         if id(values) in effects.filled:
             if id(values) not in effects.lists:
-                raise self.run.filled()
+                raise refusals.use_of_filled()
             return collected_in(self.run, effects.lists[id(values)])
         if strands.has_pieces(values):
             return strands.elements(self.run, values)
@@ -503,7 +515,7 @@ class Primitives:
     def collected_element(self, values: Elements, key: int) -> Any:
         """The first or the last of what the call has collected."""
         if key not in (0, -1):
-            raise self.run.filled()
+            raise refusals.use_of_filled()
         self.require_some(values, "an element of it")
         return rebuild(values.tree, lambda v: v[key] if isinstance(v, torch.Tensor) else Number(self.run, v.tensor[key]))
 

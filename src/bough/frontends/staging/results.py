@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bough.base.visits import Collect
-from bough.frontends.staging import rows_of, strands
+from bough.frontends.staging import refusals, rows_of, strands
 from bough.frontends.staging.effects import mutation
 from bough.frontends.staging.examples import kind_of
 from bough.frontends.staging.primitives import Primitives
@@ -36,7 +36,7 @@ def finish(world: World, function: Function, staging: Primitives, result: Any) -
     else:
         compare(function, template, tensors, run)
     if own_lists(run) & record.list_uses.keys():
-        raise run.filled()  # appended to behind its use
+        raise refusals.use_of_filled()  # appended to behind its use
     for n, old in enumerate(record.collects):
         record.collects[n] = Collect(old.list, len(tensors) + n, old.calls)
     record.template, record.results = template, (*tensors, *run.collected)
@@ -102,7 +102,7 @@ def _strand(staging: Primitives, result: list[Any], path: strands.Path, grown: I
     run = staging.run
     if run.function is run.world.entry:
         if len(result) != 1:
-            raise run.filled()
+            raise refusals.use_of_filled()
         return Listed(result[0].number)
     if not strands.grows(run, path):
         strands.learn(run.world, run.function.base, path)

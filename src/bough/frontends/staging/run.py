@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from bough.base.errors import CompileError, InputError
+from bough.base.errors import InputError
 from bough.base.reading import holds
 from bough.base.source import Location
 from bough.base.spans import END, LISTS, Index
 from bough.base.visits import Ask, Attribute, Path, Payload, Question
 from bough.frontends.promotion import TO_TORCH
-from bough.frontends.staging import examples, measures
+from bough.frontends.staging import examples, measures, refusals
 from bough.frontends.staging.facts import Answer, Facts, subclasses
 from bough.frontends.staging.per_element import PerElement, per_element_call
 from bough.frontends.staging.record import Record
@@ -201,7 +201,7 @@ class Run:
             return NotImplemented
         numbers = self.scalar(a), self.scalar(b)
         if any(isinstance(n, Number) for n in numbers):
-            raise self.decided_for_each()
+            raise refusals.decided_for_each()
         return _COMPARED[test](*numbers)
 
     @staticmethod
@@ -320,7 +320,11 @@ class Run:
         if isinstance(key, (Position, Elements, slice, Symbol, Number, PerElement, torch.Tensor)):
             return self.staging.symbolic_item(owner, key)
         if not isinstance(key, (int, str)):
-            raise refuse_source(f"`{owner!r}` is indexed by a {type(key).__name__}", "indices are numbers and strings")
+            raise refuse_source(
+                f"`{owner!r}` is indexed by a {type(key).__name__}",
+                "indices are numbers and strings",
+                "use a number or a string that the structure holds",
+            )
         return self.at(owner._place.item(key))
 
     def at(self, place: Place) -> Any:
@@ -341,7 +345,9 @@ class Run:
         if len(found) > 1:
             shown = " and ".join(f"{d}{list(s)}" for d, s in sorted(found)[:2])
             raise refuse_source(
-                f"the tensors at `{place}` differ: {shown}", "activations are computed together, so they need one shape and type"
+                f"the tensors at `{place}` differ: {shown}",
+                "activations are computed together, so they need one shape and type",
+                "pad or convert them when the structure is built",
             )
         ((dtype, shape),) = found
         return self.payload(place, dtype, shape)
@@ -369,7 +375,9 @@ class Run:
             return tensor
         if each != self.scope:
             raise refuse_source(
-                "an element of a list is used outside of the loop over it", "a list without a fixed length has no such element"
+                "an element of a list is used outside of the loop over it",
+                "a list without a fixed length has no such element",
+                "use it inside of the loop, or take the element by its position, as `xs[0]` or `xs[-1]`",
             )
         return self.of_element(each, tensor)
 
@@ -414,7 +422,11 @@ class Run:
         wanted = measures.walk_over(path)
         if wanted not in self.record.eaches:
             if len(self.record.eaches) == len(SIZES):
-                raise refuse_source(f"more than {len(SIZES)} lists are walked over in one function", "there is a bound on them")
+                raise refuse_source(
+                    f"more than {len(SIZES)} lists are walked over in one function",
+                    "there is a bound on them",
+                    "walk over some of them in functions of their own",
+                )
             self.record.eaches.append(wanted)
         return self.record.eaches.index(wanted)
 
@@ -452,7 +464,11 @@ class Run:
             raise Refused(f"no example shows what `{place}` is", here(), unseen=True)
         if any(examples.kind_of(v) != "number" for v in values):
             shown = next(type(v).__name__ for v in values if examples.kind_of(v) != "number")
-            raise refuse_source(f"`{place}`, a {shown}, is used in arithmetic", "only numbers and tensors can be computed with")
+            raise refuse_source(
+                f"`{place}`, a {shown}, is used in arithmetic",
+                "only numbers and tensors can be computed with",
+                "store a number or a tensor there, or ask about it with `==`, `in` or `isinstance`",
+            )
         dtype = "f32" if (each, place.path) in self.function.real else examples.number_type(values)
         if dtype == "f32":
             self.world.learn(self.function.real, (each, place.path))
@@ -525,48 +541,7 @@ class Run:
     def text(self, value: Symbol) -> str:
         if self.lenient:
             return repr(value)
-        raise self.misused(value, "is turned into text")
-
-    def misused(self, value: Any, how: str) -> CompileError:
-        return refuse_source(
-            f"`{value!r}`, which stands for a part of the structure, {how}",
-            "its value is not known when the model is compiled",
-            "leave that to Python code outside of the model",
-        )
-
-    def filled(self) -> CompileError:
-        return refuse_source(
-            "a list or dictionary that functions of the recursion fill is used in a way that no rule covers",
-            "what is in it, and how much, is known when the recursion is over",
-            "where the recursion was started, combine all elements of a list that others fill, or return it",
-        )
-
-    def computed_choice(self) -> CompileError:
-        return CompileError(
-            "the program's course depends on a number computed from the structure",
-            code="BGH-CTRL-001",
-            because="questions compare what lies in an object with constants, and nothing that was computed",
-            advice="store the computed number in the object when it is built",
-            location=here(),
-        )
-
-    def decided_for_each(self) -> CompileError:
-        return CompileError(
-            "a computed value decides what is done with each element of a list of unknown length",
-            code="BGH-CTRL-001",
-            because="the body of such a loop is the same for all of its elements",
-            advice="decide in a function that is called for the element",
-            location=here(),
-        )
-
-    def store_attribute(self, owner: Symbol, name: str, value: Any) -> None:
-        raise CompileError(
-            f"the model stores into the structure: `{owner!r}.{name}`",
-            code="BGH-MUT-001",
-            because="a compiled function leaves its arguments alone",
-            advice="return the value, or append it to a list that the caller passes",
-            location=here(),
-        )
+        raise refusals.misused(value, "is turned into text")
 
 
 class Bound:

@@ -51,7 +51,7 @@ def here() -> Location | None:
 
 
 def refuse_source(
-    what: str, because: str, advice: str = "", location: Location | None = None, code: str = "BGH-REC-001"
+    what: str, because: str, advice: str, location: Location | None = None, code: str = "BGH-REC-001"
 ) -> CompileError:
     """For recursion that cannot be linearized, at the line that is running."""
     return CompileError(what, code=code, because=because, advice=advice, location=location or here())

@@ -66,7 +66,12 @@ def stage(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None =
             continue
         finally:
             world.effects.restore()
-    raise CompileError("no end", code="BGH-REC-001")
+    raise CompileError(
+        "the front end comes to no end with this recursion",
+        code="BGH-REC-001",
+        because=f"each of {MOST_RESTARTS} runs of its source found something that the one before it had taken for otherwise",
+        advice="let functions take and return fewer kinds of values, or split them",
+    )
 
 
 def _argument(root: Symbol, number: int, value: Any) -> Any:

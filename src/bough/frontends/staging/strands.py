@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bough.base.visits import Collect
+from bough.frontends.staging import refusals
 from bough.frontends.staging.signals import Restart, refuse_source
 from bough.frontends.staging.symbols import Arithmetic, Elements, Piece
 from bough.frontends.staging.visiting import collected_in
@@ -70,7 +71,7 @@ def version_for(run: Run, code: Any) -> Version | None:
 def elements(run: Run, value: list[Any]) -> Elements:
     """What a call has returned, where the recursion was started."""
     if len(value) != 1 or run.function is not run.world.entry:
-        raise run.filled()
+        raise refusals.use_of_filled()
     return collected_in(run, value[0].number)
 
 

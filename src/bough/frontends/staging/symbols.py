@@ -10,6 +10,7 @@ import torch
 
 from bough.base.spans import Index
 from bough.base.visits import Attribute, Item, Path, Slice
+from bough.frontends.staging import refusals
 
 if TYPE_CHECKING:
     from bough.frontends.staging.run import Run
@@ -113,16 +114,16 @@ class Symbol(Arithmetic):
         return hash(self._place)
 
     def __iter__(self) -> Iterator[Any]:
-        raise self._run.misused(self, "is iterated by a library function")
+        raise refusals.misused(self, "is iterated by a library function")
 
     def __len__(self) -> int:
-        raise self._run.misused(self, "is measured by a library function")
+        raise refusals.misused(self, "is measured by a library function")
 
     def __index__(self) -> int:
-        raise self._run.misused(self, "is used where a fixed number is needed")
+        raise refusals.misused(self, "is used where a fixed number is needed")
 
     def __float__(self) -> float:
-        raise self._run.misused(self, "is used where a fixed number is needed")
+        raise refusals.misused(self, "is used where a fixed number is needed")
 
     def __str__(self) -> str:
         return self._run.text(self)
@@ -137,7 +138,7 @@ class Symbol(Arithmetic):
         if name in Symbol.__slots__:
             object.__setattr__(self, name, value)
         else:
-            self._run.store_attribute(self, name, value)
+            raise refusals.stored_attribute(self, name)
 
 
 class Length(Symbol):
@@ -162,7 +163,7 @@ class Number(Arithmetic):
         self._run, self.tensor = run, tensor
 
     def _refused(self, *_: object) -> Any:
-        raise self._run.computed_choice()
+        raise refusals.computed_choice()
 
     __bool__ = __index__ = __int__ = __float__ = _refused
     __lt__, __le__, __gt__, __ge__ = _compared("less"), _compared("at_most"), _compared("more"), _compared("at_least")
@@ -208,7 +209,7 @@ class Elements:
         return self.run.truth(self)
 
     def __iter__(self) -> Iterator[Any]:
-        raise self.run.misused(self, "is iterated by a library function")
+        raise refusals.misused(self, "is iterated by a library function")
 
 
 class Position(Arithmetic):
@@ -220,7 +221,7 @@ class Position(Arithmetic):
         self._run, self.each, self.start = run, each, start
 
     def _refused(self, *_: object) -> Any:
-        raise self._run.misused(self, "decides what happens to an element of a list")
+        raise refusals.misused(self, "decides what happens to an element of a list")
 
     __bool__ = __index__ = __int__ = __float__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _refused
     __hash__ = object.__hash__

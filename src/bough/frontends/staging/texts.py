@@ -66,6 +66,7 @@ class Text:
             raise self.staging.refused(
                 "a text has two computed numbers with nothing but digits between them",
                 "which has which digits is not known",
+                "put another character between them",
             )
         found = re.fullmatch("(-?[0-9]+)".join(map(re.escape, self.constants)), text)
         if found is None or any(str(int(g)) != g for g in found.groups()):

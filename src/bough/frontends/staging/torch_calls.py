@@ -308,7 +308,11 @@ def number_of(staging: DataStaging, tensor: torch.Tensor) -> Any:
     """`tensor.item()`."""
     single = _only_element(staging, tensor)
     if single.dtype.is_complex:
-        raise staging.refused("a complex number is taken out of a tensor", "computed numbers are bools, ints and floats")
+        raise staging.refused(
+            "a complex number is taken out of a tensor",
+            "computed numbers are bools, ints and floats",
+            "take its real and its imaginary part with torch.view_as_real",
+        )
     kind = torch.bool if single.dtype is torch.bool else torch.float64 if single.dtype.is_floating_point else torch.int64
     return Scalar(staging, single.to(kind) if single.dtype != kind else single.clone())
 

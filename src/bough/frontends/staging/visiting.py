@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bough.base.visits import Call, Each, Part
+from bough.frontends.staging import refusals
 from bough.frontends.staging.per_element import per_element_call
 from bough.frontends.staging.signals import Pending, here, refuse_source
 from bough.frontends.staging.symbols import Elements, Number, Piece, Place
@@ -75,7 +76,7 @@ def collected_in(run: Run, number: int) -> Elements:
     """What the call has collected in a list, for the entry function, behind the calls that collect."""
     kind = run.world.effects.types.get(number)
     if run.function is not run.world.entry or kind is None or number in own_lists(run):
-        raise run.filled()
+        raise refusals.use_of_filled()
     found = (e for e, each in enumerate(run.record.eaches) if each.list == number)
     each = next(found, None)
     if each is None:

@@ -103,7 +103,11 @@ class Loop:
             raise run.staging.backwards()
         for owner, added in self.grown.values():
             if len(added) > 1 or owner:
-                raise refuse_source("a list takes more than the results of one loop", "its length would have no simple form")
+                raise refuse_source(
+                    "a list takes more than the results of one loop",
+                    "its length would have no simple form",
+                    "fill a list in each loop, and join them behind both",
+                )
         if self.turns is not None:
             self._end_turns(self.turns)
         else:
@@ -156,7 +160,9 @@ class Loop:
     def leave(self, name: str) -> Any:
         if not self.finished:
             raise refuse_source(
-                "a loop over a list of unknown length is left early", "what it does with the other elements would be lost"
+                "a loop over a list of unknown length is left early",
+                "what it does with the other elements would be lost",
+                "go through the whole list, and let what is done depend on what was found so far",
             )
         return self.after.get(name, Gone(name))
 
