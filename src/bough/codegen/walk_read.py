@@ -221,7 +221,8 @@ class SpanReader:
         code, size = self.code, self.size
         begin, end = (self.clamped(index_of(code, index, size)) for index in (step.first, step.last))
         first = code.add(self.first, begin)
-        return SpanReader(code, self.library, self.listed, first, code.add(first, code.larger(code.subtract(end, begin), word(0))))
+        part = code.larger(code.subtract(end, begin), word(0))
+        return SpanReader(code, self.library, self.listed, first, code.add(first, part))
 
     def clamped(self, index: Value) -> Value:
         """As Python takes the bounds of slices."""
