@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import ceil, prod
 
 from bough.ir.kernel import Kernel
@@ -15,6 +15,10 @@ LATE = 0.5
 """The part of a chunk for which the others wait, on average, when a thread was kept from its core."""
 SHARED_CYCLES = 2500.0
 """What sharing a phase out costs, from the first thread's start to the last one's end: less work is done sooner by one thread."""
+NARROW = 8
+"""Levels with few rows for each with the nominal number: they decide where a chunk is short."""
+EVERY = 1 << 20
+"""Tiles of a block that has all there are."""
 FAR_BYTES = 8.0
 """Bytes per cycle at which one core reads what is not in its own caches."""
 
@@ -47,8 +51,32 @@ def choose_blocks(
         return [Block(a, least if a in few else n) for a, n in counts.items() if a in few or n > 1]
     blocks = _cheapest(kernel, work, shape, order, counts, each, machine, threads)
     if few and chunk_count(narrow, blocks) < threads:
-        return _cheapest(kernel, work, shape, order, narrow, each, machine, threads)
-    return blocks
+        blocks = _cheapest(kernel, work, shape, order, narrow, each, machine, threads)
+    if few.isdisjoint(order[-1:]):
+        return blocks
+    panel = _panel_bytes(kernel, work, shape, machine)
+
+    def cycles(blocks: list[Block], counts: Mapping[str, int]) -> float:
+        """The estimate of any blocks."""
+        block, chunks = {b.axis: b.tiles for b in blocks}, chunk_count(counts, blocks)
+        parts = ceil(counts[order[-1]] / block.get(order[-1], 1))
+        reads = panel * min(block.get(shape.vector or "", 1), counts.get(shape.vector or "", 1)) * min(1.0, threads / parts)
+        chunk = each * prod(counts.values()) / chunks + reads / FAR_BYTES + CLAIM_CYCLES
+        return ceil(chunks / threads) * chunk * (1.0 + LATE * threads / chunks)
+
+    choices = [blocks, *_of_all_rows(kernel, order, counts, threads)]
+    return min(choices, key=lambda b: cycles(b, counts) + NARROW * cycles(b, narrow))
+
+
+def _of_all_rows(kernel: Kernel, order: list[str], counts: Mapping[str, int], threads: int) -> Iterator[list[Block]]:
+    """Blocks of all rows of a level, which are the innermost tiles, and of some tiles of the other axes."""
+    inner = [Block(order[-1], EVERY)]
+    for a in reversed(order[:-1]):
+        if not isinstance(kernel.axis(a).extent, int):
+            return
+        for c in _candidates(counts[a], threads):
+            yield [*inner, *([Block(a, c)] if c > 1 else [])]
+        inner += [Block(a, counts[a])] if counts[a] > 1 else []
 
 
 def chunk_count(counts: Mapping[str, int], blocks: list[Block]) -> int:

@@ -1,0 +1,36 @@
+"""Chunks of the kernels of a level: of all its rows, where those are so few that claiming chunks would show."""
+
+from __future__ import annotations
+
+import pytest
+
+from bough.graph_passes.normalize import normalize
+from bough.ir.kernel_text import parse_kernel
+from bough.search.chunks import nominal_chunks
+from bough.search.heuristic import Context, Heuristic
+from bough.targets import TARGETS
+
+THREADS = 4
+TEXT = """
+kernel products(x: f32[rows, {k}], z: f32[rows, {k}], w: f32[{i}, {j}, {k}], u: f32[{i}, {j}, {k}]) -> (y: f32[rows, {i}, {j}])
+  axes n: rows, i: {i}, j: {j}, k: {k}
+  s = sum(k) x[n, k] * w[i, j, k]
+  t = sum(k) z[n, k] * u[i, j, k]
+  y[n, i, j] = s + t
+"""
+
+
+def chunks(i: int, j: int, k: int, rows: int) -> int:
+    """Of a level of so many rows; nominally there are 64."""
+    kernel = normalize(parse_kernel(TEXT.format(i=i, j=j, k=k)))
+    context = Context(TARGETS["avx512"], THREADS, frozenset({"w", "u"}), {"rows": 64}, defined=frozenset({"rows"}))
+    return nominal_chunks(kernel, Heuristic().choose(kernel, context), {"rows": rows})
+
+
+@pytest.mark.parametrize("rows", [1, 3, 40, 400])
+def test_short_products_make_few_chunks(rows: int) -> None:
+    assert THREADS <= chunks(64, 32, 32, rows) <= 32
+
+
+def test_long_products_are_shared_out_along_the_rows() -> None:
+    assert chunks(1, 256, 512, 200) > chunks(1, 256, 512, 20) >= THREADS
