@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from typing import Any, Union
 
@@ -288,7 +288,16 @@ def loop_growths(loop: OpenLoop, updated: Sequence[torch.Tensor]) -> tuple[Growt
         if growth is not None or before != after:
             number = -1 if growth is None else loop.growths.index(growth)
             together.setdefault((number, sympy.expand(after - before)), []).append((tensor, axis))
-    return tuple(_growth(loop, updated, axes, known) for axes in together.values())
+    found = tuple(_growth(loop, updated, axes, known) for axes in together.values())
+    if any(g.axes[0] not in known and g.low < _first(loop, g) for g in found):
+        return tuple(g if g.axes[0] in known else replace(g, low=0) for g in found)  # where one shrinks, others will
+    return found
+
+
+def _first(loop: OpenLoop, growth: Growth) -> int:
+    """A lower bound of a size before the loop."""
+    tensor, axis = growth.axes[0]
+    return max(current().lower(expression(loop.initial[tensor].shape[axis])) or 0, 0)
 
 
 def _growth(loop: OpenLoop, updated: Sequence[torch.Tensor], axes: list[Axis], known: dict[Axis, Growth]) -> Growth:
@@ -297,7 +306,9 @@ def _growth(loop: OpenLoop, updated: Sequence[torch.Tensor], axes: list[Axis], k
     if given is None or given.axes[0] not in axes:
         lows = {a: lower(expression(loop.initial[a[0]].shape[a[1]])) or 0 for a in axes}
         first = min(axes, key=lambda a: (lows[a], a))
-        return Growth((first, *(a for a in axes if a != first)), max(lows[first], 0), *_kept(given))
+        after = lower(expression(updated[first[0]].shape[first[1]]))
+        low = lows[first] if after is None else min(lows[first], after)
+        return Growth((first, *(a for a in axes if a != first)), max(low, 0), *_kept(given))
     first = given.axes[0]
     size = expression(updated[first[0]].shape[first[1]])
     after = lower(size)
