@@ -228,3 +228,21 @@ class RanksTrees(OverForest):
         states = torch.stack([self.state(tree) * query for tree in trees])
         weights = torch.softmax(states @ query, 0)
         return weights, weights @ states
+
+
+@on(tags)
+class LastChildFirst(OverTags):
+    def forward(self, tag: Tag) -> Tensor:
+        h = self.own(tag)
+        for item in tag.items[::-1]:
+            h = torch.tanh(self.outer(torch.cat([self(item), h])))
+        return h
+
+
+@on(words)
+class QuarterApart(OverWords):
+    def forward(self, numbers: list[int]) -> Tensor:
+        quarter = len(numbers) >> 2
+        if quarter == 0:
+            return self.word(numbers[0]) + self.word(numbers[-1])
+        return torch.tanh(self(numbers[:quarter]) + self.join(torch.cat([self(numbers[quarter:-quarter]), self(numbers[-quarter:])])))

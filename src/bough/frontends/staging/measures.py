@@ -47,6 +47,8 @@ def _apply(name: str, operands: list[Index]) -> Index | None:
             return Index(a.times * b.plus + b.times * a.plus, a.plus * b.plus)
         case "floordiv" if not b.times and b.of(0) > 0:
             return Index(a.times, a.plus, a.over * b.of(0))
+        case "rshift" if not b.times and 0 <= b.of(0) < 63:
+            return Index(a.times, a.plus, a.over << b.of(0))
     return None
 
 

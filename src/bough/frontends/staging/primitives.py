@@ -535,8 +535,8 @@ class Primitives:
             code="BGH-REC-002",
         )
 
-    def part(self, owner: Symbol, key: builtins.slice) -> Symbol:
-        """`values[first:last]`."""
+    def part(self, owner: Symbol, key: builtins.slice) -> Any:
+        """`values[first:last]`, or `values[::-1]`."""
         place = owner._place
         kinds = self.other_kinds(place)
         if kinds:
@@ -545,6 +545,8 @@ class Primitives:
                 "parts are taken of lists and tuples only",
                 "take it when the structure is built",
             )
+        if (key.start, key.stop, key.step) == (None, None, -1):
+            return self.call(reversed, owner)
         first = measures.index_of(0 if key.start is None else key.start, place)
         last = END if key.stop is None else measures.index_of(key.stop, place)
         if first is None or last is None or key.step not in (None, 1):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from bough.base.errors import InputError
-from bough.base.reading import holds
+from bough.base.reading import describe, holds
 from bough.base.source import Location
 from bough.base.spans import END, LISTS, Index
 from bough.base.visits import Ask, Attribute, Path, Payload, Question
@@ -463,9 +463,9 @@ class Run:
         if not values:
             raise Refused(f"no example shows what `{place}` is", here(), unseen=True)
         if any(examples.kind_of(v) != "number" for v in values):
-            shown = next(type(v).__name__ for v in values if examples.kind_of(v) != "number")
+            shown = next(describe(v) for v in values if examples.kind_of(v) != "number")
             raise refuse_source(
-                f"`{place}`, a {shown}, is used in arithmetic",
+                f"`{place}`, {shown}, is used in arithmetic",
                 "only numbers and tensors can be computed with",
                 "store a number or a tensor there, or ask about it with `==`, `in` or `isinstance`",
             )
@@ -559,7 +559,7 @@ class ContainerMethod:
 
 
 _OPERATORS: dict[str, Callable[..., Any]] = {
-    n: getattr(operator, n) for n in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "neg", "pos")
+    n: getattr(operator, n) for n in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "rshift", "neg", "pos")
 } | {"abs": abs}  # fmt: skip
 _COMPARED: dict[str, Callable[..., Any]] = {
     "equals": operator.eq, "less": operator.lt, "at_most": operator.le, "more": operator.gt, "at_least": operator.ge,

@@ -63,6 +63,7 @@ class Arithmetic:
     __add__, __sub__, __mul__, __truediv__ = _refers("add"), _refers("sub"), _refers("mul"), _refers("truediv")
     __floordiv__, __mod__, __pow__ = _refers("floordiv"), _refers("mod"), _refers("pow")
     __radd__, __rsub__, __rmul__, __rtruediv__ = _reversed("add"), _reversed("sub"), _reversed("mul"), _reversed("truediv")
+    __rshift__ = _refers("rshift")
     __rfloordiv__, __rmod__, __rpow__ = _reversed("floordiv"), _reversed("mod"), _reversed("pow")
     __neg__, __pos__, __abs__ = _refers("neg"), _refers("pos"), _refers("abs")
 
