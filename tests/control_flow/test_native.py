@@ -77,4 +77,4 @@ def test_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     calls, compute = [], one.samples.many.call
     one.samples.many.call = lambda *arrays: calls.append(len(arrays[0])) or compute(*arrays)  # type: ignore[func-returns-value]
     assert [bits(m) for m in one.map(rows)] == [bits(m) for m in whole]
-    assert calls == [5, 5, 5, 5, 3]
+    assert calls == [4, 5, 4, 5, 5]

@@ -44,11 +44,13 @@ from bough.ir.sequence import expressions
 @dataclass(frozen=True, slots=True)
 class Rows:
     """An array with a row for each sample. `region`: rows are in the order of that region's members, and nothing outside reads
-    them; None: in the order of all samples. `count` is how many rows there are; with `spare`, one more that nothing reads."""
+    them; None: in the order of all samples. `count` is how many rows there are; with `spare`, one more that nothing reads.
+    `whole`: nothing reads what lies behind a sample's own end, so that anything may be stored there."""
 
     count: Extent
     region: Region | None = None
     spare: bool = False
+    whole: bool = False
 
     @property
     def held(self) -> Extent:
@@ -190,12 +192,13 @@ class _ForMembers:
         return any(map(self.risky, children(e)))
 
     def store(self, s: Store) -> Store:
-        """Behind the sample's own end, what was there is stored again; where points may mean one place, in a spare row."""
+        """Behind the sample's own end, what was there is stored again, unless nothing reads it; where points may mean one place,
+        in a spare row."""
         held, o = self.arrays[s.target], self.kernel.operands[s.target]
         row, index = held.row(self.region, self.position, self.sample), tuple(map(self.change, s.index))
         value = self.guarded(s.value)
         behind = [a for a in self.uneven if any(a in variables(i) for i in s.index)]
-        if not behind:
+        if not behind or (held.whole and not held.spare):
             return Store(s.target, (row, *index), value)
         within = self.all_of(behind)
         if not held.spare:

@@ -5,12 +5,14 @@ Samples may have inputs of different sizes: arrays are as large as the largest n
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from bough.control_flow.members import NOMINAL, OverMembers, Scope
 from bough.control_flow.regions import EndToEnd, Region, lay_end_to_end, longest, starts, total
 from bough.control_flow.residence import residents
 from bough.control_flow.rows import Numbers, Rows, for_members, joinable, needs_spare
+from bough.graph_passes.exposed import around
 from bough.ir.dtypes import I64, DType
 from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, as_expr, as_extent, loads, maximum, mul, variables
 from bough.ir.kernel import Kernel, Let, Operand
@@ -48,7 +50,8 @@ class _OverSamples(OverMembers):
         self.differ = self.own_numbers()
         self.residents = residents(sequence, self.splits)
         spare = {name for k in kernels(sequence.steps) for name in needs_spare(k, self.differ)}
-        self.arrays = {name: Rows(self.samples, spare=name in spare) for name in self.one}
+        whole = written_whole(sequence)
+        self.arrays = {name: Rows(self.samples, spare=name in spare, whole=name in whole) for name in self.one}
         self.made: dict[str, Operand] = {}
 
     def run(self) -> Sequence:
@@ -156,6 +159,14 @@ class _OverSamples(OverMembers):
 
     def make_list(self, name: str) -> Operand:
         return self.make(name, I64, self.samples)
+
+
+def written_whole(sequence: Sequence) -> set[str]:
+    """The arrays of which everything that is read has been written by one and the same run of one kernel: what it does not write
+    of them means nothing."""
+    writers = Counter(o.name for k in kernels(sequence.steps) for o in k.outputs)
+    kept = set().union(*(around(s) for s in walk(sequence.steps) if isinstance(s, (Repeat, Whilst))))
+    return {name for name, count in writers.items() if count == 1} - kept
 
 
 def _defined(s: Step) -> set[str]:

@@ -207,8 +207,9 @@ def _cut(out: Source, manifest: Manifest, variables: dict[str, str]) -> None:
 
 
 def add_results(
-    out: Source, manifest: Manifest, shapes: Sequence[tuple[Size, ...]], library: Library, variables: dict[str, str], depth: int = 1
-) -> None:
+    out: Source, manifest: Manifest, shapes: Sequence[tuple[Size, ...]], library: Library, variables: dict[str, str],
+    depth: int = 1,
+) -> None:  # fmt: skip
     """Makes the results y0, y1, ... with these shapes."""
     needed: list[str] = []
     if shapes:

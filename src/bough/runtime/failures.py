@@ -7,8 +7,9 @@ import builtins
 from bough.base.errors import InputError, InternalError
 from bough.runtime.manifest import CAPACITY, ENDLESS, Manifest
 
-FIRST_CAPACITY = 256
-"""The capacity of the first call."""
+FIRST_CAPACITY = 32
+"""The capacity of the first call. Small, since a call that needs more doubles it, and all that are tried take less than twice the
+time of the last; but every array of a computed size has room for it, and those of many inputs together fill the memory."""
 MOST_CAPACITY = 1 << 24
 """The capacity at which no more is given."""
 _PLAIN = {"ArithmeticError", "AssertionError", "AttributeError", "IndexError", "KeyError", "LookupError", "NotImplementedError",

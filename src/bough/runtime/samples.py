@@ -44,9 +44,11 @@ class Group:
     of_torch: bool
     sizes: Sequence[Mapping[str, int]]
 
-    def portions(self, size: int) -> Iterator[Group]:
-        for start in range(0, len(self.numbers), size):
-            part = slice(start, start + size)
+    def portions(self, most: int) -> Iterator[Group]:
+        """As few parts of at most so many inputs as there can be, of nearly the same size."""
+        count = -(-len(self.numbers) // most)
+        for n in range(count):
+            part = slice(len(self.numbers) * n // count, len(self.numbers) * (n + 1) // count)
             sizes = self.sizes if len(self.sizes) == 1 else self.sizes[part]
             yield Group(self.numbers[part], [t[part] for t in self.tensors], [g[part] for g in self.given], self.of_torch, sizes)
 

@@ -12,7 +12,7 @@ from bough.base import settings
 from bough.pipeline.export.variants import Variant
 from bough.runtime import sizes
 from bough.runtime.arrays import ALIGNMENT, NUMPY
-from bough.runtime.failures import FIRST_CAPACITY, MOST_CAPACITY
+from bough.runtime.failures import MOST_CAPACITY
 from bough.runtime.manifest import CAPACITY, Leaf, Manifest, Tensor, leaves
 from bough.runtime.sizes import Size
 
@@ -21,7 +21,9 @@ _FORMS = {"add": "({} + {})", "sub": "({} - {})", "mul": "({} * {})", "floordiv"
 # Features that both GCC and Clang can ask a processor for. The others (f16c, lzcnt, movbe) are in every one with AVX2 and BMI2.
 _ASKED = ("ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "bmi", "bmi2", "avx512f", "avx512vl", "avx512bw",
           "avx512dq", "avx512cd", "avx512vnni", "avx512bf16")  # fmt: skip
-_ABOUT_CAPACITY = f"""/* Sets what sizes that the model computes are at most in calls of this thread ({FIRST_CAPACITY} at first).
+AT_FIRST = 256
+"""What sizes that the model computes are at most until the host program says otherwise."""
+_ABOUT_CAPACITY = f"""/* Sets what sizes that the model computes are at most in calls of this thread ({AT_FIRST} at first).
  * A call that needs more returns @NAME@_SMALL; then set more, ask for the shapes of the results again, and call again. */
 void @name@_set_capacity(int64_t size);
 
@@ -106,7 +108,7 @@ def host_source(name: str, variants: Sequence[Variant], weights: Weights, embedd
         **_names(name),
         "alignment": str(ALIGNMENT),
         "weights_bytes": str(weights.size),
-        "most": str(FIRST_CAPACITY),
+        "most": str(AT_FIRST),
         "set_capacity": _SET_CAPACITY.replace("@name@", name) if first.capacity else "",
         "spin_ns": str(1000 * settings.read(settings.SPIN)),
         "tables": "\n".join(tables),
