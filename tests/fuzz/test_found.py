@@ -9,6 +9,7 @@ import torch
 from random_programs import Case, judge, native
 
 HEAD = """
+from collections import defaultdict
 import torch
 from torch import nn
 
@@ -29,6 +30,50 @@ X = torch.tensor([0.5, -1.0, 2.0, 0.25])
 INPUTS = (X, -X, X * 0, X.flip(0), X.roll(1) - 0.5)
 
 FOUND = {
+    "a_dictionary_that_gets_keys_in_a_loop": """
+        def forward(self, x):
+            state = {"h": x, "n": 0}
+            while state["n"] < 4:
+                state["n"] += 1
+                state["h"] = torch.tanh(self.first(state["h"]))
+                if state["h"].abs().max() < 0.6:
+                    break
+                state.update(last=state["h"])
+            return {**state, "keys": len(state)}
+    """,
+    "keys_that_one_side_adds": """
+        def forward(self, x):
+            table = {"a": x}
+            if x.sum() > 0:
+                table["b"] = x + 1
+            else:
+                table["c"] = x - 1
+            count = 0
+            for key, value in table.items():
+                count += len(key)
+            chosen = table["b"] if "b" in table else table["c"]
+            total = sum(v.sum() for v in table.values())
+            return {"z": 1, **table}, count, chosen, total, [k for k, _ in table.items()], list(table), dict(table)
+    """,
+    "entries_that_are_made_when_they_are_read": """
+        def forward(self, x):
+            counts = defaultdict(int)
+            for i in range(3):
+                counts["up" if x[i] > 0 else "down"] += 1
+                if x[i] > 1:
+                    counts["far"] += 2
+            return dict(counts), counts["down"], counts["none"]
+    """,
+    "an_attribute_that_one_side_sets": """
+        def forward(self, x):
+            box = Box(x)
+            while box.value.norm() > 1:
+                box.value = box.value * 0.5
+                box.count = getattr(box, "count", 0) + 1
+            if x[1] > 0:
+                box.far = x[1]
+            return getattr(box, "count", -1), hasattr(box, "far"), box.far if hasattr(box, "far") else box.value
+    """,
     "in_place_on_what_torch_made_inside": """
         def forward(self, x):
             if x[0] > 0:

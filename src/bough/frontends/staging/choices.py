@@ -98,6 +98,11 @@ def question(choice: Choice, holds: Callable[[Any], bool]) -> bool | Scalar:
     return made
 
 
+def is_there(value: Any) -> bool | Scalar:
+    """Whether a name is bound, or an attribute there."""
+    return question(value, lambda v: v is not MISSING) if isinstance(value, Choice) else value is not MISSING
+
+
 def settled(value: Any) -> Any:
     """The only alternative that is left, where there is only one; a name that may not be bound is checked."""
     if not isinstance(value, Choice):
@@ -105,8 +110,7 @@ def settled(value: Any) -> Any:
     staging = value.staging
     left = staging.scope.possible(value.selector.tensor, len(value.alternatives))
     if len(left) > 1 and any(value.alternatives[n] is MISSING for n in left):
-        bound = question(value, lambda v: v is not MISSING)
-        staging.check_that(bound, "UnboundLocalError", "a local variable is used before it is assigned")
+        staging.check_that(is_there(value), "UnboundLocalError", "a local variable is used before it is assigned")
         left = staging.scope.possible(value.selector.tensor, len(value.alternatives))
     return value.alternatives[left[0]] if len(left) == 1 else value
 

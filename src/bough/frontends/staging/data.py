@@ -31,7 +31,7 @@ from bough.frontends.staging import (
 )
 from bough.frontends.staging.aliases import Aliases
 from bough.frontends.staging.branches import Thunk, run
-from bough.frontends.staging.choices import Choice, each_alternative, question, settled
+from bough.frontends.staging.choices import Choice, each_alternative, is_there, question, settled
 from bough.frontends.staging.examples import positional_name
 from bough.frontends.staging.generators import Walk
 from bough.frontends.staging.host_functions import Stays
@@ -40,9 +40,10 @@ from bough.frontends.staging.outcomes import BREAK, CONTINUE, NEVER, Entry, Need
 from bough.frontends.staging.remembered import Site
 from bough.frontends.staging.rewrite import home_of, is_rewritten
 from bough.frontends.staging.scalars import DTYPES, Scalar, convert
-from bough.frontends.staging.scopes import AttributeOf, Cell, Content, Elements, Entries, Items, Place, Scope
+from bough.frontends.staging.scopes import MISSING, AttributeOf, Cell, Content, Elements, Entries, Items, Place, Scope
 from bough.frontends.staging.signals import here
 from bough.frontends.staging.spreading import Spread, spread_out
+from bough.frontends.staging.state import State
 
 _IMMUTABLE = (str, int, float, bool, bytes, tuple, frozenset, type(None), torch.Tensor)
 
@@ -67,6 +68,7 @@ class DataStaging:
         """The first view of a tensor that was made inside of torch, where the trace does not know it, by that one's id."""
         self.aliases = Aliases(self)
         self.scope = Scope(None, 0)
+        self.state = State(self.scope)
         self.seen = NOTHING
         """Of the side of a branch whose values are being joined."""
         self.offered: tuple[Entry, ...] = ()
@@ -453,7 +455,12 @@ class DataStaging:
             return each_alternative(self, lambda v: self.attribute(v, name), owner)
         if isinstance(owner, torch.Tensor):
             return torch_calls.attribute(self, owner, name)
-        return getattr(owner, name)
+        found = getattr(owner, name)
+        if isinstance(owner, nn.Module):
+            self.state.read(owner, name, found)
+        if isinstance(found, Choice) and MISSING in found.alternatives:
+            self.check_that(is_there(found), "AttributeError", f"{type(owner).__name__!r} object has no attribute {name!r}")
+        return found
 
     def item(self, owner: Any, key: Any) -> Any:
         return data_items.item(self, owner, key)
@@ -523,6 +530,19 @@ class DataStaging:
         """`*value`."""
         value = generators.collected(self, settled(value))
         return [Spread(value)] if self.varied_content(value) is not None else data_items.elements_of(self, value)
+
+    def dictionary(self, *parts: Any) -> Any:
+        """`{**a, key: value}`."""
+        known = (growing.as_argument(self, settled(p)) for p in parts)
+        return each_alternative(self, lambda *found: self.fresh({k: v for f in found for k, v in f.items()}), *known)
+
+    def named(self, value: Any) -> Any:
+        """`**value` in a call."""
+        value = settled(value)
+        if isinstance(value, Choice) or self.varied_content(value) is not None:
+            what = "only the call decides which arguments are passed by name"
+            raise self.refused(what, "there is no rule for it", "pass them one by one")
+        return value
 
     def elements(self, value: Any) -> Any:
         """What a function that needs each element may iterate over."""

@@ -10,14 +10,16 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from bough.frontends import markers
 from bough.frontends.staging import growing, layouts, torch_calls
-from bough.frontends.staging.choices import Choice, each_alternative, settled
+from bough.frontends.staging.choices import Choice, each_alternative, is_there, settled
 from bough.frontends.staging.data_items import named
 from bough.frontends.staging.generators import Generated, numbered
 from bough.frontends.staging.growing import Rows
 from bough.frontends.staging.scalars import Scalar, constant, convert, kind_of, number_tensor
+from bough.frontends.staging.scopes import MISSING
 from bough.frontends.staging.texts import Text, matches, text_of
 
 if TYPE_CHECKING:
@@ -259,9 +261,19 @@ def _getattr(staging: DataStaging, owner: Any, name: Any, *default: Any) -> Any:
     if isinstance(name, Text):
         tests = matches(name, dir(owner))
         return named(staging, tests, lambda n: staging.attribute(owner, n), "AttributeError", *default)
-    if default and not isinstance(owner, Choice) and not hasattr(owner, name):
-        return default[0]
-    return staging.attribute(owner, name)
+    if not default:
+        return staging.attribute(owner, name)
+    return staging.choose(_hasattr(staging, owner, name), lambda: staging.attribute(owner, name), lambda: default[0])
+
+
+def _hasattr(staging: DataStaging, owner: Any, name: Any) -> Any:
+    owner = settled(owner)
+    if isinstance(owner, Choice):
+        return each_alternative(staging, lambda o: _hasattr(staging, o, name), owner)
+    found = getattr(owner, name, MISSING)
+    if isinstance(owner, nn.Module):
+        staging.state.read(owner, name, found)
+    return is_there(found)
 
 
 def _setattr(staging: DataStaging, owner: Any, name: str, value: Any) -> Any:
@@ -272,7 +284,7 @@ SPECIAL: dict[Any, Callable[..., Any]] = {
     int: _converted(int), float: _converted(float), bool: _converted(bool), len: _len, max: _extreme("max"), min: _extreme("min"),
     sum: _sum, all: _all_of(True), any: _all_of(False), round: _round, abs: _absolute, isinstance: _isinstance, type: _type,
     print: _print, list: _listed(list), tuple: _listed(tuple), zip: _zip, enumerate: _enumerate, range: _range, map: _map,
-    reversed: _reversed, divmod: _divmod, getattr: _getattr, setattr: _setattr, str: text_of,
+    reversed: _reversed, divmod: _divmod, getattr: _getattr, hasattr: _hasattr, setattr: _setattr, str: text_of,
     torch.allclose: _all_close, torch.equal: _equal,
     torch.stack: _joined("stack"), torch.cat: _joined("cat"), torch.concat: _joined("cat"),
     torch.tensor: _tensor, torch.as_tensor: _tensor, torch.is_tensor: lambda staging, v: isinstance(v, torch.Tensor),

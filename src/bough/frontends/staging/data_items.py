@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -45,8 +46,10 @@ def item(staging: DataStaging, owner: Any, key: Any) -> Any:
     method = getattr(type(owner), "__getitem__", None)
     if hasattr(method, "__code__"):
         return staging.call(method, owner, key)
+    if isinstance(owner, defaultdict):  # which may make an entry
+        staging.touch(Content(owner, staging.varied))
     try:
-        return owner[key]
+        return staging.fresh(owner[key]) if isinstance(owner, defaultdict) and key not in owner else owner[key]
     except (IndexError, KeyError, TypeError) as error:
         raise staging.python_error(error) from None
 

@@ -147,7 +147,9 @@ class _Staged(nn.Module):
             staging = DataStaging(windows, stays, site)
             try:
                 with Watch(staging):
-                    return _result(staging, staging.call(model, *args, **kwargs))
+                    result = _result(staging, staging.call(model, *args, **kwargs))
+                    staging.state.check(model)
+                    return result
             finally:
                 attempt.met_window, attempt.has_recalled = staging.met_window, staging.has_recalled
                 staging.scope.undo()

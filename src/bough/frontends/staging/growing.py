@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Callable, ItemsView, KeysView, Sequence, ValuesView
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +12,7 @@ from bough.frontends import markers
 from bough.frontends.staging import data_items, layouts
 from bough.frontends.staging.choices import Choice, each_alternative
 from bough.frontends.staging.scalars import Scalar, cast
-from bough.frontends.staging.scopes import Content, Items
+from bough.frontends.staging.scopes import Content, Entries, Items
 
 if TYPE_CHECKING:
     from bough.frontends.staging.data import DataStaging
@@ -101,26 +101,41 @@ def new_list(staging: DataStaging, content: Any) -> list[Any]:
     return made
 
 
+_VIEWS = (KeysView, ValuesView, ItemsView)
+
+
 # -- methods of lists ------------------------------------------------------------------------------------------------------
 
 
 def method(staging: DataStaging, owner: list[Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A method of a list with a computed content."""
     content = staging.varied_content(owner)
-    place = Content(owner, staging.varied)
-    staging.touch(place)
     if isinstance(content, Choice):
 
-        def apply(alternative: Any) -> Any:
-            staging.touch(place)
-            place.write(alternative)
-            return staging.call(getattr(owner, name), *args, **kwargs)
+        def use() -> Any:
+            made = staging.call(getattr(owner, name), *args, **kwargs)
+            return staging.fresh(list(made)) if isinstance(made, _VIEWS) else made  # a view would show what comes later
 
-        return each_alternative(staging, apply, content)
+        return _as_each(staging, owner, content, use)
     assert isinstance(content, Rows)
+    place = Content(owner, staging.varied)
+    staging.touch(place)
     new, result = _applied(staging, content, name, args)
     place.write(new)
     return result
+
+
+def _as_each(staging: DataStaging, owner: Any, content: Any, use: Callable[[], Any]) -> Any:
+    """What a use of a container gives, made with each alternative of its content in turn as what it holds."""
+    place = Content(owner, staging.varied)
+    staging.touch(place)
+
+    def apply(alternative: Any) -> Any:
+        staging.touch(place)
+        place.write(alternative)
+        return use()
+
+    return each_alternative(staging, apply, content)
 
 
 def _applied(staging: DataStaging, content: Rows, name: str, args: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -166,16 +181,16 @@ def opened(staging: DataStaging, values: Any) -> Any:
 
 
 def item(staging: DataStaging, owner: Any, key: Any) -> Any:
-    """`list[key]`."""
+    """`owner[key]` of a list or dictionary with a computed content."""
     content = staging.varied_content(owner)
-    if isinstance(content, Choice):
-        return each_alternative(staging, lambda c: item_of(staging, c, key), content)
-    return item_of(staging, content, key)
+    if isinstance(owner, dict):
+        return _as_each(staging, owner, content, lambda: staging.item(owner, key))
+    return each_alternative(staging, lambda c: item_of(staging, c, key), content)
 
 
 def item_of(staging: DataStaging, content: Any, key: Any) -> Any:
     if not isinstance(content, Rows):
-        return staging.item(staging.fresh(list(content)), key)
+        return staging.item(_known(staging, content), key)
     if isinstance(key, slice):
         return new_list(staging, content.part_of(key))
     if isinstance(key, torch.Tensor):
@@ -186,17 +201,11 @@ def item_of(staging: DataStaging, content: Any, key: Any) -> Any:
 def store(staging: DataStaging, owner: list[Any], key: Any, value: Any) -> None:
     """`list[key] = value`."""
     content = staging.varied_content(owner)
+    if isinstance(content, Choice):
+        _as_each(staging, owner, content, lambda: staging.store_item(owner, key, value))
+        return
     place = Content(owner, staging.varied)
     staging.touch(place)
-    if isinstance(content, Choice):
-
-        def apply(alternative: Any) -> None:
-            staging.touch(place)
-            place.write(alternative)
-            staging.store_item(owner, key, value)
-
-        each_alternative(staging, apply, content)
-        return
     position = _position(staging, content, key, "list assignment index out of range")
     place.write(content.replaced(position, value))
 
@@ -216,10 +225,16 @@ def stacked(staging: DataStaging, content: Rows, name: str, dim: int) -> torch.T
 
 
 def as_argument(staging: DataStaging, value: Any) -> Any:
-    """A list with a computed content as a function that is not rewritten gets it: rows, or a choice of lists."""
-    content = value if isinstance(value, Items) else staging.varied_content(value)
+    """A list or dictionary with a computed content as a function that is not rewritten gets it: rows, or a choice of some that
+    are known."""
+    content = value if isinstance(value, (Items, Entries)) else staging.varied_content(value)
     if isinstance(content, Choice):
         return Choice(staging, content.selector, [as_argument(staging, c) for c in content.alternatives])
-    if isinstance(content, Items):
-        return staging.fresh(list(content))
+    if isinstance(content, (Items, Entries)):
+        return _known(staging, content)
     return value if content is None else content
+
+
+def _known(staging: DataStaging, content: Any) -> Any:
+    """A new list or dictionary of what one held."""
+    return staging.fresh(dict(content) if isinstance(content, Entries) else list(content))

@@ -111,7 +111,7 @@ def layout_of(staging: DataStaging, value: Any) -> Layout:
         return RowsOf(Items, value.part)
     varied = staging.varied_content(value)
     if varied is not None and staging.is_own(value):
-        return _of_kind(layout_of(staging, varied), list)
+        return _of_kind(layout_of(staging, varied), type(value))
     opened = opened_up(staging, value)
     if opened is None:
         return Fixed(value)
@@ -120,7 +120,7 @@ def layout_of(staging: DataStaging, value: Any) -> Layout:
 
 
 def _of_kind(content: Layout, kind: type) -> Layout:
-    """The form of a list by that of what is in it."""
+    """The form of a list or dictionary by that of what is in it."""
     match content:
         case RowsOf():
             return RowsOf(kind, content.part)

@@ -28,14 +28,14 @@ MISSING = _Missing()
 
 
 class _Poison:
-    """The only element of a list whose content only the call decides: a library function that finds it gets an error."""
+    """The only element of a container whose content only the call decides: a library function that finds it gets an error."""
 
     def __getattr__(self, name: str) -> Any:
         raise CompileError(
-            "a list of which only the call decides how long it is goes to a function that is not traced",
+            "a list or dictionary of which only the call decides what it holds goes to a function that is not traced",
             code="BGH-CTRL-001",
             because="its elements are not known",
-            advice="use it in loops, torch.stack and torch.cat",
+            advice="use it in loops, torch.stack and torch.cat; make dictionaries with all their keys at once",
             location=here(),
         )
 
@@ -101,7 +101,7 @@ class Content:
         self.varied.pop(id(self.owner), None)
         if not isinstance(value, (Items, Entries)):
             self.varied[id(self.owner)] = (self.owner, value)
-            value = [POISON] if isinstance(self.owner, list) else ()
+            value = [POISON] if isinstance(self.owner, list) else {POISON: POISON}
         if isinstance(self.owner, list):
             self.owner[:] = value
         else:

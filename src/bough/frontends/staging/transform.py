@@ -66,6 +66,9 @@ class Transformer(ast.NodeTransformer):
             return node
         untouched = isinstance(node.func, ast.Name) and node.func.id in _OF_FRAMES
         self.generic_visit(node)
+        for k in node.keywords if self.control else ():
+            if k.arg is None:
+                k.value = self.staged("named", node, [k.value])
         return node if untouched else self.staged("call", node, [node.func, *node.args], node.keywords)
 
     def visit_Starred(self, node: ast.Starred) -> ast.AST:
@@ -166,6 +169,9 @@ class Transformer(ast.NodeTransformer):
 
     def visit_Dict(self, node: ast.Dict) -> ast.AST:
         self.generic_visit(node)
+        if self.control and None in node.keys:
+            pairs = zip(node.keys, node.values, strict=True)
+            return self.staged("dictionary", node, [v if k is None else _placed(ast.Dict([k], [v]), node) for k, v in pairs])
         return self.staged("fresh", node, [node])
 
     def visit_ListComp(self, node: ast.ListComp) -> ast.AST:

@@ -1,0 +1,59 @@
+"""Attributes of modules that a call reads and changes: state, which compiled functions do not keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bough.base.errors import CompileError
+from bough.frontends.staging import export_module
+
+
+class Module(nn.Module):
+    def __init__(self, body: Callable[[Module, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.inner, self.body, self.scale = nn.Linear(4, 4), body, 2.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(self, x) if x.sum() > 0 else x
+
+
+def count(self: Module, x: Tensor) -> Tensor:
+    self.calls = getattr(self, "calls", 0) + 1
+    return x * self.calls
+
+
+def follow(self: Module, x: Tensor) -> Tensor:
+    self.scale = 0.9 * self.scale + 0.1 * x.mean().item()
+    return x * self.scale
+
+
+def note(self: Module, x: Tensor) -> Tensor:
+    self.seen = self.inner.seen = x * 2
+    self.scale = 3.0
+    return self.seen + self.inner.seen * self.scale
+
+
+def remember(self: Module, x: Tensor) -> Tensor:
+    if getattr(self, "table", None) is None:
+        self.table = torch.arange(4.0)
+    return x + self.table
+
+
+@pytest.mark.parametrize(("body", "name"), [(count, "calls"), (follow, "scale")])
+def test_what_is_read_and_changed_is_refused(body: Callable[[Module, Tensor], Tensor], name: str) -> None:
+    with pytest.raises(CompileError, match=f"changes `{name}`") as error:
+        export_module(Module(body).eval(), (torch.ones(4),))
+    assert error.value.code == "BGH-MUT-001"
+
+
+@pytest.mark.parametrize("body", [note, remember])
+def test_what_each_call_makes_anew_is_not_state(body: Callable[[Module, Tensor], Tensor]) -> None:
+    module = Module(body).eval()
+    before = set(vars(module)), set(vars(module.inner))
+    export_module(module, (torch.ones(4),))
+    assert (set(vars(module)), set(vars(module.inner))) == before
+    assert module.scale == 2.0
