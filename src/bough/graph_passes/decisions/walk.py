@@ -65,40 +65,37 @@ def own_reads(node: Node) -> Iterator[Value]:
             yield node.condition
 
 
-def reads(node: Node) -> set[Value]:
-    """All values that a node and its bodies read, also those that they make themselves."""
-    found: set[Value] = set()
+def nested(node: Node) -> Iterator[Node]:
+    """The node and all nodes of its bodies."""
     stack = [node]
     while stack:
         n = stack.pop()
-        found.update(own_reads(n))
+        yield n
         for body in bodies(n):
             stack.extend(body)
-    return found
+
+
+def reads(node: Node) -> set[Value]:
+    """All values that a node and its bodies read, also those that they make themselves."""
+    return {v for n in nested(node) for v in own_reads(n)}
 
 
 def makes(node: Node) -> set[Value]:
     """All values that a node and its bodies define."""
     found: set[Value] = set()
-    stack = [node]
-    while stack:
-        n = stack.pop()
+    for n in nested(node):
         found.update(results_of(n))
         if isinstance(n, (Loop, While)):
             found.update(n.carried)
         if isinstance(n, Loop):
             found.add(n.index)
-        for body in bodies(n):
-            stack.extend(body)
     return found
 
 
 def size_names(node: Node) -> set[str]:
     """The symbolic sizes that a node and its bodies name: in types, attributes, bounds and counts."""
     found: set[str] = set()
-    stack = [node]
-    while stack:
-        n = stack.pop()
+    for n in nested(node):
         for v in (*own_reads(n), *results_of(n)):
             _names(v.type.shape, found)
         match n:
@@ -108,8 +105,6 @@ def size_names(node: Node) -> set[str]:
                 _names(n.count, found)
             case Size():
                 _names(n.high, found)
-        for body in bodies(n):
-            stack.extend(body)
     return found
 
 
