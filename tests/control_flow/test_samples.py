@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bough.control_flow import over_samples
+from bough.control_flow.samples import written_whole
 from bough.ir.interpret_sequence import run_sequence
 from bough.ir.sequence_text import parse_sequence, print_sequence
 from bough.ir.verify_sequence import verify_sequence
@@ -89,6 +90,32 @@ SIZES = """sequence main(x: f32[6], n: i64[]) -> (y, s, z)
 """
 
 
+TURNS = """sequence main(x: f32[6], n: i64[]) -> (total)
+  temporary total: f32[]
+  temporary new: f32[6]
+  temporary old: f32[6]
+  kernel clear() -> (total: f32[])
+    total[] = 0.0
+  define size = n[] nominal 4
+  check size <= 6 else "capacity"
+  repeat step in 0..size
+    kernel fill(x: f32[6]) -> (new: f32[6])
+      axes i: size - step
+      new[i] = x[i]
+    kernel before(old: f32[6], total: f32[]) -> (total: f32[])
+      axes k: size
+      t = sum(k) old[k]
+      total[] = total[] + t
+    kernel now(new: f32[6], total: f32[]) -> (total: f32[])
+      axes k: size - step
+      t = sum(k) new[k]
+      total[] = total[] + t
+    kernel keep(x: f32[6]) -> (old: f32[6])
+      axes i: size
+      old[i] = x[i]
+"""
+
+
 LENGTHS = """sequence main(x: f32[words, 3], w: f32[3, 3], bound: f32[]) -> (y, most, fits)
   dims words: 0..9
   temporary y: f32[words, 3]
@@ -168,3 +195,10 @@ def test_nested_loops_of_different_length() -> None:
 def test_sizes_of_their_own() -> None:
     rng = np.random.default_rng(0)
     compare(SIZES, [(rng.standard_normal(6).astype(np.float32), np.int64(n)) for n in (0, 3, 6, 1, 5)])
+
+
+def test_arrays_whose_rest_means_nothing() -> None:
+    """Not those that several kernels write, nor those of which a turn reads what the turn before has written."""
+    assert written_whole(parse_sequence(LENGTHS)) == {"y", "fits", "going"}
+    assert written_whole(parse_sequence(SIZES)) == set()
+    assert written_whole(parse_sequence(TURNS)) == {"new"}
