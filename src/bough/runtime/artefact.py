@@ -26,7 +26,7 @@ import numpy as np
 from bough.base.digest import file_hexdigest, hexdigest
 from bough.runtime import weights
 from bough.runtime.arrays import ALIGNMENT, Array
-from bough.runtime.errors import LoadError, damaged
+from bough.runtime.errors import LoadError, damaged, unreadable
 from bough.runtime.executable import Executable
 from bough.runtime.manifest import Manifest, Tensor
 from bough.runtime.samples import Samples
@@ -95,7 +95,7 @@ def loads(
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, struct.error) as error:
         if isinstance(error, LoadError):
             raise
-        raise damaged(name, f"it cannot be read as an artefact of Bough ({error})") from None
+        raise unreadable(name, error) from None
     manifest = _manifest(name, description)
     parts = {member: _member(name, view, members[member]) for member in members if member != _MANIFEST}
     for member, part in parts.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zipfile import BadZipFile
+
 from bough.base.errors import CompileError
 
 
@@ -12,3 +14,9 @@ class LoadError(CompileError, ValueError):
 def damaged(what: str, because: str) -> LoadError:
     """`what` (a file or a part of one) fails a check of its bytes."""
     return LoadError(f"{what} is damaged", code="BGH-LD-001", because=because, advice="make it again by compiling the model")
+
+
+def unreadable(what: str, error: Exception) -> LoadError:
+    """`what` cannot even be read as a file that Bough has written."""
+    foreign = isinstance(error, BadZipFile)
+    return damaged(what, "it is no file that Bough saved, or only a part of one" if foreign else f"it cannot be read ({error})")

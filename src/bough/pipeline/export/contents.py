@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bough.base.digest import hexdigest
-from bough.runtime.errors import damaged
+from bough.runtime.errors import damaged, unreadable
 from bough.runtime.manifest import Manifest
 
 
@@ -49,7 +49,7 @@ def describe_file(path: str | os.PathLike[str]) -> Contents:
     try:
         return _exported(place) if place.suffix == ".json" else _saved(place)
     except (KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        raise damaged(f"the file {place}", f"it cannot be read ({error})") from None
+        raise unreadable(f"the file {place}", error) from None
 
 
 def _exported(place: Path) -> Contents:
