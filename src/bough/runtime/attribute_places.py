@@ -78,7 +78,8 @@ def place_of(obj: Any, name: str) -> int | None:
     """Twice the distance in bytes of the attribute from the object, or from its values, then one more; `NO_PLACE` where the class
     has it in no such place, None where this object does not tell."""
     kind = type(obj)
-    if kind.__getattribute__ is not object.__getattribute__:
+    reader: Any = kind.__getattribute__
+    if reader is not object.__getattribute__:
         return NO_PLACE
     of_class = _of_class(kind, name)
     if id(of_class) in _ENUM:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any
 from weakref import WeakMethod
 
@@ -249,6 +250,14 @@ def _tensor_rows(tensor: Any) -> Any:
     return tensor.unbind(0)
 
 
+def _array_parts(array: Array, ends: Sequence[int]) -> list[Array]:
+    return [array[begin:end] for begin, end in pairwise(ends)]
+
+
+def _tensor_parts(tensor: Any, ends: Sequence[int]) -> Any:
+    return tensor.split_with_sizes([end - begin for begin, end in pairwise(ends)])
+
+
 _NUMPY_LIBRARY = Library(
     is_quick="type({x}) is ndarray and {x}.dtype == {d} and {x}.flags.c_contiguous and {x}.flags.aligned",
     pointer="address({x})",
@@ -258,7 +267,8 @@ _NUMPY_LIBRARY = Library(
     example=lambda dtype, _: NUMPY[dtype],
     dtype=NUMPY.__getitem__,
     names={"ndarray": np.ndarray, "empty": np.empty, "address": address, "large": RESULTS.array, "cut": _cut_array,
-           "stack": _array_stack, "rows": _array_rows, "numbers": lambda numbers: np.array(numbers, np.int64)},
+           "stack": _array_stack, "rows": _array_rows, "parts": _array_parts,
+           "numbers": lambda numbers: np.array(numbers, np.int64)},
 )
 
 
@@ -279,5 +289,5 @@ def _torch_library() -> Library:
         dtype=torch_dtype,
         names={"TENSORS": frozenset((module.Tensor, module.nn.Parameter)), "empty_like": module.empty_like,
                "large": RESULTS.array, "to_torch": to_torch, "cut": _cut_tensor, "stack": _tensor_stack, "rows": _tensor_rows,
-               "numbers": lambda numbers: module.tensor(numbers, dtype=module.int64)},
+               "parts": _tensor_parts, "numbers": lambda numbers: module.tensor(numbers, dtype=module.int64)},
     )

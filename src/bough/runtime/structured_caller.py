@@ -20,8 +20,8 @@ def write_structured_callers(
     """`one(*args)` gives the output of a call, `many(list of args)` the list of theirs; `args` are tuples of all arguments.
 
     `names` holds what the source uses of the executable, as for `caller.write_callers`, besides `fill(flat, samples)`,
-    `rows(array)`: the rows of a result, `portions`: those that `many` takes, and `slow(*args, **kwargs)` for arguments that are
-    not as many or have names.
+    `rows(array)`: the rows of a result, `parts(array, ends)`: those between two `ends`, `portions`: those that
+    `many` takes, and `slow(*args, **kwargs)` for arguments that are not as many or have names.
     """
     out = Source({**names, **library.names})
     variables = {scalar.name: f"s{i}" for i, scalar in enumerate(manifest.scalars)}
@@ -103,6 +103,8 @@ class _Outputs:
         found = list(_listed(manifest.outputs))
         self.listed = sorted({o.result for o in found if not o.stacked})
         self.lists = sorted({o.list for o in found})
+        self.cut = sorted({o.list for o in found if not o.stacked})
+        self.stacked = sorted({(o.list, o.result) for o in found if o.stacked})
         plain = {int(leaf.key) for leaf in leaves(manifest.outputs) if leaf.source == "result"}
         self.plain = sorted(plain - {o.result for o in found})
 
@@ -113,8 +115,9 @@ class _Outputs:
     def loop(self) -> tuple[str, str]:
         """What a loop over the samples goes over: the variables and their sources."""
         pairs = [("_", "samples"), *((f"r{n}", f"rows(y{n})") for n in self.plain)]
-        for n in self.lists:
+        for n in self.cut:
             pairs += [(f"b{n}", f"e{n}"), (f"t{n}", f"e{n}[1:]")]
+        pairs += [(f"q{n}_{r}", f"parts(y{r}, e{n})") for n, r in self.stacked]
         return ", ".join(p[0] for p in pairs) + ",", ", ".join(p[1] for p in pairs)
 
     def pack(self, tree: Tree, prefix: str, whole: bool) -> str:
@@ -124,9 +127,9 @@ class _Outputs:
             case Leaf(_, key):
                 return f"constant({self.out.constant(key)})"
             case Listed(number, result, stacked):
-                rows = f"y{result}" if stacked else f"l{result}"
-                part = rows if whole else f"{rows}[b{number}:t{number}]"
-                return part if stacked else f"list({part})"
+                if stacked:
+                    return f"y{result}" if whole else f"q{number}_{result}"
+                return f"list(l{result})" if whole else f"list(l{result}[b{number}:t{number}])"
             case Number(key):
                 return f"{prefix}{key}.item()"
             case Plain(value):
