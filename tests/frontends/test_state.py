@@ -13,12 +13,17 @@ from bough.frontends.staging import export_module
 
 
 class Module(nn.Module):
-    def __init__(self, body: Callable[[Module, Tensor], Tensor]) -> None:
+    calls: int
+    seen: Tensor
+    table: Tensor
+
+    def __init__(self, body: Callable[[Module, Tensor], Tensor], decides: bool) -> None:
         super().__init__()
-        self.inner, self.body, self.scale = nn.Linear(4, 4), body, 2.0
+        self.inner, self.body, self.decides, self.scale = nn.Linear(4, 4), body, decides, 2.0
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(self, x) if x.sum() > 0 else x
+        y = self.body(self, x)
+        return -y if self.decides and x.sum() > 0 else y
 
 
 def count(self: Module, x: Tensor) -> Tensor:
@@ -27,14 +32,14 @@ def count(self: Module, x: Tensor) -> Tensor:
 
 
 def follow(self: Module, x: Tensor) -> Tensor:
-    self.scale = 0.9 * self.scale + 0.1 * x.mean().item()
+    self.scale = 0.9 * self.scale + 0.1 * len(x)
     return x * self.scale
 
 
 def note(self: Module, x: Tensor) -> Tensor:
     self.seen = self.inner.seen = x * 2
     self.scale = 3.0
-    return self.seen + self.inner.seen * self.scale
+    return x * 4 + self.seen * self.scale
 
 
 def remember(self: Module, x: Tensor) -> Tensor:
@@ -43,16 +48,19 @@ def remember(self: Module, x: Tensor) -> Tensor:
     return x + self.table
 
 
+@pytest.mark.parametrize("decides", [False, True])
 @pytest.mark.parametrize(("body", "name"), [(count, "calls"), (follow, "scale")])
-def test_what_is_read_and_changed_is_refused(body: Callable[[Module, Tensor], Tensor], name: str) -> None:
+def test_what_is_read_and_changed_is_refused(body: Callable[[Module, Tensor], Tensor], name: str, decides: bool) -> None:
     with pytest.raises(CompileError, match=f"changes `{name}`") as error:
-        export_module(Module(body).eval(), (torch.ones(4),))
+        export_module(Module(body, decides).eval(), (torch.ones(4),))
     assert error.value.code == "BGH-MUT-001"
 
 
+@pytest.mark.parametrize("decides", [False, True])
 @pytest.mark.parametrize("body", [note, remember])
-def test_what_each_call_makes_anew_is_not_state(body: Callable[[Module, Tensor], Tensor]) -> None:
-    module = Module(body).eval()
+def test_what_each_call_makes_anew_is_not_state(body: Callable[[Module, Tensor], Tensor], decides: bool) -> None:
+    """And the module is as before: nothing of the trace stays in it."""
+    module = Module(body, decides).eval()
     before = set(vars(module)), set(vars(module.inner))
     export_module(module, (torch.ones(4),))
     assert (set(vars(module)), set(vars(module.inner))) == before

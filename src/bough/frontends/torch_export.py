@@ -34,6 +34,8 @@ class Imported:
     inputs: Structure
     outputs: Structure
     names: tuple[str, ...]
+    sets_attributes: bool = False
+    """Whether forward sets attributes of modules, which are as before again."""
 
 
 def export(
@@ -55,7 +57,7 @@ def export(
     program, missing = _translate(traced)
     if missing:
         raise MissingOperators(missing)
-    return Imported(program, traced.inputs, traced.outputs, traced.paths)
+    return Imported(program, traced.inputs, traced.outputs, traced.paths, traced.sets_attributes)
 
 
 def _translate(traced: Trace) -> tuple[Program, Missings]:

@@ -26,6 +26,7 @@ from bough.base.source import Location
 from bough.frontends import dimensions, locations
 from bough.frontends.computed_sizes import ComputedSizes
 from bough.frontends.errors import in_training
+from bough.frontends.kept_attributes import KeptAttributes
 from bough.frontends.marked import drop_attempts
 from bough.frontends.promotion import FROM_TORCH
 from bough.frontends.recurrent_capture import KeepRecurrentLayers
@@ -65,6 +66,8 @@ class Trace:
     dims: tuple[Dim, ...]
     sizes: dict[str, int]
     computed: ComputedSizes
+    sets_attributes: bool = False
+    """Whether forward has set attributes of modules."""
 
 
 def trace(
@@ -98,14 +101,15 @@ def trace(
     wanted = dimensions.resolve(dynamic, paths, tensors)
     computed = ComputedSizes([*wanted.dims, CAPACITY])
     flat = _Flat(module, inputs, computed)
-    with computed.active():
+    with computed.active(), KeptAttributes(module):
         exported = _export(flat, tuple(wanted.example(i, t) for i, t in enumerate(tensors)), _hints(wanted))
     drop_attempts(exported.graph)
     traced = [n.meta["val"] for n in exported.graph.nodes if n.op == "placeholder"][-len(paths) :] if paths else []
     symbols = Symbols(dimensions.name_symbols(wanted, paths, traced, flat.outputs.guards, computed))
     dims = tuple(wanted.dims.values())
     sizes = {**wanted.sizes, **computed.hints()}
-    return Trace(exported, inputs, flat.outputs.structure, tuple(paths), symbols, dims, sizes, computed)
+    outputs = flat.outputs
+    return Trace(exported, inputs, outputs.structure, tuple(paths), symbols, dims, sizes, computed, outputs.sets_attributes)
 
 
 @dataclass(slots=True)
@@ -113,6 +117,7 @@ class _Noted:
     """Holds what one run of forward found out; torch.export resets lists and dictionaries that are attributes of modules."""
 
     structure: Structure = None
+    sets_attributes: bool = False
     guards: Mapping[int, Location] = field(default_factory=dict)
 
 
@@ -142,6 +147,7 @@ class _Flat(nn.Module):
             results.append(value.tensor if isinstance(value, ComputedNumber) else value)
             return Slot(len(results) - 1, number=not isinstance(value, torch.Tensor))
 
+        kept = KeptAttributes(self.inner)
         try:
             with KeepRecurrentLayers(), PoolSymbolicSizes(), locations.NoteLocations() as notes:
                 result = self.inner(*args, **kwargs)
@@ -150,6 +156,7 @@ class _Flat(nn.Module):
         except Exception as error:  # here already, for torch.export prints whole graphs about some of them
             raise _explain(error) from error
         self.computed.take_guards()
+        self.outputs.sets_attributes |= kept.differ()
         self.outputs.guards = notes.guards
         self.outputs.structure = map_leaves(result, "result", leaf)
         return tuple(results)

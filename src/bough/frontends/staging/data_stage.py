@@ -59,6 +59,8 @@ def export_module(
                 raise
             plain = error
     if plain is None and not numbers.met:  # torch would turn a computed number into text, for one
+        if made.sets_attributes:
+            _check_state(module, args, dynamic, kwargs)
         return made
     try:
         return export_staged(module, args, dynamic=dynamic, kwargs=kwargs)
@@ -68,6 +70,17 @@ def export_module(
     if plain is not None:
         raise plain
     return made
+
+
+def _check_state(
+    module: Callable[..., Any], args: tuple[Any, ...], dynamic: DynamicSpec | None, kwargs: Mapping[str, Any] | None
+) -> None:
+    """Raises CompileError for attributes that a call reads and changes, which torch's own trace does not tell."""
+    try:
+        trace(_Staged(module), args, kwargs, dynamic)
+    except CompileError as error:
+        if error.code == "BGH-MUT-001":
+            raise
 
 
 def trace_module(
