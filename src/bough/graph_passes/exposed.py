@@ -108,7 +108,9 @@ class _Behind:
             written.setdefault(name, []).extend(regions)
             self.write(name, regions)
         for load in {load for s in k.body for e in expressions(s) for load in loads(e)}:
-            self.read(load.source, _Reader(region(k, load.source, load.index), load.source in k.apart))
+            seen = len(load.index) == len(k.operands[load.source].shape)  # else in another shape: no part is known
+            part = region(k, load.source, load.index) if seen else None
+            self.read(load.source, _Reader(part, load.source in k.apart))
         for name in {load.source for a in k.ragged for load in loads(as_expr(a.extent))}:
             self.read(name, _Reader(always=True))
 
