@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bough.graph_passes.effects import Region, fills
 from bough.graph_passes.exposed import exposed
 from bough.graph_passes.pad_in_place import pad_in_place
+from bough.ir.expr import Var, add
 from bough.ir.interpret_sequence import run_sequence
 from bough.ir.kernel_text import print_kernel
 from bough.ir.sequence import Sequence, kernels
@@ -135,3 +137,18 @@ sequence main(x: f32[5, 3]) -> (y)
 """
     before = parse_sequence(text)
     assert [k.name for k in kernels(pad_in_place(before).steps)] == ["make", "pad", "sums"]
+
+
+def test_parts_that_are_all_of_an_array_in_several_shapes() -> None:
+    def part(shape: tuple[int, ...], *spans: tuple[int, int] | None) -> Region:
+        return shape, tuple(None if s is None else (add(Var("#0"), s[0]), (s[1],)) for s in spans)
+
+    inside, sides = part((6, 7, 3), (1, 4), (1, 5), None), [part((6, 7, 3), (1, 4), (n, 1), None) for n in (0, 6)]
+    ends = [part((1, 6, 21), None, (n, 1), None) for n in (0, 5)]
+    assert fills([inside, *sides, *ends])
+    assert fills([ends[0], part((126,), (21, 105))]) is False  # not along a dimension of all
+    assert fills([ends[0], part((6, 21), (1, 5), None)])
+    assert not fills([inside, *sides, ends[0]])
+    assert not fills([inside, *sides, *ends, ends[0]])
+    assert not fills([part((6, 7, 3), (0, 5), None, None), part((6, 21), (4, 2), None)])  # they meet
+    assert not fills([part((6, 7), None, (0, 3)), part((7, 6), None, (0, 3))])

@@ -86,23 +86,61 @@ def covers(written: Region, read: Region | None) -> bool:
 
 
 def fills(written: list[Region]) -> bool:
-    """Whether parts of an array, which do not meet, are all of it for sure."""
-    boxes = [tuple(map(_span, r[0], r[1])) for r in written if r[0] == written[0][0]]
-    known = [tuple(s for s in box if s is not None) for box in boxes if None not in box]
-    if len(known) < 2 or not all(_disjoint(a, b) for a, b in combinations(known, 2)):
+    """Whether parts of an array, which do not meet, are all of it for sure. Kernels may see it in several shapes."""
+    boxes = [box for r in written if (box := _box(r)) is not None]
+    sizes = {prod(size for size, _ in box) for box in boxes}
+    if len(boxes) < 2 or len(sizes) > 1:
         return False
-    return sum(prod(len(s) for s in box) for box in known) == prod(e for e in written[0][0] if isinstance(e, int))
+    steps = sorted({prod(size for size, _ in box[n:]) for box in boxes for n in range(len(box) + 1)})
+    if any(b % a for a, b in zip(steps, steps[1:])):
+        return False
+    fine = [finer for box in boxes if (finer := _refined(box, steps)) is not None]
+    return sum(prod(map(len, box)) for box in fine) == steps[-1] and all(_disjoint(a, b) for a, b in combinations(fine, 2))
 
 
-def _span(size: Extent, part: Part) -> range | None:
-    """The places of a part along a dimension; 0 alone for all of one whose size is not known."""
+Box = list[tuple[int, range]]
+"""The dimensions of a part, each with its size and the places in it."""
+
+
+def _box(part: Region) -> Box | None:
+    """A part of an array, all of each dimension whose size is not a number."""
+    found: Box = []
+    for size, where in zip(*part, strict=True):
+        if isinstance(size, int):
+            span = _span(size, where)
+            if span is None:
+                return None
+            found += [(size, span)] if size != 1 else []
+        elif where is not None:
+            return None
+    return found
+
+
+def _refined(box: Box, steps: list[int]) -> tuple[range, ...] | None:
+    """The box in finer dimensions: those between the `steps`, from element to element and on to the whole array."""
+    out: list[range] = []
+    step = steps[-1]
+    for size, span in box:
+        inner = [s for s in steps if step // size <= s <= step]
+        if len(inner) == 2:
+            out.append(span)
+        elif span == range(size):
+            out += [range(b // a) for a, b in reversed(list(zip(inner, inner[1:])))]
+        else:
+            return None
+        step //= size
+    return tuple(out)
+
+
+def _span(size: int, part: Part) -> range | None:
+    """The places of a part along a dimension, if they are known."""
     if part is None:
-        return range(size) if isinstance(size, int) else range(1)
+        return range(size)
     index, extents = part
     names = [f"#{n}" for n in range(len(extents))]
     steps = affine_in(index, set(names))
     start = substitute(index, dict.fromkeys(names, Const(0)))
-    if not isinstance(size, int) or len(names) > 1 or steps is None or not isinstance(start, Const):
+    if len(names) > 1 or steps is None or not isinstance(start, Const):
         return None
     step, count = next(iter(steps.values()), 1), extents[0] if extents else 1
     return range(int(start.value), int(start.value) + step * count, step) if isinstance(count, int) and step > 0 else None

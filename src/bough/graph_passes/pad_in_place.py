@@ -175,8 +175,8 @@ def moved(kernel: Kernel, moves: Mapping[str, Offsets], outer: Operand) -> Kerne
 
 
 def borders(like: Padding, outer: Operand, before: Offsets, after: Offsets) -> Iterator[Kernel]:
-    """The kernels that fill the border: for each dimension, what is outside of it and inside the dimensions before. First come those
-    whose rows who fills the inside may fill as well."""
+    """The kernels that fill the border: for each dimension, what is outside of it and inside the dimensions before. First come
+    those whose rows who fills the inside may fill as well."""
     axes = like.kernel.axes
     for d, (low, high) in reversed(list(enumerate(zip(before, after)))):
         at = [add(Var(a.name), by) if n < d else Var(a.name) for n, (a, by) in enumerate(zip(axes, before))]
