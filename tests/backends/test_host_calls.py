@@ -175,3 +175,15 @@ class Itself(nn.Module):
 def test_what_the_trace_would_not_know_of_is_refused(model: type[nn.Module]) -> None:
     with pytest.raises(CompileError):
         bough.compile(model().eval(), (torch.randn(4),), cache=False)
+
+
+class Inline(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.from_numpy(np.sort(x.detach().numpy())) + 1
+
+
+def test_numpy_in_the_forward_itself_is_told_where_to_go() -> None:
+    with pytest.raises(CompileError, match="a function of its own") as raised:
+        bough.compile(Inline(), (torch.randn(4),), cache=False)
+    assert raised.value.code == "BGH-CTRL-001"
+    assert raised.value.location is not None and raised.value.location.function == "forward"

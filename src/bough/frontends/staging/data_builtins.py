@@ -280,6 +280,15 @@ def _setattr(staging: DataStaging, owner: Any, name: str, value: Any) -> Any:
     staging.store_attribute(owner, name, value)
 
 
+def _as_array(staging: DataStaging, tensor: torch.Tensor, **_: Any) -> Any:
+    """`tensor.numpy()`."""
+    raise staging.refused(
+        "a computed tensor becomes a NumPy array",
+        "what NumPy computes is not traced",
+        "move this into a function of its own that takes and gives tensors: calls of such a function stay in Python",
+    )
+
+
 SPECIAL: dict[Any, Callable[..., Any]] = {
     int: _converted(int), float: _converted(float), bool: _converted(bool), len: _len, max: _extreme("max"), min: _extreme("min"),
     sum: _sum, all: _all_of(True), any: _all_of(False), round: _round, abs: _absolute, isinstance: _isinstance, type: _type,
@@ -297,6 +306,6 @@ SPECIAL: dict[Any, Callable[..., Any]] = {
 
 METHODS: dict[str, Callable[..., Any]] = {
     "item": torch_calls.number_of, "tolist": torch_calls.listed, "allclose": _all_close, "equal": _equal,
-    "__bool__": lambda staging, t: staging.truth(t),
+    "__bool__": lambda staging, t: staging.truth(t), "numpy": _as_array,
 }  # fmt: skip
 """Methods of tensors that give Python's values."""
