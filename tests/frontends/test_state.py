@@ -20,6 +20,8 @@ class Module(nn.Module):
     def __init__(self, body: Callable[[Module, Tensor], Tensor], decides: bool) -> None:
         super().__init__()
         self.inner, self.body, self.decides, self.scale = nn.Linear(4, 4), body, decides, 2.0
+        self.past: list[Tensor] = []
+        self.own: list[Tensor] = []
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.body(self, x)
@@ -36,6 +38,25 @@ def follow(self: Module, x: Tensor) -> Tensor:
     return x * self.scale
 
 
+def history(self: Module, x: Tensor) -> Tensor:
+    self.past.append(x)
+    return x * len(self.past)
+
+
+def newest(self: Module, x: Tensor) -> Tensor:
+    self.past += [x]
+    return x + self.past[0]
+
+
+def traces(self: Module, x: Tensor) -> Tensor:
+    """Adds to what stays, and reads what was emptied before."""
+    self.past.append(x)
+    self.own.clear()
+    for n in range(3):
+        self.own.append(x * n)
+    return torch.stack(self.own).sum(0)
+
+
 def note(self: Module, x: Tensor) -> Tensor:
     self.seen = self.inner.seen = x * 2
     self.scale = 3.0
@@ -49,7 +70,7 @@ def remember(self: Module, x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("decides", [False, True])
-@pytest.mark.parametrize(("body", "name"), [(count, "calls"), (follow, "scale")])
+@pytest.mark.parametrize(("body", "name"), [(count, "calls"), (follow, "scale"), (history, "past"), (newest, "past")])
 def test_what_is_read_and_changed_is_refused(body: Callable[[Module, Tensor], Tensor], name: str, decides: bool) -> None:
     with pytest.raises(CompileError, match=f"changes `{name}`") as error:
         export_module(Module(body, decides).eval(), (torch.ones(4),))
@@ -57,7 +78,7 @@ def test_what_is_read_and_changed_is_refused(body: Callable[[Module, Tensor], Te
 
 
 @pytest.mark.parametrize("decides", [False, True])
-@pytest.mark.parametrize("body", [note, remember])
+@pytest.mark.parametrize("body", [note, remember, traces])
 def test_what_each_call_makes_anew_is_not_state(body: Callable[[Module, Tensor], Tensor], decides: bool) -> None:
     """And the module is as before: nothing of the trace stays in it."""
     module = Module(body, decides).eval()

@@ -458,6 +458,8 @@ class DataStaging:
         found = getattr(owner, name)
         if isinstance(owner, nn.Module):
             self.state.read(owner, name, found)
+        elif isinstance(owner, list):
+            self.state.method(owner, name, everywhere=self.scope is self.state.call)
         if isinstance(found, Choice) and MISSING in found.alternatives:
             self.check_that(is_there(found), "AttributeError", f"{type(owner).__name__!r} object has no attribute {name!r}")
         return found
