@@ -22,6 +22,8 @@ class Module(nn.Module):
         self.inner, self.body, self.decides, self.scale = nn.Linear(4, 4), body, decides, 2.0
         self.past: list[Tensor] = []
         self.own: list[Tensor] = []
+        self.tables: dict[object, Tensor] = {}
+        self.last: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.body(self, x)
@@ -48,6 +50,39 @@ def newest(self: Module, x: Tensor) -> Tensor:
     return x + self.past[0]
 
 
+def difference(self: Module, x: Tensor) -> Tensor:
+    before = getattr(self, "seen", None)
+    self.seen = self.inner(x)
+    return x if before is None else x - before
+
+
+def cached(self: Module, x: Tensor) -> Tensor:
+    if "x" not in self.tables:
+        self.tables["x"] = x * 2
+    return x + self.tables["x"]
+
+
+def positions(self: Module, x: Tensor) -> Tensor:
+    """Made of sizes alone, whichever call is the first."""
+    if len(x) not in self.tables:
+        self.tables[len(x)] = torch.arange(len(x)) * torch.ones_like(x)
+    return x + self.tables[len(x)]
+
+
+def notes(self: Module, x: Tensor) -> Tensor:
+    self.tables["note"] = x
+    return x
+
+
+def steps(self: Module, x: Tensor) -> Tensor:
+    """What is none before the call, and set to none in it."""
+    self.last = None
+    for n in range(3):
+        x = x if self.last is None else x + self.last
+        self.last = self.inner(x) * n
+    return x
+
+
 def traces(self: Module, x: Tensor) -> Tensor:
     """Adds to what stays, and reads what was emptied before."""
     self.past.append(x)
@@ -69,8 +104,13 @@ def remember(self: Module, x: Tensor) -> Tensor:
     return x + self.table
 
 
+REFUSED = [
+    (count, "calls"), (follow, "scale"), (history, "past"), (newest, "past"), (difference, "seen"), (cached, "tables"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("decides", [False, True])
-@pytest.mark.parametrize(("body", "name"), [(count, "calls"), (follow, "scale"), (history, "past"), (newest, "past")])
+@pytest.mark.parametrize(("body", "name"), REFUSED)
 def test_what_is_read_and_changed_is_refused(body: Callable[[Module, Tensor], Tensor], name: str, decides: bool) -> None:
     with pytest.raises(CompileError, match=f"changes `{name}`") as error:
         export_module(Module(body, decides).eval(), (torch.ones(4),))
@@ -78,7 +118,7 @@ def test_what_is_read_and_changed_is_refused(body: Callable[[Module, Tensor], Te
 
 
 @pytest.mark.parametrize("decides", [False, True])
-@pytest.mark.parametrize("body", [note, remember, traces])
+@pytest.mark.parametrize("body", [note, remember, traces, positions, notes, steps])
 def test_what_each_call_makes_anew_is_not_state(body: Callable[[Module, Tensor], Tensor], decides: bool) -> None:
     """And the module is as before: nothing of the trace stays in it."""
     module = Module(body, decides).eval()

@@ -458,7 +458,7 @@ class DataStaging:
         found = getattr(owner, name)
         if isinstance(owner, nn.Module):
             self.state.read(owner, name, found)
-        elif isinstance(owner, list):
+        elif isinstance(owner, (list, dict)):
             self.state.method(owner, name, everywhere=self.scope is self.state.call)
         if isinstance(found, Choice) and MISSING in found.alternatives:
             self.check_that(is_there(found), "AttributeError", f"{type(owner).__name__!r} object has no attribute {name!r}")
@@ -471,6 +471,8 @@ class DataStaging:
         return builtins.slice(start, stop, step)
 
     def store_item(self, owner: Any, key: Any, value: Any) -> None:
+        if isinstance(owner, (list, dict)):
+            self.state.method(owner, "__setitem__", everywhere=False)
         data_items.store(self, owner, key, value)
 
     def delete_item(self, owner: Any, key: Any) -> None:
@@ -484,9 +486,11 @@ class DataStaging:
         if not isinstance(owner, (type, *_IMMUTABLE)):
             place = AttributeOf(owner, name)
             self.touch(place)
-            if isinstance(owner, nn.Module) and not isinstance(getattr(type(owner), name, None), property):
-                place.write(value)
-                return
+            if isinstance(owner, nn.Module):
+                self.state.write(owner, name, everywhere=self.scope is self.state.call)
+                if not isinstance(getattr(type(owner), name, None), property):
+                    place.write(value)
+                    return
         setattr(owner, name, value)
 
     def delete_attribute(self, owner: Any, name: str) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -14,10 +15,12 @@ from torch import nn
 from bough.base.errors import CompileError
 from bough.frontends import torch_export
 from bough.frontends.dimensions import DynamicSpec
+from bough.frontends.errors import mutation
 from bough.frontends.staging import growing, layouts
 from bough.frontends.staging.choices import Choice, settled
 from bough.frontends.staging.data import DataStaging
 from bough.frontends.staging.host_functions import HostNeeded, Stays
+from bough.frontends.staging.made_anew import depends_on_arguments
 from bough.frontends.staging.remembered import Site
 from bough.frontends.staging.scalars import Scalar
 from bough.frontends.staging.torch_calls import NotesNumbers, Watch
@@ -25,6 +28,18 @@ from bough.frontends.structure import ComputedChoice, ComputedNumber, ComputedRo
 from bough.frontends.trace import Trace, trace
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    """What a module is traced with."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] | None
+    dynamic: DynamicSpec | None
+
+    def trace(self, module: Callable[..., Any]) -> Trace:
+        return trace(module, self.args, self.kwargs, self.dynamic)
 
 
 def export_staged(
@@ -35,7 +50,8 @@ def export_staged(
     kwargs: Mapping[str, Any] | None = None,
 ) -> torch_export.Imported:
     """`torch_export.export` of a module with control flow on computed values."""
-    return _staged(module, lambda staged: torch_export.export(staged, args, dynamic=dynamic, kwargs=kwargs))
+    example = _Example(args, kwargs, dynamic)
+    return _staged(module, example, lambda staged: torch_export.export(staged, args, dynamic=dynamic, kwargs=kwargs))
 
 
 _OF_CONTROL = frozenset({"BGH-CTRL-001", "BGH-TRACE-001", "BGH-MUT-001", "BGH-OP-001"})
@@ -60,7 +76,7 @@ def export_module(
             plain = error
     if plain is None and not numbers.met:  # torch would turn a computed number into text, for one
         if made.sets_attributes:
-            _check_state(module, args, dynamic, kwargs)
+            _check_state(module, _Example(args, kwargs, dynamic))
         return made
     try:
         return export_staged(module, args, dynamic=dynamic, kwargs=kwargs)
@@ -72,15 +88,21 @@ def export_module(
     return made
 
 
-def _check_state(
-    module: Callable[..., Any], args: tuple[Any, ...], dynamic: DynamicSpec | None, kwargs: Mapping[str, Any] | None
-) -> None:
+def _check_state(module: Callable[..., Any], example: _Example) -> None:
     """Raises CompileError for attributes that a call reads and changes, which torch's own trace does not tell."""
+    staged = _Staged(module)
     try:
-        trace(_Staged(module), args, kwargs, dynamic)
+        example.trace(staged)
+        _check_made(module, example, staged.attempt)
     except CompileError as error:
         if error.code == "BGH-MUT-001":
             raise
+
+
+def _check_made(module: Callable[..., Any], example: _Example, attempt: _Attempt) -> None:
+    """Raises CompileError where a call makes of its arguments what stays on the module: another one would find it there."""
+    if attempt.makes and depends_on_arguments(example.trace(_Staged(module, shows_made=True)).exported):
+        raise mutation(" and ".join(f"`{name}`" for name in attempt.makes), None)
 
 
 def trace_module(
@@ -96,7 +118,8 @@ def trace_module(
     except CompileError as error:
         if error.code not in _OF_CONTROL:
             raise
-    return _staged(module, lambda staged: trace(staged, args, kwargs, dynamic))
+    example = _Example(args, kwargs, dynamic)
+    return _staged(module, example, example.trace)
 
 
 MOST_HOST_CALLS = 32
@@ -112,10 +135,10 @@ def trace_with_host_calls(
 ) -> Trace | None:
     """The trace of a module in which functions of the user's stay in Python that cannot be traced: the innermost that take and
     give tensors. None where there are none."""
-    stays = Stays()
+    stays, example = Stays(), _Example(args, kwargs, dynamic)
     for _ in range(MOST_HOST_CALLS):
         try:
-            made = _staged(module, lambda staged: trace(staged, args, kwargs, dynamic), stays)
+            made = _staged(module, example, example.trace, stays)
             return made if made.computed.hosts else None
         except HostNeeded as needed:
             if not needed.run(stays):
@@ -123,33 +146,46 @@ def trace_with_host_calls(
     return None
 
 
-def _staged(module: Callable[..., Any], run: Callable[[_Staged], Result], stays: Stays | None = None) -> Result:
+def _staged(
+    module: Callable[..., Any], example: _Example, run: Callable[[_Staged], Result], stays: Stays | None = None
+) -> Result:
     """`run` of the staged module. Where that fails, it is tried without what was remembered of loops, and where the model takes
     slices of known length at computed places, such as `x[i : i + 8]`, they are then taken to lie inside their axis, so that the
     model knows their size."""
     first = _Staged(module, stays=stays)
     try:
-        return run(first)
+        result = run(first)
     except CompileError:
         others = [(False, False)] * first.attempt.has_recalled + [(True, True)] * first.attempt.met_window
         for windows, remembers in others:
             with contextlib.suppress(CompileError):
                 return run(_Staged(module, windows, stays, remembers))
         raise
+    if stays is None:
+        _check_made(module, example, first.attempt)
+    return result
 
 
 class _Attempt:
     """What staging found out that concerns another attempt; torch.export would reset an attribute of a module."""
 
     met_window = has_recalled = False
+    makes: tuple[str, ...] = ()
+    """Attributes that were made where there was nothing."""
 
 
 class _Staged(nn.Module):
     """The module, so that its weights are found. Its forward knows it by a closure: torch wraps what is read as an attribute."""
 
     def __init__(
-        self, model: Callable[..., Any], windows: bool = False, stays: Stays | None = None, remembers: bool = True
+        self,
+        model: Callable[..., Any],
+        windows: bool = False,
+        stays: Stays | None = None,
+        remembers: bool = True,
+        shows_made: bool = False,
     ) -> None:
+        """`shows_made`: the result is what the call makes on modules where there was nothing."""
         super().__init__()
         self.model = model
         self.training = False
@@ -161,8 +197,9 @@ class _Staged(nn.Module):
             try:
                 with Watch(staging):
                     result = _result(staging, staging.call(model, *args, **kwargs))
-                    staging.state.check(model)
-                    return result
+                    made = staging.state.check(model)
+                    attempt.makes = tuple(made)
+                    return [*made.values()] if shows_made else result
             finally:
                 attempt.met_window, attempt.has_recalled = staging.met_window, staging.has_recalled
                 staging.scope.undo()
