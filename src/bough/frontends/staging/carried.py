@@ -133,7 +133,7 @@ def _initial(loop: Loop) -> list[torch.Tensor]:
         leaves = layouts.encode(staging, form, value)
         for n, (leaf, dtype) in enumerate(zip(leaves, layouts.dtypes(form), strict=True)):
             if leaf is None or isinstance(leaf, layouts.Empty):
-                shape = tuple(s if isinstance(s, int) else 0 for s in state.shapes[key, n])
+                shape = tuple(0 if markers.is_computed(s) else s for s in state.shapes[key, n])
                 leaf = torch.zeros((0, *shape[1:]) if leaf is not None else shape, dtype=dtype)
             made.append(leaf if isinstance(leaf, torch.Tensor) else torch.full((), leaf, dtype=dtype))
     return [*made, torch.full((), False)]

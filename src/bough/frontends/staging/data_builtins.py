@@ -226,6 +226,7 @@ def _range(staging: DataStaging, *bounds: Any) -> Any:
     from bough.frontends.staging.data_loops import Range
 
     bounds = tuple(torch_calls.number_of(staging, b) if isinstance(b, torch.Tensor) else b for b in bounds)
+    bounds = tuple(torch_calls.of_call(staging, b) for b in bounds)
     if not any(isinstance(b, Scalar) for b in bounds):
         return NotImplemented
     start, stop, step = (0, bounds[0], 1) if len(bounds) == 1 else (*bounds, 1)[:3]
@@ -237,6 +238,10 @@ def _map(staging: DataStaging, function: Any, *values: Any) -> Any:
 
 
 def _reversed(staging: DataStaging, values: Any) -> Any:
+    from bough.frontends.staging.data_loops import Range
+
+    if isinstance(values, Range) and values.step in (1, -1):
+        return Range(values.stop - values.step, values.start - values.step, -values.step)
     return list(staging.elements(values))[::-1]
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bough.frontends import markers
-from bough.frontends.staging import growing
+from bough.frontends.staging import growing, torch_calls
 from bough.frontends.staging.branches import Thunk, go_on, run
 from bough.frontends.staging.carried import attempt, carry
 from bough.frontends.staging.choices import Choice, each_alternative, settled
@@ -27,7 +26,7 @@ LONGEST_UNROLLED = 8
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """`range` with a computed bound."""
+    """`range` with a bound that is computed, or a size that only the call knows."""
 
     start: Any
     stop: Any
@@ -44,7 +43,7 @@ class Numbered:
 
 def is_computed_iterable(staging: DataStaging, values: Any) -> bool:
     if isinstance(values, torch.Tensor):
-        return values.dim() > 0 and markers.is_computed(values.shape[0])
+        return values.dim() > 0 and isinstance(values.shape[0], torch.SymInt)
     return isinstance(values, (Range, Numbered, Rows))
 
 
@@ -195,7 +194,7 @@ def _bounds(staging: DataStaging, values: Any) -> Range:
         return values
     if isinstance(values, Numbered):
         return _bounds(staging, values.values)
-    return Range(0, values.length if isinstance(values, Rows) else staging.call(len, values), 1)
+    return Range(0, values.length if isinstance(values, Rows) else torch_calls.of_call(staging, values.shape[0]), 1)
 
 
 def _element(staging: DataStaging, values: Any, position: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 import torch
 
+from bough.frontends import markers
 from bough.frontends.staging import growing
 from bough.frontends.staging.choices import Choice
 from bough.frontends.staging.outcomes import Jump, Return
@@ -98,7 +99,7 @@ Leaf = Union[torch.Tensor, bool, int, float, None, Empty]
 def layout_of(staging: DataStaging, value: Any) -> Layout:
     """The form of a value: which parts are fixed, and which are tensors to carry."""
     if isinstance(value, torch.Tensor):
-        return Tensor(value.dtype, value.dim(), tuple(s if isinstance(s, int) else str(s) for s in value.shape))
+        return Tensor(value.dtype, value.dim(), tuple(map(_extent, value.shape)))
     if isinstance(value, Scalar):
         return Number(value.kind, mixed=value.whole is not None)
     if isinstance(value, Choice):
@@ -151,6 +152,16 @@ def opened_up(staging: DataStaging, value: Any) -> tuple[tuple[Any, ...], tuple[
         names = tuple(n for n, v in held.items() if v is not MISSING)
         return names, tuple(held[n] for n in names)
     return None
+
+
+class GivenSize(str):
+    """A size of the call's arguments, by its name: the same everywhere; one that is computed may differ from turn to turn."""
+
+
+def _extent(size: Any) -> int | str:
+    if isinstance(size, int):
+        return size
+    return str(size) if markers.is_computed(size) else GivenSize(str(size))
 
 
 def unify(a: Layout, b: Layout, loop: bool) -> Layout:
@@ -211,7 +222,7 @@ def _is_plain(form: Layout) -> bool:
     if isinstance(form, Parts):
         return all(map(_is_plain, form.parts))
     if isinstance(form, Tensor):
-        return form.shape is not None and all(isinstance(s, int) for s in form.shape)
+        return form.shape is not None and all(isinstance(s, (int, GivenSize)) for s in form.shape)
     return not isinstance(form, (Choices, RowsOf))
 
 
