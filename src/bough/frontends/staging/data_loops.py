@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import sympy  # type: ignore[import-untyped]
 import torch
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from bough.frontends.staging import growing, torch_calls
 from bough.frontends.staging.branches import Thunk, go_on, run
@@ -72,8 +74,9 @@ def _turns(staging: DataStaging, test: Thunk, turn: Thunk, head: Sequence[str], 
     ended = object()
 
     def one() -> tuple[bool, Any]:
-        known = staging.truth(test())
-        if isinstance(known, Scalar):
+        value = test()
+        known = None if _is_open(value) else staging.truth(value)
+        if known is None or isinstance(known, Scalar):
             return False, None
         if not known:
             return True, ended
@@ -88,6 +91,13 @@ def _turns(staging: DataStaging, test: Thunk, turn: Thunk, head: Sequence[str], 
             return None
         if not comes(Entry(turn, of_turn=True), outcome):
             return outcome
+
+
+def _is_open(test: Any) -> bool:
+    """Whether a comparison of the sizes of the call's arguments holds for some and not for others."""
+    if not isinstance(test, torch.SymBool) or isinstance(test.node.expr, (sympy.Eq, sympy.Ne)):
+        return False
+    return not statically_known_true(test) and not statically_known_true(torch.sym_not(test))  # type: ignore[no-untyped-call]
 
 
 def _ended(staging: DataStaging, outcome: Any, otherwise: Thunk | None) -> Any:
