@@ -56,6 +56,15 @@ def difference(self: Module, x: Tensor) -> Tensor:
     return x if before is None else x - before
 
 
+def window(self: Module, x: Tensor) -> Tensor:
+    """The slice is known to lie inside only in the second try."""
+    before = getattr(self, "seen", None)
+    self.seen = self.inner(x)
+    at = int(x.argmax())
+    piece = torch.cat([x, x])[at : at + 4] @ self.inner.weight
+    return piece if before is None else piece - before
+
+
 def cached(self: Module, x: Tensor) -> Tensor:
     if "x" not in self.tables:
         self.tables["x"] = x * 2
@@ -106,6 +115,7 @@ def remember(self: Module, x: Tensor) -> Tensor:
 
 REFUSED = [
     (count, "calls"), (follow, "scale"), (history, "past"), (newest, "past"), (difference, "seen"), (cached, "tables"),
+    (window, "seen"),
 ]  # fmt: skip
 
 

@@ -96,16 +96,17 @@ def _check_state(module: Callable[..., Any], example: _Example) -> None:
     staged = _Staged(module)
     try:
         example.trace(staged)
-        _check_made(module, example, staged.attempt)
+        _check_made(example, staged)
     except CompileError as error:
         if error.code == "BGH-MUT-001":
             raise
 
 
-def _check_made(module: Callable[..., Any], example: _Example, attempt: _Attempt) -> None:
+def _check_made(example: _Example, traced: _Staged) -> None:
     """Raises CompileError where a call makes of its arguments what stays on the module: another one would find it there."""
-    if attempt.makes and depends_on_arguments(example.trace(_Staged(module, shows_made=True)).exported):
-        raise mutation(" and ".join(f"`{name}`" for name in attempt.makes), None)
+    makes = traced.attempt.makes
+    if makes and depends_on_arguments(example.trace(traced.attempt.showing_made()).exported):
+        raise mutation(" and ".join(f"`{name}`" for name in makes), None)
 
 
 def trace_module(
@@ -157,15 +158,17 @@ def _staged(
     model knows their size."""
     first = _Staged(module, stays=stays)
     try:
-        result = run(first)
+        result, traced = run(first), first
     except CompileError:
         others = [(False, False)] * first.attempt.has_recalled + [(True, True)] * first.attempt.met_window
         for windows, remembers in others:
+            traced = _Staged(module, windows, stays, remembers)
             with contextlib.suppress(CompileError):
-                return run(_Staged(module, windows, stays, remembers))
-        raise
-    if stays is None:
-        _check_made(module, example, first.attempt)
+                result = run(traced)
+                break
+        else:
+            raise
+    _check_made(example, traced)
     return result
 
 
@@ -175,6 +178,8 @@ class _Attempt:
     met_window = has_recalled = False
     makes: tuple[str, ...] = ()
     """Attributes that were made where there was nothing."""
+    showing_made: Callable[[], _Staged]
+    """The same module, staged in the same way, whose result is what those hold."""
 
 
 class _Staged(nn.Module):
@@ -193,6 +198,7 @@ class _Staged(nn.Module):
         self.model = model
         self.training = False
         self.attempt = attempt = _Attempt()
+        attempt.showing_made = lambda: _Staged(model, windows, stays, remembers, shows_made=True)
         site = Site() if remembers else None
 
         def forward(*args: Any, **kwargs: Any) -> Any:
