@@ -45,6 +45,12 @@ def history(self: Module, x: Tensor) -> Tensor:
     return x * len(self.past)
 
 
+def renamed(self: Module, x: Tensor) -> Tensor:
+    past = self.past
+    past.append(x)
+    return x * len(past)
+
+
 def newest(self: Module, x: Tensor) -> Tensor:
     self.past += [x]
     return x + self.past[0]
@@ -114,7 +120,7 @@ def remember(self: Module, x: Tensor) -> Tensor:
 
 
 REFUSED = [
-    (count, "calls"), (follow, "scale"), (history, "past"), (newest, "past"), (difference, "seen"), (cached, "tables"),
+    (count, "calls"), (follow, "scale"), (history, "past"), (newest, "past"), (renamed, "past"), (difference, "seen"), (cached, "tables"),
     (window, "seen"),
 ]  # fmt: skip
 

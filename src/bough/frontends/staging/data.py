@@ -409,6 +409,7 @@ class DataStaging:
     # -- values ----------------------------------------------------------------------------------------------------------
 
     def call(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        self.state.use(*args)
         return data_calls.call(self, function, args, kwargs)
 
     def torch_call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -465,6 +466,7 @@ class DataStaging:
         return found
 
     def item(self, owner: Any, key: Any) -> Any:
+        self.state.use(owner)
         return data_items.item(self, owner, key)
 
     def slice(self, start: Any, stop: Any, step: Any) -> builtins.slice:

@@ -129,6 +129,7 @@ def each(
 def _each(
     staging: DataStaging, values: Any, turn: Callable[[Any], Any], head: Sequence[str], live: Sequence[str], leaves: bool
 ) -> Any:
+    staging.state.use(values)
     values = growing.as_argument(staging, settled(values))
     if isinstance(values, Choice):
         return each_alternative(staging, lambda v: _each(staging, v, turn, head, live, leaves), values)

@@ -54,10 +54,19 @@ class State:
         """A method is looked up. To add to a list is not to read it."""
         found, self.found = self.found, None
         content = Content(owner, {}).key
-        if name in _WRITES and found is not None and found[0] is owner and not found[1]:
+        if name not in _WRITES:
+            self.use(owner)
+        elif found is not None and found[0] is owner and not found[1]:
             self.seen.discard(content)
         if name == "clear" and everywhere:
             self.anew.add(content)
+
+    def use(self, *values: Any) -> None:
+        """Values are read, by whatever name they are known: lists and dictionaries of modules among them."""
+        for value in values:
+            content = Content(value, {}).key if isinstance(value, (list, dict)) else None
+            if content in self.attributes and content not in self.anew:
+                self.seen.add(content)
 
     def check(self, model: Callable[..., Any]) -> dict[str, list[torch.Tensor]]:
         """Raises CompileError for what is read and changed, but not for tensors that are made where there was None or nothing:
