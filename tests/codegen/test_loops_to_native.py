@@ -415,7 +415,7 @@ def test_extrema_with_a_constant(function: str, constant: float) -> None:
 
 
 REAL = ["exp", "expm1", "log", "log1p", "log2", "tanh", "sigmoid", "silu", "gelu", "gelu_tanh", "erf", "erfc", "sin", "cos", "tan",
-        "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "rsqrt", "exp2", "log10"]  # fmt: skip
+        "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "rsqrt", "exp2", "log10", "lgamma"]  # fmt: skip
 
 
 @pytest.mark.parametrize("function", REAL)

@@ -23,7 +23,7 @@ C = Y > 0
 
 UNARY: dict[str, tuple[Callable[..., Any], torch.Tensor]] = {
     **{n: (getattr(torch, n), X) for n in (
-        "neg abs exp exp2 expm1 sigmoid tanh sin cos tan atan sinh cosh asinh erf erfc floor ceil trunc sign sgn square relu "
+        "neg abs exp exp2 expm1 sigmoid tanh sin cos tan atan sinh cosh asinh erf erfc lgamma digamma floor ceil trunc sign sgn square relu "
         "selu isnan isinf isfinite round reciprocal negative absolute positive"
     ).split()},
     **{n: (getattr(torch, n), P) for n in "log log2 log10 log1p sqrt rsqrt".split()},
@@ -179,7 +179,8 @@ REDUCTIONS: dict[str, Callable[[torch.Tensor], Any]] = {
     "prod_dim": lambda x: x.prod(1), "any": lambda x: (x > 1).any(), "any_dim": lambda x: (x > 1).any(1), "all": lambda x: (x > -1).all(-1), "argmax": lambda x: x.argmax(),
     "argmax_dim": lambda x: x.argmax(1), "argmin": lambda x: x.argmin(-1, keepdim=True), "var": lambda x: x.var(), "var_dim": lambda x: x.var(1, unbiased=False),
     "var_correction": lambda x: x.var(1, correction=0), "std": lambda x: x.std(-1), "var_mean": lambda x: torch.var_mean(x, 1), "std_mean": lambda x: torch.std_mean(x, 1),
-    "cumsum": lambda x: x.cumsum(1), "cumsum_narrow": lambda x: (x > 0).cumsum(1, dtype=torch.int32), "cumprod": lambda x: x.cumprod(-1), "logsumexp": lambda x: x.logsumexp(1), "norm": lambda x: x.norm(), "norm_dim": lambda x: x.norm(dim=-1),
+    "cumsum": lambda x: x.cumsum(1), "cumsum_narrow": lambda x: (x > 0).cumsum(1, dtype=torch.int32), "cumprod": lambda x: x.cumprod(-1), "cummax": lambda x: (x * 2).round().cummax(1), "cummin": lambda x: x.cummin(-1),
+    "logcumsumexp": lambda x: x.logcumsumexp(1), "logsumexp": lambda x: x.logsumexp(1), "norm": lambda x: x.norm(), "norm_dim": lambda x: x.norm(dim=-1),
     "norm1": lambda x: torch.linalg.vector_norm(x, 1, dim=1), "norm3": lambda x: torch.linalg.vector_norm(x, 3, dim=1), "norm_inf": lambda x: torch.linalg.vector_norm(x, math.inf),
     "softmax": lambda x: x.softmax(-1), "softmax_axis": lambda x: F.softmax(x, 1), "log_softmax": lambda x: F.log_softmax(x, 0), "normalize": lambda x: F.normalize(x, dim=-1),
     "softmin": lambda x: F.softmin(x, dim=1), "count_nonzero": lambda x: torch.count_nonzero(x > 0), "aminmax": lambda x: torch.aminmax(x), "standardize": lambda x: (x - x.mean(1, True)) / x.std(1, keepdim=True),

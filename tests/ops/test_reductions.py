@@ -107,9 +107,15 @@ def test_scans(check: Check, dtype: torch.dtype) -> None:
     for axis in (0, -1):
         check("cumsum", [x], x.cumsum(axis), axis=axis, **close)
         check("cumprod", [x], x.cumprod(axis), axis=axis, **close)
+        check("cummax", [x], x.cummax(axis).values, axis=axis)
+        check("cummin", [x], x.cummin(axis).values, axis=axis)
+        if dtype.is_floating_point:
+            check("logcumsumexp", [x], x.logcumsumexp(axis), axis=axis, **close)
     if dtype == torch.float32:
-        x[1, 1, 1], x[2, 2, 2] = NAN, float("inf")
+        x[1, 1, 1], x[2, 2, 2], x[2, :3, 3] = NAN, float("inf"), float("-inf")
         check("cumsum", [x], x.cumsum(1), axis=1)
+        check("cummax", [x], x.cummax(1).values, axis=1)
+        check("logcumsumexp", [x], x.logcumsumexp(1), axis=1)
 
 
 @pytest.mark.parametrize("length", [0, 1, 31, 64, 65, 100, 128])
@@ -118,6 +124,8 @@ def test_long_scans(check: Check, length: int) -> None:
     check("cumsum", [x], x.cumsum(1), axis=1)
     near_one = 1 + x / 99
     check("cumprod", [near_one], near_one.cumprod(1), axis=1)
+    check("cummin", [x], x.cummin(1).values, axis=1)
+    check("logcumsumexp", [x], x.logcumsumexp(1), axis=1)
     if length > 2:
         x[1, length // 2, 1] = NAN
         check("cumsum", [x], x.cumsum(1), axis=1)

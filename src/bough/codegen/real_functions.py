@@ -16,7 +16,7 @@ from bough.codegen import vector_math
 
 _LIBM = frozenset({
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "erf", "erfc", "sin", "cos", "tan", "asin", "acos",
-    "atan", "atan2", "sinh", "cosh", "asinh", "acosh", "atanh", "pow",
+    "atan", "atan2", "sinh", "cosh", "asinh", "acosh", "atanh", "pow", "lgamma",
 })  # fmt: skip
 
 

@@ -53,7 +53,9 @@ def _named(names: str, suffix: str = ".default") -> dict[str, str]:
 enter_all(
     {
         **_named("exp exp2 expm1 log log2 log10 log1p sqrt rsqrt reciprocal sin cos tan asin acos atan sinh cosh asinh"),
-        **_named("acosh atanh tanh sigmoid silu erf erfc relu6 selu hardswish hardsigmoid mish"),
+        **_named("acosh atanh tanh sigmoid silu erf erfc relu6 selu hardswish hardsigmoid mish lgamma"),
+        **_named("digamma erfinv"), "special_gammaln.default": "lgamma", "special_psi.default": "digamma",
+        "special_digamma.default": "digamma", "special_erfinv.default": "erfinv",
         "special_expit.default": "sigmoid", "special_erf.default": "erf", "log_sigmoid.default": "logsigmoid",
         "arctan.default": "atan", "arcsin.default": "asin", "arccos.default": "acos", "softsign.default": "softsign",
     },

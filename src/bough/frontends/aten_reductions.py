@@ -7,7 +7,7 @@ from typing import Any
 
 from bough.frontends.builder import Builder, Unsupported
 from bough.frontends.converters import Converter, axis_of, converts, enter_all
-from bough.ir.dtypes import BOOL
+from bough.ir.dtypes import BOOL, I64
 from bough.ir.program import Value
 
 Axes = int | Sequence[int] | None
@@ -106,7 +106,27 @@ def _scan(op: str) -> Converter:
     return convert
 
 
-enter_all({"cumsum.default": "cumsum", "cumprod.default": "cumprod"}, _scan)
+enter_all({"cumsum.default": "cumsum", "cumprod.default": "cumprod", "logcumsumexp.default": "logcumsumexp"}, _scan)
+
+
+def _running_extreme(op: str) -> Converter:
+    def convert(b: Builder, x: Value, dim: int) -> list[Value]:
+        """Where an element is the extreme so far, or NaN, its position counts: the last one of them is wanted."""
+        axis = axis_of(dim, x.type.rank)
+        if not x.type.rank:
+            return [x, b.emit("full", shape=(), value=0, dtype=I64)]
+        values = b.emit(op, x, axis=axis)
+        size = x.type.shape[axis]
+        places = b.reshape(
+            b.emit("iota", size=size, start=0, step=1, dtype=I64), (size, *(1,) * (x.type.rank - 1 - axis))
+        )
+        reached = b.emit("or", b.emit("eq", x, values), b.emit("isnan", x))
+        return [values, b.emit("cummax", b.emit("select", reached, places, b.number(0, I64)), axis=axis)]
+
+    return convert
+
+
+enter_all({"cummax.default": "cummax", "cummin.default": "cummin"}, _running_extreme)
 
 
 @converts("logsumexp.default")

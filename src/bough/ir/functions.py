@@ -67,6 +67,15 @@ _erf = _elementwise(math.erf)
 _erfc = _elementwise(math.erfc)
 
 
+def _lgamma(x: float) -> float:
+    """Infinite at the poles and where the value leaves the range."""
+    try:
+        return math.lgamma(x)
+    except (ValueError, OverflowError):
+        return math.inf
+
+
+
 def _sigmoid(x: Any) -> Any:
     small = np.exp(-np.abs(x))
     return np.where(x >= 0, 1.0, small) / (1.0 + small)
@@ -159,6 +168,7 @@ _TABLE = (
     _real("gelu_tanh", _gelu_tanh),
     _real("erf", _erf),
     _real("erfc", _erfc),
+    _real("lgamma", _elementwise(_lgamma)),
     _real("sin", np.sin),
     _real("cos", np.cos),
     _real("tan", np.tan),

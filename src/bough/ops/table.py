@@ -28,13 +28,14 @@ from bough.ops import (
     scans,
     scatter,
     sorting,
+    special,
     views,
 )
 from bough.ops.names import lower_apart
 from bough.ops.operator import Array, Arrays, Attributes, Operands, Operator, Types
 
 FAMILIES: dict[str, tuple[Operator, ...]] = {
-    "Pointwise": pointwise.OPERATORS,
+    "Pointwise": (*pointwise.OPERATORS, *special.OPERATORS),
     "Views": (*views.OPERATORS, *padding.OPERATORS, *creation.OPERATORS),
     "Reductions": (*reductions.OPERATORS, *scans.OPERATORS),
     "Products": products.OPERATORS,

@@ -34,6 +34,7 @@ FUNCTION_CYCLES: dict[str, float] = {
     "silu": 22, "gelu": 40, "gelu_tanh": 30, "erf": 30, "erfc": 40, "sin": 30, "cos": 30, "tan": 50, "pow": 60, "div": 8,
     "sqrt": 10, "rsqrt": 16, "reciprocal": 8, "mod": 24, "floordiv": 16, "asin": 40, "acos": 40, "atan": 40, "atan2": 60,
     "sinh": 40, "cosh": 40, "asinh": 60, "acosh": 60, "atanh": 60,
+    "lgamma": 120,
 }  # fmt: skip
 """Cycles per vector of the functions that take more than one, on a core that starts one vector operation per cycle."""
 
