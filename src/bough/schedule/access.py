@@ -16,7 +16,7 @@ LARGE = 1 << 50
 @dataclass(frozen=True, slots=True)
 class Access:
     """`strides[axis]` in elements (absent: 0, `LARGE`: unknown, because it depends on a symbolic size, on what an index
-    loads or on bounds); None where the address is not affine in the axes."""
+    loads, on bounds or on a quotient); None where the address is not affine in the axes."""
 
     operand: str
     index: tuple[Expr, ...]
@@ -62,7 +62,7 @@ def strides(shape: tuple[Extent, ...], index: tuple[Expr, ...], axes: set[str]) 
     total: dict[str, int] = {}
     step: Expr | int = 1
     for size, i in reversed(list(zip(shape, index))):
-        coefficients = affine_in(i, axes, indirect=True)
+        coefficients = affine_in(i, axes, indirect=True, divided=True)
         if coefficients is None:
             return None
         for axis, c in coefficients.items():
@@ -72,9 +72,9 @@ def strides(shape: tuple[Extent, ...], index: tuple[Expr, ...], axes: set[str]) 
     return {a: c for a, c in total.items() if c}
 
 
-def affine_in(e: Expr, axes: set[str], indirect: bool = False) -> dict[str, int] | None:
+def affine_in(e: Expr, axes: set[str], indirect: bool = False, divided: bool = False) -> dict[str, int] | None:
     """The coefficients of `axes` in an index expression; None where it is not affine in them. With `indirect`, axes in what is
-    loaded, or held inside bounds, have the coefficient `LARGE`."""
+    loaded, or held inside bounds, have the coefficient `LARGE`; with `divided`, those in quotients and remainders."""
     if isinstance(e, Const):
         return {}
     if isinstance(e, Var):
@@ -86,7 +86,9 @@ def affine_in(e: Expr, axes: set[str], indirect: bool = False) -> dict[str, int]
             return dict.fromkeys(variables(e) & axes, LARGE)
         if indirect and e.function in ("min", "max"):
             return dict.fromkeys(variables(e) & axes, LARGE)
-        parts = [affine_in(a, axes, indirect) for a in e.args]
+        if divided and e.function in ("floordiv", "mod"):
+            return dict.fromkeys(variables(e) & axes, LARGE)
+        parts = [affine_in(a, axes, indirect, divided) for a in e.args]
         if any(p is None for p in parts):
             return None
         known = [p or {} for p in parts]

@@ -165,7 +165,7 @@ def _row_stride(kernel: Kernel, access: Access, row: str) -> int | None:
         return None
     stride = access.strides.get(row, 0)
     start = substitute(address(kernel.operands[access.operand].shape, access.index), {a.name: Const(0) for a in kernel.axes})
-    if not isinstance(start, Const) or not 0 < stride < LARGE:
+    if not isinstance(start, Const) or not stride > 0 or any(abs(s) >= LARGE for s in access.strides.values()):
         return None
     low = high = int(start.value)
     for axis, s in access.strides.items():
