@@ -34,3 +34,13 @@ def test_short_products_make_few_chunks(rows: int) -> None:
 
 def test_long_products_are_shared_out_along_the_rows() -> None:
     assert chunks(1, 256, 512, 200) > chunks(1, 256, 512, 20) >= THREADS
+
+
+@pytest.mark.parametrize(("rows", "size"), [(1, 1), (64, 5), (3, 200)])
+def test_copies_of_lists_make_few_chunks(rows: int, size: int) -> None:
+    """Neither the number of rows nor their length is known."""
+    text = "kernel copies(x: f32[rows, 256, 512]) -> (y: f32[rows, 256, 512])\n  axes n: rows, i: size, j: 512\n  y[n, i, j] = x[n, i, j]"
+    defined = {"rows": 64, "size": 64}
+    context = Context(TARGETS["avx512"], THREADS, frozenset(), defined, defined=frozenset(defined))
+    kernel = parse_kernel(text)
+    assert rows <= nominal_chunks(kernel, Heuristic().choose(kernel, context), {"rows": rows, "size": size}) <= rows * -(-size // 5)

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from bough.control_flow import over_samples
+from bough.graph_passes.normalize import normalize
 from bough.ir.kernel import Kernel
 from bough.ir.program import Program
 from bough.ir.sequence import Sequence, map_kernels, nominal_sizes
@@ -35,7 +36,9 @@ def _keep_orders(sequence: Sequence, options: Options) -> Sequence:
 
 
 def _over_samples(sequence: Sequence, _: Options) -> Sequence:
-    return over_samples(sequence)
+    """With the samples' axis and one of rows behind it as one, where arrays let it: tiles have rows of several samples then."""
+    many = over_samples(sequence)
+    return replace(many, steps=map_kernels(many.steps, normalize))
 
 
 def _passes() -> tuple[Pass, ...]:

@@ -40,15 +40,17 @@ def choose_blocks(
 
     `cost` is that of the whole kernel in cycles. The estimate of a choice is the time of the busiest thread, a little
     more where few chunks leave nothing to share out when a thread is late. Axes that are `few` often have but one tile: the
-    others give every thread a chunk even then, as far as they can, unless there is too little work in it to share out.
+    others give every thread a chunk even then, as far as they can, unless there is too little work in it to share out: then
+    chunks have so much work where the innermost of the few has enough tiles.
     """
     counts = tile_counts(work, order, shape, machine)
     each = cost / prod(counts.values())
     narrow = {a: 1 if a in few else n for a, n in counts.items()}
     row = max(1.0, each * prod(narrow.values()))
-    if len(few) == 1 and row < SHARED_CYCLES:
+    if few and row < SHARED_CYCLES:
+        near = next(a for a in reversed(order) if a in few)
         least = ceil(SHARED_CYCLES / row)
-        return [Block(a, least if a in few else n) for a, n in counts.items() if a in few or n > 1]
+        return [Block(a, least if a == near else n) for a, n in counts.items() if a == near or (a not in few and n > 1)]
     blocks = _cheapest(kernel, work, shape, order, counts, each, machine, threads)
     if few and chunk_count(narrow, blocks) < threads:
         blocks = _cheapest(kernel, work, shape, order, narrow, each, machine, threads)

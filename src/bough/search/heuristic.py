@@ -29,10 +29,12 @@ from bough.schedule.places import late_reductions
 from bough.search.chunks import choose_blocks, tile_counts
 from bough.search.cost import (
     LONG_ELEMENT,
+    LONG_EPILOGUE,
     Machine,
     TileShape,
     Work,
     computed_cycles,
+    expression_cycles,
     is_large,
     is_long,
     is_transposed,
@@ -179,6 +181,11 @@ def partial_sums(kernel: Kernel, work: Work, machine: Machine, context: Context)
     return (across, min(4, ceil(work.extents[across] / machine.lanes))) if across else ("", 0)
 
 
+def _long_sums(kernel: Kernel) -> bool:
+    """Whether working out what is summed takes so long that a copy which makes its loads cheaper gains nothing."""
+    return all(expression_cycles(r.body) >= LONG_EPILOGUE for _, r in kernel.reductions)
+
+
 def _unknown(kernel: Kernel, axis: str, context: Context) -> bool:
     """Whether the extent is worked out by the host as it goes: small and different each time."""
     return not context.defined.isdisjoint(variables(as_expr(kernel.axis(axis).extent)))
@@ -193,8 +200,11 @@ def _contiguous_free(kernel: Kernel, work: Work, context: Context) -> bool:
     """Whether some free axis lets every load of the reductions be uniform, contiguous or packed, not all uniform."""
     if not kernel.reductions:
         return True
+    long = _long_sums(kernel)
     for a in kernel.free:
         packed = packable(kernel, work, TileShape(a.name, 1, None, 1), context)
+        if long:
+            packed = frozenset(n for n in packed if work.loads[n].operand in context.constants)
         along = [
             1 if n in packed else x.stride(a.name) for n, x in enumerate(work.loads) if x.reduction is not None
         ]  # fmt: skip
