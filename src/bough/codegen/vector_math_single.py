@@ -22,6 +22,8 @@ _HALF_SQRT2_BITS = 0x3F3504F3
 
 # (e^r - 1 - r) / r^2 on |r| <= ln(2) / 2
 _EXP = (0.5, 0.166666359, 0.0416665114, 0.00834150985, 0.00139305391, 0.00015046107)
+# (e^r - 1) / r on |r| <= ln(2) / 2
+_EXPM1 = (1.0, 0.49999994, 0.16666517, 0.041668102, 0.0083691925, 0.0013838812)
 # (2^r - 1) / r on |r| <= 1/2
 _EXP2 = (0.693147182, 0.240226507, 0.0555040501, 0.0096180886, 0.00133380154, 0.00015451455, 1.42983363e-05)
 # (log(1 + f) - f + f^2 / 2) / f^3 on sqrt(1/2) <= 1 + f <= sqrt(2)
@@ -107,29 +109,34 @@ def tanh(x: Lanes) -> Lanes:
     return _quotient(e, None, bottom, e - (bottom - 2.0)).with_sign_of(x)
 
 
-_SMALL = 2.0**-32
-"""Keeps e^110 a float."""
+_LOGISTIC_BITS = 36
+"""Powers of two by which both parts of a logistic fraction are larger, so that they are normal numbers."""
+_ONE = 2.0**_LOGISTIC_BITS
 
 
-def _logistic_bottom(x: Lanes) -> Lanes:
-    """`2^-32 (1 + e^-x)` from -110 to 60, in one rounding but where the sum of both powers of two has more bits than a float."""
-    _, r, held = _split(-x, x.constant(_ROUND + _BIAS - 32))
-    scale = _power_of_two(held)
-    powers = scale + _SMALL
-    lost = _SMALL - (powers - scale)
-    return powers + _expm1_small(r).fma(scale, lost)
+def _logistic(x: Lanes) -> tuple[Lanes, Lanes]:
+    """`2^m` and `2^m + e^r` of `x = m ln 2 - r`, whose quotient is `1 / (1 + e^-x)`, from -110 to 60. What the sum of both
+    powers of two loses where it has more bits than a float comes back with the rest of `e^r`."""
+    held = x.fma(_LOG2_E, x.constant(_ROUND + _BIAS + _LOGISTIC_BITS))
+    m = held - (_ROUND + _BIAS + _LOGISTIC_BITS)
+    r = m.fma(_LN2_LOW, m.fma(_LN2_HIGH, -x))
+    top = _power_of_two(held)
+    powers = top + _ONE
+    lost = top - (powers - _ONE)
+    return top, powers + polynomial(r, *(c * _ONE for c in _EXPM1)).fma(r, lost)
 
 
 def sigmoid(x: Lanes) -> Lanes:
     """`1 / (1 + e^-x)`, which is less than the least float below -104, and 1 above 17."""
-    return _SMALL / _logistic_bottom(x.at_least(-110.0).at_most(60.0))
+    top, bottom = _logistic(x.at_least(-110.0).at_most(60.0))
+    return top / bottom
 
 
 def silu(x: Lanes) -> Lanes:
     """x itself from 40 on, infinity included; NaN at negative infinity."""
-    y = x.at_least(-110.0).at_most(41.0)
-    inside = y / _logistic_bottom(y) * _SMALL
-    return choose(x.gt(40.0), x, choose(x.eq(-math.inf), x.constant(math.nan), inside))
+    y = x.at_least(-110.0)
+    top, bottom = _logistic(y)
+    return choose(x.gt(40.0), x, x.fma(0.0, y) * top / bottom)  # the product with 0 is NaN at an infinity
 
 
 # (erf(a) - a) / a of a^2, and log(erfc(a)) from the bound to 4

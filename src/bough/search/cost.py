@@ -30,8 +30,8 @@ RAGGED = 4
 """What a loaded extent counts as."""
 
 FUNCTION_CYCLES: dict[str, float] = {
-    "exp": 14, "exp2": 14, "expm1": 22, "log": 18, "log1p": 24, "log2": 18, "log10": 18, "tanh": 24, "sigmoid": 20,
-    "silu": 22, "gelu": 40, "gelu_tanh": 30, "erf": 30, "erfc": 40, "sin": 30, "cos": 30, "tan": 50, "pow": 60, "div": 8,
+    "exp": 14, "exp2": 14, "expm1": 22, "log": 18, "log1p": 24, "log2": 18, "log10": 18, "tanh": 24, "sigmoid": 16,
+    "silu": 18, "gelu": 40, "gelu_tanh": 30, "erf": 30, "erfc": 40, "sin": 30, "cos": 30, "tan": 50, "pow": 60, "div": 8,
     "sqrt": 10, "rsqrt": 16, "reciprocal": 8, "mod": 24, "floordiv": 16, "asin": 40, "acos": 40, "atan": 40, "atan2": 60,
     "sinh": 40, "cosh": 40, "asinh": 60, "acosh": 60, "atanh": 60,
     "lgamma": 120,
