@@ -40,6 +40,7 @@ from bough.recursion.regions import Member, between, everything
 from bough.recursion.split_products import split_products
 from bough.recursion.switches import Switches
 from bough.recursion.tables import dimensions, entry, variants
+from bough.recursion.tabulate import tabulate
 
 DEFAULTS = Switches()
 
@@ -57,6 +58,8 @@ def lower_recursion(recursion: Recursion, options: Switches = DEFAULTS) -> Seque
     recursion = without_passes(recursion)
     if options.hoisting:
         recursion = split_products(recursion)
+    if options.tabulation:
+        recursion = tabulate(recursion)
     return _Lowering(recursion, down, options).run(tasks)
 
 

@@ -16,6 +16,9 @@ class Switches:
     hoisting: bool = True
     """Sums over payloads alone are computed for all activations before the levels, what depends on no object once; else in
     each level."""
+    tabulation: bool = True
+    """Products of rows of constant tables, such as embeddings of words, are made for all rows when compiling; else for each
+    activation."""
     sinking: bool = True
     """What no other activation needs, as a classifier at each node, is computed for all activations after the levels; else in
     each level."""

@@ -3,9 +3,9 @@ what is computed twice, what is never used."""
 
 from __future__ import annotations
 
-from bough.graph_passes.values.dead import drop_dead
+from bough.graph_passes.values.dead import drop_dead, without_dead
 from bough.graph_passes.values.fold_constants import fold_constants, fold_function
 from bough.graph_passes.values.merge_views import merge_views
 from bough.graph_passes.values.share import share
 
-__all__ = ["drop_dead", "fold_constants", "fold_function", "merge_views", "share"]
+__all__ = ["drop_dead", "fold_constants", "fold_function", "merge_views", "share", "without_dead"]

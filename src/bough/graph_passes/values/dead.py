@@ -14,10 +14,11 @@ T = TypeVar("T")
 
 def drop_dead(program: Program) -> Program:
     """The program without what its results do not need. Checks stay, and so do loops that might never end."""
-    return each_function(program, _function)
+    return each_function(program, without_dead)
 
 
-def _function(f: Function) -> Function:
+def without_dead(f: Function) -> Function:
+    """A function without what its results do not need."""
     live = _Needs(f).live()
     constants = {v: a for v, a in f.constants.items() if v in live}
     body = _Sweep(live).body(f.body)
