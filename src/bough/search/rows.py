@@ -13,7 +13,7 @@ from math import ceil, lcm, prod
 from bough.ir.expr import Const, Expr, Extent, Var, as_expr, substitute, variables
 from bough.ir.kernel import Kernel
 from bough.schedule.access import LARGE, Access, address, load_accesses, store_accesses
-from bough.schedule.decisions import Block, Decision, Even, Schedule, Serial, Serpentine
+from bough.schedule.decisions import Block, Decision, Even, Schedule, Serial, Serpentine, Tile
 from bough.search.cost import machine_of, nominal
 from bough.search.heuristic import CHUNK_CYCLES, Context
 
@@ -178,7 +178,8 @@ def _row_stride(kernel: Kernel, access: Access, row: str) -> int | None:
 
 def _blocked(kernels: list[Planned], axes: list[str], context: Context) -> list[Planned]:
     tile = lcm(*(p.schedule.rows(a) for p, a in zip(kernels, axes)))
-    rows = nominal(kernels[0].kernel.axis(axes[0]).extent, context.sizes)
+    extent = kernels[0].kernel.axis(axes[0]).extent
+    rows = nominal(extent, context.sizes)
     per_row = 0.0
     for p, a in zip(kernels, axes):
         points = 1
@@ -187,8 +188,15 @@ def _blocked(kernels: list[Planned], axes: list[str], context: Context) -> list[
         per_row += points / context.target.lanes
     near = machine_of(context.target).near_bytes / 2 / max(1, _row_bytes(kernels, axes, context))
     wanted = max(min(rows / (8 * context.threads), near), CHUNK_CYCLES / max(per_row, 1.0), 1.0)
+    if isinstance(extent, int):
+        tile = _lower(tile, max(wanted, rows / context.threads))
     block = tile * max(1, ceil(min(wanted, rows) / tile))
-    return [Planned(p.kernel, _with_blocks(p, a, block, context)) for p, a in zip(kernels, axes)]
+    return [Planned(p.kernel, _with_blocks(p, a, tile, block, context)) for p, a in zip(kernels, axes)]
+
+
+def _lower(tile: int, rows: float) -> int:
+    """The least part of a tile that has so many rows: with whole ones some threads would have none."""
+    return min((n for n in range(1, tile + 1) if tile % n == 0 and n >= rows), default=tile)
 
 
 def _row_bytes(kernels: list[Planned], axes: list[str], context: Context) -> int:
@@ -202,15 +210,21 @@ def _row_bytes(kernels: list[Planned], axes: list[str], context: Context) -> int
     return sum(found.values())
 
 
-def _with_blocks(planned: Planned, row: str, rows: int, context: Context) -> Schedule:
+def _with_blocks(planned: Planned, row: str, tile: int, rows: int, context: Context) -> Schedule:
+    """The schedule with blocks of so many rows, and tiles that divide `tile`, which divides the block."""
     kernel, old = planned.kernel, planned.schedule
+    own = max(n for n in range(1, old.rows(row) + 1) if tile % n == 0)
     # Even tiles begin at other rows than the blocks, which must be the same in all kernels.
-    decisions: list[Decision] = [d for d in old.decisions if not isinstance(d, (Block, Even, Serial, Serpentine))]
+    decisions: list[Decision] = [
+        Tile(row, own) if isinstance(d, Tile) and d.axis == row else d
+        for d in old.decisions
+        if not isinstance(d, (Block, Even, Serial, Serpentine))
+    ]
     for a in kernel.free:
-        tile = old.rows(a.name)
+        size = own if a.name == row else old.rows(a.name)
         if old.vector and a.name == old.vector.axis:
-            tile = old.vector.lanes * old.vector.count
-        tiles = rows // tile if a.name == row else ceil(nominal(a.extent, context.sizes) / tile)
+            size = old.vector.lanes * old.vector.count
+        tiles = rows // size if a.name == row else ceil(nominal(a.extent, context.sizes) / size)
         if tiles > 1:
             decisions.append(Block(a.name, tiles))
     return Schedule(tuple(decisions))

@@ -1,0 +1,52 @@
+"""Kernels that share rows in one phase: few rows still make work for all threads, in the same bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import bough
+from bough.ir.sequence import Group, walk
+from bough.pipeline.passes import Pass
+from bough.search.chunks import nominal_chunks
+
+
+class Pairs(nn.Module):
+    """Products of the rows of a sample with each other, of what a small layer and tables make of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(256, 64)
+        self.tables = nn.ModuleList(nn.EmbeddingBag(50, 64, mode="sum") for _ in range(26))
+
+    def forward(self, x: Tensor, words: Tensor) -> Tensor:
+        parts = [torch.relu(self.layer(x)), *(table(words[n]) for n, table in enumerate(self.tables))]
+        rows = torch.stack(parts, 1)
+        return torch.bmm(rows, rows.transpose(1, 2))
+
+
+class Watch:
+    """The chunks of the groups that were scheduled."""
+
+    chunks: list[set[int]]
+
+    def after(self, step: Pass, value: Any, seconds: float) -> None:
+        if step.name == "choose schedules":
+            groups = [s for s in walk(value.sequence.steps) if isinstance(s, Group) and len(s.kernels) > 5]
+            self.chunks = [{nominal_chunks(k, value.scheduled[k.name].schedule, {}) for k in g.kernels} for g in groups]
+
+
+@pytest.mark.parametrize(("batch", "threads", "chunks"), [(8, 4, 4), (6, 2, 2), (7, 4, 4), (16, 2, 2)])
+def test_few_rows_are_shared_out(batch: int, threads: int, chunks: int) -> None:
+    torch.manual_seed(0)
+    module, watch = Pairs().eval().requires_grad_(False), Watch()
+    args = torch.randn(batch, 256), torch.randint(50, (26, batch, 3))
+    f = bough.compile(module, args, threads=threads, cache=False, watchers=[watch])
+    assert all(len(c) == 1 and min(c) >= chunks for c in watch.chunks)
+    torch.testing.assert_close(f(*args), module(*args))
+    assert torch.equal(f(*args), bough.compile(module, args, threads=1, cache=False)(*args))
+    last = args[0][-1:], args[1][:, -1:]
+    assert torch.equal(f(*args)[-1:], bough.compile(module, last, threads=threads, cache=False)(*last))
