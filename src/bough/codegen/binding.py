@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -53,6 +55,13 @@ def parse(text: str, context: Any = None) -> Any:
     return module
 
 
+def _beside(name: str) -> Callable[..., Any]:
+    """A function of LLVM's interface that other threads may call meanwhile, each for modules of a context of its own. llvmlite
+    holds one lock around all of them, because it lets modules share a context."""
+    locked = getattr(llvm.ffi.lib, name)
+    return getattr(locked, "_cfn", locked)  # type: ignore[no-any-return]
+
+
 def optimize(text: str, target: Target, *linked: str) -> tuple[Any, Any]:
     """The optimised module of a text, and its machine. Other texts are linked to it.
 
@@ -73,17 +82,24 @@ def optimize(text: str, target: Target, *linked: str) -> tuple[Any, Any]:
     inlining.add_always_inliner_pass()
     inlining.add_global_dead_code_eliminate_pass()
     inlining.run(module, builder)
-    passes = builder.getFunctionPassManager()
+    passes, run = builder.getFunctionPassManager(), _beside("LLVMPY_RunNewFunctionPassManager")
     for function in module.functions:
         if not function.is_declaration:
-            passes.run(function, builder)
+            run(passes, function, builder)
     return module, m
 
 
 def compile_object(text: str, target: Target, *linked: str) -> bytes:
     """The relocatable object of a module's text, with other texts linked to it."""
     module, m = optimize(text, target, *linked)
-    return bytes(m.emit_object(module))
+    with llvm.ffi.OutputString() as error:
+        memory = _beside("LLVMPY_TargetMachineEmitToMemory")(m, module, 1, error)
+        if not memory:
+            raise InternalError(f"LLVM emits no object: {error}")
+    try:
+        return ctypes.string_at(llvm.ffi.lib.LLVMPY_GetBufferStart(memory), llvm.ffi.lib.LLVMPY_GetBufferSize(memory))
+    finally:
+        llvm.ffi.lib.LLVMPY_DisposeMemoryBuffer(memory)
 
 
 def compile_assembly(text: str, target: Target) -> str:

@@ -73,21 +73,19 @@ Body = Callable[[Emission, Scope, Linear, Any], None]
 def _function(em: Emission, host: Host, frame: _Frame, kind: object, start: Linear, location: Location | None, body: Body) -> Any:
     """The function `void(ptr frame, i64 number)` of a part, made unless there is one of the same signature."""
     key = (kind, frame.key())
-    known = host.shared.get(key)
-    if known is not None:
-        return known
-    module = em.builder.module
-    name = module.get_unique_name(f"{em.name}.phase{len(host.shared) + 1}")
-    function = ir.Function(module, ir.FunctionType(t.VOID, [t.POINTER, t.INT64]), name)
-    function.linkage = "internal"
-    host.shared[key] = function
-    part = Emission.begin(em.target, function, location)
-    inner = Scope()
-    frame.receive_all(part, inner)
-    body(part, inner, frame.receive(part, start), function.args[1])
-    part.builder.ret_void()
-    part.end()
-    return function
+
+    def emit(function: Any) -> None:
+        part = Emission.begin(em.target, function, location)
+        inner = Scope()
+        frame.receive_all(part, inner)
+        body(part, inner, frame.receive(part, start), function.args[1])
+        part.builder.ret_void()
+        part.end()
+
+    known = host.parts.known
+    if key not in known:
+        known[key] = host.parts.make(em.name, emit)
+    return known[key]
 
 
 class _Frame:

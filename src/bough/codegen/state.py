@@ -14,6 +14,7 @@ from bough.base.source import Location
 from bough.codegen.debug_info import DebugInfo
 from bough.codegen.linear import Linear
 from bough.codegen.llvm_types import POINTER, bit, filled, int64
+from bough.codegen.parts import Parts
 from bough.ir.loops import Buffer
 from bough.targets.description import Target
 
@@ -90,15 +91,13 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The arguments of a function that runs on the calling thread: its thread team, the array of buffers, their places.
-
-    `shared` holds the functions made of parts of the module's functions.
-    """
+    """The arguments of a function that runs on the calling thread: its thread team, the array of buffers, their places; and the
+    functions made of parts of it."""
 
     team: Any
     arrays: Any
     positions: dict[str, int]
-    shared: dict[Any, Any]
+    parts: Parts
 
 
 @dataclass(eq=False, slots=True)

@@ -12,11 +12,17 @@ Kind = Literal["float", "int", "uint", "bool"]
 
 @dataclass(frozen=True, slots=True)
 class DType:
-    """An element type. `bytes` is its size in memory; a bool takes one byte."""
+    """An element type, told from others by its name. `bytes` is its size in memory; a bool takes one byte."""
 
     name: str
     kind: Kind
     bits: int
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, DType) and self.name == other.name)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     @property
     def bytes(self) -> int:

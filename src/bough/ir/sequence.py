@@ -230,7 +230,8 @@ def phase(step: Step) -> tuple[Kernel, ...]:
 
 def map_loads(e: Expr, change: Callable[[Load], Expr]) -> Expr:
     """Rewrites every load, innermost first, by `change(load) -> Expr`."""
-    new = rebuild(e, tuple(map_loads(k, change) for k in children(e)))
+    kids = children(e)
+    new = rebuild(e, tuple([map_loads(k, change) for k in kids])) if kids else e
     return change(new) if isinstance(new, Load) else new
 
 

@@ -63,12 +63,10 @@ class Checker:
         function = FUNCTIONS.get(e.function)
         if function is None or function.arity != len(e.args):
             self.fail(f"no function {e.function} of {len(e.args)} operands", text)
-        for a in e.args:
+        first, operands = (BOOL, e.args[1:]) if e.function == "select" else (None, e.args)
+        self.expr(e.args[0], text, first)
+        for a in e.args[1:]:
             self.expr(a, text)
-        operands = e.args
-        if e.function == "select":
-            self.expr(e.args[0], text, BOOL)
-            operands = e.args[1:]
         types = {a.dtype for a in operands}
         if len(types) != 1:
             self.fail(f"{print_expr(e)} mixes {' and '.join(sorted(map(str, types)))}", text)

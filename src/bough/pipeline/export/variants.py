@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bough.base.errors import CompileError
-from bough.codegen import binding
-from bough.codegen.compile import build_module
+from bough.codegen import compile_functions
 from bough.frontends.staging import Staged
 from bough.pipeline.manifest import make_manifest
 from bough.pipeline.passes import run_passes
@@ -76,17 +74,10 @@ def _compile(name: str, recipe: Recipe, chosen: Mapping[str, Target]) -> list[Va
         if number:
             generated = run_passes(imported.program, replace(recipe.options, target=target))
         prefix = f"{name}_{number}_"
-        team = team_text(_architecture(target))
-        text = build_module([generated.assembled.function], target)
-        code = binding.compile_object(_renamed(text, prefix), target, _renamed(team, prefix))
+        code = compile_functions([generated.assembled.function], target, team=team_text(_architecture(target)), prefix=prefix)
         manifest = make_manifest(imported, generated.assembled, target)
         made.append(Variant(label, prefix, target.triple, manifest, code, generated.assembled.sequence.constants))
     return made
-
-
-def _renamed(text: str, prefix: str) -> str:
-    """The LLVM text with Bough's symbols under a prefix, so that several variants can be linked together."""
-    return re.sub(r'@("?)bough_', rf"@\1{prefix}bough_", text)
 
 
 def _architecture(target: Target) -> str:
