@@ -28,6 +28,7 @@ from bough.ir.sequence import (
     nominal_sizes,
     phase,
 )
+from bough.runtime.arrays import Room
 from bough.schedule.decisions import Schedule
 from bough.schedule.pack import pack_constant, pack_operands
 from bough.search.chunks import nominal_chunks
@@ -72,6 +73,7 @@ class _Scheduling:
         self.strategy, self.grouping = strategy, grouping
         self.context = replace(context, sizes={**context.sizes, **defined}, defined=frozenset(defined))
         self.constants: dict[str, np.ndarray[Any, Any]] = dict(sequence.constants)
+        self.room = Room()
         self.types: dict[str, DType] = dict(sequence.constant_types)
         self.temporaries: dict[str, Operand] = dict(sequence.temporaries)
         self.scheduled: dict[str, Scheduled] = {}
@@ -147,7 +149,7 @@ class _Scheduling:
         before: list[Kernel] = []
         for p in packed:
             if p.source.name in self.constants:
-                self.constants[p.operand.name] = pack_constant(p, kernel, self.constants[p.source.name])
+                self.constants[p.operand.name] = pack_constant(p, kernel, self.constants[p.source.name], self.room)
                 self.types[p.operand.name] = p.operand.dtype
             else:
                 self.temporaries[p.operand.name] = p.operand

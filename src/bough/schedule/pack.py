@@ -32,7 +32,7 @@ from bough.ir.expr import (
 )
 from bough.ir.kernel import Axis, Kernel, Operand, Store
 from bough.ir.sequence import map_loads, map_statement, outer_scalars
-from bough.runtime.arrays import zeros
+from bough.runtime.arrays import Room
 from bough.schedule.access import Access, load_accesses
 from bough.schedule.decisions import Pack, Schedule
 
@@ -118,12 +118,12 @@ def _fresh(name: str, taken: set[str]) -> str:
     return name
 
 
-def pack_constant(packed: Packed, kernel: Kernel, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def pack_constant(packed: Packed, kernel: Kernel, array: np.ndarray[Any, Any], room: Room) -> np.ndarray[Any, Any]:
     """What `packed.copy` computes from a constant, by strided copies. `kernel` is the kernel before packing."""
     flat = np.ascontiguousarray(array).reshape(-1)
     d, strides = packed.decision, packed.access.strides or {}
     base = _constant_part(packed, kernel)
-    out = zeros([int(e) for e in packed.operand.shape], array.dtype)  # type: ignore[arg-type]
+    out = room.zeros([int(e) for e in packed.operand.shape], array.dtype)  # type: ignore[arg-type]
     outer, inner = _axes(kernel, packed.access, d)
     extent = kernel.axis(d.axis).extent
     assert isinstance(extent, int)
