@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bough.runtime.portions import Portions
+from bough.runtime.portions import MEMORY, Portions, near_limit
 
 
 class Many:
@@ -33,10 +33,10 @@ def test_calls_that_fit_are_computed_together() -> None:
 def test_too_many_are_taken_apart_and_the_next_are_not_tried_together() -> None:
     many = Many(100)
     assert many.map([30] * 7) == [-30] * 7
-    assert many.ran == [[30] * 3, [30] * 3, [30]]
+    assert many.ran == [[30] * 3, [30] * 2, [30] * 2]
     tried = Many(100)
     tried.portions.each = 30.0
-    assert tried.map([30] * 4) == [-30] * 4 and tried.ran == [[30] * 3, [30]]
+    assert tried.map([30] * 4) == [-30] * 4 and tried.ran == [[30] * 2, [30] * 2]
 
 
 def test_calls_of_any_size_come_back_in_order() -> None:
@@ -45,3 +45,9 @@ def test_calls_of_any_size_come_back_in_order() -> None:
     assert many.map(sizes) == [-s for s in sizes]
     assert all(len(ran) == 1 or sum(ran) <= 100 for ran in many.ran)
     assert many.map([]) == [] and many.map(sizes[:1]) == [-1]
+
+
+def test_several_threads_may_fill_more_than_their_own_caches() -> None:
+    assert near_limit(1 << 20, 1) == 1 << 20
+    assert near_limit(1 << 20, 4) > 4 << 20
+    assert near_limit(1 << 20, 1000) == near_limit(0, 1) == MEMORY

@@ -133,8 +133,8 @@ class Manifest:
     `capacity` names the scalar that no argument has: what sizes that the call computes are bounded by. `computed` names such
     sizes, each with the result, an `i64` of rank 0, that holds it after the call; `cuts` are over them and the scalars.
     With `visits`, the call takes objects: `arguments` and `scalars` are what `visits.Names` calls so, `inputs` is empty, and each
-    result has one row for every call that is computed together. With `near`, these fill no more than so many bytes of memory for
-    each thread, unless a single one does, so that what they compute is still in a cache when it is read.
+    result has one row for every call that is computed together. With `near`, the size of a thread's own cache in bytes,
+    these fill no more memory than stays in a cache until it is read (`portions.near_limit`), unless a single one does.
     Where `parallel` is False the entry needs no threads. `features` are the processor features (LLVM's names) that the code
     uses. `notes` is for readers, for instance what `explain` shows. `divides`: calls take different ways, by what they compute.
     `apart`: many calls are done sooner side by side, each on one thread, than together.

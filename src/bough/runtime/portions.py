@@ -8,6 +8,14 @@ from typing import Any
 Args = tuple[Any, ...]
 MEMORY = 1 << 30
 """Bytes of the memory private to a call that calls computed together may fill, unless a single one fills more."""
+SHARED = 4
+"""On several threads, portions that are to stay near fill so many times the threads' own caches: the rest lies in one that the
+threads share, and in a portion that is small, levels have fewer rows than threads."""
+
+
+def near_limit(near: int, threads: int) -> int:
+    """The limit for calls that are to stay near: in `near` bytes for each thread. Of 0 bytes, that of the memory."""
+    return min(MEMORY, near * threads * (SHARED if threads > 1 else 1)) if near else MEMORY
 
 
 class Portions:
@@ -25,7 +33,9 @@ class Portions:
     def map(self, many: Callable[[list[Args]], list[Any]], calls: list[Args]) -> list[Any]:
         start, outputs = 0, []
         while start < len(calls):
-            size = max(1, int(self.limit / self.each)) if self.each else len(calls)
+            left = len(calls) - start
+            most = max(1, int(self.limit / self.each)) if self.each else left
+            size = -(-left // -(-left // most))  # all portions alike
             outputs += many(calls[start : start + size])
             start += size
         return outputs

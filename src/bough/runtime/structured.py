@@ -18,7 +18,7 @@ from bough.runtime.executable import Context, Executable, library, loosely
 from bough.runtime.linearizer import Linearizer
 from bough.runtime.linearizer_flat import Flat
 from bough.runtime.manifest import Manifest
-from bough.runtime.portions import MEMORY, Portions
+from bough.runtime.portions import Portions, near_limit
 from bough.runtime.structured_caller import write_structured_callers
 from bough.runtime.team import Provider
 
@@ -50,7 +50,7 @@ class StructuredExecutable(Executable):
         )
         self._arity = len(manifest.parameters)
         self._arrays = _array_arguments(manifest)
-        self._portions = Portions(min(MEMORY, manifest.near * self.threads) if manifest.near else MEMORY)
+        self._portions = Portions(near_limit(manifest.near, self.threads))
         self._written: dict[bool, tuple[Caller, Caller]] = {}
 
     def map(self, inputs: Iterable[Any]) -> list[Any]:
