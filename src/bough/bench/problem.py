@@ -28,6 +28,10 @@ class Work:
     flops: float
     traffic: tuple[Traffic, ...]
 
+    @property
+    def bytes(self) -> float:
+        return sum(t.bytes for t in self.traffic)
+
 
 class Task(Protocol):
     """What every problem has. `error` is the largest difference of outputs from those of float64, relative to the largest

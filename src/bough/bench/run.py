@@ -71,7 +71,9 @@ def run_suite(
         progress("the machine's limits", len(chosen), len(chosen))
         limits = limits.best(meter.limits())
     for row, work in zip(rows, works):
-        row["limit_ms"] = 1e3 * max(row.pop("compute_s"), row.pop("read_s"))
+        limits = limits.seen(work, row.pop("compute_s"), row["read_s"], meter.beyond)
+    for row, work in zip(rows, works):
+        row["limit_ms"] = 1e3 * limits.seconds(work, row.pop("read_s"), meter.beyond)
         row["memory_limit_ms"] = 1e3 * limits.seconds_from_memory(work)
         row["best"] = best_of(row, {name for name, peer in present.items() if peer.tolerance})
     return {
@@ -96,8 +98,8 @@ def run_case(
     case: Case[P], suite: Suite[P], peers: Mapping[str, Peer[P]], meter: Meter, plan: Plan
 ) -> tuple[Row, Work]:
     """Checks and times one case; its limits are left open, but for `compute_s` and `read_s`: seconds to multiply and add as often
-    as the work does, and to read what it reads, measured in turns with the rest. A library that fails or is wrong has no
-    time; `notes` says why."""
+    as the work does, and to read what it reads, the least of calls in turns with the rest. A library that fails or is wrong has
+    no time; `notes` says why."""
     problem = case.build()
     row = empty_row(case.name, problem.facts)
     with tempfile.TemporaryDirectory(prefix="bough-bench-") as folder:
@@ -110,8 +112,8 @@ def run_case(
         for name in suite.footprints:
             if name in calls:
                 _add_footprint(row, name, Path(folder), meter.threads)
-    row["compute_s"] = times.pop(ARITHMETIC).median / repeats if times else 0.0
-    row["read_s"] = min((times.pop(name).median for name in readings if name in times), default=0.0)
+    row["compute_s"] = times.pop(ARITHMETIC).fastest / repeats if times else 0.0
+    row["read_s"] = min((times.pop(name).fastest for name in readings if name in times), default=0.0)
     for name, note in row["notes"].items():
         log.warning("%s, %s: %s", case.name, name, note)
     row["fastest_ms"] = {name: 1e3 * timing.fastest / sessions[name].times for name, timing in times.items()}

@@ -12,7 +12,7 @@ import typer
 
 from bough.base import settings
 from bough.cli import output
-from bough.cli.bench_table import write_table
+from bough.cli.bench_table import share_of_limit, write_table
 
 NAME = "bough"
 AGAINST = (
@@ -106,11 +106,10 @@ def _cells(row: dict[str, Any], peers: Sequence[str], missing: Collection[str]) 
     for peer, time in times.items():
         lacking = "missing" if peer in missing else "failed"
         cells += [lacking if time is None else f"{time:.3f}", ratio(time)]
-    limit = "" if mine is None else f"{100 * row['limit_ms'] / mine:.0f} %"
     error = "" if row["max_error"] is None else f"{row['max_error']:.1e}"
     seconds = "" if row["compile_s"] is None else f"{row['compile_s']:.2f}"
     peak = row["peak_mb"].get(NAME)
-    return [*cells, ratio(best), limit, error, seconds, "" if peak is None else f"{peak:.1f}"]
+    return [*cells, ratio(best), share_of_limit(row), error, seconds, "" if peak is None else f"{peak:.1f}"]
 
 
 def _takes_more_memory(row: dict[str, Any]) -> bool:
