@@ -76,6 +76,30 @@ def test_what_has_no_place(obj: Any) -> None:
     assert place_of(obj, name) == NO_PLACE
 
 
+class Counted(enum.Enum):
+    FIRST, SECOND = 0, 1
+
+
+class Labelled(enum.Enum):
+    """Its members have an attribute of their own before their value."""
+
+    FIRST, SECOND = (0, 7), (1, 1)
+
+    def __new__(cls, value: int, label: int) -> Labelled:
+        made = object.__new__(cls)
+        made.label = label  # type: ignore[attr-defined]
+        made._value_ = value
+        return made
+
+
+def test_values_of_enumerations_that_are_their_numbers() -> None:
+    place = place_of(Counted.FIRST, "value")
+    assert place is not None and place == place_of(Counted.SECOND, "value") == place_of(Color.RED, "value") != NO_PLACE
+    first = place_of(Labelled.FIRST, "value")
+    assert first is not None and first != place_of(Labelled.FIRST, "label")
+    assert place_of(Labelled.SECOND, "value") is None
+
+
 def test_what_does_not_tell() -> None:
     one = object()
     assert place_of(Plain(one, one), "a") is None  # both places hold it

@@ -101,6 +101,8 @@ def place_of(obj: Any, name: str) -> int | None:
     except AttributeError:
         return None
     found = [n for n in found if _word(values + 8 * n) == id(value)]
+    if len(found) == 2 and name == "_value_" and getattr(obj, "_sort_order_", _NOTHING) is value:
+        found = found[:1]  # an enumeration's member has its value before it gets its number, which is often the same
     if value is of_class or len(found) != 1 or not _version(kind):
         return None
     return 2 * (first + 8 * found[0]) + odd
