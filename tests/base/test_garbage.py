@@ -33,10 +33,21 @@ def test_blocks_nest_and_end_with_errors() -> None:
         with old_objects_at_rest():
             raise ValueError
 
-    before = gc.get_freeze_count()
+    before = gc.get_freeze_count(), gc.get_threshold()
     with pytest.raises(ValueError):
         fail()
-    assert gc.get_freeze_count() == before
+    assert (gc.get_freeze_count(), gc.get_threshold()) == before
+
+
+def test_a_collector_that_is_off_stays_off() -> None:
+    before = gc.get_threshold()
+    gc.set_threshold(0)
+    try:
+        with old_objects_at_rest():
+            assert gc.get_threshold()[0] == 0
+        assert gc.get_threshold()[0] == 0
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_what_the_program_has_frozen_stays_frozen() -> None:
