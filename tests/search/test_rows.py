@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 import pytest
@@ -50,3 +51,40 @@ def test_few_rows_are_shared_out(batch: int, threads: int, chunks: int) -> None:
     assert torch.equal(f(*args), bough.compile(module, args, threads=1, cache=False)(*args))
     last = args[0][-1:], args[1][:, -1:]
     assert torch.equal(f(*args)[-1:], bough.compile(module, last, threads=threads, cache=False)(*last))
+
+
+class Squeezed(nn.Module):
+    """Channels that a thread takes from a product through a depthwise convolution to their mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expand, self.depthwise = nn.Conv2d(40, 120, 1), nn.Conv2d(120, 120, 5, padding=2, groups=120)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.depthwise(self.expand(x).relu())
+        return y.relu().mean((2, 3))
+
+
+class Blocks:
+    """Into how many chunks groups cut an axis."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows, self.chunks = rows, set[int]()
+
+    def after(self, step: Pass, value: Any, seconds: float) -> None:
+        if step.name == "choose schedules":
+            for k in (k for s in walk(value.sequence.steps) if isinstance(s, Group) and not s.rows for k in s.kernels):
+                schedule, axis = value.scheduled[k.name].schedule, next(a.name for a in k.free if a.extent == self.rows)
+                self.chunks.add(ceil(self.rows / (schedule.rows(axis) * schedule.block(axis))))
+
+
+@pytest.mark.parametrize("threads", [3, 4])
+def test_blocks_that_all_tiles_divide_are_not_taken_where_threads_would_wait(threads: int) -> None:
+    torch.manual_seed(0)
+    module, x, watch = Squeezed().eval(), torch.randn(1, 40, 28, 28), Blocks(120)
+    f = bough.compile(module, (x,), threads=threads, cache=False, watchers=[watch])
+    (chunks,) = watch.chunks
+    assert threads * ceil(chunks / threads) / chunks < 1.1
+    assert torch.equal(f(x), bough.compile(module, (x,), threads=1, cache=False)(x))
+    with torch.inference_mode():
+        torch.testing.assert_close(f(x), module(x))

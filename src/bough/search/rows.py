@@ -7,13 +7,14 @@ share the rows `i`: what one kernel writes of a row, the next reads of that row 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, lcm, prod
 
 from bough.ir.expr import Const, Expr, Extent, Var, as_expr, substitute, variables
 from bough.ir.kernel import Kernel
 from bough.schedule.access import LARGE, Access, address, load_accesses, store_accesses
 from bough.schedule.decisions import Block, Decision, Even, Schedule, Serial, Serpentine, Tile
+from bough.search.chunks import CLAIM_CYCLES, LATE
 from bough.search.cost import machine_of, nominal
 from bough.search.heuristic import CHUNK_CYCLES, Context
 
@@ -25,6 +26,10 @@ MANY_ROWS = 64
 """Rows that are enough for all threads, where each is enough for a chunk."""
 LONGEST_TILE = 48
 """Rows above which the tiles of different kernels are too uneven to share blocks."""
+TILE_READS = 1.0
+"""What a vector that all rows of a tile share costs, in vectors of a row."""
+EVENER = 0.9
+"""The part of the time to which smaller tiles must bring a group of kernels to be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,26 +182,37 @@ def _row_stride(kernel: Kernel, access: Access, row: str) -> int | None:
 
 
 def _blocked(kernels: list[Planned], axes: list[str], context: Context) -> list[Planned]:
-    tile = lcm(*(p.schedule.rows(a) for p, a in zip(kernels, axes)))
+    own = [p.schedule.rows(a) for p, a in zip(kernels, axes)]
     extent = kernels[0].kernel.axis(axes[0]).extent
     rows = nominal(extent, context.sizes)
-    per_row = 0.0
-    for p, a in zip(kernels, axes):
-        points = 1
-        for x in p.kernel.axes:
-            points *= nominal(x.extent, context.sizes) if x.name != a else 1
-        per_row += points / context.target.lanes
+    work = [_row_work(p.kernel, a, context) for p, a in zip(kernels, axes)]
     near = machine_of(context.target).near_bytes / 2 / max(1, _row_bytes(kernels, axes, context))
-    wanted = max(min(rows / (8 * context.threads), near), CHUNK_CYCLES / max(per_row, 1.0), 1.0)
+    least = CHUNK_CYCLES / max(sum(work), 1.0)
+    wanted = max(min(rows / (8 * context.threads), near), least, 1.0)
+    block, tiles = lcm(*own) * max(1, ceil(min(wanted, rows) / lcm(*own))), own
     if isinstance(extent, int):
-        tile = _lower(tile, max(wanted, rows / context.threads))
-    block = tile * max(1, ceil(min(wanted, rows) / tile))
-    return [Planned(p.kernel, _with_blocks(p, a, tile, block, context)) for p, a in zip(kernels, axes)]
+        block, tiles = _evener(rows, block, own, work, least, context.threads)
+    return [Planned(p.kernel, _with_blocks(p, a, t, block, context)) for p, a, t in zip(kernels, axes, tiles)]
 
 
-def _lower(tile: int, rows: float) -> int:
-    """The least part of a tile that has so many rows: with whole ones some threads would have none."""
-    return min((n for n in range(1, tile + 1) if tile % n == 0 and n >= rows), default=tile)
+def _row_work(kernel: Kernel, row: str, context: Context) -> float:
+    """Vectors of a row."""
+    return prod(nominal(x.extent, context.sizes) for x in kernel.axes if x.name != row) / context.target.lanes
+
+
+def _evener(rows: int, block: int, own: list[int], work: list[float], least: float, threads: int) -> tuple[int, list[int]]:
+    """A block of whole tiles, or a smaller one with smaller tiles where that gives threads more equal shares."""
+
+    def time(n: int, tiles: list[int]) -> float:
+        """Of the busiest thread, as in `chunks`. What the rows of a tile share is read once for each tile."""
+        chunks = ceil(rows / n)
+        chunk = n * sum(w * (1.0 + TILE_READS / t) for w, t in zip(work, tiles)) + CLAIM_CYCLES
+        return ceil(chunks / threads) * chunk * (1.0 + LATE * threads / chunks)
+
+    blocks = range(max(1, ceil(least)), block)
+    choices = [(n, [max(d for d in range(1, t + 1) if n % d == 0) for t in own]) for n in blocks]
+    best = min(choices, key=lambda c: time(*c), default=(block, own))
+    return best if time(*best) < EVENER * time(block, own) else (block, own)
 
 
 def _row_bytes(kernels: list[Planned], axes: list[str], context: Context) -> int:
@@ -211,17 +227,16 @@ def _row_bytes(kernels: list[Planned], axes: list[str], context: Context) -> int
 
 
 def _with_blocks(planned: Planned, row: str, tile: int, rows: int, context: Context) -> Schedule:
-    """The schedule with blocks of so many rows, and tiles that divide `tile`, which divides the block."""
+    """The schedule with blocks of so many rows, and tiles of so many, which divide them."""
     kernel, old = planned.kernel, planned.schedule
-    own = max(n for n in range(1, old.rows(row) + 1) if tile % n == 0)
     # Even tiles begin at other rows than the blocks, which must be the same in all kernels.
     decisions: list[Decision] = [
-        Tile(row, own) if isinstance(d, Tile) and d.axis == row else d
+        replace(d, size=tile) if isinstance(d, Tile) and d.axis == row else d
         for d in old.decisions
         if not isinstance(d, (Block, Even, Serial, Serpentine))
     ]
     for a in kernel.free:
-        size = own if a.name == row else old.rows(a.name)
+        size = tile if a.name == row else old.rows(a.name)
         if old.vector and a.name == old.vector.axis:
             size = old.vector.lanes * old.vector.count
         tiles = rows // size if a.name == row else ceil(nominal(a.extent, context.sizes) / size)
