@@ -111,3 +111,20 @@ def test_tensors_elsewhere_or_of_unknown_types() -> None:
     assert error_of(lambda x: x, {1, 2}).code == "BGH-ARG-001"
     assert error_of(lambda x: {1: {x.sum()}}, x).code == "BGH-ARG-001"
     assert error_of(nn.Linear(4, 4), x, x).code == "BGH-ARG-002"
+
+
+class Polar(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.polar(x, x).real
+
+
+def test_what_torch_fails_to_take_apart() -> None:
+    error = error_of(Polar(), torch.randn(3))
+    assert error.code == "BGH-TRACE-001" and "aten.polar" in error.what
+    assert error.location is not None and "torch.polar(x, x)" in error.location.text
+
+
+def test_modules_of_torchscript() -> None:
+    with pytest.warns(DeprecationWarning):
+        scripted = torch.jit.script(nn.Linear(2, 2))
+    assert "TorchScript" in error_of(nn.Sequential(scripted).eval(), torch.randn(2, 2)).what

@@ -7,8 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
 
+from bough.base.errors import CompileError
+from bough.frontends import locations
+from bough.frontends.converters import CONVERTERS, overload_name
 from bough.frontends.decompositions import rules
 from bough.frontends.dimensions import DynamicSpec, check_computed
 from bough.frontends.dropout import remove_dropout
@@ -76,4 +80,22 @@ def _decompose(exported: ExportedProgram) -> ExportedProgram:
     """Everything into what has a converter, as far as torch knows how; updates in place become values."""
     with ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return exported.run_decompositions(rules())  # type: ignore[no-any-return]
+        try:
+            return exported.run_decompositions(rules())  # type: ignore[no-any-return]
+        except CompileError:
+            raise
+        except Exception as error:
+            raise _not_decomposed(exported, error) from error
+
+
+def _not_decomposed(exported: ExportedProgram, error: Exception) -> CompileError:
+    """torch does not say at which node it failed, but only those without a converter are taken apart."""
+    unknown = [n for n in exported.graph.nodes if isinstance(n.target, OpOverload) and overload_name(n.target) not in CONVERTERS]
+    first = unknown[0] if unknown else None
+    return CompileError(
+        "torch cannot take an operator of the module apart" + (f": {first.target}" if first else ""),
+        code="BGH-TRACE-001",
+        because=str(error).strip().split("\n")[0],
+        advice="write this line with other operators",
+        location=locations.of_node(first) if first else None,
+    )

@@ -206,6 +206,14 @@ def check_tensor(tensor: torch.Tensor, what: str) -> None:
 
 
 def _check_module(module: nn.Module) -> None:
+    scripted = [name or "the module" for name, m in module.named_modules() if isinstance(m, torch.jit.ScriptModule)]
+    if scripted:
+        raise CompileError(
+            f"`{scripted[0]}` is a module of TorchScript",
+            code="BGH-TRACE-001",
+            because="torch.export cannot look inside, for its Python source is no longer there",
+            advice="compile the module that it was made of",
+        )
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         check_tensor(tensor, f"`{name}`")
     training = [

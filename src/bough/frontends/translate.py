@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from torch.fx import GraphModule, Node
 
-from bough.base.errors import InternalError
+from bough.base.errors import CompileError, InternalError
 from bough.frontends import (
     aten_indexing,
     aten_nn,
@@ -49,6 +49,11 @@ UNKNOWN = Absent("the result of an operator that is missing")
 """Stands for what cannot even be typed; what uses it is passed over in silence, for its cause is known."""
 
 
+_OF_VMAP = frozenset(
+    {"lazy_load_decompositions", "_vmap_increment_nesting", "_vmap_decrement_nesting", "_add_batch_dim", "_remove_batch_dim"}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Real:
     """A number computed from sizes that is no size."""
@@ -58,15 +63,34 @@ class Real:
 
 def is_translatable(outer: GraphModule) -> bool:
     """Whether every operator has a converter as it stands."""
-    for graph_module in outer.modules():
-        if not isinstance(graph_module, GraphModule):
-            continue
+    graph_modules = [m for m in outer.modules() if isinstance(m, GraphModule)]
+    if any([_only_traced(node) for m in graph_modules for node in m.graph.nodes]):
+        return False
+    for graph_module in graph_modules:
         updates = plain_updates(graph_module.graph)
         for node in graph_module.graph.nodes:
             if not isinstance(node.target, torch._ops.OpOverload) or isinstance(node.meta.get("val"), SYMBOLIC):
                 continue
             if overload_name(node.target) not in CONVERTERS and node not in updates and marker_of(node) is None:
                 return False
+    return True
+
+
+def _only_traced(node: Node) -> bool:
+    """Whether a node changes what operators around it mean, as vmap and autocast do: torch takes it away when it decomposes."""
+    if isinstance(node.target, torch._ops.HigherOrderOperator):
+        return str(node.target) == "wrap_with_autocast"
+    if getattr(node.target, "__module__", None) != "torch._functorch.predispatch":
+        return False
+    name = getattr(node.target, "__name__", "")
+    if name not in _OF_VMAP:  # torch's graph of a derivative is not always right
+        raise CompileError(
+            "a derivative is taken with torch.func",
+            code="BGH-TRACE-001",
+            because=f"the graph that torch traces of it does not say what is differentiated ({name})",
+            advice="take the derivative with torch.autograd.grad, or write it out",
+            location=locations.of_node(node),
+        )
     return True
 
 

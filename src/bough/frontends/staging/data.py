@@ -42,6 +42,7 @@ from bough.frontends.staging.rewrite import home_of, is_rewritten
 from bough.frontends.staging.scalars import DTYPES, Scalar, convert
 from bough.frontends.staging.scopes import MISSING, AttributeOf, Cell, Content, Elements, Entries, Items, Place, Scope
 from bough.frontends.staging.signals import here
+from bough.frontends.staging.special_methods import SpecialMethods
 from bough.frontends.staging.spreading import Spread, spread_out
 from bough.frontends.staging.state import State
 
@@ -67,6 +68,7 @@ class DataStaging:
         self.widest: dict[int, tuple[Any, torch.Tensor]] = {}
         """The first view of a tensor that was made inside of torch, where the trace does not know it, by that one's id."""
         self.aliases = Aliases(self)
+        self.special = SpecialMethods(self.call)
         self.scope = Scope(None, 0)
         self.state = State(self.scope)
         self.seen = NOTHING
@@ -457,6 +459,7 @@ class DataStaging:
         if isinstance(owner, torch.Tensor):
             return torch_calls.attribute(self, owner, name)
         found = getattr(owner, name)
+        self.special.follow(type(found), data_calls.is_rewritable)
         if isinstance(owner, nn.Module):
             self.state.read(owner, name, found)
         elif isinstance(owner, (list, dict)):
@@ -485,7 +488,10 @@ class DataStaging:
         if isinstance(owner, Choice):
             each_alternative(self, lambda v: self.store_attribute(v, name, value), owner)
             return
-        if not isinstance(owner, (type, *_IMMUTABLE)):
+        if not isinstance(owner, _IMMUTABLE):
+            if getattr(type(owner), "__setattr__", None) is object.__setattr__:
+                data_calls.store_own(self, owner, name, value)
+                return
             place = AttributeOf(owner, name)
             self.touch(place)
             if isinstance(owner, nn.Module):

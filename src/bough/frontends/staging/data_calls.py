@@ -6,6 +6,7 @@ import functools
 import inspect
 import sys
 import types
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +20,7 @@ from bough.frontends.staging.data_builtins import METHODS, SPECIAL
 from bough.frontends.staging.generators import Generated, collected
 from bough.frontends.staging.rewrite import is_rewritten, rewrite
 from bough.frontends.staging.scalars import Scalar
-from bough.frontends.staging.scopes import Content
+from bough.frontends.staging.scopes import AttributeOf, Content
 from bough.frontends.staging.texts import Text, format_method, position
 
 if TYPE_CHECKING:
@@ -85,6 +86,12 @@ def _plain(staging: DataStaging, function: Any, args: tuple[Any, ...], kwargs: d
         return _tensor_method(staging, owner, function, args, kwargs)
     if isinstance(owner, (list, dict, set)) and isinstance(function, types.BuiltinMethodType):
         return _container_method(staging, owner, function, args, kwargs)
+    if isinstance(function, types.WrapperDescriptorType) and args and function.__name__ in _STORES:
+        return _STORES[function.__name__](staging, *args)
+    if isinstance(function, types.MethodWrapperType) and function.__name__ in _STORES:
+        return _STORES[function.__name__](staging, owner, *args)
+    if isinstance(function, types.MethodDescriptorType) and args and isinstance(args[0], (list, dict, set)):
+        return call(staging, function.__get__(args[0]), args[1:], kwargs)
     if isinstance(owner, Scalar):
         return function(*args, **kwargs)
     special = SPECIAL.get(function) if _is_hashable(function) else None
@@ -108,12 +115,32 @@ def _plain(staging: DataStaging, function: Any, args: tuple[Any, ...], kwargs: d
     wrapped = getattr(function, "__wrapped__", None)
     if isinstance(wrapped, types.FunctionType) and is_rewritable(wrapped):  # functools.cache
         return _function(staging, wrapped, args, kwargs)
-    if _is_symbolic((args, kwargs)):
-        return torch_calls.computed(staging, torch_calls.torch_call(staging, function, args, kwargs))
     own = getattr(type(function), "__call__", None)  # noqa: B004
     if isinstance(own, types.FunctionType) and is_rewritable(own):
         return _function(staging, own, (function, *args), kwargs)
+    if _is_symbolic((args, kwargs)):
+        return torch_calls.computed(staging, torch_calls.torch_call(staging, function, args, kwargs))
     return _noted(staging, function(*args, **kwargs))
+
+
+def store_own(staging: DataStaging, owner: Any, name: str, value: Any) -> None:
+    """`object.__setattr__`, also behind a `__setattr__` of the user's."""
+    found = getattr(type(owner), name, None)
+    if isinstance(owner, nn.Module):
+        staging.store_attribute(owner, name, value)
+    elif isinstance(found, property) and isinstance(found.fset, types.FunctionType):
+        staging.call(found.fset, owner, value)
+    else:
+        staging.touch(AttributeOf(owner, name))
+        object.__setattr__(owner, name, value)
+
+
+_STORES: dict[str, Callable[..., Any]] = {
+    "__setattr__": store_own,
+    "__setitem__": lambda staging, owner, key, value: staging.store_item(owner, key, value),
+    "__delitem__": lambda staging, owner, key: staging.delete_item(owner, key),
+}
+"""What Python's own methods for these do, when they are called by name."""
 
 
 def _is_hashable(function: Any) -> bool:
@@ -183,11 +210,16 @@ def _function(staging: DataStaging, function: types.FunctionType, args: tuple[An
             made.native = lambda: function(*args, **kwargs)
         return made
     wrapped = getattr(function, "__wrapped__", None)
-    if wrapped is not None and is_rewritable(wrapped):  # a wrapper of torch's, such as no_grad
+    if wrapped is not None and is_rewritable(wrapped) and not _transforms(function):  # a wrapper of torch's, such as no_grad
         return call(staging, wrapped, args, kwargs)
     if _is_symbolic((args, kwargs)):
         return torch_calls.computed(staging, torch_calls.torch_call(staging, function, args, kwargs))
     return _noted(staging, function(*args, **kwargs))
+
+
+def _transforms(function: types.FunctionType) -> bool:
+    """Whether a wrapper computes something else than what it wraps, as those of `torch.func` do."""
+    return str(function.__globals__.get("__name__")).startswith("torch._functorch")
 
 
 def _rewritten(
@@ -242,6 +274,7 @@ def _with_staged_children(staging: DataStaging, module: nn.Module, args: tuple[A
 
 
 def _construct(staging: DataStaging, cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    staging.special.follow(cls, is_rewritable)
     init, new = cls.__init__, vars(cls).get("__new__", getattr(cls, "__new__", None))  # type: ignore[misc]
     if new is not object.__new__ or not isinstance(init, types.FunctionType) or not is_rewritable(init):
         return _noted(staging, staging.fresh(cls(*args, **kwargs)))

@@ -211,6 +211,7 @@ class _Staged(nn.Module):
                     return [*made.values()] if shows_made else result
             finally:
                 attempt.met_window, attempt.has_recalled = staging.met_window, staging.has_recalled
+                staging.special.restore()
                 staging.scope.undo()
 
         original = model.forward if isinstance(model, nn.Module) else model

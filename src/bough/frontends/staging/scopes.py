@@ -137,10 +137,11 @@ class AttributeOf:
                 if name in table:
                     table[name] = value
                     return
+        plain: Any = type if isinstance(owner, type) else object
         if value is not MISSING:
-            object.__setattr__(owner, name, value)
+            plain.__setattr__(owner, name, value)
         elif self.read() is not MISSING:
-            object.__delattr__(owner, name)
+            plain.__delattr__(owner, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,13 +138,21 @@ class _Function:
             case ast.FunctionDef():
                 node.decorator_list = [self.expression(d) for d in node.decorator_list]
                 node.args.defaults = [self.expression(d) for d in node.args.defaults]
-                inner = _Function(node)
-                inner.count = self.count + 1000
-                inner.lower()
+                self.inner(node)
                 return [node]
-            case ast.ClassDef() | ast.AsyncFunctionDef() | ast.AsyncFor() | ast.AsyncWith():
+            case ast.ClassDef():
+                for method in methods_of(node):
+                    self.inner(method)
+                return [node]
+            case ast.AsyncFunctionDef() | ast.AsyncFor() | ast.AsyncWith():
                 return [node]
         return [self.expressions(node)]
+
+    def inner(self, node: ast.FunctionDef) -> None:
+        """A function inside this one."""
+        inner = _Function(node)
+        inner.count = self.count + 1000
+        inner.lower()
 
     def branch(self, node: ast.If, rest: list[ast.stmt] | None) -> list[ast.stmt]:
         test = self.test(node.test)
@@ -409,6 +417,12 @@ def _own(body: Sequence[ast.AST]) -> list[ast.AST]:
             continue
         work.extend(ast.iter_child_nodes(node))
     return found
+
+
+def methods_of(node: ast.ClassDef) -> list[ast.FunctionDef]:
+    """The functions that a class statement defines, those of classes inside it too."""
+    found = [n for n in node.body if isinstance(n, ast.FunctionDef)]
+    return found + [m for n in node.body if isinstance(n, ast.ClassDef) for m in methods_of(n)]
 
 
 def declarations(body: Sequence[ast.AST]) -> list[ast.Nonlocal]:

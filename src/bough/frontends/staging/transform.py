@@ -56,6 +56,14 @@ class Transformer(ast.NodeTransformer):
         return ast.copy_location(ast.FunctionDef(node.name, node.args, body, []), node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        """The methods alone: what stands beside them runs once, in the class's own namespace."""
+        around, self.owner = self.owner, node.name.lstrip("_")
+        for statement in node.body:
+            if isinstance(statement, ast.ClassDef):
+                self.visit_ClassDef(statement)
+            elif isinstance(statement, ast.FunctionDef):
+                statement.body = [s for old in statement.body for s in _several(self.visit(old))]
+        self.owner = around
         return node
 
     # -- expressions -----------------------------------------------------------------------------------------------------
@@ -189,6 +197,8 @@ class Transformer(ast.NodeTransformer):
     def comprehension(self, node: Any, kind: str, element: ast.expr) -> ast.AST:
         """`staging.comprehend(kind, iterable, body, conditions)`; further `for`s make the body a comprehension of its own."""
         first, *rest = node.generators
+        if any(isinstance(n, ast.NamedExpr) for n in ast.walk(node)):
+            return self.staged("unsupported", node, [ast.Constant(":= in a comprehension")])
         if first.is_async:
             return self.staged("unsupported", node, [ast.Constant("async")])
         if rest:
@@ -402,6 +412,11 @@ class Transformer(ast.NodeTransformer):
     def temporary(self) -> str:
         self.temporaries += 1
         return f"staged{self.temporaries}__"
+
+
+def _several(visited: Any) -> list[ast.stmt]:
+    """What a visit of one statement gives, as a list."""
+    return visited if isinstance(visited, list) else [] if visited is None else [visited]
 
 
 def pattern_of(target: ast.expr) -> Any:
