@@ -64,3 +64,44 @@ def test_pictures_side_by_side(tmp_path: Path) -> None:
     assert network.executable.samples is None
     with pytest.raises(AssertionError, match="input 4: AssertionError: too large"):
         network.map([*inputs[:4], torch.full((1, 3, 28, 28), torch.nan), *inputs[4:]])
+
+
+class Turns(nn.Module):
+    """Many short products, as often as the input wants."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(320, 320) for _ in range(8))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, int]:
+        turns = 0
+        while x.mean() < 0 and turns < 8:
+            for layer in self.layers:
+                x = torch.tanh(2 * layer(x))
+            turns += 1
+        assert x.max() < 50, "too large"
+        return x, turns
+
+
+def test_short_phases_are_computed_in_portions() -> None:
+    torch.manual_seed(0)
+    network = compiled(Turns(), torch.randn(320))
+    assert not network.executable.manifest.apart
+    inputs = [torch.randn(320) for _ in range(37)]
+    alone = [network(x) for x in inputs]
+    assert len({n for _, n in alone}) > 2
+    for count in (37, 32, 7, 2):
+        found = network.map(inputs[:count])
+        assert all(n == m and torch.equal(x, y) for (x, n), (y, m) in zip(alone, found, strict=False))
+        assert len(found) == count
+    samples = network.executable.samples
+    assert samples is not None and samples.many.manifest.apart
+    with pytest.raises(AssertionError, match="input 30: AssertionError: too large"):
+        network.map([*inputs[:30], torch.full((320,), 100.0), *inputs[30:]])
+
+
+def test_long_phases_are_shared_out() -> None:
+    network = compiled(Vectors(), torch.randn(512))
+    network.map([torch.randn(512) for _ in range(3)])
+    samples = network.executable.samples
+    assert samples is not None and not samples.many.manifest.apart

@@ -87,7 +87,9 @@ class Executable:
     @cached_property
     def on_one_thread(self) -> Executable:
         """The same function, which does not ask for the team."""
-        return Executable(self.manifest, self.code, self.constants, threads=1)
+        alone = Executable(self.manifest, self.code, self.constants, threads=1)
+        alone.capacity = self.capacity
+        return alone
 
     @property
     def threads(self) -> int:
