@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,20 @@ def test_modules_give_the_bits_of_one(full: int, monkeypatch: pytest.MonkeyPatch
     one = compile_functions([layers()], host(), team=SERIAL_TEAM)
     assert several != one
     np.testing.assert_array_equal(outputs(several), outputs(one))
+
+
+def test_threads_compile_at_once_from_the_start() -> None:
+    """In a process that has not used LLVM before."""
+    text = "define i32 @f() {\n  ret i32 7\n}"
+    program = f"""
+from concurrent.futures import ThreadPoolExecutor
+from bough.codegen import binding
+from bough.targets import host
+with ThreadPoolExecutor(8) as threads:
+    made = set(threads.map(lambda _: binding.compile_object({text!r}, host()), range(32)))
+assert len(made) == 1
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_assembly_is_of_one_module(full: int) -> None:

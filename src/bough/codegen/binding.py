@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -12,9 +13,17 @@ import llvmlite.binding as llvm
 from bough.base.errors import InternalError
 from bough.targets.description import Target
 
+_ONE_AT_A_TIME = Lock()
+
+
+def _initialize() -> None:
+    """Makes LLVM ready. Its options may be set once in a process."""
+    with _ONE_AT_A_TIME:
+        _set_up()
+
 
 @cache
-def _initialize() -> None:
+def _set_up() -> None:
     # Hoisting on machine code moves the constants of an epilogue out of all loops around it, and with them in registers the
     # accumulators of the loop before it go to the stack. Invariant code is hoisted before, where constants are no code.
     llvm.set_option("", "-disable-machine-licm")
