@@ -227,13 +227,27 @@ def _diagonal(b: Builder, x: Value, offset: int = 0, dim1: int = 0, dim2: int = 
 
 def _padded(b: Builder, x: Value, pad: Sequence[int], mode: str, value: float = 0.0) -> Value:
     if any(not isinstance(p, int) for p in pad):
-        raise Unsupported("a symbolic padding")
+        if mode != "constant":
+            raise Unsupported("a symbolic padding")
+        return _surrounded(b, x, pad, value)
     low, high = [0] * x.type.rank, [0] * x.type.rank
     for i in range(len(pad) // 2):
         low[-1 - i], high[-1 - i] = pad[2 * i], pad[2 * i + 1]
     if not any(low) and not any(high):
         return x
     return b.emit("pad", x, low=tuple(low), high=tuple(high), value=value, mode=mode)
+
+
+def _surrounded(b: Builder, x: Value, pad: Sequence[Extent], value: float) -> Value:
+    """`x` between arrays of a constant, of which only the call knows how large they are."""
+    for axis in range(x.type.rank - 1, x.type.rank - 1 - len(pad) // 2, -1):
+        sides = pad[2 * (x.type.rank - 1 - axis) :][:2]
+        constant = float(value) if x.type.dtype.is_float else int(value)
+        shapes = [(*x.type.shape[:axis], side, *x.type.shape[axis + 1 :]) for side in sides]
+        low, high = (None if s[axis] == 0 else b.emit("full", shape=s, value=constant, dtype=x.type.dtype) for s in shapes)
+        parts = [p for p in (low, x, high) if p is not None]
+        x = parts[0] if len(parts) == 1 else b.emit("concat", *parts, axis=axis)
+    return x
 
 
 @converts("pad.default")

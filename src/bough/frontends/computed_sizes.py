@@ -24,6 +24,7 @@ from torch.utils._sympy.value_ranges import ValueRanges
 
 from bough.base.errors import InternalError
 from bough.frontends.host_calls import HostCall
+from bough.frontends.supposed_sizes import SupposedSizes
 
 Size = Union[int, torch.SymInt]
 Axis = tuple[int, int]
@@ -69,6 +70,7 @@ class ComputedSizes:
         """The calls that stay in Python, by their numbers."""
         self.guards: list[tuple[int, Any]] | None = None
         """What torch took for granted about all sizes of the trace, numbered; None where no size is computed."""
+        self.supposed = SupposedSizes()
         self._env: ShapeEnv | None = None
         self._taken = set(taken)
         self._attempts: list[tuple[int, int, int]] = []
@@ -244,6 +246,11 @@ def current() -> ComputedSizes:
 def expression(size: Size | sympy.Expr) -> Any:
     """A size as an expression over torch's symbols."""
     return size.node.expr if isinstance(size, torch.SymInt) else sympy.sympify(size)
+
+
+def surely_equal(a: Size, b: Size) -> bool:
+    """Whether two sizes are equal in every call; torch is not asked, which would take its answer for granted."""
+    return bool(expression(a) == expression(b))
 
 
 def _plain(size: Size) -> Size:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import sympy  # type: ignore[import-untyped]
 import torch
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch.utils._sympy.numbers import int_oo
+from torch.utils._sympy.value_ranges import ValueRanges
 
 from bough.base.errors import CompileError
 from bough.base.source import Location
 from bough.frontends.computed_sizes import ComputedSizes
-from bough.frontends.locations import is_internal
+from bough.frontends.locations import is_internal, is_of_torch
+from bough.frontends.supposed_sizes import Answer, turning_points
 from bough.ir.program import Dim
 
 DynamicSpec = Mapping[str, Mapping[int, "str | Dim"]]
@@ -99,6 +103,37 @@ def _error(what: str, because: str, advice: str = "", location: Location | None 
     return CompileError(what, code="BGH-DIM-001", because=because, advice=advice, location=location)
 
 
+@contextmanager
+def zero_sizes(d: Dimensions, empty: bool) -> Iterator[None]:
+    """While active, torch does not take it for granted that sizes are positive, if one of these may be 0 and `empty`."""
+    if not empty or all(dim.low > 0 for dim in d.dims.values()):
+        yield
+        return
+    found = ShapeEnv.create_symbol
+
+    def create_symbol(self: ShapeEnv, *args: Any, **kwargs: Any) -> Any:
+        made = found(self, *args, **({"positive": None} if len(args) <= 4 else {}) | kwargs)
+        if isinstance(made, sympy.Symbol):
+            self.var_to_range[made] = ValueRanges(0, int_oo)
+        return made
+
+    ShapeEnv.create_symbol = create_symbol  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ShapeEnv.create_symbol = found  # type: ignore[method-assign]
+
+
+def tell_ranges(d: Dimensions, tensors: Sequence[torch.Tensor]) -> None:
+    """Tells torch what is known of the sizes of a trace's arguments."""
+    for tensor, axes in zip(tensors, d.axes, strict=True):
+        for axis, name in axes.items():
+            size, dim = tensor.shape[axis], d.dims[name]
+            if isinstance(size, torch.SymInt) and isinstance(size.node.expr, sympy.Symbol):
+                high = int_oo if dim.high is None else dim.high
+                size.node.shape_env.var_to_range[size.node.expr] = ValueRanges(dim.low, high)
+
+
 def name_symbols(
     d: Dimensions,
     paths: Sequence[str],
@@ -133,12 +168,23 @@ def name_symbols(
     if computed is not None:
         names.update({c.symbol: c.name for c in computed.live()})
         check_computed(computed, names)
-    if computed is not None and computed.guards is not None:
-        dims, bounds = _computed_dims(computed)
-        _check_guards(computed.guards, names, {**d.dims, **dims}, places, bounds)
-    elif env is not None:
-        _check_guards(list(enumerate(env.guards)), names, d.dims, places, {})
+    guards = list(enumerate(env.guards)) if env is not None else []
+    dims: dict[str, Dim] = {}
+    bounds: dict[str, Any] = {}
+    if computed is not None:
+        if computed.guards is not None:
+            guards = computed.guards
+            dims, bounds = _computed_dims(computed)
+        guards = [*guards, *((-1, a) for a in computed.supposed.answers)]
+    _check_guards(guards, names, {**d.dims, **dims}, places, bounds)
     return names
+
+
+def check_decomposed(computed: ComputedSizes, dims: Sequence[Dim], names: Mapping[sympy.Symbol, str]) -> None:
+    """Raises CompileError where decomposing operators, which knows of no supposed conditions, has taken more for granted."""
+    if computed.supposed.met:
+        found = list(enumerate(computed.env.guards))
+        _check_guards(found, names, {d.name: d for d in dims} | _computed_dims(computed)[0], {}, _computed_dims(computed)[1])
 
 
 def check_computed(computed: ComputedSizes, names: Mapping[sympy.Symbol, str]) -> None:
@@ -184,7 +230,9 @@ _OF_LAYOUT = ("meta_copy_", "conv", "is_contiguous")
 
 def _asks_for_layout(guard: Any) -> bool:
     frame = guard.sloc.framework_loc
-    return isinstance(guard.expr, sympy.Ne) or (not isinstance(frame, str) and getattr(frame, "name", "") in _OF_LAYOUT)
+    if frame is None or isinstance(frame, str):
+        return isinstance(guard.expr, sympy.Ne)
+    return is_of_torch(frame.filename) and (isinstance(guard.expr, sympy.Ne) or frame.name in _OF_LAYOUT)
 
 
 def _check_guards(
@@ -195,38 +243,42 @@ def _check_guards(
     bounds: Mapping[str, Any],
 ) -> None:
     """Every condition on sizes that tracing took for granted must hold in the whole range. `bounds` are upper bounds of computed
-    sizes that depend on others.
+    sizes that depend on others. Some guards are `supposed_sizes.Answer`s, which count where their conditions hold.
 
     Tested on the small sizes of the range, where conditions on sizes change their answer, and on large ones. Inside
     torch, `!=` asks whether a shortcut for size 1 or for contiguous arrays may be taken, copying whether memory overlaps,
     and convolutions which strides their results get: all answers mean the same.
     """
     for number, guard in guards:
-        symbols = {s for s in guard.expr.free_symbols if s in names}
+        conditions = guard.conditions if isinstance(guard, Answer) else ()
+        symbols = {s for e in (guard.expr, *conditions) for s in e.free_symbols if s in names}
         place = _user_place(guard)
         if not symbols or (place is None and _asks_for_layout(guard)):
             continue
         bounding = [(names[s], bounds[names[s]]) for s in symbols if names[s] in bounds]
         symbols.update(s for _, bound in bounding for s in bound.free_symbols)
         involved = sorted({names[s] for s in symbols})
-        points = [_points(dims[n], {1: 40, 2: 8}.get(len(involved), 2)) for n in involved]
+        few = {1: 40, 2: 8}.get(len(involved), 2)
+        near = {v for e in (guard.expr, *conditions) for v in turning_points(e)}
+        points = [_points(dims[n], few, near) for n in involved]
         for values in itertools.product(*points):
             sizes = dict(zip(involved, values, strict=True))
             numbers = {s: sympy.Integer(sizes[names[s]]) for s in symbols}
             if any(sizes[name] > bound.xreplace(numbers) for name, bound in bounding):
                 continue
-            holds = guard.expr.xreplace(numbers)
-            if holds == sympy.false:
+            if guard.expr.xreplace(numbers) == sympy.false and not any(c.xreplace(numbers) == sympy.false for c in conditions):
                 shown = ", ".join(f"{n} = {v}" for n, v in sizes.items())
                 condition = _readable(guard.expr, names)
                 raise _narrowed(", ".join(involved), f"it does not hold for {shown}", place or places.get(number), condition)
 
 
-def _points(dim: Dim, few: int) -> list[int]:
+def _points(dim: Dim, few: int, near: Iterable[int]) -> list[int]:
+    """Sizes of the range to test: a few small ones, large ones, and some of those `near` which a condition changes its answer."""
     high = dim.high if dim.high is not None else dim.low + (1 << 20)
     small = range(dim.low, min(high, dim.low + few) + 1)
     large = (dim.low + 63, dim.low + 64, dim.low + 999, dim.low + 1000, high - 1, high)
-    return sorted({*small, *(v for v in large if dim.low <= v <= high)})
+    turning = sorted(v for v in near if v > dim.low + few)[:few]
+    return sorted({*small, *(v for v in (*large, *turning) if dim.low <= v <= high)})
 
 
 def _readable(e: Any, names: Mapping[sympy.Symbol, str]) -> str:

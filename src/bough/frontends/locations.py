@@ -37,6 +37,12 @@ def is_internal(file: str) -> bool:
     return file.startswith(("<frozen", "<eval_with_key>", "<string>", "torch/", *_INTERNAL)) and not file.startswith(_MODELS)
 
 
+@cache
+def is_of_torch(file: str) -> bool:
+    """Whether a file belongs to torch."""
+    return file.startswith(("torch/", _INTERNAL[0]))
+
+
 class NoteLocations(TorchFunctionMode):
     """While active, the nodes that torch traces carry the innermost line of user code under the frame that entered it.
 

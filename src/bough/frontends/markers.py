@@ -13,17 +13,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import sympy  # type: ignore[import-untyped]
 import torch
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 from torch.fx.node import has_side_effect
 
 from bough.base.errors import InternalError
-from bough.frontends.computed_sizes import Growth, Size, current, expression, join_growths, loop_growths
+from bough.frontends.computed_sizes import Growth, Size, current, expression, join_growths, loop_growths, surely_equal
 from bough.frontends.host_calls import HostCall
 
 __all__ = [
-    "Growth", "at_least", "attempt_abort", "attempt_begin", "attempt_keep", "check", "for_begin", "for_end", "for_row", "growths",
-    "host", "if_begin", "if_else", "if_end",
-    "is_computed", "narrow", "scalar", "size", "while_begin", "while_end", "while_test",
+    "Growth", "Size", "at_least", "attempt_abort", "attempt_begin", "attempt_keep", "check", "counted_sizes", "for_begin",
+    "for_end", "for_row", "growths", "host", "if_begin", "if_else", "if_end", "is_computed", "is_open", "narrow",
+    "same_shape", "scalar", "size", "suppose", "suppose_first", "supposed", "while_begin", "while_end", "while_test",
 ]  # fmt: skip
 
 _LIBRARY = torch.library.Library("bough", "FRAGMENT")  # type: ignore[no-untyped-call]
@@ -172,6 +174,18 @@ def while_end(updated: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     return list(torch.ops.bough.while_end(list(updated), sizes, offsets))
 
 
+def counted_sizes(updated: Sequence[torch.Tensor], count: Size) -> list[tuple[int, int, Size]]:
+    """The sizes that values have behind the innermost loop, if it has `count` turns, in axes that grow by a known number in each:
+    tensor, axis, size."""
+    loop = current().loops[-1]
+    found: list[tuple[int, int, Size]] = []
+    for tensor, axis in (a for g in loop.growths for a in g.axes):
+        growth = sympy.expand(expression(updated[tensor].shape[axis]) - expression(loop.carried[tensor].shape[axis]))
+        if growth.is_Integer and growth > 0:
+            found.append((tensor, axis, loop.initial[tensor].shape[axis] + int(growth) * count))
+    return found
+
+
 def for_begin(
     initial: Sequence[torch.Tensor], count: Size, reverse: bool = False
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -212,6 +226,33 @@ def scalar(number: Size) -> torch.Tensor:
 def is_computed(number: object) -> bool:
     """Whether a size depends on computed values."""
     return isinstance(number, torch.SymInt) and current().depends(expression(number))
+
+
+def same_shape(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors have one shape in every call."""
+    return a.dim() == b.dim() and all(map(surely_equal, a.shape, b.shape))
+
+
+def is_open(test: torch.SymBool) -> bool:
+    """Whether a question about sizes is answered differently from call to call."""
+    return not statically_known_true(test) and not statically_known_true(torch.sym_not(test))  # type: ignore[no-untyped-call]
+
+
+def suppose(condition: Any) -> None:
+    """From here on a condition on sizes holds, an expression over torch's symbols; until `suppose_first` with what `supposed` was
+    before."""
+    if condition != sympy.true:
+        current().supposed.suppose(current().env, condition)
+
+
+def supposed() -> int:
+    """How many conditions are supposed to hold."""
+    return len(current().supposed.conditions)
+
+
+def suppose_first(count: int) -> None:
+    """Only the first conditions are supposed from here on."""
+    del current().supposed.conditions[count:]
 
 
 def at_least(number: Size) -> int:

@@ -10,11 +10,11 @@ from typing import Any
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
 
-from bough.base.errors import CompileError
+from bough.base.errors import CompileError, InternalError
 from bough.frontends import locations
 from bough.frontends.converters import CONVERTERS, overload_name
 from bough.frontends.decompositions import rules
-from bough.frontends.dimensions import DynamicSpec, check_computed
+from bough.frontends.dimensions import DynamicSpec, check_computed, check_decomposed
 from bough.frontends.dropout import remove_dropout
 from bough.frontends.errors import MissingOperators
 from bough.frontends.structure import Slot, Structure
@@ -48,20 +48,36 @@ def export(
     *,
     dynamic: DynamicSpec | None = None,
     kwargs: Mapping[str, Any] | None = None,
+    empty: bool = True,
 ) -> Imported:
     """Traces a module (or a function of tensors) on example arguments and translates it.
 
     `dynamic={"x": {0: "batch"}}` makes axis 0 of the argument `x` of any size; `Dim("batch", 1, 64)` in place of the name
-    gives a range. Tensors inside an argument are called `x.0`, `x.key`. Axes of one name have one size.
+    gives a range. Tensors inside an argument are called `x.0`, `x.key`. Axes of one name have one size. `empty=False`: the caller
+    sees to it that the module meets no size 0 where that matters.
 
     Raises CompileError for what cannot be compiled, with the user's line where there is one; for operators that the
     table has not, once, with all of them.
     """
-    traced = trace(module, args, kwargs, dynamic)
-    program, missing = _translate(traced)
+    traced = trace(module, args, kwargs, dynamic, empty)
+    try:
+        program, missing = _translate(traced)
+    except InternalError as error:
+        if not traced.computed.supposed.met:
+            raise
+        raise _equal_by_condition(str(error)) from error
     if missing:
         raise MissingOperators(missing)
     return Imported(program, traced.inputs, traced.outputs, traced.paths, traced.sets_attributes)
+
+
+def _equal_by_condition(because: str) -> CompileError:
+    return CompileError(
+        "sizes that are equal only because a condition says so are used as one",
+        code="BGH-DIM-001",
+        because=because.split(" (please")[0],
+        advice="write the size that is meant, as in x[:4] behind `if x.shape[0] == 4:`, or give both one name",
+    )
 
 
 def _translate(traced: Trace) -> tuple[Program, Missings]:
@@ -73,6 +89,7 @@ def _translate(traced: Trace) -> tuple[Program, Missings]:
     with traced.computed.active():
         exported = _decompose(exported)
     check_computed(traced.computed, traced.symbols.names)
+    check_decomposed(traced.computed, traced.dims, traced.symbols.names)
     return translate(traced, exported)
 
 

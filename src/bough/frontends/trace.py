@@ -76,8 +76,9 @@ def trace(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any] | None,
     dynamic: dimensions.DynamicSpec | None,
+    empty: bool = True,
 ) -> Trace:
-    """Traces a module, or a function of tensors, on example arguments.
+    """Traces a module, or a function of tensors, on example arguments. `empty`: sizes may be 0 where their ranges say so.
 
     Raises CompileError where the module cannot be one graph for all sizes that `dynamic` asks for.
     """
@@ -101,8 +102,8 @@ def trace(
         _check_module(module)
     wanted = dimensions.resolve(dynamic, paths, tensors)
     computed = ComputedSizes([*wanted.dims, CAPACITY])
-    flat = _Flat(module, inputs, computed)
-    with computed.active(), KeptAttributes(module):
+    flat = _Flat(module, inputs, computed, wanted)
+    with computed.active(), KeptAttributes(module), dimensions.zero_sizes(wanted, empty):
         exported = _export(flat, tuple(wanted.example(i, t) for i, t in enumerate(tensors)), _hints(wanted))
     drop_attempts(exported.graph)
     traced = [n.meta["val"] for n in exported.graph.nodes if n.op == "placeholder"][-len(paths) :] if paths else []
@@ -125,14 +126,18 @@ class _Noted:
 class _Flat(nn.Module):
     """The module with tensors for arguments and a tuple of tensors for result; `outputs` notes the result's nesting."""
 
-    def __init__(self, inner: Callable[..., Any], inputs: Structure, computed: ComputedSizes) -> None:
+    def __init__(
+        self, inner: Callable[..., Any], inputs: Structure, computed: ComputedSizes, wanted: dimensions.Dimensions
+    ) -> None:
         super().__init__()
         self.inner = inner
         self.inputs = inputs
         self.computed = computed
+        self.wanted = wanted
         self.outputs = _Noted()
 
     def forward(self, *tensors: torch.Tensor) -> tuple[Any, ...]:
+        dimensions.tell_ranges(self.wanted, tensors)
         args, kwargs = fill(self.inputs, tensors)
         results: list[Any] = []
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import sympy  # type: ignore[import-untyped]
 import torch
+from sympy.core.relational import Relational  # type: ignore[import-untyped]
+from sympy.logic.boolalg import BooleanAtom, BooleanFunction  # type: ignore[import-untyped]
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from torch.fx import GraphModule, Node
@@ -33,7 +35,7 @@ from bough.frontends.symbols import UnknownSize, evaluate
 from bough.frontends.trace import Trace, check_tensor
 from bough.frontends.updates import functional_name, plain_updates, writes
 from bough.ir import expr
-from bough.ir.dtypes import F64, I64
+from bough.ir.dtypes import BOOL, F64, I64
 from bough.ir.expr import Extent
 from bough.ir.program import CAPACITY, Dim, Function, Program, TensorType, Value, results_of
 
@@ -242,7 +244,7 @@ class _Translation:
         if any(a is UNKNOWN for a in self.leaves(args)):
             return self.stand_ins(node)
         if isinstance(meta, torch.SymBool):
-            return None
+            return Real(meta.node.expr)
         if node.target is operator.getitem:
             return args[0][args[1]]
         if isinstance(node.target, torch._ops.HigherOrderOperator):
@@ -371,7 +373,7 @@ class _Translation:
         known = self.reals.get(e)
         if known is None or not self.marked.is_known(known):
             known = self.reals[e] = self.compute_real(e)
-            self.floats.update([] if e.is_number else [known])
+            self.floats.update([] if e.is_number or isinstance(e, _CONDITIONS) else [known])
         return known
 
     def compute_real(self, e: Any) -> Value:
@@ -381,6 +383,8 @@ class _Translation:
             return self.items[e]
         if e.is_integer and self.is_extent(e):
             return self.b.operand(self.symbols.expression(e), F64)
+        if isinstance(e, _CONDITIONS):
+            return self.truth(e)
         name = type(e).__name__.removeprefix("OpaqueUnaryFn_")
         if isinstance(e, sympy.Pow) and e.args[1] == sympy.Rational(1, 2):
             return self.b.emit("sqrt", self.real(e.args[0]))
@@ -395,3 +399,26 @@ class _Translation:
         for term in e.args[1:]:
             total = self.b.emit(ops[name], total, self.real(term))
         return total
+
+    def truth(self, e: Any) -> Value:
+        """What a condition on sizes comes to."""
+        if e in (sympy.true, sympy.false):
+            return self.b.number(e == sympy.true, BOOL)
+        if isinstance(e, Relational):
+            if all(side.is_integer and self.is_extent(side) for side in e.args):
+                sides = [self.b.operand(self.symbols.expression(side), I64) for side in e.args]
+            else:
+                sides = [self.real(side) for side in e.args]
+            return self.b.emit(_COMPARISONS[type(e)], *sides)
+        first, *others = map(self.real, e.args)
+        if isinstance(e, sympy.Not):
+            return self.b.emit("not", first)
+        for other in others:
+            first = self.b.emit("and" if isinstance(e, sympy.And) else "or", first, other)
+        return first
+
+
+_CONDITIONS = (Relational, BooleanFunction, BooleanAtom)
+_COMPARISONS = {
+    sympy.Eq: "eq", sympy.Ne: "ne", sympy.Lt: "lt", sympy.Le: "le", sympy.Gt: "gt", sympy.Ge: "ge",
+}  # fmt: skip

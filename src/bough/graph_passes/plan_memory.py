@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from bough.graph_passes.exposed import around
-from bough.ir.expr import Apply, Const, Expr, add, as_expr, floordiv, loads, mul
+from bough.ir.expr import Apply, Const, Expr, add, as_expr, floordiv, loads, maximum, mul
 from bough.ir.kernel import Operand
 from bough.ir.sequence import Group, Repeat, Sequence, Step, Whilst, bodies, host_expressions, phase, walk
 
@@ -110,7 +110,7 @@ def weighed(o: Operand) -> tuple[int, Expr]:
             case Apply("mul", args):
                 stack.extend(args)
             case e:
-                symbols.append(e)
+                symbols.append(_room(e))
     if not symbols or number % ALIGNMENT == 0:
         unit: Expr = Const(1)
         for e in sorted(symbols, key=repr):
@@ -163,5 +163,14 @@ def byte_size(o: Operand) -> Expr:
     """Bytes of an operand, rounded up to the alignment."""
     total: Expr = Const(o.dtype.bytes)
     for e in o.shape:
-        total = mul(total, as_expr(e))
+        total = mul(total, _room(as_expr(e)))
     return mul(floordiv(add(total, ALIGNMENT - 1), ALIGNMENT), ALIGNMENT)
+
+
+def _room(extent: Expr) -> Expr:
+    """The extent, at least 0: where a branch is not taken, that of an array in it may be negative, as `8 - n` is."""
+    return maximum(extent, Const(0)) if _has_difference(extent) else extent
+
+
+def _has_difference(e: Expr) -> bool:
+    return isinstance(e, Apply) and (e.function == "sub" or any(map(_has_difference, e.args)))

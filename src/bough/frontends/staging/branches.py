@@ -176,6 +176,7 @@ def learn(staging: DataStaging, condition: Scalar, holds: bool) -> None:
     scope.know(condition.tensor, holds)
     if condition.opposite is not None:
         scope.know(condition.opposite, not holds)
+    markers.suppose(condition.says[not holds])
     if condition.about is not None:
         selector, yes, no = condition.about
         scope.restrict(selector, yes if holds else no)
@@ -286,7 +287,7 @@ class Join:
 
         def joined(results: list[torch.Tensor]) -> torch.Tensor:
             made: torch.Tensor = get(results)
-            if hidden or not older or a.shape != b.shape:
+            if hidden or not older or not markers.same_shape(a, b):
                 return self.derived(made, [*hidden, *(t for t, _ in older)])
 
             def chosen(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -38,6 +38,8 @@ class Loop:
     cells: list[Cell]
     extra: list[Place]
     site: Site
+    count: markers.Size | None = None
+    """How many turns there are, if none ends it."""
     state: State = field(default_factory=State)
     dead: dict[Hashable, Cell] = field(default_factory=dict)
     endless: bool = False
@@ -50,12 +52,13 @@ class Loop:
 
 def carry(
     staging: DataStaging, test: Thunk, turn: Thunk, head: Sequence[str], live: Sequence[str], counter: Any = None,
-    thunks: Sequence[Any] = (),
+    thunks: Sequence[Any] = (), count: markers.Size | None = None,
 ) -> Any:  # fmt: skip
-    """Traces a loop whose test, or whose early end, is computed. Gives its outcome."""
+    """Traces a loop whose test, or whose early end, is computed. Gives its outcome. `count`: how many turns it has, if it has no
+    early end."""
     extra: list[Place] = [] if counter is None else [AttributeOf(counter, "value")]
     site = staging.site.next((test, turn, *thunks))
-    loop = Loop(staging, test, turn, frozenset((*head, *live)), staging.cells([test, turn, *thunks]), extra, site)
+    loop = Loop(staging, test, turn, frozenset((*head, *live)), staging.cells([test, turn, *thunks]), extra, site, count)
     if not _recall(loop):
         _expect_changes(loop, frozenset(head), (turn, *thunks))
     around, staging.site = staging.site, site
@@ -276,7 +279,7 @@ def _note_alias(loop: Loop, first: torch.Tensor, now: torch.Tensor, ended: torch
     def write_back() -> None:
         aliases.overwrite(first, torch.where(ended, first, now))
 
-    if hidden is not None or first.shape != now.shape:
+    if hidden is not None or not markers.same_shape(first, now):
         aliases.derived(now, [first, *(() if hidden is None else hidden.others.values())])
     else:
         aliases.stands_for(now, [first], read, write_back)
@@ -314,7 +317,11 @@ def _learn_aliases(loop: Loop, scope: Scope, initial: list[torch.Tensor], update
 def _finished(loop: Loop, scope: Scope, initial: list[torch.Tensor], updated: list[torch.Tensor]) -> Any:
     """Ends the loop; places have what it leaves in them."""
     staging, state = loop.staging, loop.state
+    surely = loop.count is not None and OUTCOME not in state.forms and markers.at_least(loop.count) >= 0
+    sizes = markers.counted_sizes(updated, loop.count) if surely and loop.count is not None else []
     finals = markers.while_end(updated)
+    for number, axis, size in sizes:
+        finals[number] = markers.narrow(finals[number], axis, 0, size)
     for place, before in reversed(scope.journal.values()):
         if not isinstance(place, Elements):
             place.write(before)

@@ -54,7 +54,7 @@ def export_cell(world: World, model: Any, function: Function, record: Record, na
     examples = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in record.params.values())
     walks = {n: e for n, s in enumerate(sources) if (e := _each_of(record, s)) is not None}
     dynamic = {f"tensors.{n}": {0: Dim(f"each{e}", 0)} for n, e in walks.items()}
-    program = torch_export.export(_Cell(model, way), examples, dynamic=dynamic).program
+    program = torch_export.export(_Cell(model, way), examples, dynamic=dynamic, empty=False).program
     straight = program.functions[program.entry]
     for value, array in straight.constants.items():
         straight.constants[value] = shared.setdefault((array.ctypes.data, array.strides, str(array.dtype)), array)

@@ -6,13 +6,14 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import sympy  # type: ignore[import-untyped]
 import torch
 
 from bough.frontends import markers
 from bough.frontends.staging.branches import Thunk, symbolic
 from bough.frontends.staging.choices import Choice, each_alternative, settled
 from bough.frontends.staging.outcomes import NEVER, Held, Return, Unreachable
-from bough.frontends.staging.scalars import Scalar
+from bough.frontends.staging.scalars import Scalar, of_sizes
 
 if TYPE_CHECKING:
     from bough.frontends.staging.data import DataStaging
@@ -70,11 +71,9 @@ def _of_tensor(staging: DataStaging, value: torch.Tensor) -> bool | Scalar:
 
 
 def _of_size(staging: DataStaging, value: Any) -> bool | Scalar:
-    if markers.is_computed(value):
-        if isinstance(value, torch.SymInt):
-            return _known(staging, Scalar(staging, None, value) != 0)
-        return Scalar(staging, torch.full((), value, dtype=torch.bool))
-    return bool(value)
+    """A question about sizes is one to the call, where its answer differs from call to call."""
+    test = value if isinstance(value, torch.SymBool) else value != 0
+    return of_sizes(staging, test) if markers.is_open(test) else bool(test)
 
 
 def negated(staging: DataStaging, value: Any) -> bool | Scalar:
@@ -83,6 +82,7 @@ def negated(staging: DataStaging, value: Any) -> bool | Scalar:
         return not known
     made = Scalar(staging, torch.logical_not(known.tensor))
     made.opposite = known.tensor
+    made.says = known.says[1], known.says[0]
     if known.about is not None:
         selector, yes, no = known.about
         made.about = (selector, no, yes)
@@ -133,13 +133,23 @@ def truths(staging: DataStaging, conjunction: bool, simple: bool, first: Any, ot
         return known
     if isinstance(known, bool):
         return truths(staging, conjunction, simple, others[0](), others[1:])
-    if not simple:
-        rest: Thunk = lambda: truths(staging, conjunction, simple, others[0](), others[1:])  # noqa: E731
-        return choose(staging, known, rest, lambda: False) if conjunction else choose(staging, known, lambda: True, rest)
-    later = truths(staging, conjunction, simple, others[0](), others[1:])
-    if isinstance(later, bool):
+    later: Any = None
+
+    def rest() -> Any:
+        nonlocal later
+        later = truths(staging, conjunction, simple, others[0](), others[1:])
+        return later
+
+    if not simple or known.about is not None:  # a question about a choice: the other parts may rely on its answer
+        made = choose(staging, known, rest, lambda: False) if conjunction else choose(staging, known, lambda: True, rest)
+    elif isinstance(rest(), bool):
         return known if later is conjunction else later
-    return Scalar(staging, (torch.logical_and if conjunction else torch.logical_or)(known.tensor, later.tensor))
+    else:
+        made = Scalar(staging, (torch.logical_and if conjunction else torch.logical_or)(known.tensor, later.tensor))
+    if isinstance(made, Scalar) and isinstance(later, Scalar):
+        holds, fails = (sympy.And, sympy.Or) if conjunction else (sympy.Or, sympy.And)
+        made.says = holds(known.says[0], later.says[0]), fails(known.says[1], later.says[1])
+    return made
 
 
 def chained(staging: DataStaging, simple: bool, names: Sequence[str], first: Any, others: Sequence[Thunk]) -> Any:
@@ -165,4 +175,13 @@ def compared(staging: DataStaging, name: str, a: Any, b: Any) -> Any:
     if name in ("In", "NotIn"):
         found = staging.contains(b, a)
         return found if name == "In" else staging.negated(found)
+    if name in ("Eq", "NotEq") and isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)) and _has_size((*a, *b)):
+        parts = [lambda x=x, y=y: compared(staging, "Eq", x, y) for x, y in zip(a, b, strict=False)]
+        alike = isinstance(a, list) == isinstance(b, list) and len(a) == len(b)
+        same = alike and truths(staging, True, True, parts[0](), parts[1:])
+        return same if name == "Eq" else staging.negated(same)
     return getattr(operator, _COMPARISONS[name])(a, b)
+
+
+def _has_size(values: tuple[Any, ...]) -> bool:
+    return any(isinstance(v, (torch.SymInt, Scalar)) for v in values)

@@ -124,12 +124,13 @@ class DataStaging:
 
     def enter(self) -> Scope:
         self.serial += 1
-        self.scope = Scope(self.scope, self.serial, self.tries)
+        self.scope = Scope(self.scope, self.serial, self.tries, markers.supposed())
         return self.scope
 
     def leave(self, scope: Scope) -> None:
         assert scope.parent is not None
         self.scope = scope.parent
+        markers.suppose_first(scope.supposed)
 
     def undo(self, scope: Scope) -> None:
         """Takes back what has been changed in a scope."""
@@ -395,6 +396,8 @@ class DataStaging:
 
     def chained(self, simple: bool, names: Sequence[str], first: Any, *others: Thunk) -> Any:
         return conditions.chained(self, simple, names, first, others)
+
+    compared = conditions.compared
 
     def only(self, choice: Any, holds: Callable[[Any], bool]) -> Any:
         """A choice of which these alternatives are left."""

@@ -13,12 +13,13 @@ import torch
 from torch import nn
 
 from bough.frontends import markers
-from bough.frontends.staging import growing, layouts, torch_calls
+from bough.frontends.staging import growing, iterables, layouts, torch_calls
 from bough.frontends.staging.choices import Choice, each_alternative, is_there, settled
 from bough.frontends.staging.data_items import named
 from bough.frontends.staging.generators import Generated, numbered
 from bough.frontends.staging.growing import Rows
-from bough.frontends.staging.scalars import Scalar, constant, convert, kind_of, number_tensor
+from bough.frontends.staging.iterables import Backwards, Numbered, Range, is_computed_iterable
+from bough.frontends.staging.scalars import Scalar, constant, convert, kind_of, number_tensor, of_sizes
 from bough.frontends.staging.scopes import MISSING
 from bough.frontends.staging.texts import Text, matches, text_of
 
@@ -30,13 +31,15 @@ def _converted(kind: type) -> Callable[..., Any]:
     """int(), float(), bool()."""
 
     def rule(staging: DataStaging, *args: Any, **kwargs: Any) -> Any:
-        value = args[0] if len(args) == 1 and not kwargs else None
+        value = of_sizes(staging, args[0]) if len(args) == 1 and not kwargs else None
         if isinstance(value, torch.Tensor) and kind is not bool:
             if value.numel() != 1:
                 raise staging.python_error(ValueError("only one element tensors can be converted to Python scalars"))
             value = torch_calls.number_of(staging, value)
         if kind is bool and args:
             return staging.truth(args[0])
+        if kind is int and isinstance(args[0], torch.SymInt):
+            return args[0]
         return convert(value, kind) if isinstance(value, Scalar) else NotImplemented
 
     return rule
@@ -45,7 +48,7 @@ def _converted(kind: type) -> Callable[..., Any]:
 def _len(staging: DataStaging, value: Any) -> Any:
     if isinstance(value, Rows):
         return value.length
-    if isinstance(value, torch.Tensor) and value.dim() > 0 and markers.is_computed(value.shape[0]):
+    if isinstance(value, torch.Tensor) and value.dim() > 0:
         return torch_calls.computed(staging, value.shape[0])
     method = getattr(type(value), "__len__", None)
     return staging.call(method, value) if hasattr(method, "__code__") else NotImplemented
@@ -80,10 +83,16 @@ def _extreme(name: str) -> Callable[..., Any]:
         if len(values) == 1:
             if isinstance(values[0], Rows) and isinstance(values[0].part, layouts.Number) and not kwargs:
                 staging.check_that(values[0].length > 0, "ValueError", f"{name}() arg is an empty sequence")
+                if values[0].part.mixed:
+                    return values[0].at(Scalar(staging, getattr(values[0].leaves[0], f"arg{name}")()))
                 return Scalar(staging, getattr(values[0].leaves[0], f"a{name}")())
             if isinstance(values[0], torch.Tensor):
                 return NotImplemented if values[0].dim() == 0 else rule(staging, *values[0].unbind(0), **kwargs)
             values = tuple(staging.elements(values[0]))
+        if any(isinstance(v, Scalar) for v in values) or not all(isinstance(v, (int, torch.SymInt)) for v in values):
+            values = tuple(of_sizes(staging, v) for v in values)
+        elif any(isinstance(v, torch.SymInt) for v in values) and not kwargs:
+            return reduce(torch.sym_max if name == "max" else torch.sym_min, values)
         if kwargs or not any(isinstance(v, (Scalar, Choice, torch.Tensor)) for v in values):
             return NotImplemented if "key" not in kwargs else _by_key(staging, name, order, values, kwargs["key"])
         return reduce(lambda a, b: _better(staging, order, a, b), values)
@@ -112,6 +121,10 @@ def _better(staging: DataStaging, order: Any, a: Any, b: Any) -> Any:
 
 
 def _sum(staging: DataStaging, values: Any, start: Any = 0) -> Any:
+    if isinstance(values, Rows) and isinstance(values.part, layouts.Number) and values.part.mixed:
+        number = Scalar(staging, values.leaves[0].sum(0))
+        number.whole = values.leaves[1].all()
+        return number + start
     if isinstance(values, Rows):
         total = _whole(staging, values).sum(0)
         if isinstance(values.part, layouts.Tensor):
@@ -130,9 +143,9 @@ def _all_close(staging: DataStaging, a: torch.Tensor, b: torch.Tensor, *args: An
 
 def _equal(staging: DataStaging, a: torch.Tensor, b: torch.Tensor) -> Any:
     """torch.equal, whose result is Python's."""
-    if any(map(markers.is_computed, (*a.shape, *b.shape))):
-        return NotImplemented
-    return Scalar(staging, (a == b).all()) if a.shape == b.shape else False
+    if markers.same_shape(a, b):
+        return Scalar(staging, (a == b).all())
+    return NotImplemented if any(isinstance(s, torch.SymInt) for s in (*a.shape, *b.shape)) else False
 
 
 def _all_of(conjunction: bool) -> Callable[..., Any]:
@@ -147,6 +160,7 @@ def _all_of(conjunction: bool) -> Callable[..., Any]:
 
 
 def _round(staging: DataStaging, value: Any, digits: Any = None) -> Any:
+    value = of_sizes(staging, value)
     return value.__round__(digits) if isinstance(value, Scalar) else NotImplemented
 
 
@@ -155,6 +169,7 @@ def _absolute(staging: DataStaging, value: Any) -> Any:
 
 
 def _isinstance(staging: DataStaging, value: Any, classes: Any) -> Any:
+    value = of_sizes(staging, value)
     if not isinstance(value, Scalar):
         return NotImplemented
     answers = issubclass(int, classes), issubclass(value.kind, classes)
@@ -164,6 +179,7 @@ def _isinstance(staging: DataStaging, value: Any, classes: Any) -> Any:
 
 
 def _type(staging: DataStaging, value: Any, *rest: Any) -> Any:
+    value = of_sizes(staging, value)
     return value.one_kind() if isinstance(value, Scalar) and not rest else NotImplemented
 
 
@@ -176,6 +192,7 @@ def _print(staging: DataStaging, *args: Any, **_: Any) -> None:
 
 def _of_math(name: str) -> Callable[..., Any]:
     def rule(staging: DataStaging, *values: Any) -> Any:
+        values = tuple(of_sizes(staging, v) for v in values)
         if not any(isinstance(v, (Scalar, torch.Tensor)) for v in values):
             return NotImplemented
         numbers = [torch_calls.number_of(staging, v) if isinstance(v, torch.Tensor) else v for v in values]
@@ -202,6 +219,8 @@ def _listed(kind: Any) -> Callable[..., Any]:
     def rule(staging: DataStaging, values: Any = ()) -> Any:
         if isinstance(values, Rows):
             return growing.new_list(staging, values)
+        if isinstance(values, torch.Tensor) and is_computed_iterable(values):
+            return growing.rows_list(staging, values)
         found = staging.elements(values)
         return kind(found) if isinstance(found, (list, tuple)) else NotImplemented
 
@@ -209,24 +228,20 @@ def _listed(kind: Any) -> Callable[..., Any]:
 
 
 def _zip(staging: DataStaging, *values: Any, strict: bool = False) -> Any:
-    return list(zip(*map(staging.elements, values), strict=strict))
+    return iterables.zipped(staging, values, strict)
 
 
 def _enumerate(staging: DataStaging, values: Any, start: int = 0) -> Any:
-    from bough.frontends.staging.data_loops import Numbered, is_computed_iterable
-
     if isinstance(values, Generated):
         return numbered(staging, values, start)
-    if is_computed_iterable(staging, values):
+    if is_computed_iterable(values):
         return Numbered(values, start)
     return list(enumerate(staging.elements(values), start)) if isinstance(start, int) else NotImplemented
 
 
 def _range(staging: DataStaging, *bounds: Any) -> Any:
-    from bough.frontends.staging.data_loops import Range
-
     bounds = tuple(torch_calls.number_of(staging, b) if isinstance(b, torch.Tensor) else b for b in bounds)
-    bounds = tuple(torch_calls.of_call(staging, b) for b in bounds)
+    bounds = tuple(of_sizes(staging, b) for b in bounds)
     if not any(isinstance(b, Scalar) for b in bounds):
         return NotImplemented
     start, stop, step = (0, bounds[0], 1) if len(bounds) == 1 else (*bounds, 1)[:3]
@@ -234,15 +249,30 @@ def _range(staging: DataStaging, *bounds: Any) -> Any:
 
 
 def _map(staging: DataStaging, function: Any, *values: Any) -> Any:
-    return [staging.call(function, *v) for v in zip(*map(staging.elements, values), strict=False)]
+    found = iterables.zipped(staging, values, strict=False)
+    if isinstance(found, list):
+        return [staging.call(function, *v) for v in found]
+    return staging.comprehend("list", found, lambda v: staging.call(function, *v), [], False)
 
 
 def _reversed(staging: DataStaging, values: Any) -> Any:
-    from bough.frontends.staging.data_loops import Range
-
     if isinstance(values, Range) and values.step in (1, -1):
         return Range(values.stop - values.step, values.start - values.step, -values.step)
-    return list(staging.elements(values))[::-1]
+    return Backwards(values) if is_computed_iterable(values) else list(staging.elements(values))[::-1]
+
+
+def _unbind(staging: DataStaging, tensor: torch.Tensor, dim: int = 0) -> Any:
+    """The slices along an axis of which only the call knows how long it is."""
+    if not isinstance(tensor.shape[dim], torch.SymInt):
+        return NotImplemented
+    return growing.rows_list(staging, tensor.movedim(dim, 0))
+
+
+def _split(staging: DataStaging, tensor: torch.Tensor, split_size: Any, dim: int = 0) -> Any:
+    """Parts of one element each along such an axis; longer ones would differ in size."""
+    if not isinstance(tensor.shape[dim], torch.SymInt) or split_size != 1:
+        return NotImplemented
+    return growing.rows_list(staging, tensor.movedim(dim, 0).unsqueeze(dim % tensor.dim() + 1))
 
 
 def _divmod(staging: DataStaging, a: Any, b: Any) -> Any:
@@ -300,6 +330,7 @@ SPECIAL: dict[Any, Callable[..., Any]] = {
     print: _print, list: _listed(list), tuple: _listed(tuple), zip: _zip, enumerate: _enumerate, range: _range, map: _map,
     reversed: _reversed, divmod: _divmod, getattr: _getattr, hasattr: _hasattr, setattr: _setattr, str: text_of,
     torch.allclose: _all_close, torch.equal: _equal,
+    torch.unbind: _unbind, torch.split: _split,
     torch.stack: _joined("stack"), torch.cat: _joined("cat"), torch.concat: _joined("cat"),
     torch.tensor: _tensor, torch.as_tensor: _tensor, torch.is_tensor: lambda staging, v: isinstance(v, torch.Tensor),
     **{getattr(math, n): _of_math(n) for n in (
@@ -311,6 +342,7 @@ SPECIAL: dict[Any, Callable[..., Any]] = {
 
 METHODS: dict[str, Callable[..., Any]] = {
     "item": torch_calls.number_of, "tolist": torch_calls.listed, "allclose": _all_close, "equal": _equal,
+    "unbind": _unbind, "split": _split,
     "__bool__": lambda staging, t: staging.truth(t), "numpy": _as_array,
 }  # fmt: skip
 """Methods of tensors that give Python's values."""

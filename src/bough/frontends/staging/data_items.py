@@ -305,6 +305,9 @@ def delete(staging: DataStaging, owner: Any, key: Any) -> None:
 # -- containers ------------------------------------------------------------------------------------------------------------
 
 
+_COMPUTED = (Scalar, torch.Tensor, torch.SymInt, torch.SymFloat)
+
+
 def contains(staging: DataStaging, container: Any, value: Any) -> Any:
     """`value in container`, where either may be computed: a truth value that may be, too."""
     container, value = settled(container), settled(value)
@@ -328,7 +331,7 @@ def contains(staging: DataStaging, container: Any, value: Any) -> Any:
     if isinstance(value, torch.Tensor) and isinstance(container, (set, frozenset, range)):
         value = torch_calls.number_of(staging, value)
     if isinstance(container, (list, tuple, set, frozenset, range)) and (
-        isinstance(value, (Scalar, torch.Tensor)) or any(isinstance(v, (Scalar, torch.Tensor)) for v in container)
+        isinstance(value, _COMPUTED) or any(isinstance(v, _COMPUTED) for v in container)
     ):
         if isinstance(container, range) and container.step == 1 and len(container) > 8:
             return staging.all_true(True, value >= container.start, lambda: value < container.stop)

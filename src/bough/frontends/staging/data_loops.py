@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import sympy  # type: ignore[import-untyped]
 import torch
-from torch.fx.experimental.symbolic_shapes import statically_known_true
 
-from bough.frontends.staging import growing, torch_calls
+from bough.frontends.staging import growing, iterables
 from bough.frontends.staging.branches import Thunk, go_on, run
 from bough.frontends.staging.carried import attempt, carry
 from bough.frontends.staging.choices import Choice, each_alternative, settled
 from bough.frontends.staging.generators import Generated, walked
-from bough.frontends.staging.growing import Rows
+from bough.frontends.staging.iterables import Range, is_computed_iterable
 from bough.frontends.staging.outcomes import BEHIND, BREAK, CONTINUE, Entry, Jump, Needed, Unreachable, comes
 from bough.frontends.staging.scalars import Scalar
 
@@ -24,29 +21,6 @@ if TYPE_CHECKING:
 
 LONGEST_UNROLLED = 8
 """Turns of a `for` over a range that may end early, up to which each turn is traced on its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """`range` with a bound that is computed, or a size that only the call knows."""
-
-    start: Any
-    stop: Any
-    step: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Numbered:
-    """`enumerate` of what has a computed length."""
-
-    values: Any
-    start: Any
-
-
-def is_computed_iterable(staging: DataStaging, values: Any) -> bool:
-    if isinstance(values, torch.Tensor):
-        return values.dim() > 0 and isinstance(values.shape[0], torch.SymInt)
-    return isinstance(values, (Range, Numbered, Rows))
 
 
 def repeat(
@@ -75,8 +49,8 @@ def _turns(staging: DataStaging, test: Thunk, turn: Thunk, head: Sequence[str], 
 
     def one() -> tuple[bool, Any]:
         value = test()
-        known = None if _is_open(value) else staging.truth(value)
-        if known is None or isinstance(known, Scalar):
+        known = staging.truth(value)
+        if isinstance(known, Scalar):
             return False, None
         if not known:
             return True, ended
@@ -91,13 +65,6 @@ def _turns(staging: DataStaging, test: Thunk, turn: Thunk, head: Sequence[str], 
             return None
         if not comes(Entry(turn, of_turn=True), outcome):
             return outcome
-
-
-def _is_open(test: Any) -> bool:
-    """Whether a comparison of the sizes of the call's arguments holds for some and not for others."""
-    if not isinstance(test, torch.SymBool) or isinstance(test.node.expr, (sympy.Eq, sympy.Ne)):
-        return False
-    return not statically_known_true(test) and not statically_known_true(torch.sym_not(test))  # type: ignore[no-untyped-call]
 
 
 def _ended(staging: DataStaging, outcome: Any, otherwise: Thunk | None) -> Any:
@@ -133,7 +100,7 @@ def _each(
     values = growing.as_argument(staging, settled(values))
     if isinstance(values, Choice):
         return each_alternative(staging, lambda v: _each(staging, v, turn, head, live, leaves), values)
-    if is_computed_iterable(staging, values):
+    if is_computed_iterable(values):
         return counted(staging, values, turn, head, live)
     if isinstance(values, range) and leaves and len(values) > LONGEST_UNROLLED:
         return counted(staging, Range(values.start, values.stop, values.step), turn, head, live)
@@ -164,7 +131,7 @@ def _unrolled(staging: DataStaging, elements: Any, turn: Callable[[Any], Any], l
 
 def counted(staging: DataStaging, values: Any, turn: Callable[[Any], Any], head: Sequence[str], live: Sequence[str]) -> Any:
     """A loop over positions."""
-    bounds = _bounds(staging, values)
+    bounds = iterables.bounds(staging, values)
     state = _Counter(bounds.start)
     staging.made_here([state])
 
@@ -180,17 +147,13 @@ def counted(staging: DataStaging, values: Any, turn: Callable[[Any], Any], head:
 
     def body() -> Any:
         position = state.value
-        element = _element(staging, values, position)
+        element = iterables.element(staging, values, position)
         state.value = position + bounds.step
         return turn(element)
 
-    return _turns_of(staging, test, body, state, turn, head, live)
-
-
-def _turns_of(
-    staging: DataStaging, test: Thunk, body: Thunk, state: _Counter, turn: Any, head: Sequence[str], live: Sequence[str]
-) -> Any:
-    return carry(staging, test, body, head, live, state, [turn])
+    stop = bounds.stop.size if isinstance(bounds.stop, Scalar) else bounds.stop
+    plain = type(bounds.start) is int and bounds.start == 0 and bounds.step == 1
+    return carry(staging, test, body, head, live, state, [turn], stop if plain else None)
 
 
 class _Counter:
@@ -198,24 +161,6 @@ class _Counter:
 
     def __init__(self, value: Any) -> None:
         self.value = value
-
-
-def _bounds(staging: DataStaging, values: Any) -> Range:
-    if isinstance(values, Range):
-        return values
-    if isinstance(values, Numbered):
-        return _bounds(staging, values.values)
-    return Range(0, values.length if isinstance(values, Rows) else torch_calls.of_call(staging, values.shape[0]), 1)
-
-
-def _element(staging: DataStaging, values: Any, position: Any) -> Any:
-    if isinstance(values, Range):
-        return position
-    if isinstance(values, Numbered):
-        inner = _bounds(staging, values.values)
-        count = position if not isinstance(values.values, Range) else (position - inner.start) // inner.step
-        return count + values.start, _element(staging, values.values, position)
-    return values.at(position) if isinstance(values, Rows) else staging.item(values, position)
 
 
 def comprehend(
@@ -249,4 +194,4 @@ def comprehend(
     return made
 
 
-__all__ = ["Numbered", "Range", "Unreachable", "comprehend", "each", "each_alternative", "is_computed_iterable", "repeat"]
+__all__ = ["Unreachable", "comprehend", "each", "each_alternative", "repeat"]

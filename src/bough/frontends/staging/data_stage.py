@@ -100,6 +100,13 @@ def _check_state(module: Callable[..., Any], example: _Example) -> None:
     except CompileError as error:
         if error.code == "BGH-MUT-001":
             raise
+        raise CompileError(
+            "a call sets attributes of modules, and it cannot be told whether another call would read them",
+            code="BGH-MUT-001",
+            because=error.what,
+            advice="return the values, or set the attributes in Python code around the model",
+            location=error.location,
+        ) from None
 
 
 def _check_made(example: _Example, traced: _Staged) -> None:

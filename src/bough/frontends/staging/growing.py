@@ -86,6 +86,17 @@ def rows(staging: DataStaging, values: Any, like: Rows | None = None) -> Rows:
     return Rows(staging, form.part, leaves)
 
 
+def extended(staging: DataStaging, content: Rows, values: Any) -> Rows:
+    """Rows with those of a sequence behind them; ints among floats stay ints."""
+    more = layouts.layout_of(staging, values if isinstance(values, Rows) else Items(values))
+    form = layouts.unify(layouts.RowsOf(Items, content.part), more, True)
+    if isinstance(form, layouts.RowsOf) and form.part != content.part:
+        content = Rows(staging, form.part, layouts.rows_of(staging, form.part, content))
+        if isinstance(values, Rows):
+            values = Rows(staging, form.part, layouts.rows_of(staging, form.part, values))
+    return content.joined(rows(staging, values, content))
+
+
 def _mixed(staging: DataStaging) -> Exception:
     return staging.refused(
         "a list of which only the call decides how long it is has elements of different kinds",
@@ -99,6 +110,11 @@ def new_list(staging: DataStaging, content: Any) -> list[Any]:
     made: list[Any] = staging.fresh([])
     Content(made, staging.varied).write(content)
     return made
+
+
+def rows_list(staging: DataStaging, tensor: torch.Tensor) -> list[Any]:
+    """The rows of a tensor as a list."""
+    return new_list(staging, Rows(staging, layouts.row_of(tensor), [tensor]))
 
 
 _VIEWS = (KeysView, ValuesView, ItemsView)
@@ -142,10 +158,10 @@ def _applied(staging: DataStaging, content: Rows, name: str, args: tuple[Any, ..
     """What is in the list afterwards, and the method's result."""
     match name, args:
         case "append", (value,):
-            return content.joined(rows(staging, [value], content)), None
+            return extended(staging, content, [value]), None
         case "extend", (values,):
             other = opened(staging, values)
-            return content.joined(rows(staging, other, content)), None
+            return extended(staging, content, other), None
         case "insert", (0, value):
             return rows(staging, [value], content).joined(content), None
         case "pop", () | (-1,):

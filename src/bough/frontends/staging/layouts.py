@@ -16,7 +16,7 @@ from bough.frontends.staging import growing
 from bough.frontends.staging.choices import Choice
 from bough.frontends.staging.outcomes import Jump, Return
 from bough.frontends.staging.per_element import PerElement
-from bough.frontends.staging.scalars import DTYPES, Scalar, cast, is_whole, number_tensor
+from bough.frontends.staging.scalars import DTYPES, Scalar, cast, is_whole, number_tensor, of_sizes
 from bough.frontends.staging.scopes import MISSING, Entries, Items
 from bough.frontends.staging.texts import Text
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from bough.frontends.staging.data import DataStaging
 
 _RANK = {bool: 0, int: 1, float: 2}
+
+
+_OF_SIZES = (torch.SymInt, torch.SymFloat, torch.SymBool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Fixed:
         a, b = self.value, other.value
         if a is b:
             return True
+        if isinstance(a, _OF_SIZES) and isinstance(b, _OF_SIZES):
+            return type(a) is type(b) and bool(a.node.expr == b.node.expr)
         plain = (str, int, float, bool, bytes, torch.dtype, torch.device, slice, range, complex)
         return type(a) is type(b) and isinstance(a, plain) and repr(a) == repr(b)
 
@@ -164,6 +169,11 @@ def _extent(size: Any) -> int | str:
     return str(size) if markers.is_computed(size) else GivenSize(str(size))
 
 
+def row_of(tensor: torch.Tensor) -> Tensor:
+    """The form of a row of a tensor."""
+    return Tensor(tensor.dtype, tensor.dim() - 1, tuple(map(_extent, tensor.shape[1:])))
+
+
 def unify(a: Layout, b: Layout, loop: bool) -> Layout:
     """A form for values of both; the alternatives of `a` keep their numbers. `loop`: numbers of two kinds become one."""
     if isinstance(a, Choices) or isinstance(b, Choices):
@@ -173,6 +183,8 @@ def unify(a: Layout, b: Layout, loop: bool) -> Layout:
 
 
 def _plainly(a: Layout, b: Layout, loop: bool) -> Layout | None:
+    if a != b:
+        a, b = _of_size(a), _of_size(b)
     match a, b:
         case Number(), Number():
             return _numbers(a, b, loop)
@@ -185,6 +197,18 @@ def _plainly(a: Layout, b: Layout, loop: bool) -> Layout | None:
     return None
 
 
+def _of_size(form: Layout) -> Layout:
+    """A number that torch computes of sizes, as one that differs."""
+    match form:
+        case Fixed(value=torch.SymInt()):
+            return Number(int)
+        case Fixed(value=torch.SymFloat()):
+            return Number(float)
+        case Fixed(value=torch.SymBool()):
+            return Number(bool)
+    return form
+
+
 def _rows(a: Parts | RowsOf, b: Parts | RowsOf) -> RowsOf | None:
     """A form for sequences of different lengths: None where their elements have no form in common."""
     parts = [p for x in (a, b) for p in (x.parts if isinstance(x, Parts) else (x.part,))]
@@ -195,7 +219,7 @@ def _rows(a: Parts | RowsOf, b: Parts | RowsOf) -> RowsOf | None:
             return None
         made = both
     if isinstance(made, Number):
-        made = Number(made.kind)
+        made = Number(made.kind, mixed=made.mixed)
     if count(made) == 0 or not _is_plain(made):
         return None
     return RowsOf(a.kind, made)
@@ -255,6 +279,7 @@ def encode(staging: DataStaging, form: Layout, value: Any) -> list[Leaf]:
         case Tensor():
             return [value]
         case Number(kind=kind, mixed=mixed):
+            value = of_sizes(staging, value)
             if mixed:
                 return [number_tensor(value, kind) if isinstance(value, Scalar) else kind(value), is_whole(value)]
             if isinstance(value, Scalar):
@@ -274,7 +299,10 @@ def rows_of(staging: DataStaging, part: Layout, value: Any) -> list[Any]:
     content = staging.varied_content(value)
     value = value if content is None else content
     if isinstance(value, growing.Rows):
-        return [cast(t, d) for t, d in zip(value.leaves, dtypes(part), strict=True)]
+        leaves = value.leaves
+        if isinstance(part, Number) and part.mixed and isinstance(value.part, Number) and not value.part.mixed:
+            leaves = (*leaves, torch.full_like(leaves[0], value.part.kind is not float, dtype=torch.bool))
+        return [cast(t, d) for t, d in zip(leaves, dtypes(part), strict=True)]
     values = _values(staging, value)
     if not values:
         return [EMPTY] * count(part)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bough.base.visits import Collect
+from bough.frontends.computed_sizes import surely_equal
 from bough.frontends.staging import refusals, rows_of, strands
 from bough.frontends.staging.effects import mutation
 from bough.frontends.staging.examples import kind_of
@@ -114,7 +115,7 @@ def _rows(run: Run, tensor: torch.Tensor) -> Any:
     for number, stacked in walked_lists(run):
         if tensor is stacked:
             return Listed(number, stacked=True)
-        if tensor.dim() and tensor.shape[0] == stacked.shape[0]:
+        if tensor.dim() and surely_equal(tensor.shape[0], stacked.shape[0]):
             return RowOfList(number, tensor, stacked=True)
     return tensor
 

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import sympy  # type: ignore[import-untyped]
 import torch
 
 from bough.base.errors import CompileError
@@ -35,7 +36,7 @@ def _compared(name: str) -> Callable[..., Any]:
 class Scalar:
     """A bool, int or float as a tensor of rank 0 (bool, i64, f64). `size`: the same number as a size, where it is one."""
 
-    __slots__ = ("_tensor", "about", "opposite", "origin", "size", "staging", "whole")
+    __slots__ = ("_tensor", "about", "opposite", "origin", "says", "size", "staging", "whole")
 
     def __init__(self, staging: DataStaging, tensor: torch.Tensor | None, size: torch.SymInt | None = None) -> None:
         self.staging, self._tensor, self.size = staging, tensor, size
@@ -45,6 +46,8 @@ class Scalar:
         """The selector of a choice that this is a question about, and the alternatives that mean yes and no."""
         self.origin: tuple[Scalar, int] = self, 0
         """The number that this one is a known number more than."""
+        self.says: tuple[Any, Any] = (sympy.true, sympy.true)
+        """What is known of sizes where it holds, and where not: conditions over torch's symbols."""
         self.whole: torch.Tensor | None = None
         """Of a float that Python has as an int on some ways: whether it is one."""
 
@@ -202,8 +205,7 @@ def _expect_whole(value: Any) -> None:
 
 def arithmetic(staging: DataStaging, name: str, a: Any, b: Any) -> Any:
     """A binary operator of Python's on numbers of which one at least is computed."""
-    if isinstance(a, torch.SymInt) or isinstance(b, torch.SymInt):
-        a, b = _size_to_scalar(staging, a), _size_to_scalar(staging, b)
+    a, b = of_sizes(staging, a), of_sizes(staging, b)
     kinds = kind_of(a), kind_of(b)
     if isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor):
         return staging.torch_call(_TORCH[name], (a, b), {})
@@ -263,15 +265,25 @@ def _origin(name: str, a: Any, b: Any) -> tuple[Scalar, int] | None:
 def compare(staging: DataStaging, name: str, a: Any, b: Any) -> Any:
     if isinstance(b, torch.Tensor):
         return staging.torch_call(getattr(torch, name), (a, b), {})
-    b = _size_to_scalar(staging, b)
+    b = of_sizes(staging, b)
     if kind_of(b) is None:
         return NotImplemented
     kind = max(a.kind, kind_of(b), int, key=_RANK.__getitem__)
     return Scalar(staging, getattr(torch, name)(_operand(a, kind, tensor=True), _operand(b, kind)))
 
 
-def _size_to_scalar(staging: DataStaging, value: Any) -> Any:
-    return Scalar(staging, None, value) if isinstance(value, torch.SymInt) else value
+def of_sizes(staging: DataStaging, value: Any) -> Any:
+    """A number that torch computes of sizes, as one that the call decides; all else as it is."""
+    match value:
+        case torch.SymInt():
+            return Scalar(staging, None, value)
+        case torch.SymFloat():
+            return Scalar(staging, torch.full((), value, dtype=torch.float64))  # type: ignore[call-overload]
+        case torch.SymBool():
+            made = Scalar(staging, torch.full((), value, dtype=torch.bool))  # type: ignore[call-overload]
+            made.says = value.node.expr, sympy.Not(value.node.expr)
+            return made
+    return value
 
 
 def _operand(value: Any, kind: type, tensor: bool = False) -> Any:

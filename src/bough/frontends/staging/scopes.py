@@ -173,6 +173,8 @@ class Scope:
     """What was made from this number on was made inside."""
     tries: int = 0
     """How many `try`s of the user's were open when it began."""
+    supposed: int = 0
+    """How many conditions on sizes held when it began."""
     journal: dict[Hashable, tuple[Place, Any]] = field(default_factory=dict)
     facts: dict[int, bool] = field(default_factory=dict)
     """Truth values that are known inside, by the id of the tensor."""

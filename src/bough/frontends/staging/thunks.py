@@ -362,8 +362,11 @@ class _Expressions(ast.NodeTransformer):
         return _at(staged("choose", [self.tested(node.test), *parts]), node)
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
-        if len(node.ops) == 1:
+        if len(node.ops) == 1 and not isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
             return self.generic_visit(node)
+        if len(node.ops) == 1:
+            sides = map(self.expression, (node.left, *node.comparators))
+            return _at(staged("compared", [ast.Constant(type(node.ops[0]).__name__), *sides]), node)
         simple = ast.Constant(all(map(_harmless, node.comparators)))
         names = ast.Tuple([ast.Constant(type(o).__name__) for o in node.ops], ast.Load())
         operands = [self.expression(node.left), *(self.function.delayed(c) for c in node.comparators)]

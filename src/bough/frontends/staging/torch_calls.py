@@ -304,11 +304,6 @@ def computed(staging: DataStaging, value: Any) -> Any:
     return value
 
 
-def of_call(staging: DataStaging, size: Any) -> Any:
-    """A size as a computed number, if the call decides it: by what it computes, or by its arguments' sizes."""
-    return Scalar(staging, None, size) if isinstance(size, torch.SymInt) else size
-
-
 def number_of(staging: DataStaging, tensor: torch.Tensor) -> Any:
     """`tensor.item()`."""
     single = _only_element(staging, tensor)
@@ -342,4 +337,4 @@ def listed(staging: DataStaging, tensor: torch.Tensor) -> Any:
     return staging.fresh([listed(staging, row) for row in tensor.unbind(0)])
 
 
-__all__ = ["KINDS", "Watch", "as_size", "attribute", "computed", "listed", "number_of", "of_call", "tensor_of", "torch_call"]
+__all__ = ["KINDS", "Watch", "as_size", "attribute", "computed", "listed", "number_of", "tensor_of", "torch_call"]
