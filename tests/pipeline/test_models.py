@@ -314,11 +314,19 @@ SPECIAL = torch.tensor([float("nan"), float("inf"), float("-inf"), 0.0, -0.0, 1.
 
 @pytest.mark.parametrize("function", [
     torch.exp, torch.log, torch.sqrt, torch.tanh, torch.sigmoid, torch.erf, torch.sin, torch.relu, torch.round, torch.log1p,
-    torch.expm1, torch.reciprocal, torch.isnan, torch.sign, F.silu, F.softplus, F.elu, F.hardswish, F.relu6,
+    torch.expm1, torch.reciprocal, torch.isnan, torch.sign, F.silu, F.softplus, F.elu, F.relu6,
 ])  # fmt: skip
 def test_special_values(function: Any) -> None:
     compiled = bough.compile(Function(function), (SPECIAL,), threads=1)
     assert_eager(compiled(SPECIAL), Function(function), (SPECIAL,))
+
+
+def test_hardswish_overflows_only_where_its_value_does() -> None:
+    """Eager multiplies by 6 on the way."""
+    compiled = bough.compile(Function(F.hardswish), (SPECIAL,), threads=1)(SPECIAL)
+    large = SPECIAL == 1e38
+    assert_eager(compiled[~large], Function(F.hardswish), (SPECIAL[~large],))
+    assert torch.equal(compiled[large], SPECIAL[large])
 
 
 def test_special_values_in_pairs_and_reductions() -> None:
