@@ -88,3 +88,38 @@ def test_blocks_that_all_tiles_divide_are_not_taken_where_threads_would_wait(thr
     assert torch.equal(f(x), bough.compile(module, (x,), threads=1, cache=False)(x))
     with torch.inference_mode():
         torch.testing.assert_close(f(x), module(x))
+
+
+class Expanded(nn.Module):
+    """A long product whose result is padded for the next convolution: few rows of pixels, which four threads cannot share evenly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expand, self.depthwise = nn.Conv2d(80, 480, 1), nn.Conv2d(480, 480, 3, padding=1, groups=480)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.depthwise(self.expand(x).relu())
+        return y
+
+
+class Products:
+    """The chunks of the kernels that sum over 80 channels."""
+
+    def __init__(self) -> None:
+        self.chunks: list[int] = []
+
+    def after(self, step: Pass, value: Any, seconds: float) -> None:
+        if step.name == "choose schedules":
+            kernels = (s for s in value.scheduled.values() if any(a.extent == 80 for a in s.kernel.axes))
+            self.chunks = [nominal_chunks(s.kernel, s.schedule, {}) for s in kernels]
+
+
+def test_long_kernels_do_not_share_rows_that_leave_threads_waiting() -> None:
+    torch.manual_seed(0)
+    module, x, watch = Expanded().eval(), torch.randn(1, 80, 14, 14), Products()
+    f = bough.compile(module, (x,), threads=4, cache=False, watchers=[watch])
+    (chunks,) = watch.chunks
+    assert 4 * ceil(chunks / 4) / chunks < 1.1
+    assert torch.equal(f(x), bough.compile(module, (x,), threads=1, cache=False)(x))
+    with torch.inference_mode():
+        torch.testing.assert_close(f(x), module(x))

@@ -14,7 +14,7 @@ from bough.ir.expr import Const, Expr, Extent, Var, as_expr, substitute, variabl
 from bough.ir.kernel import Kernel
 from bough.schedule.access import LARGE, Access, address, load_accesses, store_accesses
 from bough.schedule.decisions import Block, Decision, Even, Schedule, Serial, Serpentine, Tile
-from bough.search.chunks import CLAIM_CYCLES, LATE
+from bough.search.chunks import CLAIM_CYCLES, LATE, SHARED_CYCLES
 from bough.search.cost import machine_of, nominal
 from bough.search.heuristic import CHUNK_CYCLES, Context
 
@@ -26,6 +26,8 @@ MANY_ROWS = 64
 """Rows that are enough for all threads, where each is enough for a chunk."""
 LONGEST_TILE = 48
 """Rows above which the tiles of different kernels are too uneven to share blocks."""
+UNEVEN = 0.05
+"""The part of its time for which threads may wait for the one with most rows."""
 TILE_READS = 1.0
 """What a vector that all rows of a tile share costs, in vectors of a row."""
 EVENER = 0.9
@@ -66,17 +68,30 @@ def _longest(kernels: list[Planned], context: Context, known: Known) -> list[str
             if row is None:
                 break
             axes.append(row)
-        while len(axes) > 1 and not _worthwhile(kernels[: len(axes)], axes):
+        while len(axes) > 1 and not _worthwhile(kernels[: len(axes)], axes, context):
             axes.pop()
         if len(axes) > len(best):
             best = axes
     return best
 
 
-def _worthwhile(kernels: list[Planned], axes: list[str]) -> bool:
-    """Not all of them run on the calling thread anyway, and their tiles fit one block."""
+def _worthwhile(kernels: list[Planned], axes: list[str], context: Context) -> bool:
+    """Not all of them run on the calling thread anyway, their tiles fit one block, and threads do not wait for longer than
+    phases of their own would take."""
     tile = lcm(*(p.schedule.rows(a) for p, a in zip(kernels, axes)))
-    return not all(p.schedule.serial for p in kernels) and tile <= LONGEST_TILE
+    waits = _waiting(kernels, axes, context) > (len(axes) - 1) * SHARED_CYCLES
+    return not all(p.schedule.serial for p in kernels) and tile <= LONGEST_TILE and not waits
+
+
+def _waiting(kernels: list[Planned], axes: list[str], context: Context) -> float:
+    """The cycles that threads wait for the one with most rows, where rows are too few to give all of them the same."""
+    extent = kernels[0].kernel.axis(axes[0]).extent
+    if not isinstance(extent, int) or extent == 0:
+        return 0.0
+    most = ceil(extent / context.threads)
+    longer = most - extent / context.threads
+    work = sum(_row_work(p.kernel, a, context) for p, a in zip(kernels, axes))
+    return longer * work if longer > UNEVEN * most else 0.0
 
 
 def _row_axes(planned: Planned, context: Context) -> list[str]:
