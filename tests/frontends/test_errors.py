@@ -128,3 +128,20 @@ def test_modules_of_torchscript() -> None:
     with pytest.warns(DeprecationWarning):
         scripted = torch.jit.script(nn.Linear(2, 2))
     assert "TorchScript" in error_of(nn.Sequential(scripted).eval(), torch.randn(2, 2)).what
+
+
+class Found(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        if x.dim() == 4:
+            return nn.functional.max_pool2d(x, 2, return_indices=True)
+        return torch.unique(x.round())
+
+
+def test_results_that_are_missing_name_their_line() -> None:
+    error = error_of(Found(), torch.randn(1, 1, 4, 4))
+    assert error.location is not None and "return_indices" in error.location.text
+
+
+def test_sizes_of_what_is_missing_are_not_named() -> None:
+    error = error_of(Found(), torch.randn(4))
+    assert isinstance(error, MissingOperators) and [m.operator for m in error.missing] == ["aten._unique2"]

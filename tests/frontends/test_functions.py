@@ -198,6 +198,7 @@ INDEXING: dict[str, Callable[[torch.Tensor, torch.Tensor], Any]] = {
     "index_select": lambda x, i: x.index_select(1, i[0]), "gather": lambda x, i: x[:, :, 0].gather(1, i), "take_along": lambda x, i: torch.take_along_dim(x[:, :, 0], i, 1),
     "index": lambda x, i: x[:, i[0]], "index_two": lambda x, i: x[i % 2, i], "index_split": lambda x, i: x[i[0] % 2, :, i[0]], "index_negative": lambda x, i: x[:, -i - 1],
     "scatter": lambda x, i: x[:, :, 0].scatter(1, i[:, :2], x[:, :, 1]), "scatter_value": lambda x, i: x[:, :, 0].scatter(1, i[:, :1], 2.0), "scatter_add": lambda x, i: x[:, :, 0].scatter_add(1, i, x[:, :, 1]),
+    "masked_scatter": lambda x, i: x.masked_scatter(x > 0, x.flatten() + 1), "masked_scatter_rows": lambda x, i: x.masked_scatter(i[:, :, None] > 1, x * 2),
     "take_along_broadcast": lambda x, i: x.take_along_dim(i[:, :2, None], 1), "take_along_flat": lambda x, i: x.take_along_dim(i), "take_along_one": lambda x, i: x[:1].take_along_dim(i[:, :1, None], 1),
     **{f"scatter_{r}_{s}": lambda x, i, r=r, s=s: (x[:, :, 0].scatter_reduce(1, i, x[:, :, 1], r, include_self=s), (i * 4).scatter_reduce(1, i, i * 3, r, include_self=s)) for r in ("mean", "prod", "amin") for s in (True, False)},
     "index_mean": lambda x, i: x.index_reduce(1, i[0], x + 1, "mean", include_self=False), "index_amax": lambda x, i: x.index_reduce(1, i[0], x[:, :3] + 1, "amax"),

@@ -87,7 +87,18 @@ def _hypot(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return torch.where(infinite, torch.inf, ((x / scale).square() + (y / scale).square()).sqrt() * scale)
 
 
+def _masked_scatter(x: torch.Tensor, mask: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """The elements of the source one after the other, to where the mask is true; there must be enough of them."""
+    x, mask = torch.broadcast_tensors(x, mask)  # type: ignore[no-untyped-call]
+    taken = mask.flatten().to(torch.int64).cumsum(0)
+    places = torch.where(mask.flatten(), taken - 1, 0)
+    chosen = source.flatten().index_select(0, places).reshape(mask.shape)
+    result: torch.Tensor = torch.where(mask, chosen, x)
+    return result
+
+
 _OWN = {
+    torch.ops.aten.masked_scatter.default: _masked_scatter,
     torch.ops.aten._transformer_encoder_layer_fwd.default: _encoder_layer,
     torch.ops.aten.grid_sampler_2d.default: grid_sampler,
     torch.ops.aten.grid_sampler_3d.default: grid_sampler,

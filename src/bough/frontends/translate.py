@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import BuiltinFunctionType
 from typing import Any
 
 import sympy  # type: ignore[import-untyped]
@@ -147,7 +148,9 @@ class _Translation:
         except _Elsewhere as error:
             raise InternalError(f"{error} is used outside of the branch or loop that it belongs to") from None
         kinds = [s.kind for s in self.exported.graph_signature.output_specs]
-        outputs = tuple(self.result(r) for r, k in zip(results, kinds, strict=True) if k is OutputKind.USER_OUTPUT)
+        (output,) = [n for n in self.exported.graph.nodes if n.op == "output"]
+        found = zip(results, kinds, output.args[0], strict=True)
+        outputs = tuple(self.result(r, node) for r, k, node in found if k is OutputKind.USER_OUTPUT)
         (body,) = self.b.bodies
         dims = (*self.trace.dims, *([Dim(CAPACITY)] if self.marked.has_open_size else []))
         function = Function("main", tuple(params), self.b.constants, body, outputs, dims)
@@ -162,11 +165,11 @@ class _Translation:
                 name = paths.get(spec.target or "", (spec.target or "a tensor").removeprefix("inner."))
                 raise mutation(f"`{name}`", location)
 
-    def result(self, result: Any) -> Value:
+    def result(self, result: Any, node: Any) -> Value:
         if isinstance(result, Value):
             return result
         if isinstance(result, Absent) and result is not UNKNOWN:
-            self.missing.append(Missing("result", result.reason, None))
+            self.missing.append(Missing("a result", result.reason, locations.of_node(node) if isinstance(node, Node) else None))
         return self.b.operand(0 if isinstance(result, Absent) else result, I64)
 
     def returned(self, argument: Any, environment: dict[Node, Any]) -> Any:
@@ -336,6 +339,8 @@ class _Translation:
         """Notes what is missing and goes on with values of the right types, to find all that is missing."""
         inner = [a for a in node.args if isinstance(a, torch._ops.OpOverload)]
         name = str(inner[0] if inner else node.target)
+        if self.missing and isinstance(node.target, BuiltinFunctionType):  # arithmetic on sizes of what is missing
+            return self.stand_ins(node)
         self.missing.append(Missing(name.removesuffix(".default"), reason, self.b.location))
         return self.stand_ins(node)
 
