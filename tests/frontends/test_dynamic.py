@@ -144,3 +144,10 @@ def test_wishes_that_make_no_sense() -> None:
     assert "not the same everywhere" in str(refused(lambda x: x, x, dynamic={"x": {0: "n", 1: "n"}}))
     two = {"x": {0: Dim("n", 1, 8), 1: Dim("n", 1, 9)}}
     assert "two ranges" in str(refused(lambda x: x, torch.randn(6, 6), dynamic=two))
+
+
+def test_examples_of_any_layout_will_do() -> None:
+    module = nn.Sequential(nn.GroupNorm(3, 9), nn.Conv2d(9, 5, 3)).eval()
+    pictures = [(torch.randn(n, 9, 8, 7),) for n in (1, 3)]
+    example = torch.randn(2, 9, 8, 7).to(memory_format=torch.channels_last)
+    check(module, example, dynamic={"input": {0: Dim("batch", 0)}}, also=pictures)

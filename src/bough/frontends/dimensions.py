@@ -35,11 +35,14 @@ class Dimensions:
     sizes: dict[str, int]
 
     def example(self, number: int, tensor: torch.Tensor) -> torch.Tensor:
-        """The tensor to trace with in place of the example number `number`."""
+        """The tensor to trace with in place of the example number `number`. Where sizes are symbolic its elements lie in order:
+        of other layouts torch asks which sizes make them so."""
         shape = list(tensor.shape)
         for axis, name in self.axes[number].items():
             shape[axis] = self.sizes[name]
-        return tensor if shape == list(tensor.shape) else tensor.new_empty(shape)
+        if shape != list(tensor.shape):
+            return tensor.new_empty(shape)
+        return tensor.contiguous() if self.axes[number] else tensor
 
 
 def resolve(dynamic: DynamicSpec | None, paths: Sequence[str], tensors: Sequence[torch.Tensor]) -> Dimensions:
