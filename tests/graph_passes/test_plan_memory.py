@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bough.graph_passes.plan_memory import ALIGNMENT, Block, byte_size, largest_live_set, place, plan_memory, weighed
 from bough.ir.dtypes import BOOL, F32
 from bough.ir.evaluate import extent_value
-from bough.ir.expr import Const, Var, add, mul
+from bough.ir.expr import Const, Var, add, mul, sub
 from bough.ir.kernel import Operand
 from bough.ir.sequence_text import parse_sequence
 
@@ -48,6 +48,15 @@ def test_sizes_as_multiples_of_units() -> None:
     mask = Operand("x", BOOL, (tokens, tokens))
     assert weighed(mask) == (1, byte_size(mask)), "not 64 times what it needs"
     assert weighed(Operand("x", F32, (add(tokens, 1), 16))) == (64, add(tokens, 1))
+
+
+def test_no_array_takes_less_than_no_room() -> None:
+    """As one in a branch for sizes below 8 would, where the size is 100."""
+    missing = sub(Const(8), Var("rows"))
+    for width in (1, 16):
+        number, unit = weighed(Operand("x", F32, (missing, width)))
+        assert number * extent_value(unit, {"rows": 100}) == 0
+        assert number * extent_value(unit, {"rows": 7}) == 64
 
 
 def test_arrays_of_different_multiples_share() -> None:

@@ -76,7 +76,17 @@ def batch(self: Steps, x: Tensor) -> Tensor:
     return torch.stack(states, 1)
 
 
-@pytest.mark.parametrize("body", [positions, rows_backwards, filled_list, until, pairs, mean])
+def filled_up(self: Steps, x: Tensor) -> Tensor:
+    """Behind the branch, its arrays have no size that makes sense."""
+    y: Tensor = self.layer(x)
+    if len(x) < 4:
+        z = torch.cat([torch.sin(x), torch.zeros(4 - len(x), 3)])
+        y = y + torch.tanh(self.layer(torch.cos(z))).sum(0)
+    result: Tensor = self.cell(torch.tanh(y), y)
+    return result
+
+
+@pytest.mark.parametrize("body", [positions, rows_backwards, filled_list, until, pairs, mean, filled_up])
 def test_rows(body: Callable[[Steps, Tensor], Tensor]) -> None:
     model = Steps(body).eval()
     compiled = bough.compile(model, (torch.randn(4, 3),), dynamic={"x": {0: "n"}})
