@@ -27,7 +27,7 @@ UNARY: dict[str, tuple[Callable[..., Any], torch.Tensor]] = {
         "selu isnan isinf isfinite round reciprocal negative absolute positive"
     ).split()},
     **{n: (getattr(torch, n), P) for n in "log log2 log10 log1p sqrt rsqrt".split()},
-    **{n: (getattr(torch, n), UNIT) for n in "asin acos atanh arcsin arctan".split()},
+    **{n: (getattr(torch, n), UNIT) for n in "asin acos atanh arcsin arctan erfinv".split()},
     "acosh": (torch.acosh, P + 1),
     **{n: (getattr(F, n), X) for n in (
         "relu6 silu gelu elu celu leaky_relu hardtanh hardswish hardsigmoid softplus mish logsigmoid softsign tanhshrink "

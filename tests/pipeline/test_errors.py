@@ -170,11 +170,15 @@ def test_dynamic_axes(dynamic: Any, parts: tuple[str, ...]) -> None:
 
 def test_sizes_that_the_model_fixes() -> None:
     def f(x: torch.Tensor) -> torch.Tensor:
-        if x.shape[0] > 3:  # the condition
-            return x[:3]
-        return x
+        return x + torch.ones(2, 4)  # the sum
 
-    error_of(lambda: bough.compile(Function(f), (X,), dynamic={"x": {0: "n"}}), "BGH-DIM-001", "n <= 3", "# the condition", "Dim(")
+    error_of(lambda: bough.compile(Function(f), (X,), dynamic={"x": {0: "n"}}), "BGH-DIM-001", "can only be 2", "# the sum", "Dim(")
+
+
+def test_sizes_out_of_range() -> None:
+    def f(x: torch.Tensor) -> torch.Tensor:
+        return x * 2
+
     function = bough.compile(Function(f), (X,), dynamic={"x": {0: Dim("n", 1, 3)}})
     error_of(lambda: function(torch.randn(4, 4)), "BGH-IN-008")
     assert function(torch.randn(3, 4)).shape == (3, 4)
