@@ -53,20 +53,6 @@ def test_the_limit_of_memory() -> None:
     assert limits.seconds_from_memory(Work(1000, (Traffic(10, 100),))) == 10
 
 
-def test_the_best_of_all_readings_is_the_limit() -> None:
-    limits = Limits(4, 100.0, ((1, 40.0), (16, 10.0)))
-    large, small, mixed = (Work(400, traffic) for traffic in (
-        (Traffic(60, 20),), (Traffic(60, 5),), (Traffic(30, 20), Traffic(30, 5)),
-    ))  # fmt: skip
-    assert limits.seen(large, 5.0, 7.0, 8) == limits  # slower than known
-    assert limits.seen(small, 2.0, 1.0, 8) == limits.seen(mixed, 2.0, 1.0, 8) == Limits(4, 200.0, limits.curve)
-    better = limits.seen(large, 5.0, 3.0, 8)
-    assert better == Limits(4, 100.0, ((1, 40.0), (16, 20.0)))
-    assert (better.seconds(large, 6.5, 8), better.seconds(small, 6.5, 8), better.seconds(mixed, 6.5, 8)) == (4, 6.5, 6.5)
-    assert better.seconds(Work(0, (Traffic(60, 20),)), 6.5, 8) == 3
-    assert limits.seen(Work(0, ()), 0.0, 0.0, 8) == limits and limits.seconds(Work(0, ()), 0.0, 8) == 0
-
-
 @pytest.mark.parametrize(
     ("size", "held"), [(1 << 20, 1 << 20), (5 << 20, 2 << 20), (3 << 20, 8 << 20), (1, 1), (0, 0), (1 << 33, 1 << 33)]
 )

@@ -89,42 +89,21 @@ class Limits:
         curve = tuple((size, max(mine, its)) for (size, mine), (_, its) in zip(self.curve, other.curve))
         return Limits(self.threads, max(self.peak, other.peak), curve)
 
-    def seen(self, work: Work, computed: float, read: float, beyond: int) -> Limits:
-        """The better of these and of what the machine did while it computed and read in so many seconds what the work needs, if
-        that is read from memory: all of it from more than `beyond` bytes."""
-        peak = max(self.peak, work.flops / computed if computed else 0.0)
-        *near, (size, rate) = self.curve
-        if read and from_memory(work, beyond):
-            rate = max(rate, work.bytes / read)
-        return Limits(self.threads, peak, (*near, (size, rate)))
-
-    def seconds(self, work: Work, read: float, beyond: int) -> float:
-        """What the work takes at the least, if reading alone took `read` seconds at its best: from memory at its best in all
-        readings."""
-        return max(work.flops / self.peak, work.bytes / self.memory_bandwidth if from_memory(work, beyond) else read)
-
     def seconds_from_memory(self, work: Work) -> float:
         """What the work takes at the least where nothing stays in a cache from one call or step to the next."""
         return max(work.flops / self.peak, work.bytes / self.memory_bandwidth)
 
 
-def from_memory(work: Work, beyond: int) -> bool:
-    """Whether every part of what the work reads has a working set of more than `beyond` bytes."""
-    return bool(work.traffic) and all(t.working_set > beyond for t in work.traffic)
-
-
 class Meter:
     """The compiled loops that measure the machine we run on, and the memory that they read.
 
-    `largest` is the size of the working set that stands for memory: at least eight times the last cache is taken. From
-    working sets of more than `beyond` bytes, next to nothing is read from a cache.
+    `largest` is the size of the working set that stands for memory: at least eight times the last cache is taken.
     """
 
     def __init__(self, threads: int, largest: int = LARGEST) -> None:
         target = host()
         caches = [m.bytes * (1 if m.shared else threads) for m in target.memories if m.kind == "cache" and m.bytes]
         self.largest = max(largest, 8 * max(caches, default=0))
-        self.beyond = 4 * max(caches, default=0)
         sizes = {"threads": threads, "chains": CHAINS, "lanes": target.lanes, "place": target.vector_place}
         self.blocks = {streams: CHAINS // streams * target.lanes for streams in STREAMS}
         functions = [parse_loops(PEAK.format(**sizes))]

@@ -12,8 +12,9 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 ALIGNMENT = 64
-BLOCK = 1 << 25
-"""Bytes of a block of small arrays. NumPy asks for large pages from 4 MB on."""
+FIRST_BLOCK, BLOCK = 1 << 18, 1 << 25
+"""Bytes of the smallest and of the largest block of small arrays. NumPy asks for large pages from 4 MB on; these have 2 MB each,
+which would be wasted on a small model."""
 
 # bf16 has no NumPy type: its bit patterns are held as uint16.
 NUMPY: dict[str, np.dtype[Any]] = {
@@ -70,6 +71,7 @@ class Room:
 
     def __init__(self) -> None:
         self._free = zeros((0,), np.dtype(np.uint8))
+        self._taken = 0
 
     def zeros(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
         """Zeros that start at a multiple of `ALIGNMENT`; their block lives as long as one of its arrays."""
@@ -77,8 +79,9 @@ class Room:
         taken = -(-size // ALIGNMENT) * ALIGNMENT
         if taken >= BLOCK:
             return zeros(shape, dtype)
+        self._taken += taken
         if taken > self._free.size:
-            self._free = zeros((BLOCK,), np.dtype(np.uint8))
+            self._free = zeros((min(BLOCK, max(FIRST_BLOCK, 4 * self._taken)),), np.dtype(np.uint8))
         mine, self._free = self._free[:size], self._free[taken:]
         return mine.view(dtype).reshape(shape)
 
