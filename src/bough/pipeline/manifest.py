@@ -33,9 +33,8 @@ from bough.runtime.manifest import (
     Tensor,
     Tree,
 )
-from bough.runtime.samples import SHARE
 from bough.runtime.sizes import Size
-from bough.search.apart import apart, in_portions
+from bough.search.apart import apart
 from bough.search.cost import machine_of
 from bough.targets import Target
 
@@ -121,7 +120,6 @@ def samples_manifest(assembled: Assembled, target: Target) -> Manifest:
         arena=size_of(substitute(assembled.arena.size, dims)),
         failures=_failures(assembled),
         capacity=next((d.name for d in given.dims if d.name == CAPACITY), None),
-        apart=in_portions(given, target, SHARE),
         features=target.features,
         parallel=holds(assembled.function.body, is_parallel),
     )

@@ -87,9 +87,7 @@ class Executable:
     @cached_property
     def on_one_thread(self) -> Executable:
         """The same function, which does not ask for the team."""
-        alone = Executable(self.manifest, self.code, self.constants, threads=1)
-        alone.capacity = self.capacity
-        return alone
+        return Executable(self.manifest, self.code, self.constants, threads=1)
 
     @property
     def threads(self) -> int:

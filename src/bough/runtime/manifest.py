@@ -137,8 +137,7 @@ class Manifest:
     these fill no more memory than stays in a cache until it is read (`portions.near_limit`), unless a single one does.
     Where `parallel` is False the entry needs no threads. `features` are the processor features (LLVM's names) that the code
     uses. `notes` is for readers, for instance what `explain` shows. `divides`: calls take different ways, by what they compute.
-    `apart`: many calls are done sooner side by side, each on one thread, than together; so are portions of the samples of a
-    function for many.
+    `apart`: many calls are done sooner side by side, each on one thread, than together.
     """
 
     entry: str

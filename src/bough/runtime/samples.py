@@ -11,7 +11,7 @@ import numpy as np
 
 from bough.base.errors import InputError
 from bough.runtime import sizes
-from bough.runtime.apart import Args, about, one_by_one, side_by_side
+from bough.runtime.apart import Args, about, one_by_one
 from bough.runtime.arrays import torch
 from bough.runtime.binding import Bound, bind
 from bough.runtime.caller import Source, packed
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
 
 PORTION = 256
 """Samples that are computed together at the most: lists of them are split in a time that grows with their length squared."""
-
-SHARE = 16
-"""Samples that a thread computes by itself at the most, where threads are better without each other. With so many, products run
-as fast as with more."""
-
-LEAST = 8
-"""Samples for each thread from which on that is done: with fewer, weights are read for too few."""
 
 APART = 4
 """How many times as large as another a sample may be that is computed with it, in each of its sizes: arrays are as large as the
@@ -90,20 +83,12 @@ class Samples:
         outputs: list[Any] = [None] * len(inputs)
         try:
             for group in [alike] if alike else self.groups(inputs):
-                for n, output in zip(group.numbers, self.outputs(group), strict=True):
-                    outputs[n] = output
+                for part in group.portions(self.portion(group)):
+                    for n, output in zip(part.numbers, self.together(part), strict=True):
+                        outputs[n] = output
         except InputError:
             return one_by_one(self.one.call, inputs)  # the first to fail says so as a call of its own does
         return outputs
-
-    def outputs(self, group: Group) -> list[Any]:
-        """What a call of its own returns for each input of a group, which is computed in portions."""
-        most, count, threads = self.portion(group), len(group.numbers), self.many.threads
-        if not (self.many.manifest.apart and count >= LEAST * threads > LEAST):
-            return [output for part in group.portions(most) for output in self.together(part, self.many)]
-        turns = -(-count // (threads * max(1, min(SHARE, most // threads))))
-        shares = [(part, self.many.on_one_thread) for part in group.portions(-(-count // (threads * turns)))]
-        return [output for part in side_by_side(self.together, shares, threads) for output in part]
 
     def alike(self, inputs: Sequence[Args]) -> Group | None:
         """All inputs as one group, unchecked, where their arguments are tensors of equal kind and shape: what is wrong with
@@ -169,11 +154,11 @@ class Samples:
             found |= {size: n for size, n in zip(tensor.shape, given.shape) if isinstance(size, str)}
         return found
 
-    def together(self, group: Group, many: Executable) -> list[Any]:
-        """What a call of its own returns for each input of a group, computed at once."""
+    def together(self, group: Group) -> list[Any]:
+        """What a call of its own returns for each input of a group."""
         names = self.names_of(group.of_torch)
         own = [names["numbers"]([sizes[name] for sizes in group.each()]) for name in self.own]
-        results = many.call(*map(names["stack"], group.tensors), *own)
+        results = self.many.call(*map(names["stack"], group.tensors), *own)
         rows = [names["rows"](r) for r in results]
         computed = {name: results[r].tolist() for name, r in self.manifest.computed}
         for result, shape in self.cut.items():

@@ -1,4 +1,4 @@
-"""Whether many calls of a function are computed sooner side by side, one or some on each thread, than together.
+"""Whether many calls of a function are computed sooner side by side, one on each thread, than together.
 
 Together, weights are read once for all, and every kernel has more rows; but what a call has computed leaves the caches before the
 next kernel reads it. Side by side, nobody waits for anybody, and what a call computes stays near.
@@ -11,7 +11,7 @@ from math import prod
 
 from bough.ir.expr import Load, loads, variables
 from bough.ir.kernel import Kernel
-from bough.ir.sequence import Repeat, Sequence, Step, Whilst, bodies, nominal_sizes, phase
+from bough.ir.sequence import Repeat, Sequence, Step, bodies, nominal_sizes, phase
 from bough.search.cost import machine_of, nominal
 from bough.targets import Target
 
@@ -19,11 +19,6 @@ GAIN = 1.3
 """Reading weights once for all must promise so much: in theory, for arrays of all calls leave the caches."""
 SHORT = 3e5
 """Cycles of arithmetic below which a call is too short to be handed to a thread."""
-SHORT_PHASE = 5e4
-"""Cycles of arithmetic in a thread's share of a phase below which waiting for the other threads, and fetching what they have
-computed, costs a good part of it."""
-HELD = 0.25
-"""The part of a cache that threads share which weights may fill, so that each thread reads them from there in every turn."""
 
 
 def apart(sequence: Sequence, target: Target) -> bool:
@@ -36,27 +31,6 @@ def apart(sequence: Sequence, target: Target) -> bool:
     together = sum(runs * cycles for (runs, _, _), cycles in zip(work, arithmetic, strict=True))
     alone = sum(runs * max(cycles, read / rate) for (runs, _, read), cycles in zip(work, arithmetic, strict=True))
     return together >= SHORT and alone < GAIN * together
-
-
-def in_portions(sequence: Sequence, target: Target, samples: int) -> bool:
-    """Whether the function for many samples is sooner done by each thread for so many of them, without the others, than by all
-    threads for all: there are many short phases, and the weights of a turn of a loop stay in a cache which the threads share."""
-    machine = machine_of(target)
-    sizes = {d.name: max(1, d.low) for d in sequence.dims} | dict.fromkeys(nominal_sizes(sequence.steps), 1)
-    constants = frozenset(sequence.constants)
-
-    def work(steps: tuple[Step, ...]) -> tuple[int, float, float]:
-        """Phases, steps of sums, and bytes of weights."""
-        found = [(times, *_work(kernel, constants, sizes)) for kernel, times in _runs(steps, sizes)]
-        return sum(t for t, _, _ in found), sum(t * points for t, points, _ in found), sum(read for _, _, read in found)
-
-    phases, points, _ = work(sequence.steps)
-    cycles = samples * points / (machine.lanes * machine.fma_issue)
-    loops = [(s,) for s in sequence.steps if isinstance(s, (Repeat, Whilst))]
-    straight = tuple(s for s in sequence.steps if not isinstance(s, (Repeat, Whilst)))
-    weights = max(work(steps)[2] for steps in (straight, *loops))
-    room = max((m.bytes or 0 for m in target.memories if m.kind == "cache" and m.shared), default=0)
-    return SHORT <= cycles < SHORT_PHASE * phases and weights <= HELD * room
 
 
 def _runs(steps: tuple[Step, ...], sizes: Mapping[str, int], runs: int = 1) -> Iterator[tuple[Kernel, int]]:
