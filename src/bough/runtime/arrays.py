@@ -80,7 +80,7 @@ class Room:
         if taken >= BLOCK:
             return zeros(shape, dtype)
         self._taken += taken
-        if taken > self._free.size:
+        if taken >= self._free.size:
             self._free = zeros((min(BLOCK, max(FIRST_BLOCK, 4 * self._taken)),), np.dtype(np.uint8))
         mine, self._free = self._free[:size], self._free[taken:]
         return mine.view(dtype).reshape(shape)
