@@ -22,7 +22,7 @@ from bough.pipeline.explanation import Explanation, explain
 from bough.pipeline.fingerprint import fingerprint
 from bough.pipeline.passes import Generated, Options, Watcher, assembled_loops, run_passes
 from bough.pipeline.samples import compile_samples
-from bough.recursion import settle, unroll, with_contexts
+from bough.recursion import inline_leaves, settle, unroll, with_contexts
 from bough.runtime.executable import Executable
 
 
@@ -57,6 +57,8 @@ class Recipe:
                 staged = replace(staged, recursion=with_contexts(staged.recursion))
             if self.options.switches.unrolling:
                 staged = replace(staged, recursion=unroll(staged.recursion))
+            if self.options.switches.inlining:
+                staged = replace(staged, recursion=inline_leaves(staged.recursion))
             values = (*self.args, *(self.kwargs or {}).values())
             switches = settle(self.options.switches, staged.recursion.visits, values)
             return staged, staged.recursion, replace(self.options, switches=switches)

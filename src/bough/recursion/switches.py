@@ -36,6 +36,9 @@ class Switches:
     """Each thread has the same part of the weights in every level, and keeps it in its cache; else the parts move on."""
     one_region: bool = True
     """The thread team is entered once for each call; else for each phase."""
+    inlining: bool = True
+    """Base cases are computed by their callers where that saves work; else each is an activation. Applied before the lowering
+    (`inline_leaves`)."""
     unrolling: bool = False
     """Activations compute those that they call themselves, so that there are half as many levels; else each stands in a level of
     its own. Applied before the lowering (`unroll`), since it changes how objects are walked."""

@@ -8,13 +8,9 @@ A variant is left for each combination of ways that its callees take. Leaves sta
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from itertools import product
-
-from bough.base.visits import Ask, Call, Decision, Fail, Path, Payload, Question, Stage, Variant, Visits, stages
-from bough.ir.program import Function, Node, Value
-from bough.ir.recursion import Cell, Read, Recursion, Returned, Source
-from bough.recursion.copying import Copier
+from bough.base.visits import Stage, stages
+from bough.ir.recursion import Recursion
+from bough.recursion.inlining import Site, inline, is_plain
 from bough.recursion.regions import Member
 from bough.recursion.tables import variants
 
@@ -26,176 +22,22 @@ def unroll(recursion: Recursion) -> Recursion:
     """The recursion with each call inside of a stage computed by its caller, once: those of variants that neither walk over
     lists nor collect, and that are passed nothing."""
     for stage in stages(recursion.visits):
-        recursion = _Stage(recursion, stage).run()
+        inlined = {site: ways for member in stage.step for site, ways in _inlined(recursion, stage, member).items()}
+        recursion = inline(recursion, stage, inlined)
     return recursion
 
 
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """Variant `number` of the function that call `call` calls."""
-
-    call: int
-    number: int
-
-
-class _Stage:
-    def __init__(self, recursion: Recursion, stage: Stage) -> None:
-        self.recursion, self.stage = recursion, stage
-        self.variants = variants(recursion.visits)
-
-    def run(self) -> Recursion:
-        functions = []
-        cells = dict(self.recursion.cells)
-        for f in self.recursion.visits.functions:
-            if f.name not in self.stage.functions:
-                functions.append(f)
-                continue
-            made: list[tuple[Variant, Cell]] = []
-            ends: dict[int, Decision] = {}
-            for n in range(len(f.variants)):
-                ends[n] = self.decided((f.name, n), made)
-            described = tuple(replace(v, name=f"{v.name}.{n}") for n, (v, _) in enumerate(made))
-            functions.append(replace(f, decision=_mapped(f.decision, ends), variants=described))
-            cells = {member: cell for member, cell in cells.items() if member[0] != f.name}
-            for n, (_, cell) in enumerate(made):
-                function = cell.function
-                named = Function(
-                    f"{f.name}_{n}", function.params, function.constants, function.body, function.results, function.dims
-                )
-                cells[f.name, n] = replace(cell, function=named)
-        return replace(self.recursion, visits=Visits(tuple(functions), self.recursion.visits.entry), cells=cells)
-
-    def decided(self, member: Member, made: list[tuple[Variant, Cell]]) -> Decision:
-        """What follows where an object takes the variant: questions about the objects that it calls."""
-        calls = self.inlined(member)
-        ways = [range(len(self.recursion.visits.function(self.call(member, c).function).variants)) for c in calls]
-        numbers: dict[tuple[int, ...], int] = {}
-        for combination in product(*ways):
-            numbers[combination] = len(made)
-            made.append(self.combined(member, [_Chosen(c, w) for c, w in zip(calls, combination) if self.is_step(member, c, w)]))
-
-        def ask(position: int, before: tuple[int, ...]) -> Decision:
-            if position == len(calls):
-                return numbers[before]
-            call = self.call(member, calls[position])
-            decision = self.recursion.visits.function(call.function).decision
-            below = {w: ask(position + 1, (*before, w)) for w in ways[position]}
-            return _moved(_mapped(decision, below), call.path, decision)
-
-        return ask(0, ())
-
-    def call(self, member: Member, number: int) -> Call:
-        return self.variants[member].calls[number]
-
-    def is_step(self, member: Member, call: int, way: int) -> bool:
-        return (self.call(member, call).function, way) in self.stage.step
-
-    def inlined(self, member: Member) -> list[int]:
-        """The calls that are computed by the caller."""
-        if member not in self.stage.step or not self.is_plain(member):
-            return []
-        found, ways = [], 1
-        for n, call in enumerate(self.variants[member].calls):
-            count = len(self.recursion.visits.function(call.function).variants)
-            plain = call.function in self.stage.functions and call.each is None and not call.parts
-            plain = plain and all(self.is_plain(m) for m in self.stage.step if m[0] == call.function)
-            if plain and ways * count <= MOST and any(m[0] == call.function for m in self.stage.step):
-                found.append(n)
-                ways *= count
+def _inlined(recursion: Recursion, stage: Stage, member: Member) -> dict[Site, frozenset[int]]:
+    """The calls that are computed by the caller, and for which variants of the callee."""
+    found: dict[Site, frozenset[int]] = {}
+    if not is_plain(recursion, member):
         return found
-
-    def is_plain(self, member: Member) -> bool:
-        v, arguments = self.variants[member], self.recursion.arguments_of(member[0])
-        return not (v.each or v.collects or v.repeats or arguments or self.recursion.cells[member].passes)
-
-    def combined(self, member: Member, chosen: list[_Chosen]) -> tuple[Variant, Cell]:
-        """The variant with what these calls compute in its own cell."""
-        variant = self.variants[member]
-        into = _Inlining(variant, self.recursion.cells[member], {c.call for c in chosen})
-        for c in chosen:
-            callee = (self.call(member, c.call).function, c.number)
-            into.add(c.call, self.variants[callee], self.recursion.cells[callee])
-        return into.result()
-
-
-class _Inlining:
-    """A variant and its cell, in which those of some calls take the place of the calls."""
-
-    def __init__(self, variant: Variant, cell: Cell, gone: set[int]) -> None:
-        self.variant, self.cell, self.gone = variant, cell, gone
-        kept = [n for n in range(len(variant.calls)) if n not in gone]
-        self.numbers = {n: position for position, n in enumerate(kept)}
-        self.calls = [variant.calls[n] for n in kept]
-        self.payloads: list[Payload] = list(variant.payloads)
-        self.params: list[Value] = []
-        self.sources: list[Source] = []
-        self.constants = dict(cell.function.constants)
-        self.body: list[Node] = []
-        self.known: dict[Value, Value] = {}
-
-    def add(self, call: int, variant: Variant, cell: Cell) -> None:
-        path = self.variant.calls[call].path
-        copy = Copier({}, {}, f"call{call}.")
-        for param, source in zip(cell.function.params, cell.sources):
-            self.params.append(copy.value(param))
-            if isinstance(source, Returned):
-                self.sources.append(Returned(self.called(path, variant.calls[source.call]), source.result))
-            elif isinstance(source, Read):
-                self.sources.append(Read(self.read(path, variant.payloads[source.payload])))
-        for value, array in cell.function.constants.items():
-            shared = next((v for v, a in self.constants.items() if a is array), None)
-            copy.values[value] = shared or copy.value(value)
-            self.constants[copy.values[value]] = array
-        self.body += copy.nodes(cell.function.body)
-        results = copy.several(cell.function.results)
-        for param, source in zip(self.cell.function.params, self.cell.sources):
-            if isinstance(source, Returned) and source.call == call:
-                self.known[param] = results[source.result]
-
-    def called(self, path: Path, call: Call) -> int:
-        moved = replace(call, path=(*path, *call.path))
-        if moved not in self.calls:
-            self.calls.append(moved)
-        return self.calls.index(moved)
-
-    def read(self, path: Path, payload: Payload) -> int:
-        moved = replace(payload, path=(*path, *(payload.path or ())))
-        if moved not in self.payloads:
-            self.payloads.append(moved)
-        return self.payloads.index(moved)
-
-    def result(self) -> tuple[Variant, Cell]:
-        f = self.cell.function
-        copy = Copier({**{v: v for v in self.constants}, **self.known}, {})
-        own: list[tuple[Value, Source]] = []
-        for param, source in zip(f.params, self.cell.sources):
-            if isinstance(source, Returned) and source.call in self.gone:
-                continue
-            moved = Returned(self.numbers[source.call], source.result) if isinstance(source, Returned) else source
-            own.append((copy.value(param), moved))
-        body = [*self.body, *copy.nodes(f.body)]
-        params = (*(v for v, _ in own), *self.params)
-        function = Function(f.name, params, self.constants, body, copy.several(f.results), f.dims)
-        sources = (*(s for _, s in own), *self.sources)
-        variant = replace(self.variant, calls=tuple(self.calls), payloads=tuple(self.payloads))
-        return variant, replace(self.cell, function=function, sources=sources)
-
-
-def _mapped(decision: Decision, ends: dict[int, Decision]) -> Decision:
-    """The decision with others in place of its variants."""
-    match decision:
-        case Ask():
-            return replace(decision, yes=_mapped(decision.yes, ends), no=_mapped(decision.no, ends))
-        case Fail():
-            return decision
-        case int():
-            return ends[decision]
-
-
-def _moved(mapped: Decision, path: Path, like: Decision) -> Decision:
-    """The decision with its own questions, those of `like`, asked at `path`."""
-    if not isinstance(like, Ask) or not isinstance(mapped, Ask):
-        return mapped
-    question: Question = replace(mapped.question, path=(*path, *mapped.question.path))
-    return replace(mapped, question=question, yes=_moved(mapped.yes, path, like.yes), no=_moved(mapped.no, path, like.no))
-
+    total = 1
+    for n, call in enumerate(variants(recursion.visits)[member].calls):
+        count = len(recursion.visits.function(call.function).variants)
+        steps = [m for m in stage.step if m[0] == call.function]
+        plain = call.each is None and not call.parts and all(is_plain(recursion, m) for m in steps)
+        if steps and plain and total * count <= MOST:
+            found[member, n] = frozenset(number for _, number in steps)
+            total *= count
+    return found
