@@ -188,3 +188,16 @@ def test_targets_agree(target: str):
         pytest.skip("this processor lacks the target's features")
     with torch.no_grad():
         check_same(bough.compile(module.eval(), args, target=target)(*args), module(*args))
+
+
+def test_kernels_that_read_a_weight_alike_share_its_packed_form():
+    embedding = nn.Linear(48, 48, bias=False).eval()
+
+    def twice(x, y):
+        return embedding(torch.relu(embedding(x))), embedding(y).tanh()
+
+    x, y = torch.randn(3, 48), torch.randn(3, 48)
+    compiled = bough.compile(twice, (x, y), cache=False)
+    for got, expected in zip(compiled(x, y), twice(x, y), strict=True):
+        torch.testing.assert_close(got, expected)
+    assert sum(a.size for a in compiled.executable.constants.values()) == embedding.weight.numel()

@@ -19,7 +19,7 @@ from bough.pipeline.assemble import element_count
 from bough.runtime.arrays import Room
 from bough.schedule.decisions import Block, Order, Pack, Schedule, Serial, Stage, Tile, Unroll, Use, Vectorize, parse_schedule
 from bough.schedule.lower import lower_kernel
-from bough.schedule.pack import pack_constant, pack_operands
+from bough.schedule.pack import ConstantPack, pack_operands
 from bough.search.heuristic import Context, Heuristic
 from bough.targets import TARGETS
 
@@ -47,7 +47,7 @@ def check(kernel: Kernel, schedule: Schedule, seed: int = 0, **sizes: int) -> No
     for p in packed:
         made = run_kernel(p.copy, arrays, sizes)[p.operand.name]
         if not sizes:
-            np.testing.assert_array_equal(made, pack_constant(p, kernel, arrays[p.source.name], Room()))
+            np.testing.assert_array_equal(made, ConstantPack.of(p, kernel).array(arrays[p.source.name], Room()))
         arrays[p.operand.name] = made
     operands = {o.name: o for o in (*after.inputs, *after.outputs)}
     params = tuple(loops.Buffer(n, o.dtype, (element_count(o.shape),)) for n, o in operands.items())

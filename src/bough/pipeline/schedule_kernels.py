@@ -10,7 +10,7 @@ import numpy as np
 
 from bough.graph_passes.effects import Effects, depths
 from bough.graph_passes.normalize import normalize
-from bough.graph_passes.substitution import nameless, nameless_together
+from bough.graph_passes.substitution import nameless, nameless_together, renamed
 from bough.ir.dtypes import DType
 from bough.ir.expr import as_expr, variables
 from bough.ir.kernel import Kernel, Operand
@@ -30,7 +30,7 @@ from bough.ir.sequence import (
 )
 from bough.runtime.arrays import Room
 from bough.schedule.decisions import Schedule
-from bough.schedule.pack import pack_constant, pack_operands
+from bough.schedule.pack import ConstantPack, Packed, pack_operands
 from bough.search.chunks import nominal_chunks
 from bough.search.heuristic import Context, Strategy
 from bough.search.nests import choose_rows, finer, keeping
@@ -78,6 +78,7 @@ class _Scheduling:
         self.temporaries: dict[str, Operand] = dict(sequence.temporaries)
         self.scheduled: dict[str, Scheduled] = {}
         self.chosen: dict[Hashable, Schedule] = {}
+        self.packs: dict[ConstantPack, str] = {}
         self.nests: dict[Hashable, tuple[tuple[str, ...], list[Schedule]] | None] = {}
 
     def steps(self, steps: tuple[Step, ...], loop: str | None) -> tuple[Step, ...]:
@@ -144,17 +145,24 @@ class _Scheduling:
         """Kernels that pack what is not constant, and the kernel on packed operands."""
         name = self.unique(kernel.name)
         packed, after = pack_operands(kernel, schedule, name)
-        after = replace(after, name=name)
+        constant = {p.operand.name: self.constant(p, kernel) for p in packed if p.source.name in self.constants}
+        after = replace(renamed(after, {own: kept for own, kept in constant.items() if own != kept}), name=name)
         self.scheduled[name] = Scheduled(after, kernel, schedule)
         before: list[Kernel] = []
         for p in packed:
-            if p.source.name in self.constants:
-                self.constants[p.operand.name] = pack_constant(p, kernel, self.constants[p.source.name], self.room)
-                self.types[p.operand.name] = p.operand.dtype
-            else:
+            if p.operand.name not in constant:
                 self.temporaries[p.operand.name] = p.operand
                 before.extend(self.place(normalize(p.copy), loop))
         return before, after
+
+    def constant(self, p: Packed, kernel: Kernel) -> str:
+        """The name of a packed constant, which all kernels have that read it alike."""
+        pack = ConstantPack.of(p, kernel)
+        if pack not in self.packs:
+            name = self.packs[pack] = p.operand.name
+            self.constants[name] = pack.array(self.constants[p.source.name], self.room)
+            self.types[name] = p.operand.dtype
+        return self.packs[pack]
 
     def unique(self, name: str) -> str:
         base, n = name, 1

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -118,37 +119,55 @@ def _fresh(name: str, taken: set[str]) -> str:
     return name
 
 
-def pack_constant(packed: Packed, kernel: Kernel, array: np.ndarray[Any, Any], room: Room) -> np.ndarray[Any, Any]:
-    """What `packed.copy` computes from a constant, by strided copies. `kernel` is the kernel before packing."""
-    flat = np.ascontiguousarray(array).reshape(-1)
-    d, strides = packed.decision, packed.access.strides or {}
-    base = _constant_part(packed, kernel)
-    out = room.zeros([int(e) for e in packed.operand.shape], array.dtype)  # type: ignore[arg-type]
-    outer, inner = _axes(kernel, packed.access, d)
-    extent = kernel.axis(d.axis).extent
-    assert isinstance(extent, int)
-    item = flat.itemsize
+@dataclass(frozen=True, slots=True)
+class ConstantPack:
+    """How `Packed.copy` reads a constant, in elements: equal for kernels that read it alike, whatever they call their axes.
+    Sizes and strides are those of the outer axes, of the inner ones and of the group."""
 
-    def size(axis: str) -> int:
-        e = kernel.axis(axis).extent
-        assert isinstance(e, int)
-        return e
+    source: str
+    base: int
+    extent: int
+    width: int
+    stride: int
+    outer: tuple[tuple[int, int], ...]
+    inner: tuple[tuple[int, int], ...]
+    groups: tuple[tuple[int, int], ...]
 
-    def view(start: int, tiles: int, width: int) -> np.ndarray[Any, Any]:
-        shape = [*map(size, outer), tiles, *map(size, inner), width, *map(size, packed.groups)]
-        step = strides.get(d.axis, 0)
-        behind = [step, *(strides.get(a, 0) for a in packed.groups)]
-        steps = [*(strides.get(a, 0) for a in outer), step * d.width, *(strides.get(a, 0) for a in inner), *behind]
-        at = base + strides.get(d.axis, 0) * start
-        return np.lib.stride_tricks.as_strided(flat[at:], shape, [s * item for s in steps], writeable=False)
+    @classmethod
+    def of(cls, packed: Packed, kernel: Kernel) -> ConstantPack:
+        """`kernel` is the kernel before packing."""
+        d, strides = packed.decision, packed.access.strides or {}
+        outer, inner = _axes(kernel, packed.access, d)
 
-    whole, rest = divmod(extent, d.width)
-    at_tile = (slice(None),) * len(outer)
-    if whole:
-        out[(*at_tile, slice(0, whole))] = view(0, whole, d.width)
-    if rest:
-        out[(*at_tile, slice(whole, whole + 1), *(slice(None),) * len(inner), slice(0, rest))] = view(whole * d.width, 1, rest)
-    return out
+        def size(axis: str) -> int:
+            e = kernel.axis(axis).extent
+            assert isinstance(e, int)
+            return e
+
+        def read(axes: Iterable[str]) -> tuple[tuple[int, int], ...]:
+            return tuple((size(a), strides.get(a, 0)) for a in axes)
+
+        base, stride = _constant_part(packed, kernel), strides.get(d.axis, 0)
+        return cls(packed.source.name, base, size(d.axis), d.width, stride, read(outer), read(inner), read(packed.groups))
+
+    def array(self, source: np.ndarray[Any, Any], room: Room) -> np.ndarray[Any, Any]:
+        """What the copy computes, by strided copies."""
+        flat = np.ascontiguousarray(source).reshape(-1)
+        sizes = [[size for size, _ in part] for part in (self.outer, self.inner, self.groups)]
+        out = room.zeros([*sizes[0], -(-self.extent // self.width), *sizes[1], self.width, *sizes[2]], source.dtype)
+
+        def view(start: int, tiles: int, width: int) -> np.ndarray[Any, Any]:
+            dims = (*self.outer, (tiles, self.stride * self.width), *self.inner, (width, self.stride), *self.groups)
+            shape, steps = [size for size, _ in dims], [step * flat.itemsize for _, step in dims]
+            return np.lib.stride_tricks.as_strided(flat[self.base + self.stride * start :], shape, steps, writeable=False)
+
+        whole, rest = divmod(self.extent, self.width)
+        every, rows = (slice(None),) * len(self.outer), (slice(None),) * len(self.inner)
+        if whole:
+            out[(*every, slice(0, whole))] = view(0, whole, self.width)
+        if rest:
+            out[(*every, slice(whole, whole + 1), *rows, slice(0, rest))] = view(whole * self.width, 1, rest)
+        return out
 
 
 def _constant_part(packed: Packed, kernel: Kernel) -> int:
