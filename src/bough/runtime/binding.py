@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,7 @@ def bind(manifest: Manifest, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
     of_torch = any(is_torch(v) for v in values) or (not values and torch() is not None)
     for tensor, value in zip(manifest.arguments, values, strict=True):
         _check_kind(tensor, value)
-    _check_sizes(manifest, [tuple(value.shape) for value in values])
+    check_sizes(manifest, [tuple(value.shape) for value in values])
     tensors = tuple(_convert(tensor, value, of_torch) for tensor, value in zip(manifest.arguments, values, strict=True))
     as_given = tuple(
         value if is_torch(value) == of_torch and not isinstance(value, np.generic) else tensor
@@ -161,7 +161,7 @@ def _bits(tensor: Tensor, of_torch: bool) -> str:
     return " holding the bits of bfloat16" if tensor.dtype == "bf16" and not of_torch else ""
 
 
-def _check_sizes(manifest: Manifest, shapes: list[tuple[int, ...]]) -> None:
+def check_sizes(manifest: Manifest, shapes: Sequence[tuple[int, ...]]) -> None:
     """That ranks and sizes are right, those in range, and equal where they have the same name."""
     read: dict[str, tuple[int, str]] = {}
     limits = {scalar.name: scalar for scalar in manifest.scalars}

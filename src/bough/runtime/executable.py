@@ -236,6 +236,8 @@ def _tensor_stack(tensors: Sequence[Any]) -> Any:
     most = tuple(map(max, zip(*shapes, strict=True)))
     if all(shape == most for shape in shapes):
         return torch().stack(tensors)
+    if len({shape[1:] for shape in shapes}) == 1:
+        return torch().nn.utils.rnn.pad_sequence(tensors, batch_first=True)
     rows = tensors[0].new_zeros((len(tensors), *most))
     for row, t in zip(rows, tensors, strict=True):
         row[tuple(map(slice, t.shape))] = t

@@ -11,9 +11,9 @@ import numpy as np
 
 from bough.base.errors import InputError
 from bough.runtime import sizes
-from bough.runtime.apart import Args, about, one_by_one
+from bough.runtime.apart import Args, one_by_one
 from bough.runtime.arrays import torch
-from bough.runtime.binding import Bound, bind
+from bough.runtime.binding import Bound, bind, check_sizes
 from bough.runtime.caller import Source, packed
 from bough.runtime.manifest import Leaf, Manifest
 from bough.runtime.portions import MEMORY
@@ -29,10 +29,6 @@ APART = 4
 """How many times as large as another a sample may be that is computed with it, in each of its sizes: arrays are as large as the
 largest needs."""
 
-Member = tuple[int, Bound, dict[str, int]]
-"""A sample's number, its arguments and its sizes."""
-
-
 @dataclass(frozen=True, slots=True)
 class Group:
     """Inputs that are computed together: their numbers and, for each tensor of the function, that of every one of them.
@@ -47,10 +43,20 @@ class Group:
     def portions(self, most: int) -> Iterator[Group]:
         """As few parts of at most so many inputs as there can be, of nearly the same size."""
         count = -(-len(self.numbers) // most)
+        if count == 1:
+            yield self
+            return
         for n in range(count):
-            part = slice(len(self.numbers) * n // count, len(self.numbers) * (n + 1) // count)
-            sizes = self.sizes if len(self.sizes) == 1 else self.sizes[part]
-            yield Group(self.numbers[part], [t[part] for t in self.tensors], [g[part] for g in self.given], self.of_torch, sizes)
+            yield self.part(range(len(self.numbers) * n // count, len(self.numbers) * (n + 1) // count))
+
+    def part(self, places: Sequence[int]) -> Group:
+        """The inputs at these places."""
+
+        def of(column: Sequence[Any]) -> Sequence[Any]:
+            return [column[n] for n in places]
+
+        sizes = self.sizes if len(self.sizes) == 1 else of(self.sizes)
+        return Group(of(self.numbers), [*map(of, self.tensors)], [*map(of, self.given)], self.of_torch, sizes)
 
     def largest(self, name: str) -> int:
         return max(sizes[name] for sizes in self.sizes)
@@ -79,10 +85,9 @@ class Samples:
 
     def map(self, inputs: Sequence[Args]) -> list[Any]:
         """`[one(*x) for x in inputs]`, bit for bit. Raises what the first input to fail raises, naming the input."""
-        alike = self.alike(inputs)
         outputs: list[Any] = [None] * len(inputs)
         try:
-            for group in [alike] if alike else self.groups(inputs):
+            for group in self.groups(inputs):
                 for part in group.portions(self.portion(group)):
                     for n, output in zip(part.numbers, self.together(part), strict=True):
                         outputs[n] = output
@@ -90,50 +95,64 @@ class Samples:
             return one_by_one(self.one.call, inputs)  # the first to fail says so as a call of its own does
         return outputs
 
+    def groups(self, inputs: Sequence[Args]) -> Iterator[Group]:
+        """The inputs that are computed together."""
+        alike = self.alike(inputs)
+        for group in [alike] if alike else self.bound(inputs):
+            yield from self.near(group)
+
     def alike(self, inputs: Sequence[Args]) -> Group | None:
-        """All inputs as one group, unchecked, where their arguments are tensors of equal kind and shape: what is wrong with
-        them shows when they are computed."""
-        if self.flat is None or any(len(args) != len(self.flat) for args in inputs):
+        """All inputs as one group, where their arguments are tensors of equal kinds, maybe of different shapes: one is checked
+        for all. Where shapes are equal, too, what is wrong with them shows when they are computed."""
+        if not self.flat or any(len(args) != len(self.flat) for args in inputs):
             return None
         columns = list(zip(*inputs, strict=True))
         module = torch()
         of_torch = module is not None and type(columns[0][0]) is module.Tensor
         kind = module.Tensor if of_torch else np.ndarray
         for column in columns:
-            if {type(x) for x in column} != {kind} or len({(x.shape, x.dtype) for x in column}) > 1:
+            if {type(x) for x in column} != {kind} or len({_kind(x, of_torch) for x in column}) > 1:
                 return None
         tensors: list[Sequence[Any]] = [columns[n] for n in self.flat]
-        return Group(range(len(inputs)), tensors, tensors, of_torch, (self.sizes([t[0] for t in tensors]),))
+        shapes = [*zip(*([tuple(x.shape) for x in column] for column in tensors), strict=True)]
+        known = {each: self.sizes(each) for each in set(shapes)}
+        if len(known) == 1:
+            return Group(range(len(inputs)), tensors, tensors, of_torch, (known[shapes[0]],))
+        bind(self.manifest, inputs[0], {})
+        for each in known:
+            check_sizes(self.manifest, each)
+        return Group(range(len(inputs)), tensors, tensors, of_torch, [known[each] for each in shapes])
 
-    def groups(self, inputs: Sequence[Args]) -> Iterator[Group]:
-        found: dict[bool, list[Member]] = {}
+    def bound(self, inputs: Sequence[Args]) -> Iterator[Group]:
+        """All inputs, each checked and converted, in a group for each library."""
+        found: dict[bool, list[tuple[int, Bound]]] = {}
         for n, args in enumerate(inputs):
-            try:
-                bound = bind(self.manifest, args, {})
-            except InputError as error:
-                raise about(n, error) from None
-            found.setdefault(bound.of_torch, []).append((n, bound, self.sizes(bound.tensors)))
+            one = bind(self.manifest, args, {})
+            found.setdefault(one.of_torch, []).append((n, one))
         for of_torch, members in found.items():
-            for near in self.near(members):
-                tensors: list[Sequence[Any]] = [*zip(*(b.tensors for _, b, _ in near), strict=True)]
-                given: list[Sequence[Any]] = [*zip(*(b.given for _, b, _ in near), strict=True)]
-                yield Group([n for n, _, _ in near], tensors, given, of_torch, [s for _, _, s in near])
+            tensors: list[Sequence[Any]] = [*zip(*(one.tensors for _, one in members), strict=True)]
+            given: list[Sequence[Any]] = [*zip(*(one.given for _, one in members), strict=True)]
+            sizes = [self.sizes([x.shape for x in one.tensors]) for _, one in members]
+            yield Group([n for n, _ in members], tensors, given, of_torch, sizes)
 
-    def near(self, members: list[Member]) -> Iterator[list[Member]]:
-        """The members in parts of sizes that are not far apart."""
-        part: list[Member] = []
+    def near(self, group: Group) -> Iterator[Group]:
+        """The group in parts of sizes that are not far apart."""
+        if len(group.sizes) == 1:
+            yield group
+            return
+        part: list[int] = []
         least: dict[str, int] = {}
         most: dict[str, int] = {}
-        for member in sorted(members, key=lambda m: tuple(m[2].values())):
-            here = member[2]
-            lower = {name: min(n, least.get(name, n)) for name, n in here.items()}
-            upper = {name: max(n, most.get(name, n)) for name, n in here.items()}
-            if part and any(upper[name] > APART * max(1, n) for name, n in lower.items()):
-                yield part
-                part, lower, upper = [], here, here
-            part.append(member)
+        for n in sorted(range(len(group.sizes)), key=lambda n: tuple(group.sizes[n].values())):
+            here = group.sizes[n]
+            lower = {name: min(size, least.get(name, size)) for name, size in here.items()}
+            upper = {name: max(size, most.get(name, size)) for name, size in here.items()}
+            if part and any(upper[name] > APART * max(1, size) for name, size in lower.items()):
+                yield group.part(part)
+                part, lower, upper = [], dict(here), dict(here)
+            part.append(n)
             least, most = lower, upper
-        yield part
+        yield group.part(part)
 
     def portion(self, group: Group) -> int:
         """How many samples of these shapes are computed together."""
@@ -147,28 +166,25 @@ class Samples:
         few, more = (sizes.evaluate(many.arena, {**known, samples: count}) for count in (64, 128))
         return max(2, min(PORTION, 64 * MEMORY // max(1, more - few)))
 
-    def sizes(self, tensors: Sequence[Any]) -> dict[str, int]:
+    def sizes(self, shapes: Iterable[tuple[int, ...]]) -> dict[str, int]:
         """The symbolic sizes of a call, from the shapes of its arguments."""
         found: dict[str, int] = {}
-        for tensor, given in zip(self.manifest.arguments, tensors, strict=True):
-            found |= {size: n for size, n in zip(tensor.shape, given.shape) if isinstance(size, str)}
+        for tensor, given in zip(self.manifest.arguments, shapes):
+            found |= {size: n for size, n in zip(tensor.shape, given) if isinstance(size, str)}
         return found
 
     def together(self, group: Group) -> list[Any]:
         """What a call of its own returns for each input of a group."""
         names = self.names_of(group.of_torch)
-        own = [names["numbers"]([sizes[name] for sizes in group.each()]) for name in self.own]
-        results = self.many.call(*map(names["stack"], group.tensors), *own)
+        own = {name: [sizes[name] for sizes in group.each()] for name in self.own}
+        results = self.many.call(*map(names["stack"], group.tensors), *map(names["numbers"], own.values()))
         rows = [names["rows"](r) for r in results]
         computed = {name: results[r].tolist() for name, r in self.manifest.computed}
         for result, shape in self.cut.items():
             if len(group.sizes) == 1 and computed.keys().isdisjoint(_names(shape)):
                 continue
-            cut = []
-            for n, (row, known) in enumerate(zip(rows[result], group.each(), strict=True)):
-                ends = {**known, **{name: numbers[n] for name, numbers in computed.items()}}
-                cut.append(names["cut"](row, tuple(sizes.evaluate(size, ends) for size in shape)))
-            rows[result] = cut
+            ends = zip(*(_each(size, {**own, **computed}, len(group.numbers)) for size in shape), strict=True)
+            rows[result] = [names["cut"](row, end) for row, end in zip(rows[result], ends, strict=True)]
         return self.pack([*rows, *group.given], names["constant"])
 
     def names_of(self, of_torch: bool) -> dict[str, Any]:
@@ -179,6 +195,20 @@ class Samples:
 
 
 Pack = Callable[[list[Sequence[Any]], Callable[[str], Any]], list[Any]]
+
+
+def _kind(x: Any, of_torch: bool) -> tuple[Any, ...]:
+    return (x.dtype, x.device, x.layout) if of_torch else (x.dtype,)
+
+
+def _each(size: Size, known: Mapping[str, Sequence[int]], count: int) -> Iterable[int]:
+    """A size of each of so many inputs."""
+    if isinstance(size, int):
+        return repeat(size, count)
+    if isinstance(size, str):
+        return known[size]
+    names = dict.fromkeys(sizes.names(size))
+    return [sizes.evaluate(size, dict(zip(names, here, strict=True))) for here in zip(*(known[n] for n in names), strict=True)]
 
 
 def _names(shape: Sequence[Size]) -> set[str]:
