@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,8 +18,21 @@ from bough.ir.kernel_text import parse_kernel
 from bough.ir.program import TensorType
 from bough.ops import infer, lower
 from bough.pipeline.assemble import element_count
-from bough.runtime.arrays import Room
-from bough.schedule.decisions import Block, Order, Pack, Schedule, Serial, Stage, Tile, Unroll, Use, Vectorize, parse_schedule
+from bough.runtime.arrays import Array, Room
+from bough.schedule.decisions import (
+    Block,
+    Even,
+    Order,
+    Pack,
+    Schedule,
+    Serial,
+    Stage,
+    Tile,
+    Unroll,
+    Use,
+    Vectorize,
+    parse_schedule,
+)
 from bough.schedule.lower import lower_kernel
 from bough.schedule.pack import ConstantPack, pack_operands
 from bough.search.heuristic import Context, Heuristic
@@ -35,13 +50,13 @@ def kernel_of(op: str, *shapes: tuple[Extent, ...], **attributes: object) -> Ker
     return normalize(kernel)
 
 
-def check(kernel: Kernel, schedule: Schedule, seed: int = 0, **sizes: int) -> None:
-    """Runs packing and loops and compares with the kernel."""
+def check(kernel: Kernel, schedule: Schedule, seed: int = 0, given: dict[str, Array] | None = None, **sizes: int) -> None:
+    """Runs packing and loops and compares with the kernel; arrays that are not given are random."""
     rng = np.random.default_rng(seed)
     arrays = {
         i.name: rng.standard_normal([sizes[e.name] if isinstance(e, Var) else int(e) for e in i.shape]).astype(np.float32)
         for i in kernel.inputs
-    }
+    } | (given or {})
     expected = run_kernel(kernel, arrays, sizes)
     packed, after = pack_operands(kernel, schedule, "k")
     for p in packed:
@@ -103,6 +118,33 @@ def test_staged_values_stored_across_the_vectors(rows: int):
     loop = lower_kernel(ACROSS, Schedule((Vectorize("j", 16), Tile("i", rows), Stage())))
     aside = loops.holds((loop,), lambda s: isinstance(s, loops.Alloc) and s.buffer.name.startswith("aside"))
     assert aside == (rows > 1)
+
+
+CHOSEN = parse_kernel("""
+kernel chosen(x: f32[9, 21], i: i64[7], size: i64[7], w: f32[21, 33]) -> (y: f32[7, 33])
+  axes n: 7, j: 33, k: 21
+  row = min(max(select(i[n] < 0, i[n] + size[n], i[n]), 0), size[n] - 1)
+  s = sum(k) x[row, k] * w[k, j]
+  t = sum(k) select(i[n] < 0, x[i[n] + size[n], k], x[i[n], k])
+  y[n, j] = s + t
+""")
+
+
+@pytest.mark.parametrize("schedule", [
+    Schedule(),
+    Schedule((Vectorize("j", 16), Tile("n", 3))),
+    Schedule((Pack(3, "j", 32), Vectorize("j", 16, 2), Tile("n", 4), Block("n", 2), Order(("j", "n")))),
+    Schedule((Vectorize("j", 16), Tile("n", 4), Even("n"))),
+    Schedule((Vectorize("k", 4, 1), Tile("n", 2))),
+], ids=range(5))  # fmt: skip
+def test_a_row_works_out_its_index_once(schedule: Schedule):
+    """In front of the loops of its sum. What is read where a select says so alone stays behind it."""
+    given = {"i": np.array([0, -1, 3, -4, 8, -9, 2]), "size": np.full(7, 9)}
+    check(CHOSEN, schedule, given=given)
+    loop = lower_kernel(CHOSEN, replace(schedule, decisions=tuple(d for d in schedule.decisions if not isinstance(d, Pack))))
+    kept = loops.holds((loop,), lambda s: isinstance(s, loops.Alloc) and s.buffer.name.startswith("index."))
+    again = loops.holds((loop,), lambda s: isinstance(s, loops.Alloc) and s.buffer.name == "index.1")
+    assert kept and not again
 
 
 CASES = {

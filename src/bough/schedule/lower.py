@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from bough.ir import loops
-from bough.ir.dtypes import DType
+from bough.ir.dtypes import I64, DType
 from bough.ir.expr import (
     Apply,
     Cast,
@@ -205,6 +205,7 @@ class _Lowering(Epilogues):
         width = self.lanes
         here = self.point(base, Const(0), {})
         body: list[loops.Stmt] = [] if self.late else [*self.ragged_extents(here)]
+        body += self.indices_of_rows(rows, base)
         place = "register" if self.vector else "scratch"
         for name, reduce in self.reductions:
             shape = (rows, self.count, width)
@@ -220,6 +221,17 @@ class _Lowering(Epilogues):
             if self.across:
                 body.extend(self.combine_lanes(group, rows))
         return tuple(body)
+
+    def indices_of_rows(self, rows: int, base: Expr) -> Stmts:
+        """The indices that each row works out once, in memory of the thread."""
+        out: list[loops.Stmt] = []
+        size = 1 if self.row is None else self.schedule.rows(self.row)
+        where = self.point(add(base, Var("r")), Const(0), {})
+        for name, index in self.row_indices.found.items():
+            out.append(loops.Alloc(loops.Buffer(name, I64, (size,), "scratch", 64)))
+            place = where[self.row].offset if self.row else Const(0)
+            out.append(self.unrolled("r", rows, (loops.Store(name, (place,), self.at(index, where)),)))
+        return tuple(out)
 
     def groups(self) -> list[list[tuple[str, Reduce]]]:
         """Reductions over the same axes run in one loop nest, unless one needs the result of another."""

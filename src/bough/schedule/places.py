@@ -26,6 +26,7 @@ from bough.ir.expr import (
 from bough.ir.kernel import Axis, Kernel, Let, Reduce
 from bough.schedule.access import row_places
 from bough.schedule.decisions import Keep, Schedule
+from bough.schedule.row_indices import RowIndices
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,9 @@ class Places:
         for s in kernel.body:
             if isinstance(s, Let) and not isinstance(s.value, Reduce):
                 self.locals[s.name] = substitute(s.value, self.locals)
+        apart = {*kernel.reduced, *(name for name, _ in kernel.reductions)} | ({self.vector.axis} if self.vector else set())
+        self.row_indices = RowIndices(apart)
+        self.reductions = tuple((name, self.row_indices.taken_out(r, self.locals)) for name, r in self.reductions)
 
     def around(self, name: str, reduce: Reduce) -> tuple[str, Reduce]:
         """The reduction over the axes that its instruction does not take whole: those with loops."""
@@ -143,6 +147,8 @@ class Places:
                 return point.tile if e.function == "floordiv" else point.offset
         kids = children(e)
         new = rebuild(e, tuple(self.at(k, where, values) for k in kids)) if kids else e
+        if isinstance(new, Load) and new.source in self.row_indices.names:
+            return replace(new, index=(where[self.row].offset if self.row else Const(0),))
         if isinstance(new, Load):
             return Load(new.source, (self.address(new.source, new.index),), new.dtype)
         return new
