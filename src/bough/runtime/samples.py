@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -163,8 +164,7 @@ class Samples:
         if many.capacity is not None:
             known[many.capacity] = self.many.capacity.now
         samples = next(s.name for s in many.scalars if s.name not in known)
-        few, more = (sizes.evaluate(many.arena, {**known, samples: count}) for count in (64, 128))
-        return max(2, min(PORTION, 64 * MEMORY // max(1, more - few)))
+        return _portion(many.arena, samples, tuple(known.items()))
 
     def sizes(self, shapes: Iterable[tuple[int, ...]]) -> dict[str, int]:
         """The symbolic sizes of a call, from the shapes of its arguments."""
@@ -178,14 +178,19 @@ class Samples:
         names = self.names_of(group.of_torch)
         own = {name: [sizes[name] for sizes in group.each()] for name in self.own}
         results = self.many.call(*map(names["stack"], group.tensors), *map(names["numbers"], own.values()))
-        rows = [names["rows"](r) for r in results]
-        computed = {name: results[r].tolist() for name, r in self.manifest.computed}
-        for result, shape in self.cut.items():
-            if len(group.sizes) == 1 and computed.keys().isdisjoint(_names(shape)):
-                continue
-            ends = zip(*(_each(size, {**own, **computed}, len(group.numbers)) for size in shape), strict=True)
-            rows[result] = [names["cut"](row, end) for row, end in zip(rows[result], ends, strict=True)]
+        known = own | {name: results[r].tolist() for name, r in self.manifest.computed}
+        rows = [self.rows(n, result, known, group) for n, result in enumerate(results)]
         return self.pack([*rows, *group.given], names["constant"])
+
+    def rows(self, number: int, result: Any, known: Mapping[str, Sequence[int]], group: Group) -> Sequence[Any]:
+        """Of a result, what each input has; `known` are the sizes of each."""
+        names, shape = self.names_of(group.of_torch), self.cut.get(number)
+        if shape is None or (len(group.sizes) == 1 and _names(shape).issubset(self.own)):
+            return names["rows"](result)  # type: ignore[no-any-return]
+        ends = [*zip(*(_each(size, known, len(group.numbers)) for size in shape), strict=True)]
+        if len(set(ends)) == 1:
+            return names["rows"](names["cut"](result, (len(ends), *ends[0])))  # type: ignore[no-any-return]
+        return [names["cut"](row, end) for row, end in zip(names["rows"](result), ends, strict=True)]
 
     def names_of(self, of_torch: bool) -> dict[str, Any]:
         """The functions of the library of the arguments: `stack`, `rows`, `cut`, `constant`."""
@@ -195,6 +200,13 @@ class Samples:
 
 
 Pack = Callable[[list[Sequence[Any]], Callable[[str], Any]], list[Any]]
+
+
+@lru_cache(maxsize=64)
+def _portion(arena: Size, samples: str, known: tuple[tuple[str, int], ...]) -> int:
+    """How many samples are computed together, whose arrays take so much memory."""
+    few, more = (sizes.evaluate(arena, {**dict(known), samples: count}) for count in (64, 128))
+    return max(2, min(PORTION, 64 * MEMORY // max(1, more - few)))
 
 
 def _kind(x: Any, of_torch: bool) -> tuple[Any, ...]:
