@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,12 @@ from bough.ir.program import Assign, Function, Program, TensorType, Value
 from bough.ir.recursion import Recursion
 from bough.ir.verify_recursion import verify_recursion
 from bough.recursion import inline_leaves, lower_recursion, unroll
-from bough.recursion.factored import factored, work
+from bough.recursion.factored import Weights, factored, work
+from bough.recursion.rows import SHORTEST
 from bough.runtime.linearize import linearize
 
 N, RANK, WORDS = 13, 2, 5
+LONG = SHORTEST + 3
 
 
 def diagonal(b: Build, row: Value, n: int) -> Value:
@@ -53,6 +56,20 @@ def matrices(structured: bool = True) -> Recursion:
     return Recursion(visits, cells, {"main": state, "encode": state})
 
 
+def vectors() -> Recursion:
+    """h = tanh(W [l; r] + b) at nodes, tanh(E[word]) at leaves."""
+    words, w, bias = weight(WORDS, LONG), weight(LONG, 2 * LONG), weight(LONG)
+    b = Build("main")
+    cells = {("main", 0): b.cell(b.returned(0, 0, LONG))}
+    b = Build("leaf")
+    cells["encode", 0] = b.cell(b("tanh", b("take", words, b.read(0, "i64"), axis=0)))
+    b = Build("node")
+    both = b("concat", b.returned(0, 0, LONG), b.returned(1, 0, LONG), axis=0)
+    cells["encode", 1] = b.cell(b("tanh", b("linear", both, w, bias)))
+    state = (TensorType(F32, (LONG,)),)
+    return replace(matrices(), cells=cells, results={"main": state, "encode": state})
+
+
 def trees() -> list[Node]:
     a, b, c = Node(0), Node(-1), Node(WORDS - 1)
     both = Node(left=a, right=b)
@@ -65,9 +82,11 @@ def close(got: Any, want: Any) -> None:
 
 
 @pytest.mark.parametrize("before", [lambda r: r, unroll], ids=["plain", "unrolled"])
-def test_the_recursion_means_the_same(before: Callable[[Recursion], Recursion]) -> None:
-    recursion = matrices()
+@pytest.mark.parametrize("model", [matrices, vectors])
+def test_the_recursion_means_the_same(model: Callable[[], Recursion], before: Callable[[Recursion], Recursion]) -> None:
+    recursion = model()
     inlined = inline_leaves(before(recursion))
+    assert inlined is not recursion
     verify_recursion(inlined, ops.infer)
     sequence = lower_recursion(inlined)
     verify_sequence(sequence)
@@ -90,6 +109,23 @@ def test_nodes_of_leaves_call_nothing_and_a_level_is_less() -> None:
     assert levels[1] == levels[0] - 1
 
 
+def test_products_with_leaves_are_rows_of_one_table_for_each_side() -> None:
+    sequence = lower_recursion(inline_leaves(vectors()))
+    tables = [n for n, a in sequence.constants.items() if a.shape == (WORDS, LONG)]
+    assert len(tables) == 3  # the words, which a tree of one leaf returns, and the products of either side
+    weights = [a.shape for a in sequence.constants.values() if len(a) == LONG and a.ndim == 2]
+    assert weights == [(LONG, LONG)] * 2
+
+
+def test_calls_that_are_seldom_of_leaves_stay() -> None:
+    chain = Node(0)
+    for _ in range(9):
+        chain = Node(left=chain, right=Node(1))
+    variants = inline_leaves(vectors(), (chain,)).visits.function("encode").variants
+    assert [len(v.calls) for v in variants] == [0, 1, 2]
+    assert [call.path for call in variants[1].calls] == [LEFT]
+
+
 def test_what_saves_nothing_stays() -> None:
     for recursion in (matrices(structured=False), *(build() for build in MODELS.values())):
         assert inline_leaves(recursion) is recursion
@@ -107,7 +143,7 @@ def test_products_by_parts_mean_the_same(n: int, special: float) -> None:
     row, tall, wide, x, w = (b.read(i, "f32", *s) for i, s in enumerate(shapes))
     m = b("add", b("matmul", tall, wide), diagonal(b, row, n))
     function = b.cell(b("matmul", m, x), b("matmul", w, m), b("matmul", b("matmul", w, m), x)).function
-    by_parts = factored(function)
+    by_parts = factored(function, Weights())
     assert work(by_parts) < work(function)
     assert not any(isinstance(node, Assign) and node.op == "select" for node in by_parts.body)
     given = [weight(*shape) for shape in shapes]
@@ -124,7 +160,7 @@ def test_products_with_other_matrices_stay() -> None:
     mask = b("select", b("eq", x, x), b("reshape", row, shape=(1, 9)), np.zeros((), np.float32))
     ones = b("select", b("eq", x, x), x, np.ones((), np.float32))
     function = b.cell(*(b("matmul", x, m) for m in (full, mask, ones))).function
-    assert factored(function).body == function.body
+    assert factored(function, Weights()).body == function.body
 
 
 class Phrases(nn.Module):

@@ -71,6 +71,17 @@ def test_the_recursion_means_the_same_with_one_table_for_all_cells() -> None:
             np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
 
 
+def test_functions_of_rows_are_part_of_the_table() -> None:
+    b = Build("main")
+    row = b("tanh", b("neg", b("take", TABLE, b.read(0, "i64"), axis=0)))
+    cell = b.cell(b("linear", row, WEIGHTS, BIAS), b("matmul", b("reshape", row, shape=(1, WIDTH)), WEIGHTS), row)
+    (made,) = tabulate(Recursion(Visits((MAIN,), "main"), {("main", 0): cell}, {"main": ()})).cells.values()
+    arrays = [a for v, a in made.function.constants.items() if v.name.endswith(".table")]
+    state = np.tanh(-TABLE.astype(np.float64))
+    for array, want in zip(arrays, (state @ WEIGHTS.T + BIAS, state @ WEIGHTS), strict=True):
+        np.testing.assert_array_equal(array, want.astype(np.float32))
+
+
 def test_the_old_table_is_not_kept() -> None:
     held = [a is TABLE for a in lower_recursion(chain()).constants.values()]
     assert not any(held)

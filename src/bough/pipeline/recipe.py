@@ -57,9 +57,9 @@ class Recipe:
                 staged = replace(staged, recursion=with_contexts(staged.recursion))
             if self.options.switches.unrolling:
                 staged = replace(staged, recursion=unroll(staged.recursion))
-            if self.options.switches.inlining:
-                staged = replace(staged, recursion=inline_leaves(staged.recursion))
             values = (*self.args, *(self.kwargs or {}).values())
+            if self.options.switches.inlining:
+                staged = replace(staged, recursion=inline_leaves(staged.recursion, values))
             switches = settle(self.options.switches, staged.recursion.visits, values)
             return staged, staged.recursion, replace(self.options, switches=switches)
         imported = self.imported()

@@ -1,8 +1,10 @@
-"""Products with matrices that are diagonals and products of low rank, without these matrices.
+"""Products by parts, where these are less work: with matrices that are diagonals and products of low rank without these matrices,
+and with rows of constant tables apart from the rest, so that they can be made when compiling (`tabulate`).
 
     m = diag(d) + t @ v;  y = w @ m    ->    y = w * d + (w @ t) @ v
     m = diag(d) + t @ v;  y = m @ x    ->    y = d * x + t @ (v @ x)
     w @ concat(a, b)                   ->    w[:, :n] @ a + w[:, n:] @ b, where a or b is such a matrix
+    linear(concat(x, h), w, b)         ->    linear(x, w[:, :n], b) + linear(h, w[:, n:]), where x or h is such a row
 
 What is left where the matrix is still needed as it is computes that, too, so whether this gains shows in the work of the whole
 (`work`).
@@ -18,9 +20,12 @@ from typing import Any
 import numpy as np
 
 from bough import ops
+from bough.base.source import Location
 from bough.graph_passes.values import without_dead
 from bough.ir.expr import Extent
 from bough.ir.program import Assign, Function, Node, Value
+from bough.recursion.rows import Rows
+from bough.recursion.tabulate import is_possible
 
 Array = np.ndarray[Any, Any]
 LARGEST = 1 << 22
@@ -45,33 +50,61 @@ class LowRank:
 Term = Diagonal | LowRank
 
 
-def factored(function: Function) -> Function:
-    """The function with such products made of the parts of the matrices."""
-    return without_dead(_Factored(function).run())
+class Weights:
+    """Arrays of weights by parts, which cells share. What is taken apart in one cell is in all, so that no weights are held in
+    two ways."""
+
+    def __init__(self) -> None:
+        self.parts: dict[tuple[int, int, int], Array] = {}
+        self.apart: dict[int, Array] = {}
+
+    def columns(self, array: Array, begin: int, end: int) -> Array:
+        self.apart[id(array)] = array
+        key = id(array), begin, end
+        if key not in self.parts:
+            self.parts[key] = np.ascontiguousarray(array[:, begin:end])
+        return self.parts[key]
+
+
+def factored(function: Function, weights: Weights) -> Function:
+    """The function with such products by parts; with those, too, of which the weights are apart already."""
+    return without_dead(_Factored(function, weights).run())
 
 
 def work(function: Function) -> int:
-    """The multiplications of a function's products, those inside of control left out: one for each element of a result and of
-    what it is summed over."""
-    total = 0
+    """The multiplications of a function's products, those inside of control and those that `tabulate` makes left out: one for
+    each element of a result and of what it is summed over."""
+    total, rows = 0, Rows(function.constants)
     for node in function.body:
-        if isinstance(node, Assign) and node.op in ("matmul", "linear") and node.args[0] is not None:
+        if not isinstance(node, Assign):
+            continue
+        if node.op in ("matmul", "linear") and node.args[0] is not None and not _is_tabulated(node, rows):
             shape = (*node.results[0].type.shape, node.args[0].type.shape[-1])
             total += prod(e for e in shape if isinstance(e, int))
+        rows.learn(node)
     return total
 
 
+def _is_tabulated(node: Assign, rows: Rows) -> bool:
+    row = rows.product(node)
+    return row is not None and is_possible(rows.table(row), _size(node.results[0], -1))
+
+
 class _Factored:
-    def __init__(self, function: Function) -> None:
-        self.function = function
+    def __init__(self, function: Function, weights: Weights) -> None:
+        self.function, self.weights = function, weights
         self.constants = dict(function.constants)
         self.body: list[Node] = []
+        self.location: Location | None = None
         self.known: dict[Value, Array] = {}
         """What can be told without the call, of whole numbers and of truth."""
         self.terms: dict[Value, tuple[Term, ...]] = {}
         """Matrices as sums."""
         self.joined: dict[Value, tuple[Value, ...]] = {}
         """Matrices of others below each other."""
+        self.beside: dict[Value, tuple[Value, ...]] = {}
+        """Vectors of others behind each other."""
+        self.rows = Rows(self.constants)
 
     def run(self) -> Function:
         for node in self.function.body:
@@ -82,7 +115,12 @@ class _Factored:
         return replace(self.function, body=self.body, constants=self.constants)
 
     def node(self, node: Assign) -> None:
-        made = self.product(node) if node.op == "matmul" and all(a is not None and _is_matrix(a) for a in node.args) else None
+        self.location = node.location
+        made = None
+        if node.op == "matmul" and all(a is not None and _is_matrix(a) for a in node.args):
+            made = self.product(node)
+        elif node.op == "linear":
+            made = self.linear(node)
         if made is None:
             self.body.append(node)
             self.learn(node)
@@ -94,6 +132,7 @@ class _Factored:
     def learn(self, node: Assign) -> None:
         result, args = node.results[0], [a for a in node.args if a is not None]
         self.evaluate(node, args)
+        self.rows.learn(node)
         match node.op:
             case "select" if (row := self.diagonal(*args)) is not None:
                 self.terms[result] = (Diagonal(row),)
@@ -103,6 +142,8 @@ class _Factored:
                 self.terms[result] = (*self.terms[args[0]], *self.terms[args[1]])
             case "concat" if node.attributes["axis"] in (0, -2) and all(map(_is_matrix, args)):
                 self.joined[result] = tuple(args)
+            case "concat" if node.attributes["axis"] in (-1, result.type.rank - 1) and all(map(_is_float, args)):
+                self.beside[result] = tuple(args)
 
     def evaluate(self, node: Assign, args: list[Value]) -> None:
         (result, *others), given = node.results, [self.value(a) for a in args]
@@ -144,11 +185,30 @@ class _Factored:
             return self.sum([self.from_left(term, b) for term in self.terms[a]])
         if b in self.terms and self.gains(self.terms[b], b, _size(a, 0)):
             return self.sum([self.from_right(a, term) for term in self.terms[b]])
-        if b in self.joined and a in self.constants and any(self.is_worth(part, a) for part in self.joined[b]):
-            ends = np.cumsum([0, *(_size(part, 0) for part in self.joined[b])])
-            parts = zip(self.joined[b], (self.columns(a, *pair) for pair in zip(ends, ends[1:])))
+        if b in self.joined and a in self.constants and self.is_apart(a, any(self.is_worth(part, a) for part in self.joined[b])):
+            parts = self.split(a, self.joined[b], 0)
             return self.sum([value for part, w in parts for value in self.parts_of(w, part)])
         return None
+
+    def linear(self, node: Assign) -> Value | None:
+        """The product of joined vectors by parts; None where none is the row of a table."""
+        x, w, *bias = node.args
+        assert x is not None and w is not None
+        if x not in self.beside or w not in self.constants or any(b is not None and b not in self.constants for b in bias):
+            return None
+        if not self.is_apart(w, any(part in self.rows.found for part in self.beside[x])):
+            return None
+        (first, weights), *others = self.split(w, self.beside[x], -1)
+        products = [self.assign("linear", (first, weights, *bias))]
+        return self.sum([*products, *(self.assign("linear", (part, of, *(None for _ in bias))) for part, of in others)])
+
+    def is_apart(self, weights: Value, wanted: bool) -> bool:
+        return wanted or id(self.constants[weights]) in self.weights.apart
+
+    def split(self, weights: Value, parts: Sequence[Value], axis: int) -> list[tuple[Value, Value]]:
+        """Each part with the columns of the weights that it is multiplied by."""
+        ends = np.cumsum([0, *(_size(part, axis) for part in parts)])
+        return [(part, self.columns(weights, int(begin), int(end))) for part, begin, end in zip(parts, ends, ends[1:])]
 
     def is_worth(self, part: Value, a: Value) -> bool:
         return part in self.terms and self.gains(self.terms[part], part, _size(a, 0))
@@ -182,21 +242,26 @@ class _Factored:
         return total
 
     def columns(self, w: Value, begin: int, end: int) -> Value:
-        array = np.ascontiguousarray(self.constants[w][:, begin:end])
-        part = Value(f"{w.name}.{begin}", replace(w.type, shape=array.shape), w.location)
+        array = self.weights.columns(self.constants[w], begin, end)
+        found = next((v for v, a in self.constants.items() if a is array), None)
+        part = found or Value(f"{w.name}.{begin}", replace(w.type, shape=array.shape), w.location)
         self.constants[part] = array
         return part
 
-    def assign(self, op: str, args: tuple[Value, ...], **attributes: Any) -> Value:
-        types = tuple(a.type for a in args)
-        (kind,) = ops.infer(op, types, attributes)
-        result = Value(f"{op}.factored{len(self.body)}", kind, args[0].location)
-        self.body.append(Assign((result,), op, args, attributes, args[0].location))
+    def assign(self, op: str, args: tuple[Value | None, ...], **attributes: Any) -> Value:
+        (kind,) = ops.infer(op, tuple(None if a is None else a.type for a in args), attributes)
+        result = Value(f"{op}.factored{len(self.body)}", kind, self.location)
+        self.body.append(Assign((result,), op, args, attributes, self.location))
         return result
 
 
 def _is_matrix(v: Value) -> bool:
-    return v.type.rank == 2 and v.type.dtype.kind == "float" and all(isinstance(e, int) for e in v.type.shape)
+    return v.type.rank == 2 and _is_float(v) and isinstance(v.type.shape[0], int)
+
+
+def _is_float(v: Value) -> bool:
+    """Whether it is of floats, and its rows of a length that is known."""
+    return v.type.dtype.kind == "float" and v.type.rank > 0 and isinstance(v.type.shape[-1], int)
 
 
 def _size(v: Value, axis: int) -> int:
