@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from torch import nn
 
 import bough
 from bough import ops
+from bough.base.errors import InputError
 from bough.base.visits import Ask, Call, Payload, Question, Variant, Visit, Visits
 from bough.frontends.staging import stage
 from bough.ir import run_sequence, verify_sequence
@@ -161,6 +163,16 @@ def test_products_with_other_matrices_stay() -> None:
     ones = b("select", b("eq", x, x), x, np.ones((), np.float32))
     function = b.cell(*(b("matmul", x, m) for m in (full, mask, ones))).function
     assert factored(function, Weights()).body == function.body
+
+
+def test_errors_say_where_the_leaf_is() -> None:
+    visits = inline_leaves(vectors()).visits
+    for bad, what in (
+        (None, "None stands at .right where an object with .left must be (at argument 0.left)"),
+        (3, "3 at .right has no .left"),
+    ):
+        with pytest.raises(InputError, match=re.escape(what)):
+            linearize(visits, [(Node(left=Node(left=Node(0), right=bad), right=Node(1)),)])
 
 
 class Phrases(nn.Module):

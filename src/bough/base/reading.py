@@ -21,11 +21,11 @@ Array = np.ndarray[Any, Any]
 
 def read(value: Any, path: Path, location: Location | None = None) -> Any:
     """What lies at `path` from `value`. User code runs here: properties and `__getitem__`."""
-    for step in path:
+    for n, step in enumerate(path):
         try:
             value = _step(value, step)
         except Exception as error:
-            raise _unreadable(value, step, error, location) from error
+            raise _unreadable(value, path[:n], step, error, location) from error
     return value
 
 
@@ -189,11 +189,14 @@ def _outside(found: Any, wanted: Payload, allowed: tuple[int, int]) -> InputErro
     )
 
 
-def _unreadable(value: Any, step: Attribute | Item | Slice, error: Exception, location: Location | None) -> InputError:
-    name = path_text((step,))
+def _unreadable(
+    value: Any, before: Path, step: Attribute | Item | Slice, error: Exception, location: Location | None
+) -> InputError:
+    """For `step` from `value`, which lies at `before`."""
+    name, place = path_text((step,)), f" at {path_text(before)}" if before else ""
     if value is None:
         return InputError(
-            f"None stands where an object with {name} must be",
+            f"None stands{place} where an object with {name} must be",
             code="BGH-ST-001",
             because="the model reads it without asking first whether it is None",
             advice="build the structure without None there",
@@ -201,7 +204,7 @@ def _unreadable(value: Any, step: Attribute | Item | Slice, error: Exception, lo
         )
     missing = isinstance(error, AttributeError | KeyError | IndexError)
     return InputError(
-        f"{describe(value)} has no {name}" if missing else f"{name} of {describe(value)} cannot be read",
+        f"{describe(value)}{place} has no {name}" if missing else f"{name} of {describe(value)}{place} cannot be read",
         code="BGH-ST-002",
         because=f"the model reads it; Python says: {type(error).__name__}: {error}",
         advice="pass objects like those in the example that the function was compiled for",
