@@ -30,20 +30,23 @@ class Pairs(nn.Module):
 
 
 class Watch:
-    """The chunks of the groups that were scheduled."""
+    """The chunks of the groups that were scheduled, of those that have more than so many kernels."""
 
     chunks: list[set[int]]
 
+    def __init__(self, kernels: int) -> None:
+        self.kernels = kernels
+
     def after(self, step: Pass, value: Any, seconds: float) -> None:
         if step.name == "choose schedules":
-            groups = [s for s in walk(value.sequence.steps) if isinstance(s, Group) and len(s.kernels) > 5]
+            groups = [s for s in walk(value.sequence.steps) if isinstance(s, Group) and len(s.kernels) > self.kernels]
             self.chunks = [{nominal_chunks(k, value.scheduled[k.name].schedule, {}) for k in g.kernels} for g in groups]
 
 
 @pytest.mark.parametrize(("batch", "threads", "chunks"), [(8, 4, 4), (6, 2, 2), (7, 4, 4), (16, 2, 2)])
 def test_few_rows_are_shared_out(batch: int, threads: int, chunks: int) -> None:
     torch.manual_seed(0)
-    module, watch = Pairs().eval().requires_grad_(False), Watch()
+    module, watch = Pairs().eval().requires_grad_(False), Watch(5)
     args = torch.randn(batch, 256), torch.randint(50, (26, batch, 3))
     f = bough.compile(module, args, threads=threads, cache=False, watchers=[watch])
     assert all(len(c) == 1 and min(c) >= chunks for c in watch.chunks)
@@ -123,3 +126,20 @@ def test_long_kernels_do_not_share_rows_that_leave_threads_waiting() -> None:
     assert torch.equal(f(x), bough.compile(module, (x,), threads=1, cache=False)(x))
     with torch.inference_mode():
         torch.testing.assert_close(f(x), module(x))
+
+
+class Gated(nn.Module):
+    """Rows that are short to move and long to compute."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.softmax(torch.tanh(x[:, :384]) * torch.sigmoid(x[:, 384:]), 1)
+
+
+def test_work_of_a_row_counts_its_functions() -> None:
+    """A row of 24 vectors takes a thousand cycles here, not a hundred: 64 of them are work for all threads."""
+    watch, x = Watch(3), torch.randn(64, 768)
+    f = bough.compile(Gated(), (x,), threads=4, cache=False, watchers=[watch])
+    ((chunks,),) = watch.chunks
+    assert chunks >= 8
+    assert torch.equal(f(x), bough.compile(Gated(), (x,), threads=1, cache=False)(x))
+    torch.testing.assert_close(f(x), Gated()(x))

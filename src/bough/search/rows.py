@@ -15,7 +15,7 @@ from bough.ir.kernel import Kernel
 from bough.schedule.access import LARGE, Access, address, load_accesses, store_accesses
 from bough.schedule.decisions import Block, Decision, Even, Schedule, Serial, Serpentine, Tile
 from bough.search.chunks import CLAIM_CYCLES, LATE, SHARED_CYCLES
-from bough.search.cost import machine_of, nominal
+from bough.search.cost import computed_cycles, expression_cycles, machine_of, nominal
 from bough.search.heuristic import CHUNK_CYCLES, Context
 
 Known = dict[tuple[int, str, int, str], bool]
@@ -211,8 +211,11 @@ def _blocked(kernels: list[Planned], axes: list[str], context: Context) -> list[
 
 
 def _row_work(kernel: Kernel, row: str, context: Context) -> float:
-    """Vectors of a row."""
-    return prod(nominal(x.extent, context.sizes) for x in kernel.axes if x.name != row) / context.target.lanes
+    """Cycles of a row, where vectors of sums and of what is behind them take as long as their arithmetic, none less than one."""
+    extents = {x.name: nominal(x.extent, context.sizes) for x in kernel.axes if x.name != row}
+    free = prod(extents[x.name] for x in kernel.free if x.name != row) / context.target.lanes
+    sums = sum(prod(extents[a] for a in r.axes) * max(1.0, expression_cycles(r.body)) for _, r in kernel.reductions)
+    return free * (sums + max(0.0 if kernel.reductions else 1.0, computed_cycles(kernel)))
 
 
 def _evener(rows: int, block: int, own: list[int], work: list[float], least: float, threads: int) -> tuple[int, list[int]]:
