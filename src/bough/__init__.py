@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bough.base.errors import BoughError, CompileError, InputError, InternalError
+from bough.base.garbage import old_objects_at_rest
 from bough.base.structure import structure
 from bough.base.version import __version__
 
@@ -23,8 +24,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """The compiler needs torch, calling compiled code does not: it is imported when first asked for."""
     if name in ("compile", "Compiled"):
-        from bough import pipeline
-
+        with old_objects_at_rest():
+            from bough import pipeline
         return getattr(pipeline, name)
     if name == "Dim":
         from bough.ir.program import Dim

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_map
 from bough.backends import Compiler, Hosted, bound, run_under, run_with_host_calls
 from bough.backends.compilers import Constants, Prepared
 from bough.base.errors import CompileError
+from bough.base.garbage import old_objects_at_rest
 from bough.frontends.staging import is_recursive, trace_module, trace_with_host_calls
 from bough.frontends.subnetworks import Network, not_split
 from bough.frontends.torch_export import Imported
@@ -164,6 +165,13 @@ def compile(  # type: ignore[misc]
     key = cache_key(recipe) if cache else None
     if (found := cached(key, options)) is not None:
         return Compiled(found, recipe, key)
+    return _compiled(recipe, key, watchers, fullgraph)
+
+
+@old_objects_at_rest()
+def _compiled(recipe: Recipe, key: str | None, watchers: Iterable[Watcher], fullgraph: bool) -> Compiled | Hosted:
+    """What the module becomes, which the cache has under this name from now on."""
+    options = recipe.options
     looking = (*watchers, *default_watchers(options.target, (*recipe.args, *(recipe.kwargs or {}).values())))
     try:
         imported, generated = recipe.run(looking)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,8 +53,11 @@ def schedule_kernels(
 ) -> tuple[Sequence, dict[str, Scheduled]]:
     """Chooses a schedule for each kernel and applies its packing: copies of constants now, others as kernels. With `grouping`,
     kernels share barriers where they can."""
-    scheduling = _Scheduling(sequence, strategy, context, grouping)
-    steps = scheduling.steps(sequence.steps, None)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        scheduling = _Scheduling(sequence, strategy, context, grouping, threads)
+        steps = scheduling.steps(sequence.steps, None)
+        for copy in scheduling.copies:
+            copy.result()
     used = {o.name for k in kernels(steps) for o in (*k.inputs, *k.outputs)} | host_loads(steps)
     result = replace(
         sequence,
@@ -65,10 +70,12 @@ def schedule_kernels(
 
 
 class _Scheduling:
-    """What has been decided so far, and the arrays with the packed ones among them. `loop` is the innermost loop of the host
-    around a step."""
+    """What has been decided so far, and the arrays with the packed ones among them, which `threads` fill meanwhile. `loop` is the
+    innermost loop of the host around a step."""
 
-    def __init__(self, sequence: Sequence, strategy: Strategy, context: Context, grouping: bool) -> None:
+    def __init__(
+        self, sequence: Sequence, strategy: Strategy, context: Context, grouping: bool, threads: ThreadPoolExecutor
+    ) -> None:
         defined = nominal_sizes(sequence.steps)
         self.strategy, self.grouping = strategy, grouping
         self.context = replace(context, sizes={**context.sizes, **defined}, defined=frozenset(defined))
@@ -78,6 +85,7 @@ class _Scheduling:
         self.temporaries: dict[str, Operand] = dict(sequence.temporaries)
         self.scheduled: dict[str, Scheduled] = {}
         self.chosen: dict[Hashable, Schedule] = {}
+        self.threads, self.copies = threads, list[Future[None]]()
         self.packs: dict[ConstantPack, str] = {}
         self.nests: dict[Hashable, tuple[tuple[str, ...], list[Schedule]] | None] = {}
 
@@ -160,7 +168,9 @@ class _Scheduling:
         pack = ConstantPack.of(p, kernel)
         if pack not in self.packs:
             name = self.packs[pack] = p.operand.name
-            self.constants[name] = pack.array(self.constants[p.source.name], self.room)
+            source = self.constants[p.source.name]
+            self.constants[name] = pack.room(source.dtype, self.room)
+            self.copies.append(self.threads.submit(pack.fill, self.constants[name], source))
             self.types[name] = p.operand.dtype
         return self.packs[pack]
 

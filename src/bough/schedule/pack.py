@@ -150,11 +150,14 @@ class ConstantPack:
         base, stride = _constant_part(packed, kernel), strides.get(d.axis, 0)
         return cls(packed.source.name, base, size(d.axis), d.width, stride, read(outer), read(inner), read(packed.groups))
 
-    def array(self, source: np.ndarray[Any, Any], room: Room) -> np.ndarray[Any, Any]:
-        """What the copy computes, by strided copies."""
+    def room(self, dtype: np.dtype[Any], room: Room) -> np.ndarray[Any, Any]:
+        """Zeros of the shape of the copy."""
+        outer, inner, groups = ([size for size, _ in part] for part in (self.outer, self.inner, self.groups))
+        return room.zeros([*outer, -(-self.extent // self.width), *inner, self.width, *groups], dtype)
+
+    def fill(self, out: np.ndarray[Any, Any], source: np.ndarray[Any, Any]) -> None:
+        """Writes into zeros what the copy computes, by strided copies."""
         flat = np.ascontiguousarray(source).reshape(-1)
-        sizes = [[size for size, _ in part] for part in (self.outer, self.inner, self.groups)]
-        out = room.zeros([*sizes[0], -(-self.extent // self.width), *sizes[1], self.width, *sizes[2]], source.dtype)
 
         def view(start: int, tiles: int, width: int) -> np.ndarray[Any, Any]:
             dims = (*self.outer, (tiles, self.stride * self.width), *self.inner, (width, self.stride), *self.groups)
@@ -167,7 +170,6 @@ class ConstantPack:
             out[(*every, slice(0, whole))] = view(0, whole, self.width)
         if rest:
             out[(*every, slice(whole, whole + 1), *rows, slice(0, rest))] = view(whole * self.width, 1, rest)
-        return out
 
 
 def _constant_part(packed: Packed, kernel: Kernel) -> int:
