@@ -1,4 +1,4 @@
-"""Samples one after the other: which steps can be taken so, and that they mean the same."""
+"""Samples one after the other, or each on a thread of its own: which steps can be taken so, and that they mean the same."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from lowered import Function, fused
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bough.graph_passes.in_turn import Batch, batches, in_turn, of_one
-from bough.graph_passes.plan_memory import plan_memory
+from bough.base.errors import InternalError
+from bough.graph_passes.in_turn import Batch, apart, batches, in_turn, of_one
+from bough.graph_passes.plan_memory import make_rooms, plan_memory
 from bough.graph_passes.winograd import winograd
 from bough.ir.interpret_sequence import run_sequence
-from bough.ir.sequence import Group, Repeat, Run, Sequence, Step, kernels
+from bough.ir.sequence import Apart, Group, Repeat, Run, Sequence, Step, kernels
 from bough.ir.sequence_text import parse_sequence, print_sequence
 from bough.ir.verify_sequence import verify_sequence
 
@@ -25,8 +26,8 @@ def found(sequence: Sequence) -> list[Batch]:
     return batches([s for s in sequence.steps if isinstance(s, (Run, Group))], sequence.constants.keys())
 
 
-def looped(sequence: Sequence) -> Sequence:
-    """Every batch of several steps as a loop."""
+def looped(sequence: Sequence, portions: int = 0) -> Sequence:
+    """Every batch of several steps as a loop, or with samples apart in so many shares."""
     steps: list[Step] = []
     temporaries = dict(sequence.temporaries)
     for n, batch in enumerate(found(sequence)):
@@ -36,7 +37,7 @@ def looped(sequence: Sequence) -> Sequence:
         touched = [{o for k in kernels((s,)) for o in k.operands} for s in (*steps, *sequence.steps) if s not in batch.steps]
         own = batch.places.keys() & temporaries.keys() - set().union(*touched) - set(sequence.results)
         temporaries.update({name: of_one(temporaries[name], batch.places[name]) for name in own})
-        steps.append(in_turn(batch, f"turn{n}", own))
+        steps.append(apart(batch, f"turn{n}", own, portions) if portions else in_turn(batch, f"turn{n}", own))
     return replace(sequence, steps=tuple(steps), temporaries=temporaries)
 
 
@@ -73,14 +74,16 @@ NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
 }
 
 
+@pytest.mark.parametrize("kind", [Repeat, Apart])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_meaning_stays(name: str) -> None:
+def test_the_meaning_stays(name: str, kind: type) -> None:
     module, shape = NETWORKS[name]
     x = torch.randn(shape)
     before = fused(module, x)
-    after = looped(before)
+    samples = shape[1] if name == "samples second" else shape[0]
+    after = looped(before, samples if kind is Apart else 0)
     verify_sequence(after)
-    assert any(isinstance(s, Repeat) for s in after.steps)
+    assert any(isinstance(s, kind) for s in after.steps)
     (y,), (z,) = run_sequence(before, [x.numpy()]), run_sequence(after, [x.numpy()])
     np.testing.assert_array_equal(y, z)
     assert parse_sequence(print_sequence(after), after.constants).steps == after.steps
@@ -89,6 +92,19 @@ def test_the_meaning_stays(name: str) -> None:
 def test_arrays_have_room_for_one_sample() -> None:
     before = fused(convolutions(), torch.randn(8, 3, 8, 8))
     assert int(plan_memory(before).size.value) >= 7 * int(plan_memory(looped(before)).size.value)
+
+
+def test_each_share_has_room_for_one_sample_of_its_own() -> None:
+    before = fused(convolutions(), torch.randn(8, 3, 8, 8))
+    sizes = [int(plan_memory(make_rooms(looped(before, portions))).size.value) for portions in (1, 2, 8)]
+    assert sizes[1] == 2 * sizes[0] and sizes[2] == 8 * sizes[0]
+    (step,) = (s for s in make_rooms(looped(before, 2)).steps if isinstance(s, Apart))
+    assert step.room is not None and all(0 <= at < step.room.bytes for at in step.room.places)
+
+
+def test_samples_that_go_apart_are_equal_shares() -> None:
+    with pytest.raises(InternalError, match="8 samples are not 3 equal shares"):
+        verify_sequence(looped(fused(convolutions(), torch.randn(8, 3, 8, 8)), 3))
 
 
 def test_groups_of_rows_lose_the_samples_alone() -> None:

@@ -1,4 +1,4 @@
-"""Which kernels take their samples in turn, and that nobody can tell from the results."""
+"""Which kernels take their samples in turn or apart, and that nobody can tell from the results."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import bough
-from bough.ir.sequence import Repeat, Sequence, kernels
+from bough.ir.sequence import Apart, Repeat, Sequence, kernels
 from bough.pipeline.passes import Pass
+from bough.pipeline.watchers import Verify
 from bough.targets import Target, host
 from bough.targets.host import with_cache_sizes
 
@@ -40,13 +41,17 @@ class Watch:
 
     def loops(self) -> list[int]:
         """Kernels in each loop."""
-        return [len(kernels((s,))) for s in self.sequence.steps if isinstance(s, Repeat)]
+        return [len(kernels((s,))) for s in self.sequence.steps if isinstance(s, (Repeat, Apart))]
+
+    def apart(self) -> list[tuple[int, int]]:
+        """Samples and shares where threads take samples of their own."""
+        return [(s.count, s.portions) for s in self.sequence.steps if isinstance(s, Apart)]
 
 
-def small_caches() -> Target:
-    """This machine, had it caches for a sample of the network above, but not for two, and a slow memory."""
+def small_caches(part: int = 1) -> Target:
+    """This machine, had it caches for (part of) a sample of the network above, but not for two, and a slow memory."""
     machine = host()
-    memories = with_cache_sizes(machine.memories, {"l1": 1 << 12, "l2": 1 << 16, "l3": 1 << 18})
+    memories = with_cache_sizes(machine.memories, {"l1": (1 << 12) // part, "l2": (1 << 16) // part, "l3": (1 << 18) // part})
     return replace(machine, memories=tuple(replace(m, bandwidth=0.1) if m.kind == "memory" else m for m in memories))
 
 
@@ -70,6 +75,27 @@ def test_rows_have_the_bits_they_have_alone(threads: int) -> None:
     assert watch.loops()
     y = f(x)
     assert all(torch.equal(y[n : n + 1], alone(x[n : n + 1])) for n in range(5))
+
+
+@pytest.mark.parametrize(("samples", "threads", "portions"), [(8, 4, 4), (8, 3, 0), (5, 4, 0), (2, 4, 0), (9, 3, 3)])
+def test_threads_take_samples_of_their_own_where_none_waits_long(samples: int, threads: int, portions: int) -> None:
+    x, watch = torch.randn(samples, 3, 19, 22), Watch()
+    f, alone = compiled(x, watch, threads, target=small_caches()), compiled(x[:1], Watch(), 2)
+    assert watch.apart() == ([(samples, portions)] if portions else [])
+    y = f(x)
+    assert all(torch.equal(y[n : n + 1], alone(x[n : n + 1])) for n in range(samples))
+
+
+def test_samples_apart_mean_the_same_at_every_level() -> None:
+    """Also in Loops, where the interpreter takes shares, and what is parallel in them, in a random order."""
+    x, target, watch = torch.randn(4, 3, 4, 4), small_caches(32), Watch()
+    torch.manual_seed(0)
+    network = Network().eval()
+    f = bough.compile(network, (x,), threads=2, cache=False, watchers=[watch, Verify(3, target)], target=target)
+    assert watch.apart() == [(4, 2)]
+    torch.testing.assert_close(f(x), network(x))
+    rows = f.explain().rows
+    assert all(r.runs in (1, 4) for r in rows) and any(r.runs == 4 for r in rows)
 
 
 def test_the_number_of_samples_may_be_known_at_the_call_alone() -> None:

@@ -17,6 +17,7 @@ from bough.codegen.indices import as_operand, materialize, product
 from bough.codegen.linear import LANE, ZERO, Linear
 from bough.codegen.state import Emission, Lanes, Operand, Scope, Storage
 from bough.ir.dtypes import I64
+from bough.ir.loops import Buffer
 
 CACHE_LINE = 64
 SLOT = 8
@@ -174,6 +175,25 @@ def base_pointer(em: Emission, storage: Storage) -> Any:
         return storage.pointer
     assert em.host is not None
     return slot_value(em, em.host.arrays, em.host.positions[storage.buffer.name], t.POINTER)
+
+
+def part_of(em: Emission, scope: Scope, buffer: Buffer, whole: str, start: Operand) -> Storage:
+    """A buffer in the bytes of another."""
+    strides, count = constant_strides(buffer)
+    base = base_pointer(em, scope.buffer(whole))
+    pointer = em.builder.gep(base, [materialize(em, start)], inbounds=True, source_etype=t.INT8)
+    return Storage(buffer, pointer, strides, count, False)
+
+
+def constant_strides(buffer: Buffer) -> tuple[tuple[Operand, ...], int]:
+    """The distances between neighbours in a buffer of constant size, and how many elements it has."""
+    count, strides = 1, list[Operand]()
+    for extent in reversed(buffer.shape):
+        if not isinstance(extent, int):
+            raise InternalError(f"{buffer.name} is allocated with a size that is not constant")
+        strides.append(Linear(count))
+        count *= extent
+    return tuple(reversed(strides)), count
 
 
 def _load(em: Emission, scope: Scope, place: Place, kind: Any) -> Any:

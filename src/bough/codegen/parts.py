@@ -32,14 +32,17 @@ class Parts:
     instructions: int = 0
     """How many the parts in it have."""
 
-    def make(self, name: str, emit: Callable[[Any], None]) -> Any:
-        """The function `void(ptr frame, i64 number)` as `host` sees it, after `emit(function)` has emitted it."""
+    def make(self, name: str, emit: Callable[[Any], None], calls: bool) -> Any:
+        """The function `void(ptr frame, i64 number)` as `host` sees it, after `emit(function)` has emitted it. One that `calls`
+        further parts stands in `host`, as these may be anywhere."""
         kind = ir.FunctionType(t.VOID, [t.POINTER, t.INT64])
         unique = self.host.get_unique_name(f"{name}.phase{len(self.known) + 1}")
         seen = ir.Function(self.host, kind, unique)
-        function = seen if self.module is None else ir.Function(self.module, kind, unique)
-        seen.linkage = function.linkage = "internal" if self.module is None else "hidden"
+        function = seen if self.module is None or calls else ir.Function(self.module, kind, unique)
+        seen.linkage = function.linkage = "internal" if function is seen else "hidden"
         emit(function)
+        if calls:
+            return seen
         self.instructions += sum(len(block.instructions) for block in function.blocks)
         if self.done is not None and self.instructions >= FULL:
             self.flush()

@@ -26,12 +26,14 @@ Emit = Callable[[Emission, Scope, tuple[loops.Stmt, ...]], None]
 
 
 def start_phase(em: Emission, scope: Scope, loop: loops.For, start: Linear, stop: Linear, emit: Emit) -> None:
-    """Runs the body of a parallel loop for all its iterations on the team, and waits for them."""
+    """Runs the body of a parallel loop for all its iterations on the team, and waits for them; inside another one, on this
+    thread. Kernels that stand in such an inner loop share memory."""
     host = em.host
     if host is None or scope.lanes is not None:
-        raise InternalError(f"the parallel loop over {loop.var} stands inside a parallel or vector loop")
+        raise InternalError(f"the parallel loop over {loop.var} stands inside a vector loop")
     steps, last = stop - start, (stop - start).range(0)[1]
-    frame = _Frame(scope, Signature.of(loop.body, (loop.var,)), apart=True)
+    holds_others = loops.holds(loop.body, loops.is_parallel)
+    frame = _Frame(scope, Signature.of(loop.body, (loop.var,)), apart=not holds_others)
     bounds = (frame.describe(start), last, loop.step)
 
     def body(phase: Emission, inner: Scope, first: Linear, number: Any) -> None:
@@ -39,12 +41,16 @@ def start_phase(em: Emission, scope: Scope, loop: loops.For, start: Linear, stop
         inner.values[loop.var] = first + index.scaled(loop.step)
         emit(phase, inner, loop.body)
 
-    function = _function(em, host, frame, (bounds, "parallel"), start, loop.location, body)
+    function = _function(em, host, frame, (bounds, "parallel"), start, loop.location, body, calls=holds_others)
     trips = materialize(em, steps)
     if loop.step > 1:
         trips = em.builder.sdiv(em.builder.add(trips, t.int64(loop.step - 1)), t.int64(loop.step))
 
     def start_team() -> None:
+        if host.team is None:
+            given = frame.send(em)
+            em.loop(t.int64(0), trips, 1, lambda number: em.builder.call(function, [given, number]), runs=True)
+            return
         pointer = ir.FormattedConstant(t.POINTER, function.get_reference())
         t.call(em.builder, TEAM_PARALLEL, t.VOID, [host.team, pointer, frame.send(em), trips])
 
@@ -70,12 +76,16 @@ def call_part(em: Emission, host: Host, scope: Scope, loop: loops.For, emit: Emi
 Body = Callable[[Emission, Scope, Linear, Any], None]
 
 
-def _function(em: Emission, host: Host, frame: _Frame, kind: object, start: Linear, location: Location | None, body: Body) -> Any:
-    """The function `void(ptr frame, i64 number)` of a part, made unless there is one of the same signature."""
+def _function(
+    em: Emission, host: Host, frame: _Frame, kind: object, start: Linear, location: Location | None, body: Body,
+    calls: bool = False,
+) -> Any:  # fmt: skip
+    """The function `void(ptr frame, i64 number)` of a part, which may have parts that it `calls`; made unless there is one of the
+    same signature."""
     key = (kind, frame.key())
 
     def emit(function: Any) -> None:
-        part = Emission.begin(em.target, function, location)
+        part = Emission.begin(em.target, function, location, host=host.inside() if calls else None)
         inner = Scope()
         frame.receive_all(part, inner)
         body(part, inner, frame.receive(part, start), function.args[1])
@@ -84,7 +94,7 @@ def _function(em: Emission, host: Host, frame: _Frame, kind: object, start: Line
 
     known = host.parts.known
     if key not in known:
-        known[key] = host.parts.make(em.name, emit)
+        known[key] = host.parts.make(em.name, emit, calls)
     return known[key]
 
 

@@ -61,6 +61,11 @@ class Signature:
                 case loops.Alloc(buffer):
                     self.tokens += [buffer.dtype.name, buffer.shape, buffer.place, buffer.align]
                     buffers[buffer.name] = self._number()
+                case loops.Within(buffer, whole, start):
+                    self._buffer(whole, buffers, written=True)
+                    self.tokens += [buffer.dtype.name, buffer.shape, buffer.align]
+                    self._expressions((start,), values, buffers)
+                    buffers[buffer.name] = self._number()
                 case loops.Invoke(instruction, operands):
                     self.tokens.append(instruction)
                     for part in operands:

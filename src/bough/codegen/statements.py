@@ -13,7 +13,7 @@ from bough.codegen.expressions import condition, constant_condition, evaluate
 from bough.codegen.indices import materialize
 from bough.codegen.instructions import invoke
 from bough.codegen.linear import LANE, Linear, atom
-from bough.codegen.memory import CACHE_LINE, store
+from bough.codegen.memory import CACHE_LINE, constant_strides, part_of, store
 from bough.codegen.phases import call_part, start_phase
 from bough.codegen.state import Emission, Lanes, Scope, Storage
 from bough.codegen.transposed_stores import nothing_waits, stores_wait
@@ -44,6 +44,8 @@ def emit_statement(em: Emission, scope: Scope, statement: loops.Stmt) -> None:
             store(em, scope, buffer, place, evaluate(em, scope, value))
         case loops.Alloc(buffer):
             scope.buffers[buffer.name] = _allocate(em, buffer)
+        case loops.Within(buffer, whole, start):
+            scope.buffers[buffer.name] = part_of(em, scope, buffer, whole, evaluate(em, scope, start))
         case loops.Invoke(instruction, operands):
             invoke(em, scope, instruction, operands)
         case loops.While():
@@ -56,19 +58,12 @@ def emit_statement(em: Emission, scope: Scope, statement: loops.Stmt) -> None:
 
 def _allocate(em: Emission, buffer: loops.Buffer) -> Storage:
     """Private memory. Register files are memory too here: LLVM turns what is indexed by constants into registers."""
-    sizes = []
-    for extent in buffer.shape:
-        if not isinstance(extent, int):
-            raise InternalError(f"{buffer.name} is allocated with a size that is not constant")
-        sizes.append(extent)
-    strides = [1]
-    for size in reversed(sizes):
-        strides.append(strides[-1] * size)
+    strides, count = constant_strides(buffer)
     width = buffer.dtype.bytes
     align = max(buffer.align, CACHE_LINE)
-    pointer = em.allocate(t.memory_type(buffer.dtype), strides[-1] + PADDING // width, align)
+    pointer = em.allocate(t.memory_type(buffer.dtype), count + PADDING // width, align)
     aligned = loops.Buffer(buffer.name, buffer.dtype, buffer.shape, buffer.place, align)
-    return Storage(aligned, pointer, tuple(Linear(s) for s in reversed(strides[:-1])), strides[-1], True)
+    return Storage(aligned, pointer, strides, count, True)
 
 
 def _emit_if(em: Emission, scope: Scope, test: Expr, then: tuple[loops.Stmt, ...], otherwise: tuple[loops.Stmt, ...]) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from bough.ir.expr import Const, Expr, Extent, Load, Var, add, as_expr, substitute, variables
 from bough.ir.kernel import Axis, Kernel, Operand, Statement, Store
-from bough.ir.sequence import Group, Repeat, Run, map_loads, map_statement, phase
+from bough.ir.sequence import Apart, Group, Repeat, Run, map_loads, map_statement, phase, straight
 from bough.schedule.access import row_places
 
 Member = Run | Group
@@ -123,6 +123,13 @@ def in_turn(batch: Batch, turn: str, own: Set[str]) -> Repeat:
     places = {name: batch.places[name] for name in own}
     steps = (_one(s, axis, turn, places) for s, axis in zip(batch.steps, batch.axes, strict=True))
     return Repeat(turn, batch.samples, tuple(steps))
+
+
+def apart(batch: Batch, sample: str, own: Set[str], portions: int) -> Apart:
+    """The same with samples on threads of their own, in so many equal shares, each with room for one sample of `own` arrays."""
+    loop = in_turn(batch, sample, own)
+    assert isinstance(loop.count, int)
+    return Apart(sample, loop.count, portions, straight(loop.body), tuple(sorted(own)))
 
 
 def of_one(o: Operand, place: int) -> Operand:

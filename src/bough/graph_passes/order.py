@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from bough.graph_passes.exposed import around, exposures
 from bough.graph_passes.plan_memory import byte_size
 from bough.ir.evaluate import extent_value
-from bough.ir.sequence import Group, Repeat, Sequence, Step, Whilst, bodies, nominal_sizes, phase, with_bodies
+from bough.ir.sequence import Repeat, Sequence, Step, Whilst, bodies, nominal_sizes, phase, private, with_bodies
 
 GOOD_PART = 0.95
 """Of the peak: what another order may need."""
@@ -82,7 +82,7 @@ class _Run:
             writes = {o.name for k in phase(s) for o in k.outputs}
             before = {writer[a] for a in reads | writes if a in writer}
             before.update(r for a in writes for r in readers.get(a, ()))
-            mine = {a for a in reads | writes if a in sizes and not (isinstance(s, Group) and a in s.private)}
+            mine = {a for a in (reads | writes) - private(s) if a in sizes}
             self.given |= (reads & mine) - writes - writer.keys()
             self.steps.append(_Step(before, mine, (writes & mine) - writer.keys() - self.given))
             for a in reads:

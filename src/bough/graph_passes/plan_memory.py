@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from bough.graph_passes.exposed import around
+from bough.ir.dtypes import U8
 from bough.ir.expr import Apply, Const, Expr, add, as_expr, floordiv, loads, maximum, mul
 from bough.ir.kernel import Operand
-from bough.ir.sequence import Group, Repeat, Sequence, Step, Whilst, bodies, host_expressions, phase, walk
+from bough.ir.sequence import (
+    Apart,
+    Repeat,
+    Room,
+    Sequence,
+    Step,
+    Whilst,
+    bodies,
+    host_expressions,
+    map_bodies,
+    phase,
+    private,
+    walk,
+)
 
 ALIGNMENT = 64
 
@@ -37,6 +51,33 @@ def plan_memory(sequence: Sequence) -> ArenaPlan:
         offsets |= {name: add(end, mul(at, unit)) for name, at in places.items()}
         end = add(end, mul(max(places[b.name] + b.size for b in parts[unit]), unit))
     return ArenaPlan(offsets, end)
+
+
+def make_rooms(sequence: Sequence) -> Sequence:
+    """Gives each share of samples that go apart a room for its private arrays, in one more temporary."""
+    temporaries = dict(sequence.temporaries)
+
+    def roomy(s: Step) -> Step:
+        if not isinstance(s, Apart) or not s.private:
+            return map_bodies(s, lambda body: tuple(map(roomy, body)))
+        name = f"{s.variable}.room"
+        while name in temporaries:
+            name += "_"
+        blocks = [_block(n, temporaries[n], s) for n in s.private]
+        places = place(blocks)
+        size = max(places[b.name] + b.size for b in blocks)
+        temporaries[name] = Operand(name, U8, (s.portions * size,))
+        return replace(s, room=Room(name, size, tuple(places[n] for n in s.private)))
+
+    steps = tuple(map(roomy, sequence.steps))
+    return replace(sequence, steps=steps, temporaries=temporaries)
+
+
+def _block(name: str, o: Operand, s: Apart) -> Block:
+    size, unit = weighed(o)
+    touched_at = [n for n, step in enumerate(s.steps) for k in phase(step) if name in k.operands]
+    assert unit == Const(1)
+    return Block(name, size, min(touched_at), max(touched_at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +165,8 @@ def live_spans(sequence: Sequence) -> dict[str, tuple[int, int]]:
     outlives a turn of a loop, or is touched outside of it too, lives through the whole loop. Branches of which one runs have
     times of their own."""
     spans: dict[str, tuple[int, int]] = {}
-    private = {n for s in walk(sequence.steps) if isinstance(s, Group) for n in s.private}
-    mine = set(sequence.temporaries) - set(sequence.results) - private
+    apart = set[str]().union(*map(private, walk(sequence.steps)))
+    mine = set(sequence.temporaries) - set(sequence.results) - apart
     loops: list[tuple[Repeat | Whilst, int, int]] = []
 
     def touch(names: Iterable[str], start: int, stop: int) -> None:
@@ -156,6 +197,8 @@ def live_spans(sequence: Sequence) -> dict[str, tuple[int, int]]:
 def touched(s: Step) -> set[str]:
     """The arrays that a step itself reads or writes, its bodies aside."""
     named = {o.name for k in phase(s) for o in (*k.inputs, *k.outputs)}
+    if isinstance(s, Apart) and s.room is not None:
+        named.add(s.room.name)
     return named | {load.source for e in host_expressions(s) for load in loads(e)}
 
 

@@ -18,7 +18,7 @@ from bough.ir.dtypes import BF16, DType
 from bough.ir.emit_python import ExpressionEmitter, Scope
 from bough.ir.evaluate import Array, bind_sizes, shape_value
 from bough.ir.kernel import Kernel, Operand
-from bough.ir.loops import Alloc, Fail, For, Function, If, Invoke, Let, Slice, Stmt, Store, While
+from bough.ir.loops import Alloc, Fail, For, Function, If, Invoke, Let, Slice, Stmt, Store, While, Within
 
 Observer = Callable[[str], None]
 
@@ -102,7 +102,7 @@ class _Emitter(ExpressionEmitter):
         self.instructions, self.observer = instructions, observer
         self.namespace |= {
             "order": order, "arange": np.arange, "fresh": fresh_buffer, "part": part, "write_row": write_row,
-            "scatter": scatter, "lanes": lanes, "fail": fail,
+            "scatter": scatter, "lanes": lanes, "fail": fail, "within": within,
         }  # fmt: skip
         self.lines: list[str] = []
 
@@ -146,6 +146,10 @@ class _Emitter(ExpressionEmitter):
             case Alloc(buffer):
                 shape = self.share("shape", shape_value(buffer.shape, {}))
                 self.line(depth, f"{self.define(buffer.name, scope)} = fresh({shape}, {self.type(buffer.dtype)})")
+            case Within(buffer, whole, start):
+                fresh = f"fresh({self.share('shape', shape_value(buffer.shape, {}))}, {self.type(buffer.dtype)})"
+                place = f"within({scope.names[whole]}, {self.expr(start, scope)}, {fresh})"
+                self.line(depth, f"{self.define(buffer.name, scope)} = {place}")
             case Invoke():
                 self.invoke(s, scope, depth)
             case For():
@@ -240,6 +244,15 @@ def fresh_buffer(shape: tuple[int, ...], dtype: DType) -> Array:
     if dtype.is_float:
         return np.full(shape, np.nan, dtype.numpy)
     return np.full(shape, -(1 << (dtype.bits - 1)) if dtype.kind == "int" else 0, dtype.numpy)
+
+
+def within(whole: Array, start: int, fresh: Array) -> Array:
+    """The bytes from `start` on as an array like `fresh`, with its elements."""
+    if start < 0 or start + fresh.nbytes > whole.size:
+        raise InternalError(f"a buffer of {fresh.nbytes} bytes at {start} is outside one of {whole.size}")
+    view: Array = whole[start : start + fresh.nbytes].view(fresh.dtype).reshape(fresh.shape)
+    view[...] = fresh
+    return view
 
 
 def part(array: Array, start: tuple[int, ...], extents: dict[int, int]) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from bough.ir.evaluate import evaluate, extent_value
 from bough.ir.expr import Expr
 from bough.ir.interpret_kernel import run_kernel
-from bough.ir.sequence import Branch, Check, Define, Failure, Repeat, Sequence, Step, Whilst, phase
+from bough.ir.sequence import Apart, Branch, Check, Define, Failure, Repeat, Sequence, Step, Whilst, phase
 
 Array = np.ndarray[Any, Any]
 
@@ -62,6 +62,9 @@ def run_sequence(
                 case Check():
                     if not value(s.condition, at):
                         raise Failed(s.failure)
+                case Apart():
+                    for n in range(s.count):
+                        run(s.steps, {**at, s.variable: n})
                 case _:
                     for kernel in phase(s):
                         for name, result in _run_kernel(kernel, arrays, at, precision).items():

@@ -13,8 +13,8 @@
               y[i, jo*32 + v*16 + l] = acc[v, l]
 
 A parallel loop ends with a barrier; its iterations are independent and may run on any thread. It stands at the top of a
-function or inside serial loops, whiles, ifs and lets of it (the host part), never inside another parallel loop. Whiles and
-fails stand in the host part only.
+function or inside serial loops, whiles, ifs and lets of it (the host part), or in these inside another parallel loop: then it
+runs on the thread that runs the iteration around it. Whiles and fails stand in the host part only.
 A vector loop means the same as a serial one whose iterations are independent; it runs as one vector operation per node of
 its body, masked where its extent may be smaller than `lanes`. An unrolled loop has a constant extent.
 """
@@ -109,6 +109,16 @@ class Alloc:
 
 
 @dataclass(frozen=True, slots=True)
+class Within:
+    """A buffer with a constant size for the rest of the enclosing body, in the bytes of another from `start` on. Its elements are
+    undefined at first, and nothing else uses those bytes meanwhile."""
+
+    buffer: Buffer
+    whole: str
+    start: Expr
+
+
+@dataclass(frozen=True, slots=True)
 class Slice:
     """Part of a buffer: the element `start`, extended along the buffer's dimensions `dims` by the instruction's operand's
     dimensions in order. `dims` is empty for a scalar operand."""
@@ -127,7 +137,7 @@ class Invoke:
     operands: tuple[Slice, ...]
 
 
-Stmt = Union[For, If, While, Fail, Let, Store, Alloc, Invoke]
+Stmt = Union[For, If, While, Fail, Let, Store, Alloc, Within, Invoke]
 
 
 def inner_bodies(s: Stmt) -> tuple[tuple[Stmt, ...], ...]:

@@ -28,7 +28,7 @@ A slice's `:` extends along the next dimension of the instruction's operand, `:1
 from __future__ import annotations
 
 from bough.ir.expr import Const, Expr
-from bough.ir.loops import Alloc, Buffer, Fail, For, Function, If, Invoke, Let, LoopKind, Slice, Stmt, Store, While
+from bough.ir.loops import Alloc, Buffer, Fail, For, Function, If, Invoke, Let, LoopKind, Slice, Stmt, Store, While, Within
 from bough.ir.text import ADDITIVE, Reader, Scope, print_expr, print_location, print_name, print_type
 
 KINDS: dict[str, LoopKind] = {"for": "serial", "parallel": "parallel", "unroll": "unroll", "vector": "vector"}
@@ -83,6 +83,8 @@ def print_head(s: Stmt) -> str:
             return f"{print_name(buffer)}[{', '.join(map(print_expr, index))}] = {print_expr(value)}"
         case Alloc(b):
             return f"alloc {_buffer(b)}"
+        case Within(b, whole, start):
+            return f"within {print_name(whole)} from {print_expr(start)} {_buffer(b)}"
         case Invoke(instruction, operands):
             return f"{print_name(instruction)}({', '.join(map(_slice, operands))})"
 
@@ -208,6 +210,13 @@ class LoopsReader(Reader):
             buffer = self.buffer()
             self.scope.arrays[buffer.name] = buffer.dtype
             return Alloc(buffer)
+        if self.keyword("within"):
+            whole = self.name()
+            self.expect("from")
+            start = self.expr()
+            buffer = self.buffer()
+            self.scope.arrays[buffer.name] = buffer.dtype
+            return Within(buffer, whole, start)
         name = self.name("a statement")
         if self.accept("["):
             index = self.exprs("]")

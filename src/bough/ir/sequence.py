@@ -18,7 +18,7 @@ them have written, if there are any.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Union
 
@@ -55,6 +55,30 @@ class Beside:
     """Phases that need nothing of each other, as one: each thread has its share of every one of them."""
 
     parts: tuple[Run | Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Memory for the private arrays of each share of samples: `bytes` for each, in the array of bytes `name`, and where in them
+    each of the arrays begins."""
+
+    name: str
+    bytes: int
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Samples that go their own ways, as one parallel phase: the steps, in order, for `variable` = 0 .. count-1, in `portions`
+    equal shares, each of which one thread takes, sample by sample. Of `private` temporaries, which nothing else touches, each
+    share has its own; `room` is where, once that is decided."""
+
+    variable: str
+    count: int
+    portions: int
+    steps: tuple[Run | Group, ...]
+    private: tuple[str, ...] = ()
+    room: Room | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +146,8 @@ class Check:
     failure: Failure
 
 
-Phase = Union[Run, Group, Beside]
-Step = Union[Run, Group, Beside, Repeat, Define, Branch, Whilst, Check]
+Phase = Union[Run, Group, Beside, Apart]
+Step = Union[Run, Group, Beside, Apart, Repeat, Define, Branch, Whilst, Check]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,6 +211,11 @@ def walk(steps: tuple[Step, ...]) -> Iterator[Step]:
             yield from walk(body)
 
 
+def straight(steps: Iterable[Step]) -> tuple[Run | Group, ...]:
+    """Those of the steps that are kernels, alone or in groups."""
+    return tuple(s for s in steps if isinstance(s, (Run, Group)))
+
+
 def map_kernels(steps: tuple[Step, ...], change: Callable[[Kernel], Kernel]) -> tuple[Step, ...]:
     """The same steps with every kernel replaced by `change(kernel)`."""
 
@@ -197,7 +226,9 @@ def map_kernels(steps: tuple[Step, ...], change: Callable[[Kernel], Kernel]) -> 
             case Group(members):
                 return replace(s, kernels=tuple(map(change, members)))
             case Beside(parts):
-                return Beside(tuple(p for p in map(changed, parts) if isinstance(p, (Run, Group))))
+                return Beside(straight(map(changed, parts)))
+            case Apart():
+                return replace(s, steps=straight(map(changed, s.steps)))
             case _:
                 return map_bodies(s, lambda body: tuple(map(changed, body)))
 
@@ -225,7 +256,17 @@ def phase(step: Step) -> tuple[Kernel, ...]:
         case Run(kernel): return (kernel,)
         case Group(members): return members
         case Beside(parts): return tuple(k for p in parts for k in phase(p))
+        case Apart(): return tuple(k for p in step.steps for k in phase(p))
         case _: return ()  # fmt: skip
+
+
+def private(step: Step) -> set[str]:
+    """The temporaries that nothing but the step touches, and of which no array for all samples is needed."""
+    match step:
+        case Group(): return set(step.private)
+        case Beside(parts): return set[str]().union(*map(private, parts))
+        case Apart(): return set(step.private).union(*map(private, step.steps))
+        case _: return set()  # fmt: skip
 
 
 def map_loads(e: Expr, change: Callable[[Load], Expr]) -> Expr:

@@ -29,12 +29,12 @@ from typing import Any
 import numpy as np
 
 from bough.ir.dtypes import DType, from_numpy
-from bough.ir.expr import Expr
+from bough.ir.expr import Expr, Extent
 from bough.ir.kernel import Kernel, Operand
 from bough.ir.kernel_text import KernelReader, print_kernel, print_operand
 from bough.ir.program import Dim
 from bough.ir.program_text import print_dims, read_dims
-from bough.ir.sequence import Beside, Branch, Check, Define, Failure, Group, Repeat, Run, Sequence, Step, Whilst
+from bough.ir.sequence import Apart, Beside, Branch, Check, Define, Failure, Group, Repeat, Run, Sequence, Step, Whilst, straight
 from bough.ir.text import Scope, print_expr, print_extent, print_location, print_name
 
 Array = np.ndarray[Any, Any]
@@ -73,13 +73,15 @@ def _print_steps(steps: tuple[Step, ...], indent: str, lines: list[str]) -> None
                 lines.append(print_location(step.location, indent + print_head(step)))
             case Check():
                 lines.append(print_location(step.failure.location, indent + print_head(step)))
-            case Group() | Beside():
+            case Group() | Beside() | Apart():
                 lines.append(indent + print_head(step))
         match step:
             case Group(members):
                 lines.extend(print_kernel(k, inner).rstrip("\n") for k in members)
             case Beside(parts):
                 _print_steps(parts, inner, lines)
+            case Apart():
+                _print_steps(step.steps, inner, lines)
             case Repeat():
                 _print_steps(step.body, inner, lines)
             case Branch():
@@ -100,7 +102,9 @@ def print_head(step: Step) -> str:
             return f"kernel {print_name(kernel.name)}"
         case Group(_, rows, private):
             named = f" rows {', '.join(map(print_name, rows))}" if rows else ""
-            return f"group{named}" + (f" private {', '.join(map(print_name, private))}" if private else "")
+            return f"group{named}{_private(private)}"
+        case Apart():
+            return f"apart {print_name(step.variable)} in 0..{step.count} portions {step.portions}{_private(step.private)}"
         case Beside():
             return "beside"
         case Define(name, value, nominal):
@@ -114,6 +118,10 @@ def print_head(step: Step) -> str:
         case Check(condition, failure):
             message = f" {json.dumps(failure.message)}" if failure.message else ""
             return f"check {print_expr(condition)} else {json.dumps(failure.error)}{message}"
+
+
+def _private(names: tuple[str, ...]) -> str:
+    return f" private {', '.join(map(print_name, names))}" if names else ""
 
 
 def parse_sequence(text: str, constants: Mapping[str, Array] | None = None) -> Sequence:
@@ -187,7 +195,9 @@ class SequenceReader(KernelReader):
             return self.check()
         if self.accept("beside"):
             self.end_line()
-            return Beside(tuple(p for p in self.steps(indent) if isinstance(p, (Run, Group))))
+            return Beside(straight(self.steps(indent)))
+        if self.keyword("apart"):
+            return self.apart(indent)
         if self.accept("group"):
             rows = self.names() if self.keyword("rows") else []
             private = self.names() if self.keyword("private") else []
@@ -211,14 +221,27 @@ class SequenceReader(KernelReader):
         return self.expr()
 
     def repeat(self, indent: int) -> Repeat:
+        variable, count = self.range()
+        self.end_line()
+        return Repeat(variable, count, self.steps(indent))
+
+    def apart(self, indent: int) -> Apart:
+        variable, count = self.range()
+        self.expect("portions")
+        portions = self.integer()
+        private = self.names() if self.keyword("private") else []
+        self.end_line()
+        if not isinstance(count, int):
+            raise self.error("samples go apart where it is known how many there are")
+        return Apart(variable, count, portions, straight(self.steps(indent)), tuple(private))
+
+    def range(self) -> tuple[str, Extent]:
         variable = self.name()
         self.expect("in")
         if self.integer() != 0:
             raise self.error("a loop starts from 0", self.peek(-1))
         self.expect("..")
-        count = self.extent()
-        self.end_line()
-        return Repeat(variable, count, self.steps(indent))
+        return variable, self.extent()
 
     def branch(self, indent: int) -> Branch:
         condition = self.host_expr()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from bough.ir.dtypes import BOOL, I64, DType
+from bough.ir.dtypes import BOOL, I64, U8, DType
 from bough.ir.expr import Const, Expr, Load, children, variables
 from bough.ir.kernel import Kernel, Operand
-from bough.ir.loops import Alloc, Buffer, Fail, For, Function, If, Invoke, Let, Slice, Stmt, Store, While
+from bough.ir.loops import Alloc, Buffer, Fail, For, Function, If, Invoke, Let, Slice, Stmt, Store, While, Within
 from bough.ir.loops_text import print_head
 from bough.ir.text import print_expr
 from bough.ir.verify_expr import Checker
@@ -22,8 +22,8 @@ def verify_loops(
     """Raises InternalError, with the text of the statement, unless
 
     - every name is defined once in its scope, before its use, and expressions are well typed;
-    - parallel loops stand only inside serial loops, whiles and ifs that are in no parallel loop themselves, and only read
-      the buffers that were allocated outside; whiles and fails, whose codes are not 0, stand in no parallel loop;
+    - parallel loops stand only inside serial loops, whiles, ifs and other parallel loops, and only read the buffers that were
+      allocated outside; whiles and fails, whose codes are not 0, stand in no parallel loop;
     - vector loops run from 0 to at most their lanes by 1, over lets, stores, ifs and other serial and unrolled loops
       only, and each lane stores to a place of its own; unrolled loops have constant bounds;
     - allocated buffers have constant sizes; those in a place of `registers` are indexed by constants and variables of
@@ -134,6 +134,8 @@ class _Verifier:
                 self.body(otherwise, scope.inner())
             case Alloc(buffer):
                 self.alloc(buffer, scope, text)
+            case Within(buffer, whole, start):
+                self.within(buffer, whole, start, scope, text)
             case Invoke():
                 self.invoke(s, scope, text)
             case For():
@@ -181,6 +183,16 @@ class _Verifier:
             self.checker.fail(f"the size of {b.name} is not constant", text)
         self.define_buffer(b, scope, text)
 
+    def within(self, b: Buffer, whole: str, start: Expr, scope: _Scope, text: str) -> None:
+        if scope.lane is not None or whole not in scope.buffers or b.place != "memory":
+            self.checker.fail(f"{b.name} is no part of a buffer in memory", text)
+        if (scope.buffers[whole].dtype, len(scope.buffers[whole].shape)) != (U8, 1):
+            self.checker.fail(f"{whole} holds no bytes", text)
+        if not all(isinstance(e, int) for e in b.shape):
+            self.checker.fail(f"the size of {b.name} is not constant", text)
+        self.expr(start, scope, text, I64)
+        self.define_buffer(b, scope, text)
+
     def loop(self, s: For, scope: _Scope, text: str) -> None:
         for bound in (s.start, s.stop):
             self.expr(bound, scope, text, I64)
@@ -195,9 +207,8 @@ class _Verifier:
         self.define(s.var, I64, inner, text)
         match s.kind:
             case "parallel":
-                if not (scope.host and scope.serial):
-                    where = "an unrolled loop" if scope.host else "a parallel loop"
-                    self.checker.fail(f"a parallel loop stands in {where}", text)
+                if not scope.serial:
+                    self.checker.fail("a parallel loop stands in an unrolled loop", text)
                 private = {b.name for b in scope.buffers.values() if b.place != "memory"}
                 inner.host, inner.outer = False, frozenset(private)
             case "vector":

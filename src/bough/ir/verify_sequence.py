@@ -9,7 +9,7 @@ from bough.base.errors import InternalError
 from bough.ir.dtypes import BOOL, I64, DType
 from bough.ir.expr import Expr, Extent
 from bough.ir.kernel import Kernel, Operand
-from bough.ir.sequence import Branch, Check, Define, Repeat, Sequence, Step, Whilst, phase
+from bough.ir.sequence import Apart, Branch, Check, Define, Repeat, Sequence, Step, Whilst, phase
 from bough.ir.sequence_text import constant_operands, print_head
 from bough.ir.text import print_type
 from bough.ir.verify_expr import Checker
@@ -23,7 +23,7 @@ def verify_sequence(sequence: Sequence) -> None:
     - kernels keep the promises of theirs, over the dims, the variables of the loops around them and what is defined before;
     - definitions, counts and conditions are over the same; definitions and conditions also over elements of arrays;
     - each operand of a kernel is one of them, of the same type and, where sizes are constant, as many elements;
-    - constants are not written, and results exist.
+    - samples that go apart are equal shares; constants are not written, and results exist.
     """
     _Verifier(sequence).run()
 
@@ -63,6 +63,12 @@ class _Verifier:
                     self.define(variable, scalars, text)
                     Checker(f"sequence {self.sequence.name}", {}, dict.fromkeys(scalars, I64)).shape((count,), text)
                     self.steps(body, [*scalars, variable])
+                case Apart(variable, count, portions):
+                    self.define(variable, scalars, text)
+                    if portions < 1 or count % portions:
+                        self.fail(f"{count} samples are not {portions} equal shares in: {text}")
+                    for kernel in phase(step):
+                        self.kernel(kernel, [*scalars, variable])
                 case Branch(condition, then, otherwise):
                     self.host(condition, scalars, text, BOOL)
                     self.steps(then, scalars)

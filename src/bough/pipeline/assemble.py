@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 
 from bough.base.errors import InternalError
-from bough.graph_passes.plan_memory import ALIGNMENT, ArenaPlan, plan_memory
+from bough.graph_passes.plan_memory import ALIGNMENT, ArenaPlan, make_rooms, plan_memory
 from bough.ir import loops
 from bough.ir.expr import Const, Expr, Extent, Load, Var, add, apply, as_expr, floordiv, mul, sub
 from bough.ir.kernel import Operand
 from bough.ir.sequence import (
+    Apart,
     Beside,
     Branch,
     Check,
     Define,
     Failure,
-    Group,
     Phase,
     Repeat,
-    Run,
+    Room,
     Sequence,
     Step,
     Whilst,
@@ -61,6 +61,7 @@ def assemble(sequence: Sequence, scheduled: dict[str, Scheduled]) -> Assembled:
     """
     given = sequence
     sequence, scheduled, bodies = _lowered(sequence, scheduled)
+    sequence = make_rooms(sequence)
     arena = plan_memory(sequence)
     buffers: list[loops.Buffer] = [flat(i, 4) for i in sequence.inputs]
     buffers += [flat(sequence.temporaries[r], 4) for r in sequence.results]
@@ -71,7 +72,7 @@ def assemble(sequence: Sequence, scheduled: dict[str, Scheduled]) -> Assembled:
     scalars = tuple(d.name for d in sequence.dims)
     checks = [s.failure for s in steps_of(sequence.steps) if isinstance(s, Check)]
     failures = tuple({(f, f.location): f for f in checks}.values())
-    body = host_part(sequence, lambda s: (phase_loop(s, bodies),), failures)
+    body = host_part(sequence, lambda s: (phase_loop(s, bodies, sequence.temporaries),), failures)
     function = loops.Function(sequence.name, scalars, tuple(buffers), body)
     return Assembled(function, given, sequence, scheduled, arena, failures)
 
@@ -136,14 +137,31 @@ def _does_something(s: loops.Stmt) -> bool:
     return isinstance(s, (loops.For, loops.While, loops.Fail))
 
 
-def phase_loop(step: Run | Group | Beside, bodies: Mapping[str, loops.For]) -> loops.For:
+def phase_loop(step: Phase, bodies: Mapping[str, loops.For], arrays: Mapping[str, Operand]) -> loops.For:
     """The loop over the chunks of a phase."""
+    if isinstance(step, Apart):
+        return shares(step, bodies, arrays)
     if not isinstance(step, Beside):
         return one_phase([bodies[k.name] for k in phase(step)])
-    first, *rest = (phase_loop(p, bodies) for p in step.parts)
+    first, *rest = (phase_loop(p, bodies, arrays) for p in step.parts)
     for n, part in enumerate(rest, 2):
         first = interleaved(first, part, n)
     return first
+
+
+def shares(step: Apart, bodies: Mapping[str, loops.For], arrays: Mapping[str, Operand]) -> loops.For:
+    """The loop over the shares of samples that go apart: in each, one sample after the other goes through all phases."""
+    share, turn = Var(f"{step.variable}.share"), Var(f"{step.variable}.turn")
+    each = step.count // step.portions
+    room = step.room or Room("", 0, ())
+    held = tuple(
+        loops.Within(flat(arrays[name], ALIGNMENT), room.name, add(mul(share, room.bytes), at))
+        for name, at in zip(step.private, room.places, strict=True)
+    )
+    sample = loops.Let(step.variable, add(mul(share, each), turn))
+    body: Body = (sample, *(phase_loop(s, bodies, arrays) for s in step.steps))
+    turns = loops.For(turn.name, Const(0), Const(each), body)
+    return loops.For(share.name, Const(0), Const(step.portions), (*held, turns), "parallel", location=phase(step)[0].location)
 
 
 def interleaved(a: loops.For, b: loops.For, number: int) -> loops.For:

@@ -26,7 +26,7 @@ from bough.graph_passes.winograd import winograd
 from bough.ir.loops import Function
 from bough.ir.program import Program
 from bough.ir.recursion import Recursion
-from bough.ir.sequence import Group, Sequence, Step, map_bodies, map_kernels, phase
+from bough.ir.sequence import Apart, Group, Sequence, Step, map_bodies, map_kernels, phase, straight
 from bough.pipeline.assemble import Assembled, assemble
 from bough.pipeline.schedule_kernels import Scheduled, schedule_kernels
 from bough.recursion import Switches, lower_recursion
@@ -125,6 +125,8 @@ def _normalize(s: Sequence, _: Options) -> Sequence:
     def normalized(step: Step) -> Step:
         if isinstance(step, Group):
             return replace(step, kernels=tuple(normalize(k, step.rows) for k in step.kernels))
+        if isinstance(step, Apart):
+            return replace(step, steps=straight(map(normalized, step.steps)))
         return map_kernels((step,), normalize)[0] if phase(step) else map_bodies(step, lambda body: tuple(map(normalized, body)))
 
     return replace(s, steps=tuple(map(normalized, s.steps)))

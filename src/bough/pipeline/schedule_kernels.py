@@ -17,6 +17,7 @@ from bough.ir.dtypes import DType
 from bough.ir.expr import as_expr, variables
 from bough.ir.kernel import Kernel, Operand
 from bough.ir.sequence import (
+    Apart,
     Beside,
     Group,
     Repeat,
@@ -29,6 +30,8 @@ from bough.ir.sequence import (
     map_bodies,
     nominal_sizes,
     phase,
+    private,
+    straight,
 )
 from bough.runtime.arrays import Room
 from bough.schedule.decisions import Schedule
@@ -101,6 +104,10 @@ class _Scheduling:
                     run = []
                     continue
                 s = replace(s, kernels=tuple(map(normalize, s.kernels)))
+            if isinstance(s, Apart):
+                out += [*self.phases(run), self.apart(s)]
+                run = []
+                continue
             if isinstance(s, (Run, Group, Beside)):
                 run += [k for member in phase(s) for k in self.place(member, loop)]
                 continue
@@ -109,6 +116,17 @@ class _Scheduling:
             out.append(map_bodies(s, lambda body: self.steps(body, inside)))  # noqa: B023
             run = []
         return (*out, *self.phases(run))
+
+    def apart(self, s: Apart) -> Apart:
+        """The samples on one thread each; what is copied for them is theirs, too."""
+        context, before = self.context, set(self.temporaries)
+        self.context = replace(context, threads=1)
+        steps = self.steps(s.steps, None)
+        self.context = context
+        members = straight(p for step in steps for p in (step.parts if isinstance(step, Beside) else (step,)))
+        within_groups = set[str]().union(*map(private, members))
+        own = {*s.private, *(n for n in self.temporaries if n not in before)} - within_groups
+        return replace(s, steps=members, private=tuple(sorted(own)))
 
     def nested(self, s: Group, loop: str | None) -> list[Step] | None:
         """The group as one phase, and copies before it that its kernels need; None where a thread cannot take its rows through
@@ -130,7 +148,7 @@ class _Scheduling:
         """Rows and schedules of a group; one choice for all groups that differ in names only."""
         alike, numbers = nameless_together(s.kernels)
         constant = tuple(n in self.context.constants for n in numbers)
-        key = alike, s.rows, tuple(numbers.get(n, n) for n in s.private), constant, loop
+        key = alike, s.rows, tuple(numbers.get(n, n) for n in s.private), constant, loop, self.context.threads
         if key not in self.nests:
             context = replace(self.context, loop=loop)
             every = ((g.rows, choose_rows(g, self.strategy, context)) for g in finer(s))
@@ -144,7 +162,7 @@ class _Scheduling:
 
     def choose(self, kernel: Kernel, loop: str | None) -> Schedule:
         """One schedule for all kernels that differ in names only."""
-        key = nameless(kernel), tuple(n in self.context.constants for n in kernel.operands), loop
+        key = nameless(kernel), tuple(n in self.context.constants for n in kernel.operands), loop, self.context.threads
         if key not in self.chosen:
             self.chosen[key] = self.strategy.choose(kernel, replace(self.context, loop=loop))
         return self.chosen[key]

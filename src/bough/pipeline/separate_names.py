@@ -9,11 +9,12 @@ from bough.ir import loops
 from bough.ir.expr import Expr, Extent, Load, Var, as_expr, as_extent, substitute
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Store
 from bough.ir.sequence import (
+    Apart,
     Beside,
     Branch,
     Check,
     Define,
-    Group,
+    Phase,
     Repeat,
     Run,
     Sequence,
@@ -24,6 +25,7 @@ from bough.ir.sequence import (
     map_statement,
     outer_scalars,
     phase,
+    straight,
     walk,
 )
 from bough.schedule.decisions import Decision, Keep, Schedule
@@ -108,9 +110,12 @@ class Renaming:
     def host(self, e: Expr) -> Expr:
         return self.expr(e, {old: Var(new) for old, new in self.scalars.items()})
 
-    def phase(self, s: Run | Group | Beside) -> Run | Group | Beside:
+    def phase(self, s: Phase) -> Phase:
         if isinstance(s, Beside):
-            return Beside(tuple(p for p in map(self.phase, s.parts) if not isinstance(p, Beside)))
+            return Beside(straight(map(self.phase, s.parts)))
+        if isinstance(s, Apart):
+            variable, private = self.scalars.get(s.variable, s.variable), tuple(self.arrays.get(n, n) for n in s.private)
+            return replace(s, variable=variable, steps=straight(map(self.phase, s.steps)), private=private)
         renamed = tuple(map(self.kernel, phase(s)))
         if isinstance(s, Run):
             return Run(renamed[0])
@@ -140,7 +145,7 @@ def _fresh(name: str, taken: set[str]) -> str:
 
 
 def _variables(steps: tuple[Step, ...]) -> set[str]:
-    variables = {s.variable for s in walk(steps) if isinstance(s, (Repeat, Whilst))}
+    variables = {s.variable for s in walk(steps) if isinstance(s, (Repeat, Whilst, Apart))}
     return variables | {s.name for s in walk(steps) if isinstance(s, Define)}
 
 
@@ -155,7 +160,7 @@ def _defined(body: Iterable[loops.Stmt]) -> set[str]:
                 found |= _defined(s.then) | _defined(s.otherwise)
             case loops.Let():
                 found.add(s.name)
-            case loops.Alloc():
+            case loops.Alloc() | loops.Within():
                 found.add(s.buffer.name)
             case _:
                 pass

@@ -1,20 +1,22 @@
-"""Which kernels take their samples in turn: those whose arrays leave the caches with all samples, and do not with one.
+"""Which kernels take their samples in turn or apart: those whose arrays leave the caches with all samples, and do not with one.
 
-What a step costs is the larger of its arithmetic and of moving what it reads and writes, from the cache that still has it: an
-array comes from as far as all that was touched since. Samples in turn bring arrays nearer, but read weights once for each, have
-fewer rows to share out and more ends of phases to wait for. An array that is needed on both sides of where a loop over samples
-begins or ends has all samples.
+What a step costs is its arithmetic and the moving of what it reads and writes, from the cache that still has it: an array comes
+from as far as all that was touched since. Samples one by one bring arrays nearer, but read weights once for each. Where all
+threads share a sample, in turn, they have fewer rows to share out and more ends of phases to wait for; where each has samples of
+its own, apart, nobody waits but at the end, for the one that has the most. An array that is needed on both sides of where a loop
+over samples begins or ends has all samples.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate, groupby
 from math import ceil, inf, prod
+from typing import Literal
 
-from bough.graph_passes.in_turn import Batch, Member, batches, in_turn, kernel_of_one, of_one
+from bough.graph_passes.in_turn import Batch, Member, apart, batches, in_turn, kernel_of_one, of_one
 from bough.graph_passes.normalize import normalize
 from bough.graph_passes.substitution import nameless
 from bough.ir.kernel import Kernel, Let, Operand
@@ -33,6 +35,20 @@ ROUNDS = 2
 """How often the loops are chosen: from the second time on, it is known which weights each of them reads."""
 FILLED = 2.0
 """What writing costs where reading costs 1: a line is read before its first element is written."""
+
+CHANGE_CYCLES = 20_000.0
+"""What it costs besides to change the way: all threads wait for the one with the last sample."""
+UNEVEN = 1.1
+"""Samples take turns only where on threads of their own they took so much longer because of those that have none left: every end
+of a short phase costs more than the model says."""
+WAITING = 1.03
+"""How much longer phases take than their share of the arithmetic, because threads are not done at the same time."""
+
+Way = Literal["together", "turns", "apart"]
+WAYS: tuple[Way, ...] = ("together", "turns", "apart")
+"""How a batch goes through steps: all samples at once, one after the other on all threads, or each on a thread of its own."""
+Costs = tuple[float, ...]
+"""Cycles by the ways in their order, on the busiest thread."""
 
 
 def take_in_turn(sequence: Sequence, strategy: Strategy, context: Context) -> Sequence:
@@ -71,14 +87,14 @@ class _Choice:
         here = Counter(n for s in batch.steps for k in phase(s) for n in k.operands)
         own = {n for n in batch.places if here[n] == self.everywhere[n] and n in self.temporaries and n not in self.fixed}
         model = _Model(batch, own, self.prices, self.weights)
-        for start, stop, turns in model.spans():
+        for start, stop, way in model.spans():
             part = replace(batch, steps=batch.steps[start:stop], axes=batch.axes[start:stop])
-            if not turns:
+            if way == "together":
                 yield from part.steps
                 continue
             mine = {n for n in own if start <= model.touches[n][0] and model.touches[n][-1] < stop}
             self.temporaries.update({n: of_one(self.temporaries[n], batch.places[n]) for n in mine})
-            yield in_turn(part, next(self.names), mine)
+            yield in_turn(part, next(self.names), mine) if way == "turns" else apart(part, next(self.names), mine, model.portions)
 
 
 def _names(sequence: Sequence) -> Iterator[str]:
@@ -101,15 +117,15 @@ class _Prices:
         self.machine = machine_of(context.target)
         self.known: dict[Hashable, float] = {}
 
-    def cycles(self, kernel: Kernel) -> float:
-        """Of the busiest thread."""
-        key = nameless(kernel), tuple(n in self.context.constants for n in kernel.operands)
+    def cycles(self, kernel: Kernel, threads: int) -> float:
+        """Of the busiest of so many threads."""
+        key = nameless(kernel), tuple(n in self.context.constants for n in kernel.operands), threads
         if key not in self.known:
-            self.known[key] = self._cycles(kernel)
+            self.known[key] = self._cycles(kernel, replace(self.context, threads=threads))
         return self.known[key]
 
-    def _cycles(self, kernel: Kernel) -> float:
-        context, work = self.context, work_of(kernel, self.context.sizes)
+    def _cycles(self, kernel: Kernel, context: Context) -> float:
+        work = work_of(kernel, context.sizes)
         schedule = self.strategy.choose(kernel, context)
         v, row = schedule.vector, next((d for d in schedule.decisions if isinstance(d, Tile)), None)
         shape = TileShape(v.axis if v else None, v.count if v else 1, row.axis if row else None, row.size if row else 1)
@@ -131,44 +147,41 @@ class _Caches:
     """What all threads together move, from where it still is."""
 
     def __init__(self, target: Target, threads: int) -> None:
-        self.levels: list[tuple[float, float]] = []
+        self.levels: list[tuple[float, float, bool]] = []
         for m in target.memories:
             if m.kind in ("cache", "memory") and m.bandwidth:
                 size = inf if m.bytes is None else USED * m.bytes * (1 if m.shared else threads)
-                self.levels.append((size, m.bandwidth * threads))
+                self.levels.append((size, m.bandwidth * threads, m.shared))
         private = (m.bytes or 0 for m in target.memories if m.kind == "cache" and not m.shared)
         self.own = max((threads * size for size in private), default=inf)
         """What the threads' private caches hold."""
 
-    def cycles(self, amount: float, since: float) -> float:
-        """For so many bytes, after so many others have been touched: of those, a cache still has as many as it holds."""
+    def cycles(self, amount: float, since: float, together: float | None = None) -> float:
+        """For so many bytes, after so many others have been touched: of those, a cache still has as many as it holds. Shared
+        caches have seen fewer, those touched `together`, where threads read the same."""
         total = held = 0.0
-        for size, rate in self.levels:
-            here = min(1.0, size / max(since, 1.0)) if since < inf else float(size == inf)
+        for size, rate, shared in self.levels:
+            passed = since if together is None or not shared else together
+            here = min(1.0, size / max(passed, 1.0)) if passed < inf else float(size == inf)
+            here = max(held, here)
             total, held = total + (here - held) / rate, here
         return amount * total
 
 
-@dataclass(slots=True)
-class _Way:
-    """One way to run the steps of a batch. What a step costs: arithmetic, arrays, its weights' bytes, the end of its phase."""
-
-    arithmetic: list[float]
-    moves: list[float]
-    times: int
-
-    def cost(self, n: int, weights: float, end: float) -> float:
-        return self.arithmetic[n] + self.moves[n] + self.times * (weights + end)
+Passed = tuple[list[float], list[float]]
+"""What all threads have touched up to the end of each step, and the same where what they all read counts once."""
 
 
 class _Model:
-    """The steps of a batch, all samples at once or one after the other. Arrays of its `own` are touched by nothing else."""
+    """The steps of a batch, all samples at once, one after the other, or on threads of their own. Arrays of its `own` are touched
+    by nothing else."""
 
     def __init__(self, batch: Batch, own: Set[str], prices: _Prices, weights: Mapping[str, int]) -> None:
         self.batch, self.own, self.prices = batch, own, prices
-        self.caches = _Caches(prices.context.target, prices.context.threads)
+        self.threads = prices.context.threads
+        self.caches = _Caches(prices.context.target, self.threads)
         self.samples = nominal(batch.samples, prices.context.sizes)
-        self.end = CLAIM_CYCLES if prices.context.threads == 1 else PHASE_END_CYCLES
+        self.end = CLAIM_CYCLES if self.threads == 1 else PHASE_END_CYCLES
         self.touches: dict[str, list[int]] = {}
         self.sizes: dict[str, int] = {}
         self.weights = [sum(weights[n] for n in {n for k in phase(s) for n in k.operands} & weights.keys()) for s in batch.steps]
@@ -177,85 +190,124 @@ class _Model:
             for o in {o.name: o for k in phase(s) for o in k.operands.values() if o.name not in weights}.values():
                 self.sizes[o.name] = 0 if isinstance(s, Group) and o.name in s.private else prices.bytes(o)
                 self.touches.setdefault(o.name, []).append(n)
+        self.portions, rounds = _shares(self.samples, self.threads)
+        self.uneven = rounds * self.threads / self.samples if self.samples else 1.0
+        """How much longer samples on threads of their own take because the last threads have none left."""
+        self.may_go_apart = self.threads > 1 and isinstance(batch.samples, int)
 
-    def spans(self) -> list[tuple[int, int, bool]]:
-        """The steps in pieces, in order: from which on, up to which, and whether it is a loop over samples."""
+    def spans(self) -> list[tuple[int, int, Way]]:
+        """The steps in pieces, in order: from which on, up to which, and how."""
         count = len(self.batch.steps)
-        if self.samples < 2 or self.passed(1)[-1] <= self.caches.own:
-            return [(0, count, False)]
-        whole, turns, crossing = self.ways()
-        reach = [float(sum(self.weights))] * count
-        found: list[tuple[int, int, bool]] = []
-        for _ in range(ROUNDS):
-            costs = [(whole.cost(n, self.caches.cycles(w, self.every_weight), self.end),
-                      turns.cost(n, self.caches.cycles(w, reach[n]), self.end)) for n, w in enumerate(self.weights)]  # fmt: skip
-            found = list(_pieces(_cheapest(costs, crossing)))
-            for start, stop, _ in found:
-                reach[start:stop] = [float(sum(self.weights[start:stop]))] * (stop - start)
-        return [(start, stop, loop and stop - start > 1) for start, stop, loop in found]
-
-    def ways(self) -> tuple[_Way, _Way, list[float]]:
-        """Both ways, and what it costs to change between them in front of each step: arrays then have all samples."""
+        if self.samples < 2 or count < 2 or self.passed(1)[0][-1] <= self.caches.own:
+            return [(0, count, "together")]
         arithmetic = [self.arithmetic(s, axis) for s, axis in zip(self.batch.steps, self.batch.axes, strict=True)]
-        count = len(arithmetic)
-        whole = _Way([a for a, _ in arithmetic], [0.0] * count, 1)
-        turns = _Way([self.samples * a for _, a in arithmetic], [0.0] * count, self.samples)
-        crossing = [0.0] * count
-        far, near = self.passed(1), self.passed(self.samples)
+        moves, crossing = self.moving()
+        span = [(0, count)] * count
+        found: list[tuple[int, int, Way]] = []
+        for _ in range(ROUNDS):
+            costs = [
+                tuple(m + c for m, c in zip(moves[n], self.computing(n, arithmetic[n], *span[n]), strict=True))
+                for n in range(count)
+            ]
+            found = [(start, stop, WAYS[way]) for start, stop, way in _pieces(_cheapest(costs, crossing))]
+            for start, stop, _ in found:
+                span[start:stop] = [(start, stop)] * (stop - start)
+        return [(start, stop, way if stop - start > 1 else "together") for start, stop, way in found]
+
+    def computing(self, n: int, arithmetic: Costs, start: int, stop: int) -> Costs:
+        """What a step takes to compute and to read its weights, if samples go one by one through the steps from `start` up to
+        `stop`. Threads that share a phase wait for each other and then for their weights; those that go apart read on."""
+        together, turns, apart = arithmetic
+        w, reach = self.weights[n], float(sum(self.weights[start:stop]))
+        waiting = 1.0 if self.threads == 1 else WAITING
+        once = self.caches.cycles(w, self.every_weight) + self.end
+        each = self.caches.cycles(w, reach) + self.end
+        arrays = self.threads * sum(s for name, s in self.sizes.items() if start <= self.touches[name][0] < stop) / self.samples
+        alone = self.samples * self.uneven * self.caches.cycles(w, self.threads * reach + arrays, reach + arrays)
+        return waiting * together + once, waiting * turns + self.samples * each, max(apart, alone) + CLAIM_CYCLES
+
+    def moving(self) -> tuple[list[Costs], list[float]]:
+        """What each step takes for its arrays, and what it costs to change the way in front of each: arrays then have all
+        samples."""
+        count = len(self.batch.steps)
+        moves = [[0.0] * count for _ in WAYS]
+        crossing = [CHANGE_CYCLES] * count
+        far, near, alone = self.passed(1), self.passed(self.samples), self.passed(self.samples, self.threads)
         for name, places in self.touches.items():
             apart = list(self.moves(name, far))
             close = list(self.moves(name, near)) if name in self.own else apart
-            for n, a, c in zip(places, apart, close, strict=True):
-                whole.moves[n] += a
-                turns.moves[n] += c
+            own = [self.uneven * c for c in self.moves(name, alone)] if name in self.own else apart
+            for way, each in zip(moves, (apart, close, own), strict=True):
+                for n, cycles in zip(places, each, strict=True):
+                    way[n] += cycles
             for n in range(places[0] + 1, places[-1] + 1):
-                crossing[n] += max(0.0, sum(apart) - sum(close))
-        return whole, turns, crossing
+                crossing[n] += max(0.0, sum(apart) - min(sum(close), sum(own)))
+        return [(a, b, c) for a, b, c in zip(*moves, strict=True)], crossing
 
-    def arithmetic(self, step: Member, axis: str) -> tuple[float, float]:
-        """Cycles for all samples, and for one; a step that would form its sums in another order has no second way."""
-        whole = one = 0.0
+    def arithmetic(self, step: Member, axis: str) -> Costs:
+        """Cycles of the busiest thread; a step that would form its sums in another order has to have all samples."""
+        whole = one = alone = 0.0
         for k in phase(step):
             rows = step.rows if isinstance(step, Group) else ()
             every = normalize(k, rows)
-            whole += (cycles := self.prices.cycles(every))
+            whole += (cycles := self.prices.cycles(every, self.threads))
             if not k.reductions:
                 one += cycles / self.samples
+                alone += cycles * self.threads / self.samples
                 continue
             single = normalize(kernel_of_one(k, axis, "#turn", {}), rows)
-            one += self.prices.cycles(single) if self.prices.sums(every) == self.prices.sums(single) else inf
-        return whole, one
+            if self.prices.sums(every) != self.prices.sums(single):
+                return whole, inf, inf
+            one += self.prices.cycles(single, self.threads)
+            alone += self.prices.cycles(single, 1) if self.may_go_apart else inf
+        if not self.may_go_apart:
+            return whole, self.samples * one, inf
+        return whole, self.samples * one if self.uneven > UNEVEN else inf, self.samples * self.uneven / self.threads * alone
 
-    def passed(self, parts: int) -> list[float]:
-        """What has been touched up to the end of each step, by one of so many parts of the samples."""
-        each = list(self.weights)
+    def passed(self, parts: int, threads: int = 1) -> Passed:
+        """For one of so many parts of the samples, on one thread for all or on so many at the same time."""
+        shared = [float(w) for w in self.weights]
+        each = [threads * w for w in shared]
         for name, places in self.touches.items():
             for n in places:
-                each[n] += self.sizes[name] // (parts if name in self.batch.places else 1)
-        return list(accumulate(each, initial=0.0))[1:]
+                size = threads * self.sizes[name] / (parts if name in self.batch.places else 1)
+                each[n] += size
+                shared[n] += size
+        return list(accumulate(each)), list(accumulate(shared))
 
-    def moves(self, name: str, passed: list[float]) -> Iterator[float]:
+    def moves(self, name: str, passed: Passed) -> Iterator[float]:
         """Cycles for each touch of an array."""
         places, size = self.touches[name], self.sizes[name]
+
+        def cycles(before: int, after: int) -> float:
+            return self.caches.cycles(size, *(p[after] - p[before] for p in passed))
+
         for n, after in zip((None, *places), places):
             if n is not None:
-                yield self.caches.cycles(size, passed[after] - passed[n])
+                yield cycles(n, after)
             elif any(i.name == name for k in phase(self.batch.steps[after]) for i in k.inputs):
                 yield self.caches.cycles(size, inf)
             else:
-                next_one = places[1] if len(places) > 1 else None
-                yield FILLED * self.caches.cycles(size, inf if next_one is None else passed[next_one] - passed[after])
+                yield FILLED * (cycles(after, places[1]) if len(places) > 1 else self.caches.cycles(size, inf))
 
 
-def _cheapest(costs: list[tuple[float, float]], crossing: list[float]) -> list[int]:
-    """Which of two ways each step takes, where changing between them costs something too."""
-    totals: tuple[float, float] = (0.0, 0.0)
-    came: list[tuple[int, int]] = []
+def _shares(samples: int, threads: int) -> tuple[int, int]:
+    """In how many equal shares samples are best taken apart, and how many samples the busiest thread has then."""
+    ways = ((ceil(n / threads) * (samples // n), n) for n in range(1, samples + 1) if samples % n == 0)
+    rounds, portions = min(ways, default=(0, 1))
+    return portions, rounds
+
+
+def _cheapest(costs: list[Costs], crossing: list[float]) -> list[int]:
+    """Which way each step takes, where changing between two costs something too."""
+    every = range(len(WAYS))
+    totals = [0.0] * len(WAYS)
+    came: list[list[int]] = []
     for cost, change in zip(costs, crossing, strict=True):
-        before = (0 if totals[0] <= totals[1] + change else 1), (1 if totals[1] <= totals[0] + change else 0)
-        came.append(before)
-        totals = (min(totals[0], totals[1] + change) + cost[0], min(totals[1], totals[0] + change) + cost[1])
-    way = 0 if totals[0] <= totals[1] else 1
+        found = [min((totals[b] + (change if b != way else 0.0), b) for b in every) for way in every]
+        came.append([before for _, before in found])
+        totals = [total + cost[way] for way, (total, _) in enumerate(found)]
+    way = min(every, key=lambda w: totals[w])
     ways: list[int] = []
     for before in reversed(came):
         ways.append(way)
@@ -263,9 +315,9 @@ def _cheapest(costs: list[tuple[float, float]], crossing: list[float]) -> list[i
     return ways[::-1]
 
 
-def _pieces(ways: list[int]) -> Iterator[tuple[int, int, bool]]:
+def _pieces(ways: list[int]) -> Iterator[tuple[int, int, int]]:
     start = 0
     for way, some in groupby(ways):
         stop = start + len(list(some))
-        yield start, stop, way == 1
+        yield start, stop, way
         start = stop

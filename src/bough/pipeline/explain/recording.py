@@ -19,8 +19,8 @@ from bough.frontends.staging import Staged
 from bough.frontends.torch_export import Imported
 from bough.ir import loops
 from bough.ir.dtypes import I64
-from bough.ir.expr import Const, Expr, Load, Var, add, apply, mul, sub
-from bough.ir.sequence import Phase, outer_scalars, phase, walk
+from bough.ir.expr import Const, Expr, Load, Var, add, apply, mod, mul, sub
+from bough.ir.sequence import Apart, Phase, outer_scalars, phase, walk
 from bough.pipeline.assemble import Assembled, host_part, phase_loop
 from bough.pipeline.explain.timeline import Timeline, Turn, read_turns
 from bough.pipeline.manifest import make_manifest
@@ -37,7 +37,7 @@ HEAD, EVENT = 4, 5
 """Numbers before the events of a record, and of each event (runtime/record.ll)."""
 CAPACITY = 1 << 16
 CHUNKS = 64
-"""Of a phase of several kernels, the chunks in which each is timed."""
+"""Chunks of a kernel that shares its phase are timed in so many places: threads that add to one at once may lose some cycles."""
 CLOCK = instruction(
     "kernel clock() -> (now: i64[1])\n  axes q: 1\n  now[q] = 0", 1, 1, (),
     "%cycles = call i64 @llvm.readcyclecounter()\nstore i64 %cycles, ptr %now, align 8\nret void",
@@ -119,13 +119,17 @@ class _Recorded:
 class _Recorder:
     """A function whose `phases` are marked, and its end. The log has a line for each mark that the host part passes: its
     number, and sizes: those that the kernels of the phase name, at the end those of the arguments. `cycles` are those of each
-    kernel of a phase of several, in each of its first chunks."""
+    kernel of a phase of several, in some of its chunks each. `samples` go apart in a phase."""
 
     def __init__(self, imported: Imported | Staged, assembled: Assembled, options: Options) -> None:
         sequence = assembled.sequence
-        self.phases = [members for s in walk(sequence.steps) if (members := phase(s))]
+        steps = [s for s in walk(sequence.steps) if phase(s)]
+        self.phases = [phase(s) for s in steps]
+        self.samples = [s.count if isinstance(s, Apart) else 1 for s in steps]
+        inside = [{s.variable} if isinstance(s, Apart) else set[str]() for s in steps]
         self.numbers = {k.name: n for n, members in enumerate(self.phases) for k in members}
-        self.sizes = [sorted({name for k in members for name in outer_scalars(k)}) for members in self.phases]
+        named = [set[str]().union(*map(outer_scalars, members)) for members in self.phases]
+        self.sizes = [sorted(names - own) for names, own in zip(named, inside, strict=True)]
         self.sizes.append([d.name for d in sequence.dims])
         self.columns = 1 + max(map(len, self.sizes))
         self.most = max(map(len, self.phases), default=1)
@@ -153,7 +157,7 @@ class _Recorder:
         added = {RECORD: self.record, LOG: self.log, CYCLES: self.cycles}
 
         def emit(s: Phase) -> tuple[loops.Stmt, ...]:
-            return self._mark(self.numbers[phase(s)[0].name]), phase_loop(s, self.bodies)
+            return self._mark(self.numbers[phase(s)[0].name]), phase_loop(s, self.bodies, sequence.temporaries)
 
         body = (*host_part(sequence, emit, assembled.failures), self._mark(len(self.phases)))
         params = list(assembled.function.params)
@@ -185,11 +189,10 @@ class _Recorder:
         clock = loops.Alloc(loops.Buffer("clock#", I64, (2,), "scratch", 8))
         begin, end = (loops.Invoke(CLOCK.name, (loops.Slice("clock#", (Const(n),), (0,)),)) for n in range(2))
         kernel = add(mul(Load(RECORD, (Const(0),), I64), self.most), member)
-        at = (add(mul(kernel, CHUNKS), Var(chunks.var)),)
+        at = (add(mul(kernel, CHUNKS), mod(Var(chunks.var), CHUNKS)),)
         taken = sub(Load("clock#", (Const(1),), I64), Load("clock#", (Const(0),), I64))
         count = loops.Store(CYCLES, at, add(Load(CYCLES, at, I64), taken))
-        within = loops.If(apply("lt", Var(chunks.var), Const(CHUNKS)), (count,))
-        return replace(chunks, body=(clock, *own, begin, *chunks.body[len(own) :], end, within))
+        return replace(chunks, body=(clock, *own, begin, *chunks.body[len(own) :], end, count))
 
     def clear(self) -> None:
         self.record[:HEAD] = 0, 0, CAPACITY, 0
@@ -216,7 +219,8 @@ class _Recorder:
         """The sizes with which a mark was passed in the last call, and how often."""
         lines = self.log.reshape(-1, self.columns)[: min(CAPACITY, int(self.record[1]))]
         found = Counter(map(tuple, lines[lines[:, 0] == number, 1 : 1 + len(self.sizes[number])].tolist()))
-        return tuple((dict(zip(self.sizes[number], sizes)), runs) for sizes, runs in found.items())
+        samples = self.samples[number] if number < len(self.samples) else 1
+        return tuple((dict(zip(self.sizes[number], sizes)), runs * samples) for sizes, runs in found.items())
 
 
 def _numbers(count: int) -> Array:
