@@ -213,6 +213,9 @@ INDEXING: dict[str, Callable[[torch.Tensor, torch.Tensor], Any]] = {
     "bags": lambda x, i: F.embedding_bag(i, x[0]), "bags_padding": lambda x, i: F.embedding_bag(i, x[0], padding_idx=2, mode="sum"),
     "bags_max": lambda x, i: F.embedding_bag(i, x[0], mode="max"), "bags_weighed": lambda x, i: F.embedding_bag(i, x[0], per_sample_weights=x[:, :, 0], mode="sum"),
     "bags_offsets": lambda x, i: F.embedding_bag(i[0], x[0], i[1, 2:] * 0, mode="sum"), "bags_empty": lambda x, i: F.embedding_bag(i.flatten(), x[0], torch.tensor([0, 2, 2, 6]), include_last_offset=True),
+    "index_add_last": lambda x, i: (x.index_add(-1, i[0, :2], x[..., :2], alpha=0.5), x[0, 0, 0].index_add(0, i[0, 0] * 0, x[1, 1, 1]), (i * 2).index_add(1, i[0], i, alpha=3)),
+    "index_add_nothing": lambda x, i: x.index_add(1, i[0, :0], x[:, :0]), "index_add_written": lambda x, i: torch.zeros_like(x).index_add_(1, i[1], x).index_add_(0, i[0] % 2, x[[1, 0, 1]]),
+    "argsort_stable": lambda x, i: (x.argsort(dim=0, stable=True), i.argsort(-1, True), x.sum().argsort(), torch.where(x > 0, torch.nan, x).argsort(1)),
     "index_range": lambda x, i: x[torch.arange(2), i[:, 0]], "index_last": lambda x, i: x[..., i], "where_mask": lambda x, i: x * (i > 0)[:, :, None],
 }  # fmt: skip
 

@@ -108,6 +108,19 @@ _MODES: dict[str, tuple[str, Reduction]] = {
 """By PyTorch's name for a reduction: the mode of a scatter, and the reduction whose unit it starts from."""
 
 
+@converts("index_add.default")
+def _index_add(b: Builder, x: Value, dim: int, indices: Value, updates: Value, *, alpha: float = 1) -> Value:
+    """Slices along an axis added to those at the indices."""
+    dtype, shape, axis = x.type.dtype, updates.type.shape, axis_of(dim, x.type.rank)
+    if alpha != 1:
+        updates = b.emit("mul", updates, b.number(alpha, dtype))
+    if not x.type.rank:
+        x, shape = b.reshape(x, (1,)), (1,)
+        updates = b.reshape(updates, shape)
+    wide = b.cast(b.reshape(indices, (shape[axis],)), I64)
+    return b.reshape(b.emit("index_put", x, updates, *(None,) * axis, wide, mode="add"), b.expected[0].shape)
+
+
 @converts("index_reduce.default")
 def _index_reduce(
     b: Builder, x: Value, dim: int, indices: Value, updates: Value, reduce: str, *, include_self: bool = True
@@ -158,6 +171,16 @@ def _sort_stable(
     b: Builder, x: Value, *, stable: bool | None = None, dim: int = -1, descending: bool = False
 ) -> tuple[Value, ...]:
     return _sort(b, x, dim, descending)
+
+
+@converts("argsort.default")
+def _argsort(b: Builder, x: Value, dim: int = -1, descending: bool = False) -> Value:
+    return _sort(b, x, dim, descending)[1]
+
+
+@converts("argsort.stable")
+def _argsort_stable(b: Builder, x: Value, *, stable: bool, dim: int = -1, descending: bool = False) -> Value:
+    return _argsort(b, x, dim, descending)
 
 
 @converts("topk.default")
