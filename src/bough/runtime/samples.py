@@ -164,7 +164,7 @@ class Samples:
         if many.capacity is not None:
             known[many.capacity] = self.many.capacity.now
         samples = next(s.name for s in many.scalars if s.name not in known)
-        return _portion(many.arena, samples, tuple(known.items()))
+        return max(2, min(PORTION, _fitting(many.arena, samples, tuple(known.items()))))
 
     def sizes(self, shapes: Iterable[tuple[int, ...]]) -> dict[str, int]:
         """The symbolic sizes of a call, from the shapes of its arguments."""
@@ -203,10 +203,10 @@ Pack = Callable[[list[Sequence[Any]], Callable[[str], Any]], list[Any]]
 
 
 @lru_cache(maxsize=64)
-def _portion(arena: Size, samples: str, known: tuple[tuple[str, int], ...]) -> int:
-    """How many samples are computed together, whose arrays take so much memory."""
+def _fitting(arena: Size, samples: str, known: tuple[tuple[str, int], ...]) -> int:
+    """How many samples have room in the memory for arrays."""
     few, more = (sizes.evaluate(arena, {**dict(known), samples: count}) for count in (64, 128))
-    return max(2, min(PORTION, 64 * MEMORY // max(1, more - few)))
+    return 64 * MEMORY // max(1, more - few)
 
 
 def _kind(x: Any, of_torch: bool) -> tuple[Any, ...]:
