@@ -12,8 +12,9 @@ from bough.ir.dtypes import BOOL, I64
 from bough.ir.expr import Cast, Const, Expr, Extent, Load, Var, add, apply, as_expr, select, sub
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Store
 
-MEMBER = Var("n")
-OTHER = Var("m")
+MEMBER = Var("member.n")
+OTHER = Var("member.m")
+"""With a dot, so that no symbolic size of the user's is called the same."""
 START = Const(0)
 
 

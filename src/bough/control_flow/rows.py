@@ -103,7 +103,9 @@ class _ForMembers:
     ) -> None:
         self.kernel, self.region, self.arrays, self.numbers = kernel, region, arrays, numbers
         taken = {a.name for a in kernel.axes} | {s.name for s in kernel.body if isinstance(s, Let)}
-        taken |= {v for s in kernel.body for e in expressions(s) for v in variables(e)} | set(kernel.operands)
+        sizes = [a.extent for a in kernel.axes] + [e for o in kernel.operands.values() for e in o.shape] + [region.size]
+        read = [e for s in kernel.body for e in expressions(s)] + [as_expr(e) for e in sizes]
+        taken |= {v for e in read for v in variables(e)} | set(kernel.operands)
         member = Var(next(n for n in ("n", "sample", *(f"n{i}" for i in range(len(taken) + 1))) if n not in taken))
         if joined is None:
             self.joined: dict[str, Expr] = {}

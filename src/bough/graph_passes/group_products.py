@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from bough.ir.dtypes import F32, DType
 from bough.ir.expr import Apply, Cast, Expr, Load, Var, add, floordiv, loads, mod, mul, substitute, variables
-from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
+from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store, axes_over
 from bough.ir.sequence import Run, Sequence, expressions, kernels, map_kernels, map_loads, map_statement
 from bough.schedule.access import affine_in
 from bough.targets import Grouping
@@ -196,7 +196,7 @@ def _also_narrow(kernel: Kernel, read: dict[str, str], dtype: DType) -> Kernel:
 
 
 def _copy(source: Operand, name: str, dtype: DType) -> Kernel:
-    axes = tuple(Axis(f"i{d}", e) for d, e in enumerate(source.shape))
+    axes = axes_over(source.shape)
     index = tuple(Var(a.name) for a in axes)
     store = Store(name, index, Cast(Load(source.name, index, source.dtype), dtype))
     return Kernel(f"{dtype.name}.{source.name}", axes, (source,), (Operand(name, dtype, source.shape),), (store,))

@@ -20,7 +20,7 @@ from bough.graph_passes.normalize import drop_unit_reductions
 from bough.ir.dtypes import BOOL, I64, DType
 from bough.ir.expr import Const, Expr, Extent, Load, Var, add, apply, as_expr, as_extent, loads, mod, mul, sub, variables
 from bough.ir.interpret_kernel import run_kernel
-from bough.ir.kernel import Axis, Kernel, Let, Operand, Statement, Store
+from bough.ir.kernel import Kernel, Let, Operand, Statement, Store, axes_over
 from bough.ir.program import CAPACITY, Assign, Check, Dim, Function, If, Loop, Node, Size, Value, While
 from bough.ir.sequence import (
     ENDLESS,
@@ -59,7 +59,7 @@ def copy_kernel(
     shape: tuple[Extent, ...],
 ) -> Kernel:  # fmt: skip
     """`target[write..., i...] = source[read..., i...]` over `shape`."""
-    axes = tuple(Axis(f"i{d}", e) for d, e in enumerate(shape))
+    axes = axes_over(shape, *read, *write)
     point = tuple(Var(a.name) for a in axes)
     value = Load(source.name, (*read, *point), source.dtype)
     return Kernel(name, axes, (source,), (target,), (Store(target.name, (*write, *point), value),))

@@ -16,12 +16,13 @@ The extent of a reduced axis may hold loads of `i64` inputs at indices over free
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Union
 
 from bough.base.source import Location
 from bough.ir.dtypes import DType
-from bough.ir.expr import Expr, Extent, loads
+from bough.ir.expr import Expr, Extent, as_expr, loads, variables
 
 Reduction = Literal["sum", "prod", "max", "min", "any", "all"]
 
@@ -30,6 +31,14 @@ Reduction = Literal["sum", "prod", "max", "min", "any", "all"]
 class Axis:
     name: str
     extent: Extent
+
+
+def axes_over(shape: Iterable[Extent], *beside: Expr) -> tuple[Axis, ...]:
+    """Axes over all of a shape, called i0, i1, ... unless a size in it is, or a variable of what stands `beside` them."""
+    shape = tuple(shape)
+    taken: set[str] = set().union(*(variables(as_expr(e)) for e in (*shape, *beside)))
+    names = (f"i{d}" for d in range(len(shape)))
+    return tuple(Axis(f"{n}.axis" if n in taken else n, e) for n, e in zip(names, shape, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 from bough.base.visits import Names, Stage, stages
 from bough.ir.expr import Const, Expr, Load, Var, add, apply, maximum, minimum, select, sub, variables
-from bough.ir.kernel import Axis, Kernel, Operand, Store
+from bough.ir.kernel import Kernel, Operand, Store, axes_over
 from bough.ir.recursion import Cell, Recursion, Returned
 from bough.ir.sequence import (
     Define,
@@ -247,7 +247,7 @@ def results_read(recursion: Recursion, cells: Iterable[tuple[Member, Cell]]) -> 
 
 def take(source: Operand, rows: Operand, target: Operand) -> Kernel:
     """`target[n, ...] = source[rows[n], ...]`."""
-    axes = tuple(Axis(f"i{d}", e) for d, e in enumerate(target.shape))
+    axes = axes_over(target.shape)
     first, *rest = (Var(a.name) for a in axes)
     value = Load(source.name, (entry(rows.name, first), *rest), source.dtype)
     return Kernel(f"take.{target.name}", axes, (source, rows), (target,), (Store(target.name, (first, *rest), value),))
