@@ -17,15 +17,17 @@ from bough.ir.dtypes import I64, DType
 from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, as_expr, as_extent, loads, maximum, mul, variables
 from bough.ir.kernel import Kernel, Let, Operand
 from bough.ir.program import CAPACITY, Dim
-from bough.ir.sequence import Define, Repeat, Run, Sequence, Step, Whilst, host_loads, kernels, phase, walk
+from bough.ir.sequence import Check, Define, Repeat, Run, Sequence, Step, Whilst, host_expressions, kernels, phase, walk
 
 MOST = 1 << 16
 """Samples of one call."""
 
 
 def divides(sequence: Sequence) -> bool:
-    """Whether samples may take different ways: the host reads elements of arrays that are not constant."""
-    return not host_loads(sequence.steps) <= set(sequence.constants)
+    """Whether samples may take different ways: the host reads elements of arrays that are not constant, and not only to end
+    calls."""
+    deciding = (e for s in walk(sequence.steps) if not isinstance(s, Check) for e in host_expressions(s))
+    return not {load.source for e in deciding for load in loads(e)} <= set(sequence.constants)
 
 
 def over_samples(sequence: Sequence) -> Sequence:

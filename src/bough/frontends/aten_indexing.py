@@ -42,7 +42,7 @@ def _embedding_bag(
 
 @converts("index_select.default")
 def _index_select(b: Builder, x: Value, dim: int, indices: Value) -> Value:
-    return b.emit("take", x, indices, axis=axis_of(dim, x.type.rank))
+    return b.emit("take", x, indices, axis=axis_of(dim, x.type.rank), wrap=False)
 
 
 @converts("gather.default")
@@ -53,8 +53,10 @@ def _gather(b: Builder, x: Value, dim: int, indices: Value, *, sparse_grad: bool
 @converts("take_along_dim.default")
 def _take_along_dim(b: Builder, x: Value, indices: Value, dim: int | None = None) -> Value:
     if dim is None:
-        return b.emit("take", b.reshape(x, (times(x.type.shape),)), b.reshape(indices, b.expected[0].shape), axis=0)
+        flat = b.reshape(x, (times(x.type.shape),))
+        return b.emit("take", flat, b.reshape(indices, b.expected[0].shape), axis=0, wrap=False)
     axis = axis_of(dim, x.type.rank)
+    indices = b.emit("mod", b.cast(indices, I64), b.symbolic(x.type.shape[axis]))
     others = [(*v.type.shape[:axis], 1, *v.type.shape[axis + 1 :]) for v in (x, indices)]
     shape = broadcast(others, "take_along_dim")
     x, indices = (b.emit("expand", v, shape=(*shape[:axis], v.type.shape[axis], *shape[axis + 1 :])) for v in (x, indices))
@@ -108,19 +110,6 @@ _MODES: dict[str, tuple[str, Reduction]] = {
 """By PyTorch's name for a reduction: the mode of a scatter, and the reduction whose unit it starts from."""
 
 
-@converts("index_add.default")
-def _index_add(b: Builder, x: Value, dim: int, indices: Value, updates: Value, *, alpha: float = 1) -> Value:
-    """Slices along an axis added to those at the indices."""
-    dtype, shape, axis = x.type.dtype, updates.type.shape, axis_of(dim, x.type.rank)
-    if alpha != 1:
-        updates = b.emit("mul", updates, b.number(alpha, dtype))
-    if not x.type.rank:
-        x, shape = b.reshape(x, (1,)), (1,)
-        updates = b.reshape(updates, shape)
-    wide = b.cast(b.reshape(indices, (shape[axis],)), I64)
-    return b.reshape(b.emit("index_put", x, updates, *(None,) * axis, wide, mode="add"), b.expected[0].shape)
-
-
 @converts("index_reduce.default")
 def _index_reduce(
     b: Builder, x: Value, dim: int, indices: Value, updates: Value, reduce: str, *, include_self: bool = True
@@ -150,6 +139,26 @@ def _index_put(
         return _put_under_mask(b, x, indices, values, accumulate)
     wide = [None if i is None else b.cast(i, I64) for i in indices]
     return b.emit("index_put", x, values, *wide, mode="add" if accumulate else "set")
+
+
+@converts("index_add.default")
+def _index_add(b: Builder, x: Value, dim: int, indices: Value, updates: Value, *, alpha: Operand = 1) -> Value:
+    scaled = updates if alpha == 1 else b.emit("mul", updates, b.operand(alpha, updates.type.dtype))
+    return _put_slices(b, x, dim, indices, scaled, "add")
+
+
+@converts("index_copy.default")
+def _index_copy(b: Builder, x: Value, dim: int, indices: Value, updates: Value) -> Value:
+    return _put_slices(b, x, dim, indices, updates, "set")
+
+
+def _put_slices(b: Builder, x: Value, dim: int, indices: Value, updates: Value, mode: str) -> Value:
+    """Whole slices along an axis, each where an index says."""
+    shape, axis = x.type.shape or (1,), axis_of(dim, max(x.type.rank, 1))
+    indices = b.reshape(b.cast(indices, I64), (times(indices.type.shape),))
+    updates = b.reshape(updates, (*shape[:axis], indices.type.shape[0], *shape[axis + 1 :]))
+    y = b.emit("index_put", b.reshape(x, shape), updates, *(None,) * axis, indices, mode=mode, wrap=False)
+    return b.reshape(y, x.type.shape)
 
 
 def _put_under_mask(b: Builder, x: Value, indices: Sequence[Value | None], values: Value, accumulate: bool) -> Value:

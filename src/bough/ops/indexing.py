@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bough.base.errors import InternalError
-from bough.ir.dtypes import I64
+from bough.ir.dtypes import BOOL, I64
 from bough.ir.expr import Expr, Extent, add, apply, as_expr, maximum, minimum, select, sub
-from bough.ir.kernel import Kernel, Operand
+from bough.ir.kernel import Axis, Kernel, Operand, Statement
 from bough.ir.program import TensorType
 from bough.ops.building import (
     ZERO,
@@ -23,9 +23,14 @@ from bough.ops.building import (
     move,
     normal_axis,
     point,
+    reduce,
     store,
+    times,
 )
 from bough.ops.operator import Array, Arrays, Attributes, Operands, Operator, Types, present
+
+MANY = 1 << 14
+"""Elements from which on several threads share the question whether they are in range."""
 
 
 def position(index: Expr, size: Extent, *, wrap: bool) -> Expr:
@@ -57,7 +62,7 @@ def _take(name: str, signature: str, summary: str, wrap: bool) -> Operator:
         over = axes("i", y.shape)
         i = point(over)
         end = axis + len(indices.shape)
-        at = position(load(indices, *i[axis:end]), x.shape[axis], wrap=wrap)
+        at = position(load(indices, *i[axis:end]), x.shape[axis], wrap=wrap and attributes.get("wrap", True))
         return (kernel(name, over, args, results, [store(y, i, move(x, (*i[:axis], at, *i[end:])))]),)
 
     return Operator(name, signature, summary, infer, evaluate, lower)
@@ -179,13 +184,52 @@ def _index_lower(args: Operands, results: Sequence[Operand], attributes: Attribu
     return (kernel("index", over, args, results, [store(y, i, move(x, source))]),)
 
 
+# --- in_range ---
+
+
+def _in_range_infer(types: Types, attributes: Attributes) -> tuple[TensorType, ...]:
+    return (TensorType(BOOL, ()),)
+
+
+def _in_range_evaluate(arrays: Arrays, attributes: Attributes, results: tuple[TensorType, ...]) -> tuple[Array, ...]:
+    x: Array = present(arrays[0], "in_range")
+    return (np.asarray(np.all((x >= attributes["low"]) & (x < attributes["high"]))),)
+
+
+def _all(over: Sequence[Axis], holds: Expr) -> tuple[list[Statement], Expr]:
+    """Statements for, and the value of, whether something holds along axes."""
+    if not over:
+        return [], holds
+    statement, value = reduce("every", "all", over, holds)
+    return [statement], value
+
+
+def _in_range_lower(args: Operands, results: Sequence[Operand], attributes: Attributes) -> tuple[Kernel, ...]:
+    """Row by row where there are many elements, so that all threads have some."""
+    x, (y,) = present(args[0], "in_range"), results
+    over = axes("k", x.shape)
+    at = cast(load(x, *point(over)), I64)
+    holds = apply("and", apply("ge", at, as_expr(attributes["low"])), apply("lt", at, as_expr(attributes["high"])))
+    count = times(x.shape)
+    if len(over) < 2 or (isinstance(count, int) and count < MANY):
+        statements, value = _all(over, holds)
+        return (kernel("in_range", over, args, results, [*statements, store(y, (), value)]),)
+    rows = Operand(f"{y.name}.rows", BOOL, (over[0].extent,))
+    statements, value = _all(over[1:], holds)
+    first = kernel("in_range", over, args, [rows], [*statements, store(rows, point(over[:1]), value)])
+    statements, value = _all(over[:1], load(rows, *point(over[:1])))
+    return (first, kernel("in_range", over[:1], [rows], results, [*statements, store(y, (), value)]))
+
+
 OPERATORS: tuple[Operator, ...] = (
-    _take("take", "(x, indices) {axis}", "elements of an axis at integer positions; negative ones count from the end", True),
+    _take("take", "(x, indices) {axis, wrap}", "positions of an axis; negative ones count from the end if wrap", True),
     _take("embedding", "(weight, indices) {padding_idx}", "rows of weight; padding_idx matters to gradients only", False),
     Operator("take_at", "(x, position) {axis}", "one position of an axis, which is removed; 0 <= position < size",
              _take_at_infer, _take_at_evaluate, _take_at_lower),
     Operator("gather", "(x, indices) {axis}", "for each element of indices, the element of x at that position of the axis",
              _gather_infer, _gather_evaluate, _gather_lower),
+    Operator("in_range", "(x) {low, high}", "whether all elements are at least low and less than high",
+             _in_range_infer, _in_range_evaluate, _in_range_lower),
     Operator("index", "(x, indices | None, ...)", "elements at positions of several axes at once; negative ones wrap",
              _index_infer, _index_evaluate, _index_lower),
 )  # fmt: skip

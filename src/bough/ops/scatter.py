@@ -147,7 +147,8 @@ def _index_put_lower(args: Operands, results: Sequence[Operand], attributes: Att
     def hit(k: Index, value: Expr, otherwise: Expr) -> Expr:
         for d in reversed(layout.axes):
             place = cast(load_broadcast(present(args[2 + d], "index_put"), k), I64)
-            place = select(apply("lt", place, ZERO), add(place, as_expr(x.shape[d])), place)
+            if attributes.get("wrap", True):
+                place = select(apply("lt", place, ZERO), add(place, as_expr(x.shape[d])), place)
             value = select(apply("eq", place, i[d]), value, otherwise)
         return value
 
@@ -162,7 +163,7 @@ OPERATORS: tuple[Operator, ...] = (
     Operator("scatter", "(x, indices, updates) {axis, mode}",
              "x with updates set, add, prod, max or min at the positions of an axis that indices give",
              _first_type, _scatter_evaluate, _scatter_lower),
-    Operator("index_put", "(x, updates, indices | None, ...) {mode}",
-             "x with updates set, add, prod, max or min at positions of several axes at once",
+    Operator("index_put", "(x, updates, indices | None, ...) {mode, wrap}",
+             "x with updates set, add, prod, max or min at positions of several axes; negative ones count from the end if wrap",
              _first_type, _index_put_evaluate, _index_put_lower),
 )  # fmt: skip

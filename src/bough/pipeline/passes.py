@@ -21,7 +21,7 @@ from bough.graph_passes.online import online
 from bough.graph_passes.order import order
 from bough.graph_passes.pad_in_place import pad_in_place
 from bough.graph_passes.simplify import simplify_scalars
-from bough.graph_passes.values import drop_dead, fold_constants, merge_views, share
+from bough.graph_passes.values import check_indices, drop_dead, fold_constants, merge_views, share
 from bough.graph_passes.winograd import winograd
 from bough.ir.loops import Function
 from bough.ir.program import Program
@@ -173,6 +173,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("fold constants", "Program", "Program", _program(fold_constants)),
     Pass("merge views", "Program", "Program", _program(merge_views)),
     Pass("share values", "Program", "Program", _program(share, drop_dead)),
+    Pass("check indices", "Program", "Program", _program(check_indices)),
     Pass("fold decisions", "Program", "Program", _program(fold_decisions, drop_dead)),
     Pass("sink into branches", "Program", "Program", _program(sink, fold_decisions, drop_dead)),
     Pass("hoist out of loops", "Program", "Program", _program(hoist, drop_dead)),
