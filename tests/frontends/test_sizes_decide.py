@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import singledispatch
+from numbers import Integral
 
 import pytest
 import torch
@@ -145,6 +147,47 @@ def chained(x: Tensor) -> Tensor:
     elif 3 < len(x) < 7:
         return x.mean(0)
     return x[-7:].sum(0)
+
+
+@case
+def of_ints(x: Tensor) -> Tensor:
+    return x * 2 if isinstance(x.shape[0], int) and not isinstance(len(x), bool) else x * 3
+
+
+@case
+def matched_class(x: Tensor) -> Tensor:
+    match x.shape[0]:
+        case int(n):
+            return x * n
+        case _:
+            return x
+
+
+@case
+def of_numbers(x: Tensor) -> Tensor:
+    sizes = all(isinstance(s, Integral) for s in x.shape) and isinstance(x.numel() / 2, float)
+    return x * 2 if sizes else x * 3
+
+
+@singledispatch
+def _doubled(n: object) -> int:
+    return 0
+
+
+@_doubled.register
+def _(n: int) -> int:
+    return 2 * n
+
+
+@case
+def dispatched(x: Tensor) -> Tensor:
+    return x + _doubled(x.shape[0])
+
+
+@case
+def class_beside_a_decision(x: Tensor) -> Tensor:
+    y = x + 1 if x.sum() > 0 else x
+    return y * 2 if type(x.shape[0]) is int and isinstance(x.shape[0], int) else y * 3
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)

@@ -16,6 +16,7 @@ from bough.backends.compilers import COMPILERS, EAGER, Compiler, Constants, Prep
 from bough.base import settings
 from bough.base.clock import interleaved_medians
 from bough.base.errors import CompileError, InputError
+from bough.base.records import Record
 from bough.frontends.host_calls import HostCall
 from bough.frontends.structure import Slot, fill
 from bough.frontends.subnetworks import Branch, Direct, HostProgram, Named, Network, Run, Stay, Step, Test, Whilst, split
@@ -283,7 +284,12 @@ def _expect_same(run: Prepared, eager: Prepared, network: Network, constants: Co
 
 
 def _walk(structure: Any, given: Any, leaf: Callable[[Any, Any], None]) -> None:
-    if isinstance(structure, dict):
+    if isinstance(structure, Record):
+        if any(not hasattr(given, name) for name in structure.fields):
+            raise _nested_otherwise(f"an argument has not all of {', '.join(structure.fields)}")
+        for name, inner in zip(structure.fields, structure.parts, strict=True):
+            _walk(inner, getattr(given, name), leaf)
+    elif isinstance(structure, dict):
         if not isinstance(given, dict) or given.keys() != structure.keys():
             raise _nested_otherwise(f"arguments by name are not {', '.join(map(str, structure)) or 'expected'}")
         for key, inner in structure.items():

@@ -12,7 +12,7 @@ import torch
 
 from bough.base.errors import CompileError, InputError
 from bough.base.source import Location
-from bough.frontends.structure import Slot, Structure, fill, map_leaves
+from bough.frontends.structure import Slot, Structure, as_records, fill, map_leaves
 
 Kind = tuple[torch.dtype, tuple[int, ...]]
 """Element type and shape of a tensor."""
@@ -73,7 +73,7 @@ def flattened(result: Any) -> tuple[Structure, list[torch.Tensor]]:
         found.append(torch.tensor(value, dtype=_NUMBERS[type(value)]) if number else value.detach())
         return Slot(len(found) - 1, number)
 
-    return map_leaves(result, "", leaf), found
+    return map_leaves(as_records(result, ""), "", leaf), found
 
 
 def _state(values: Any) -> list[Any]:

@@ -1,12 +1,13 @@
-"""Nested arguments and results as plain data: tuples, lists and dictionaries whose tensor leaves are numbered slots."""
+"""Nested arguments and results as plain data: tuples, lists, dictionaries and records whose tensor leaves are numbered slots."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Union
 
 from bough.base.errors import CompileError
+from bough.base.records import Record, put_together, taken_apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,15 @@ class Chosen:
     alternatives: tuple[Any, ...]
 
 
-Structure = Union[Slot, Rows, Chosen, tuple[Any, ...], list[Any], dict[Any, Any], None, bool, int, float, str]
-"""Leaves that are no slots stand for themselves: they are the same in every call. Named tuples become plain tuples."""
+Structure = Union[Slot, Rows, Chosen, Record, tuple[Any, ...], list[Any], dict[Any, Any], None, bool, int, float, str]
+"""Leaves that are no slots stand for themselves: they are the same in every call."""
 
 
 def map_leaves(tree: object, path: str, leaf: Callable[[Any, str], Any]) -> Any:
     """The same nesting with `leaf(value, path)` in place of every leaf; `path` joins keys and positions by dots."""
+    if isinstance(tree, Record):
+        parts = zip(tree.fields, tree.parts, strict=True)
+        return replace(tree, parts=tuple(map_leaves(v, f"{path}.{name}", leaf) for name, v in parts))
     if isinstance(tree, tuple):
         return tuple(map_leaves(v, f"{path}.{i}", leaf) for i, v in enumerate(tree))
     if isinstance(tree, list):
@@ -69,10 +73,34 @@ def map_leaves(tree: object, path: str, leaf: Callable[[Any, str], Any]) -> Any:
     return leaf(tree, path)
 
 
+def as_records(value: Any, path: str, inside: tuple[int, ...] = ()) -> Any:
+    """Nested values with records in place of the objects that are named tuples, dataclasses and the like."""
+    if isinstance(value, (ComputedNumber, ComputedRows, ComputedChoice)):
+        return value
+    if id(value) in inside:
+        raise CompileError(
+            f"`{path}` holds itself",
+            code="BGH-ARG-001",
+            because="arguments and results are nested, each within another",
+            advice="leave the reference to what is around it out",
+        )
+    inside = (*inside, id(value))
+    record = taken_apart(value)
+    if record is not None:
+        parts = zip(record.fields, record.parts, strict=True)
+        return replace(record, parts=tuple(as_records(v, f"{path}.{name}", inside) for name, v in parts))
+    if isinstance(value, (tuple, list)):
+        inner = [as_records(v, f"{path}.{n}", inside) for n, v in enumerate(value)]
+        return tuple(inner) if isinstance(value, tuple) else inner
+    if isinstance(value, dict):
+        return {k: as_records(v, f"{path}.{k}", inside) for k, v in value.items()}
+    return value
+
+
 def fill(structure: Structure, values: Sequence[Any], number: Callable[[Any], Any] = lambda value: value) -> Any:
     """The structure with `values[i]` in place of slot i, or `number(values[i])` where eager code has a number."""
 
-    def leaf(s: Any, _: str) -> Any:
+    def filled(s: Any) -> Any:
         match s:
             case Slot(index, is_number):
                 return number(values[index]) if is_number else values[index]
@@ -83,9 +111,15 @@ def fill(structure: Structure, values: Sequence[Any], number: Callable[[Any], An
                 mine = slots(part)
                 rows = ([v[i] if n in mine else v for n, v in enumerate(values)] for i in range(count))
                 return [fill(part, row, number) for row in rows]
+            case Record(kind=type() as kind):
+                return put_together(s, kind)(*map(filled, s.parts))
+            case tuple() | list():
+                return type(s)(map(filled, s))
+            case dict():
+                return {k: filled(v) for k, v in s.items()}
         return s
 
-    return map_leaves(structure, "", leaf)
+    return filled(structure)
 
 
 def slots(structure: Structure) -> set[int]:
@@ -103,7 +137,7 @@ def static_leaf(value: object, path: str) -> Structure:
     raise CompileError(
         f"`{path}` is a {kind}",
         code="BGH-ARG-001",
-        because="arguments and results are tensors, numbers, strings and None in tuples, lists and dictionaries",
+        because="arguments and results are tensors, numbers, strings and None in tuples, lists, dictionaries and dataclasses",
         advice=f"pass the tensors of the {kind} in a tuple or dictionary",
     )
 

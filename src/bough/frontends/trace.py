@@ -29,6 +29,7 @@ from bough.frontends.computed_sizes import ComputedSizes
 from bough.frontends.errors import in_training
 from bough.frontends.kept_attributes import KeptAttributes
 from bough.frontends.marked import drop_attempts
+from bough.frontends.plain_sizes import sizes_are_numbers
 from bough.frontends.promotion import FROM_TORCH
 from bough.frontends.recurrent_capture import KeepRecurrentLayers
 from bough.frontends.structure import (
@@ -39,6 +40,7 @@ from bough.frontends.structure import (
     Rows,
     Slot,
     Structure,
+    as_records,
     fill,
     map_leaves,
     static_leaf,
@@ -95,8 +97,8 @@ def trace(
 
     names = _parameter_names(module, len(args))
     inputs = with_kwargs(
-        [map_leaves(a, n, leaf) for a, n in zip(args, names, strict=True)],
-        {k: map_leaves(v, k, leaf) for k, v in (kwargs or {}).items()},
+        [map_leaves(as_records(a, n), n, leaf) for a, n in zip(args, names, strict=True)],
+        {k: map_leaves(as_records(v, k), k, leaf) for k, v in (kwargs or {}).items()},
     )
     if isinstance(module, nn.Module):
         _check_module(module)
@@ -155,7 +157,7 @@ class _Flat(nn.Module):
 
         kept = KeptAttributes(self.inner)
         try:
-            with KeepRecurrentLayers(), PoolSymbolicSizes(), locations.NoteLocations() as notes:
+            with sizes_are_numbers(), KeepRecurrentLayers(), PoolSymbolicSizes(), locations.NoteLocations() as notes:
                 result = self.inner(*args, **kwargs)
         except CompileError as error:
             raise _located(error) from None
@@ -164,7 +166,7 @@ class _Flat(nn.Module):
         self.computed.take_guards()
         self.outputs.sets_attributes |= kept.differ()
         self.outputs.guards = notes.guards
-        self.outputs.structure = map_leaves(result, "result", leaf)
+        self.outputs.structure = map_leaves(as_records(result, "result"), "result", leaf)
         return tuple(results)
 
 

@@ -15,6 +15,7 @@ from bough.backends import Compiler, Hosted, bound, run_under, run_with_host_cal
 from bough.backends.compilers import Constants, Prepared
 from bough.base.errors import CompileError
 from bough.base.garbage import old_objects_at_rest
+from bough.base.records import classes_of, within
 from bough.frontends.staging import is_recursive, trace_module, trace_with_host_calls
 from bough.frontends.subnetworks import Network, not_split
 from bough.frontends.torch_export import Imported
@@ -183,7 +184,8 @@ def _compiled(recipe: Recipe, key: str | None, watchers: Iterable[Watcher], full
     constants = {n: own(a) for n, a in generated.assembled.sequence.constants.items()}
     manifest = make_manifest(imported, generated.assembled, options.target)
     kind = Executable if manifest.visits is None else StructuredExecutable
-    executable = kind(manifest, generated.code, constants, threads=options.threads)
+    classes = classes_of(within(imported.outputs))
+    executable = kind(manifest, generated.code, constants, threads=options.threads, classes=classes)
     keep(key, executable)
     return Compiled(executable, recipe, key, imported.program if manifest.divides and isinstance(imported, Imported) else None)
 
@@ -231,10 +233,12 @@ def cached(key: str | None, options: Options) -> Executable | None:
     if found is None:
         return None
     try:
-        return artefact.loads(found, threads=options.threads, verified=True)
+        executable = artefact.loads(found, threads=options.threads, verified=True, own_classes=True)
     except CompileError as error:
         log.warning("a cache entry does not load and is made anew: %s", error)
         return None
+    known = executable.classes.keys() >= {r.name for r in within(executable.manifest.outputs)}
+    return executable if known else None
 
 
 def keep(key: str | None, executable: Executable) -> None:

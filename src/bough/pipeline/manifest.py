@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from bough.base.errors import InternalError
+from bough.base.records import Record
 from bough.control_flow import divides
 from bough.frontends import structure as structures
 from bough.frontends.staging import Listed as Collected
@@ -182,6 +184,8 @@ def _parameter_name(tree: Structure, position: int, names: tuple[str, ...]) -> s
 def _first_slot(tree: Structure, depth: int = 0) -> tuple[Slot, int] | None:
     if isinstance(tree, Slot):
         return tree, depth
+    if isinstance(tree, Record):
+        tree = tree.parts
     parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (tuple, list)) else ()
     return next((found for p in parts if (found := _first_slot(p, depth + 1)) is not None), None)
 
@@ -197,6 +201,8 @@ def _tree(structure: Structure, source: Any, lists: int = 0) -> Tree:
             return Rows(_tree(part, source, lists))
         case structures.Chosen(selector, alternatives):
             return Chosen(selector, tuple(_tree(a, source, lists) for a in alternatives))
+        case Record(parts=parts):
+            return replace(structure, parts=tuple(_tree(p, source, lists) for p in parts), kind=None)
         case tuple() | list():
             return type(structure)(_tree(p, source, lists) for p in structure)
         case dict():

@@ -23,6 +23,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from bough.base import records
 from bough.base.digest import file_hexdigest, hexdigest
 from bough.runtime import weights
 from bough.runtime.arrays import ALIGNMENT, Array
@@ -76,11 +77,13 @@ def loads(
     *,
     name: str = "the artefact",
     verified: bool = False,
+    own_classes: bool = False,
     threads: int | None = None,
     provider: Provider | None = None,
 ) -> Executable:
     """The function in what `dumps` gave. `data` must not change while the function is in use. Where `verified`, the caller knows
-    already that the bytes are those that were written (the cache does), and their hashes are not computed again."""
+    already that the bytes are those that were written (the cache does), and their hashes are not computed again. Objects among
+    the results are of their classes with `own_classes`, where the modules of these are loaded."""
     view = memoryview(data)
     try:
         with zipfile.ZipFile(io.BufferedReader(_Window(view))) as archive:
@@ -103,7 +106,8 @@ def loads(
             raise damaged(name, f"the bytes of {member} are not those that were written")
     constants = weights.read(parts[_CONSTANTS], manifest.constants)
     kind = Executable if manifest.visits is None else StructuredExecutable
-    one = kind(manifest, parts[_CODE], constants, threads=threads, provider=provider)
+    classes = {r.name: c for r in records.within(manifest.outputs) if (c := records.found(r))} if own_classes else {}
+    one = kind(manifest, parts[_CODE], constants, threads=threads, provider=provider, classes=classes)
     if _SAMPLES in parts:
         many, held = _samples(name, description, parts[_CONSTANTS])
         one.samples = Samples(one, Executable(many, parts[_SAMPLES], held, threads=threads, provider=provider))

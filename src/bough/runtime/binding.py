@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bough.base.errors import InputError
+from bough.base.records import Record
 from bough.runtime import sizes
 from bough.runtime.arrays import NUMPY, dtype_name, is_torch, to_torch, torch, torch_dtype
 from bough.runtime.manifest import Leaf, Manifest, Plain, Tensor, Tree
@@ -97,6 +98,11 @@ def _flatten(path: str, tree: Tree, value: Any, found: dict[int, Any]) -> None:
                     because=f"the function was compiled for the value {expected!r}, and values that are no tensors are fixed",
                     advice="compile the model again with this value, or pass it as a tensor",
                 )
+        case Record(fields=fields, parts=parts):
+            if any(not hasattr(value, name) for name in fields):
+                raise unfit(f"an object with {', '.join(fields)}")
+            for name, part in zip(fields, parts, strict=True):
+                _flatten(f"{path}.{name}", part, getattr(value, name), found)
         case tuple() | list():
             if not isinstance(value, type(tree)) or len(value) != len(tree):
                 raise unfit(f"a {type(tree).__name__} of {len(tree)}")

@@ -13,6 +13,7 @@ from math import prod
 from typing import Any
 
 from bough.base.errors import InternalError
+from bough.base.records import Record
 from bough.runtime import sizes
 from bough.runtime.arrays import NUMPY
 from bough.runtime.manifest import CAPACITY, Chosen, Leaf, Listed, Manifest, Number, Plain, Rows, Tree, leaves
@@ -71,8 +72,8 @@ class Callers:
 def write_callers(manifest: Manifest, library: Library, with_team: bool, names: dict[str, Any]) -> Callers:
     """`names` holds what the source uses of the executable: `slow(args, kwargs)`; `take()`, `make()` and `give(context)`;
     `fail(status)`; `NO_MEMORY`, what lacking memory raises, and `no_memory(size)`; `capacity`; `constant(name)`; `UNFIT`, the
-    exceptions that unfit arguments cause in the quick test; `entry`. With a team: `team`, `start(program)`, `program`, `run`, and
-    `entry` is an address."""
+    exceptions that unfit arguments cause in the quick test; `record(record)`, which gives what makes such an object of its parts;
+    `entry`. With a team: `team`, `start(program)`, `program`, `run`, and `entry` is an address."""
     out = Source({**names, **library.names})
     variables = {scalar.name: f"s{i}" for i, scalar in enumerate(manifest.scalars)}
     returned = sorted({int(leaf.key) for leaf in leaves(manifest.outputs) if leaf.source == "argument"})
@@ -129,6 +130,10 @@ def _unpack(out: Source, name: str, tree: Tree) -> None:
             out.add(2, f"if type({name}) is not dict or len({name}) != {len(keys)}: raise ValueError")
             for i, (key, part) in enumerate(zip(keys, tree.values(), strict=True)):
                 out.add(2, f"{name}_{i} = {name}[{key}]")
+                _unpack(out, f"{name}_{i}", part)
+        case Record(fields=fields, parts=parts):
+            for i, (field_name, part) in enumerate(zip(fields, parts, strict=True)):
+                out.add(2, f"{name}_{i} = getattr({name}, {out.constant(field_name)})")
                 _unpack(out, f"{name}_{i}", part)
         case tuple() | list():
             out.add(2, f"if type({name}) is not {type(tree).__name__}: raise ValueError")
@@ -300,6 +305,8 @@ def packed(out: Source, tree: Tree, row: str = "") -> str:
             *others, last = (packed(out, a, row) for a in alternatives)
             tests = "".join(f"{a} if y{selector}{row}.item() == {n} else " for n, a in enumerate(others))
             return f"({tests}{last})"
+        case Record():
+            return f"{out.constant(out.names['record'](tree))}({', '.join(packed(out, part, row) for part in tree.parts)})"
         case tuple():
             return "(" + "".join(f"{packed(out, part, row)}, " for part in tree) + ")"
         case list():

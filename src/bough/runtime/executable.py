@@ -11,6 +11,7 @@ from weakref import WeakMethod
 
 import numpy as np
 
+from bough.base.records import Classes, maker
 from bough.runtime import processor
 from bough.runtime.apart import one_by_one, side_by_side
 from bough.runtime.arrays import NUMPY, Array, address, aligned, allocate, to_torch, torch, torch_dtype
@@ -32,7 +33,8 @@ class Executable:
 
     Immutable and re-entrant: calls from several threads run at the same time, one of them on the thread team. Arguments
     are not copied unless they are not contiguous; tensors that require gradients are used without them. `constants` holds
-    bf16 as uint16 bit patterns. `threads` and `provider` default to the settings.
+    bf16 as uint16 bit patterns. `threads` and `provider` default to the settings. `classes` are those of objects among
+    results; named tuples of the same fields stand for others.
     Raises `LoadError` for code or constants that do not fit the manifest.
     """
 
@@ -44,6 +46,7 @@ class Executable:
         *,
         threads: int | None = None,
         provider: Provider | None = None,
+        classes: Classes | None = None,
     ) -> None:
         lacking = processor.missing(manifest.features)
         if lacking:
@@ -56,6 +59,7 @@ class Executable:
         self.manifest = manifest
         self.code = bytes(code)
         self.constants = {t.name: _constant(t.name, t.dtype, t.shape, constants) for t in manifest.constants}
+        self.classes = classes or {}
         self._program = LoadedObject(code)
         self._entry = self._program.function(manifest.entry, ctypes.c_int32, _POINTER, _POINTER, _POINTER)
         self._team: Team | None = None
@@ -87,7 +91,7 @@ class Executable:
     @cached_property
     def on_one_thread(self) -> Executable:
         """The same function, which does not ask for the team."""
-        return Executable(self.manifest, self.code, self.constants, threads=1)
+        return Executable(self.manifest, self.code, self.constants, threads=1, classes=self.classes)
 
     @property
     def threads(self) -> int:
@@ -124,6 +128,7 @@ class Executable:
             "give": self._contexts.append,
             "make": self._context_maker(),
             "fail": partial(_fail, manifest),
+            "record": partial(maker, classes=self.classes),
             "NO_MEMORY": NO_MEMORY,
             "no_memory": no_memory,
             "constant": lambda name: _constant_out(manifest, constants, name, of_torch),

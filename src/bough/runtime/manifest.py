@@ -8,6 +8,7 @@ from math import prod
 from reprlib import repr
 from typing import Any, Literal, TypeVar, Union, cast
 
+from bough.base.records import Record
 from bough.base.visits import Visits, from_plain, to_plain
 from bough.runtime import sizes
 from bough.runtime.errors import LoadError, damaged
@@ -70,8 +71,8 @@ class Chosen:
     alternatives: tuple[Tree, ...]
 
 
-Tree = Union[Leaf, Plain, Listed, Number, Rows, Chosen, tuple["Tree", ...], list["Tree"], dict[Any, "Tree"]]
-"""Nested tuples, lists and dicts over leaves."""
+Tree = Union[Leaf, Plain, Listed, Number, Rows, Chosen, Record, tuple["Tree", ...], list["Tree"], dict[Any, "Tree"]]
+"""Nested tuples, lists, dicts and records over leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +260,8 @@ def leaves(tree: Tree) -> Iterator[Leaf]:
         yield Leaf("result", tree.result)
     elif isinstance(tree, Rows):
         yield from leaves(tree.part)
+    elif isinstance(tree, Record):
+        yield from leaves(tree.parts)
     elif isinstance(tree, Chosen):
         yield Leaf("result", tree.selector)
         yield from leaves(tree.alternatives)
@@ -338,6 +341,8 @@ def numbers_in(tree: Tree) -> Iterator[Number]:
     """The Python numbers among nested outputs."""
     if isinstance(tree, Number):
         yield tree
+    elif isinstance(tree, Record):
+        yield from numbers_in(tree.parts)
     elif isinstance(tree, (tuple, list, dict)):
         for part in tree.values() if isinstance(tree, dict) else tree:
             yield from numbers_in(part)
@@ -412,6 +417,8 @@ def _tree_to_data(tree: Tree) -> Any:
             return {"rows": _tree_to_data(part)}
         case Chosen(selector, alternatives):
             return {"chosen": [selector, _tree_to_data(alternatives)]}
+        case Record(name, fields, parts, keys):
+            return {"record": [name, list(fields), [_tree_to_data(part) for part in parts], list(keys)]}
         case tuple():
             return {"tuple": [_tree_to_data(part) for part in tree]}
         case list():
@@ -439,6 +446,8 @@ def _tree_from_data(data: Any, depth: int = 0) -> Tree:
         alternatives = _tree_from_data(value[1], depth + 1)
         if isinstance(alternatives, tuple):
             return Chosen(value[0], alternatives)
+    if kind == "record" and type(value) is list and len(value) == 4:
+        return _record(value, depth + 1)
     if kind == "tuple":
         return tuple(parts())
     if kind == "list":
@@ -448,3 +457,12 @@ def _tree_from_data(data: Any, depth: int = 0) -> Tree:
         if all(type(key) in (str, int) for key, _ in rows):
             return {key: _tree_from_data(part, depth + 1) for key, part in rows}
     raise damaged("the manifest", f"{repr(data)} is no part of nested inputs or outputs")
+
+
+def _record(data: list[Any], depth: int) -> Record:
+    name, fields, parts, held = data
+    names, keys = ([_is(f, str) for f in _is(group, list)] for group in (fields, held))
+    made = tuple(_tree_from_data(part, depth) for part in _is(parts, list))
+    if len(made) != len(names) or len(set(names)) != len(names) or not set(keys) <= set(names):
+        raise damaged("the manifest", f"the fields {names} are not those of {len(made)} parts")
+    return Record(_is(name, str), tuple(names), made, tuple(keys))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bough.base.errors import InputError
+from bough.base.records import Classes, maker
 from bough.runtime import sizes
 from bough.runtime.apart import Args, one_by_one
 from bough.runtime.arrays import torch
@@ -82,7 +83,7 @@ class Samples:
         keys = [int(t.key) for t in inputs if isinstance(t, Leaf)]
         self.flat = sorted(range(len(keys)), key=keys.__getitem__) if len(keys) == len(inputs) else None
         """Which argument each tensor is, where no argument holds several."""
-        self.pack = write_pack(self.manifest)
+        self.pack = write_pack(self.manifest, one.classes)
 
     def map(self, inputs: Sequence[Args]) -> list[Any]:
         """`[one(*x) for x in inputs]`, bit for bit. Raises what the first input to fail raises, naming the input."""
@@ -227,9 +228,9 @@ def _names(shape: Sequence[Size]) -> set[str]:
     return {name for size in shape for name in sizes.names(size)}
 
 
-def write_pack(manifest: Manifest) -> Pack:
+def write_pack(manifest: Manifest, classes: Classes) -> Pack:
     """A function that nests, for each sample, its rows of the results and its arguments as the outputs of a call of its own."""
-    out = Source({})
+    out = Source({"record": partial(maker, classes=classes)})
     names = [*(f"y{n}" for n in range(len(manifest.results))), *(f"a{n}" for n in range(len(manifest.arguments)))]
     out.add(0, "def pack(columns, constant):")
     out.add(1, f"return [{packed(out, manifest.outputs)} for {', '.join(names)}, in zip(*columns)]")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bough.base.errors import InternalError
+from bough.base.records import Classes
 from bough.base.visits import Item
 from bough.runtime.arrays import Array, torch
 from bough.runtime.binding import by_position, several
@@ -38,8 +39,9 @@ class StructuredExecutable(Executable):
         *,
         threads: int | None = None,
         provider: Provider | None = None,
+        classes: Classes | None = None,
     ) -> None:
-        super().__init__(manifest, code, constants, threads=threads, provider=provider)
+        super().__init__(manifest, code, constants, threads=threads, provider=provider, classes=classes)
         if manifest.visits is None:
             raise InternalError(f"{manifest.entry} takes no structures")
         arguments = [b for b in manifest.buffers if b.source == "argument"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from bough.base.errors import InternalError
+from bough.base.records import Record
 from bough.runtime import sizes
 from bough.runtime.caller import Caller, Library, Source, add_entry, add_results
 from bough.runtime.manifest import Chosen, Leaf, Listed, Manifest, Number, Plain, Rows, Tree, leaves
@@ -136,6 +137,9 @@ class _Outputs:
                 return self.out.constant(value)
             case Rows() | Chosen():
                 raise InternalError("functions of structures give no values that depend on what they compute")
+            case Record(parts=held):
+                inner = ", ".join(self.pack(part, prefix, whole) for part in held)
+                return f"{self.out.constant(self.out.names['record'](tree))}({inner})"
             case tuple():
                 return "(" + "".join(f"{self.pack(part, prefix, whole)}, " for part in tree) + ")"
             case list():
@@ -149,6 +153,8 @@ def _listed(tree: Tree) -> list[Listed]:
     match tree:
         case Listed():
             return [tree]
+        case Record(parts=parts):
+            return _listed(parts)
         case dict():
             return [found for part in tree.values() for found in _listed(part)]
         case tuple() | list():

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from bough.base.errors import CompileError
+from bough.base.records import put_together, taken_apart
 from bough.frontends import torch_export
 from bough.frontends.dimensions import DynamicSpec
 from bough.frontends.errors import mutation
@@ -243,6 +244,8 @@ def _result(staging: DataStaging, value: Any) -> Any:
             return ComputedChoice(selector, tuple(_result(staging, value.alternatives[n]) for n in left))
         case growing.Rows():
             return ComputedRows(_result(staging, layouts.build(staging, value.part, iter(value.leaves))))
+        case _ if (record := taken_apart(value)) is not None:
+            return put_together(record, type(value))(*(_result(staging, part) for part in record.parts))
         case tuple() | list():
             parts = [_result(staging, v) for v in value]
             return parts if isinstance(value, list) else tuple(parts)
