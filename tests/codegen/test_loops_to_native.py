@@ -537,12 +537,6 @@ def test_wrong_slices_are_named() -> None:
         compile_functions([function], target, team="")
 
 
-def test_nested_parallel_loops_are_refused() -> None:
-    function = Function("f", (), (Buffer("y", F32, (4,)),), (parallel("i", 2, parallel("j", 2, Store("y", (J,), f32(0.0)))),))
-    with pytest.raises(InternalError, match="parallel loop over j"):
-        compile_functions([function], TARGETS[-1], team="")
-
-
 def test_unknown_names_are_refused() -> None:
     function = Function("f", (), (Buffer("y", F32, (4,)),), (Store("y", (I,), f32(0.0)),))
     with pytest.raises(InternalError, match="variable i"):
