@@ -77,7 +77,7 @@ def test_rows_have_the_bits_they_have_alone(threads: int) -> None:
     assert all(torch.equal(y[n : n + 1], alone(x[n : n + 1])) for n in range(5))
 
 
-@pytest.mark.parametrize(("samples", "threads", "portions"), [(8, 4, 4), (8, 3, 0), (5, 4, 0), (2, 4, 0), (9, 3, 3)])
+@pytest.mark.parametrize(("samples", "threads", "portions"), [(8, 4, 8), (8, 3, 0), (5, 4, 0), (2, 4, 0), (9, 3, 3), (64, 4, 8)])
 def test_threads_take_samples_of_their_own_where_none_waits_long(samples: int, threads: int, portions: int) -> None:
     x, watch = torch.randn(samples, 3, 19, 22), Watch()
     f, alone = compiled(x, watch, threads, target=small_caches()), compiled(x[:1], Watch(), 2)
@@ -92,7 +92,7 @@ def test_samples_apart_mean_the_same_at_every_level() -> None:
     torch.manual_seed(0)
     network = Network().eval()
     f = bough.compile(network, (x,), threads=2, cache=False, watchers=[watch, Verify(3, target)], target=target)
-    assert watch.apart() == [(4, 2)]
+    assert watch.apart() == [(4, 4)]
     torch.testing.assert_close(f(x), network(x))
     rows = f.explain().rows
     assert all(r.runs in (1, 4) for r in rows) and any(r.runs == 4 for r in rows)

@@ -292,10 +292,14 @@ class _Model:
 
 
 def _shares(samples: int, threads: int) -> tuple[int, int]:
-    """In how many equal shares samples are best taken apart, and how many samples the busiest thread has then."""
-    ways = ((ceil(n / threads) * (samples // n), n) for n in range(1, samples + 1) if samples % n == 0)
-    rounds, portions = min(ways, default=(0, 1))
-    return portions, rounds
+    """In how many equal shares samples are best taken apart, and how many samples the busiest thread has then. More shares need
+    more memory, but a thread that loses its core leaves some to the others: up to two for each thread."""
+
+    def order(n: int) -> tuple[int, int]:
+        return ceil(n / threads) * (samples // n), -n if n <= 2 * threads else n
+
+    portions = min((n for n in range(1, samples + 1) if samples % n == 0), key=order, default=1)
+    return portions, order(portions)[0]
 
 
 def _cheapest(costs: list[Costs], crossing: list[float]) -> list[int]:
