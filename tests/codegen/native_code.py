@@ -34,6 +34,23 @@ next:
 done:
   ret void
 }
+
+define i64 @bough_team_take(ptr %team, i64 %rooms) {
+  ret i64 0
+}
+
+define ptr @bough_team_room(ptr %team, i64 %number) {
+  ret ptr %team
+}
+
+define void @bough_team_inside(ptr %room, ptr %fn, ptr %frame, i64 %n) {
+  call void @bough_team_parallel(ptr %room, ptr %fn, ptr %frame, i64 %n)
+  ret void
+}
+
+define void @bough_team_leave(ptr %team, i64 %number) {
+  ret void
+}
 """
 """The contract of the thread team, for n of 1 or more, on the calling thread: quicker to compile than the real one."""
 

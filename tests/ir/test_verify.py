@@ -124,7 +124,7 @@ def test_good_loops() -> None:
         ("for i in", "for jo in", "jo is defined twice in: for jo in 0..batch"),
         ("alloc tmp", "alloc w", "w is defined twice"),
         ("a = acc", "n = acc", "n is defined twice"),
-        ("for i in", "parallel i in", None),
+        ("for i in", "parallel i in", "a parallel loop stands in another one without rooms"),
         ("      alloc tmp: f32[32] in scratch\n", "      within x from 0 tmp: f32[32]\n", "x holds no bytes"),
         ("for t in 0..n step 2", "unroll t in 0..2", "a parallel loop stands in an unrolled loop"),
         ("n step 2", "n step 0", "the step is not positive"),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import bough
+from bough.ir.expr import Extent
 from bough.ir.sequence import Apart, Repeat, Sequence, kernels
 from bough.pipeline.passes import Pass
 from bough.pipeline.watchers import Verify
@@ -43,9 +44,9 @@ class Watch:
         """Kernels in each loop."""
         return [len(kernels((s,))) for s in self.sequence.steps if isinstance(s, (Repeat, Apart))]
 
-    def apart(self) -> list[tuple[int, int]]:
-        """Samples and shares where threads take samples of their own."""
-        return [(s.count, s.portions) for s in self.sequence.steps if isinstance(s, Apart)]
+    def apart(self) -> list[tuple[Extent, int]]:
+        """Samples and rooms where threads take samples of their own."""
+        return [(s.count, s.rooms) for s in self.sequence.steps if isinstance(s, Apart)]
 
 
 def small_caches(part: int = 1) -> Target:
@@ -77,11 +78,11 @@ def test_rows_have_the_bits_they_have_alone(threads: int) -> None:
     assert all(torch.equal(y[n : n + 1], alone(x[n : n + 1])) for n in range(5))
 
 
-@pytest.mark.parametrize(("samples", "threads", "portions"), [(8, 4, 8), (8, 3, 0), (5, 4, 0), (2, 4, 0), (9, 3, 3), (64, 4, 8)])
-def test_threads_take_samples_of_their_own_where_none_waits_long(samples: int, threads: int, portions: int) -> None:
+@pytest.mark.parametrize(("samples", "threads", "rooms"), [(8, 4, 4), (8, 3, 3), (5, 4, 0), (2, 4, 0), (9, 3, 3), (64, 4, 4)])
+def test_threads_take_samples_of_their_own_where_none_waits_long(samples: int, threads: int, rooms: int) -> None:
     x, watch = torch.randn(samples, 3, 19, 22), Watch()
     f, alone = compiled(x, watch, threads, target=small_caches()), compiled(x[:1], Watch(), 2)
-    assert watch.apart() == ([(samples, portions)] if portions else [])
+    assert watch.apart() == ([(samples, rooms)] if rooms else [])
     y = f(x)
     assert all(torch.equal(y[n : n + 1], alone(x[n : n + 1])) for n in range(samples))
 
@@ -92,20 +93,31 @@ def test_samples_apart_mean_the_same_at_every_level() -> None:
     torch.manual_seed(0)
     network = Network().eval()
     f = bough.compile(network, (x,), threads=2, cache=False, watchers=[watch, Verify(3, target)], target=target)
-    assert watch.apart() == [(4, 4)]
+    assert watch.apart() == [(4, 2)]
     torch.testing.assert_close(f(x), network(x))
     rows = f.explain().rows
     assert all(r.runs in (1, 4) for r in rows) and any(r.runs == 4 for r in rows)
 
 
-def test_the_number_of_samples_may_be_known_at_the_call_alone() -> None:
-    x, watch = torch.randn(5, 3, 20, 22), Watch()
-    f = compiled(x, watch, target=small_caches(), dynamic={"x": {0: "batch"}})
-    assert watch.loops()
+@pytest.mark.parametrize("threads", [1, 4])
+def test_the_number_of_samples_may_be_known_at_the_call_alone(threads: int) -> None:
+    x, watch = torch.randn(8, 3, 20, 22), Watch()
+    f = compiled(x, watch, threads, target=small_caches(), dynamic={"x": {0: "batch"}})
+    assert watch.loops() and (threads == 1 or watch.apart()[0][1] == 4)
     y = f(x)
-    for n in (1, 2, 3, 11):
+    for n in (1, 2, 3, 19):
         z = torch.cat([x, x, x])[:n]
         assert torch.equal(f(z), torch.cat([y, y, y])[:n])
+    assert {r.runs for r in f.explain().rows} <= {1, 8}
+
+
+def test_samples_of_sizes_known_at_the_call_alone_stay_off_rooms() -> None:
+    x, watch, width = torch.randn(8, 3, 19, 22), Watch(), {"x": {3: "w"}}
+    f, alone = compiled(x, watch, 4, target=small_caches(), dynamic=width), compiled(x[:1], Watch(), 2, dynamic=width)
+    assert watch.apart() == []
+    y = f(x)
+    assert all(torch.equal(y[n : n + 1], alone(x[n : n + 1])) for n in range(8))
+    assert f(x[..., :9]).shape == (8, 7)
 
 
 def test_wide_products_keep_their_samples_together() -> None:

@@ -34,7 +34,7 @@ class Plan:
 
     seconds: float = 2.0
     rounds: int = 7
-    few: int = 3
+    few: int = 5
 
     def is_done(self, rounds: int, seconds: float) -> bool:
         """Whether so many rounds in so many seconds are enough."""

@@ -21,38 +21,41 @@ from bough.codegen.signature import Signature
 from bough.codegen.state import Emission, Host, Operand, Scope, Storage, Tag
 from bough.ir import loops
 
-TEAM_PARALLEL = "bough_team_parallel"
+TEAM_PARALLEL, ROOM_PARALLEL = "bough_team_parallel", "bough_team_inside"
+TEAM_TAKE, TEAM_ROOM, TEAM_LEAVE = "bough_team_take", "bough_team_room", "bough_team_leave"
 Emit = Callable[[Emission, Scope, tuple[loops.Stmt, ...]], None]
 
 
 def start_phase(em: Emission, scope: Scope, loop: loops.For, start: Linear, stop: Linear, emit: Emit) -> None:
-    """Runs the body of a parallel loop for all its iterations on the team, and waits for them; inside another one, on this
-    thread. Kernels that stand in such an inner loop share memory."""
+    """Runs the body of a parallel loop for all its iterations on the team, and waits for them. Kernels that stand in one inside
+    another share memory."""
     host = em.host
     if host is None or scope.lanes is not None:
         raise InternalError(f"the parallel loop over {loop.var} stands inside a vector loop")
     steps, last = stop - start, (stop - start).range(0)[1]
-    holds_others = loops.holds(loop.body, loops.is_parallel)
-    frame = _Frame(scope, Signature.of(loop.body, (loop.var,)), apart=not holds_others)
+    rooms = loop.rooms
+    bound = (loop.var, rooms.var) if rooms else (loop.var,)
+    frame = _Frame(scope, Signature.of(loop.body, bound), apart=rooms is None)
     bounds = (frame.describe(start), last, loop.step)
+    about = (bounds, rooms.count, frame.describe(host.team)) if rooms else (bounds, "parallel")
 
     def body(phase: Emission, inner: Scope, first: Linear, number: Any) -> None:
         index = atom(number, 0, None if last is None else (last - 1) // loop.step)
         inner.values[loop.var] = first + index.scaled(loop.step)
-        emit(phase, inner, loop.body)
+        if rooms is None:
+            emit(phase, inner, loop.body)
+        else:
+            _in_room(phase, inner, rooms, frame.receive(phase, host.team), lambda: emit(phase, inner, loop.body))
 
-    function = _function(em, host, frame, (bounds, "parallel"), start, loop.location, body, calls=holds_others)
+    function = _function(em, host, frame, about, start, loop.location, body, calls=rooms is not None)
     trips = materialize(em, steps)
     if loop.step > 1:
         trips = em.builder.sdiv(em.builder.add(trips, t.int64(loop.step - 1)), t.int64(loop.step))
 
     def start_team() -> None:
-        if host.team is None:
-            given = frame.send(em)
-            em.loop(t.int64(0), trips, 1, lambda number: em.builder.call(function, [given, number]), runs=True)
-            return
         pointer = ir.FormattedConstant(t.POINTER, function.get_reference())
-        t.call(em.builder, TEAM_PARALLEL, t.VOID, [host.team, pointer, frame.send(em), trips])
+        parallel = ROOM_PARALLEL if host.is_room else TEAM_PARALLEL
+        t.call(em.builder, parallel, t.VOID, [host.team, pointer, frame.send(em), trips])
 
     least, _ = steps.range(0)
     if least is not None and least > 0:
@@ -60,6 +63,16 @@ def start_phase(em: Emission, scope: Scope, loop: loops.For, start: Linear, stop
     else:
         with em.when(em.builder.icmp_signed(">", trips, t.int64(0))):
             start_team()
+
+
+def _in_room(em: Emission, scope: Scope, rooms: loops.Rooms, team: Any, emit: Callable[[], None]) -> None:
+    """What `emit` emits, with a room of the team for its parallel loops."""
+    assert em.host is not None
+    number = t.call(em.builder, TEAM_TAKE, t.INT64, [team, t.int64(rooms.count)])
+    em.host = em.host.inside(t.call(em.builder, TEAM_ROOM, t.POINTER, [team, number]))
+    scope.values[rooms.var] = atom(number, 0, rooms.count - 1)
+    emit()
+    t.call(em.builder, TEAM_LEAVE, t.VOID, [team, number])
 
 
 def call_part(em: Emission, host: Host, scope: Scope, loop: loops.For, emit: Emit) -> None:
@@ -85,7 +98,7 @@ def _function(
     key = (kind, frame.key())
 
     def emit(function: Any) -> None:
-        part = Emission.begin(em.target, function, location, host=host.inside() if calls else None)
+        part = Emission.begin(em.target, function, location, host=host if calls else None)
         inner = Scope()
         frame.receive_all(part, inner)
         body(part, inner, frame.receive(part, start), function.args[1])

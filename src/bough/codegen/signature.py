@@ -44,10 +44,11 @@ class Signature:
         for s in body:
             self.tokens.append(type(s).__name__)
             match s:
-                case loops.For(var, start, stop, inner, kind, step, lanes):
-                    self.tokens += [kind, step, lanes]
+                case loops.For(var, start, stop, inner, kind, step, lanes, rooms):
+                    self.tokens += [kind, step, lanes, rooms.count if rooms else 0]
                     self._expressions((start, stop), values, buffers)
-                    self._body(inner, {**values, var: self._number()}, buffers)
+                    bound = (var, rooms.var) if rooms else (var,)
+                    self._body(inner, {**values, **{name: self._number() for name in bound}}, buffers)
                 case loops.If(test, then, otherwise):
                     self._expressions((test,), values, buffers)
                     self._body(then, values, buffers)

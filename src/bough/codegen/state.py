@@ -92,16 +92,17 @@ class Scope:
 @dataclass(frozen=True, slots=True)
 class Host:
     """The arguments of a function that runs on the calling thread: its thread team, the array of buffers, their places; and the
-    functions made of parts of it. Inside a parallel loop there is no team, and buffers are at hand."""
+    functions made of parts of it. Inside a parallel loop with rooms the team is a room, and buffers are at hand."""
 
     team: Any
     arrays: Any
     positions: dict[str, int]
     parts: Parts
+    is_room: bool = False
 
-    def inside(self) -> Host:
-        """For the iterations of a parallel loop that holds others: these run on the thread that runs the iteration."""
-        return Host(None, None, {}, self.parts)
+    def inside(self, room: Any) -> Host:
+        """For the iterations of a parallel loop that holds others."""
+        return Host(room, None, {}, self.parts, True)
 
 
 @dataclass(eq=False, slots=True)

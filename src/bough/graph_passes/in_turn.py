@@ -125,11 +125,9 @@ def in_turn(batch: Batch, turn: str, own: Set[str]) -> Repeat:
     return Repeat(turn, batch.samples, tuple(steps))
 
 
-def apart(batch: Batch, sample: str, own: Set[str], portions: int) -> Apart:
-    """The same with samples on threads of their own, in so many equal shares, each with room for one sample of `own` arrays."""
-    loop = in_turn(batch, sample, own)
-    assert isinstance(loop.count, int)
-    return Apart(sample, loop.count, portions, straight(loop.body), tuple(sorted(own)))
+def apart(batch: Batch, sample: str, own: Set[str], rooms: int) -> Apart:
+    """The same with samples on threads of their own, so many at one time, each with room for one sample of `own` arrays."""
+    return Apart(sample, batch.samples, rooms, straight(in_turn(batch, sample, own).body), tuple(sorted(own)))
 
 
 def of_one(o: Operand, place: int) -> Operand:

@@ -54,7 +54,7 @@ def plan_memory(sequence: Sequence) -> ArenaPlan:
 
 
 def make_rooms(sequence: Sequence) -> Sequence:
-    """Gives each share of samples that go apart a room for its private arrays, in one more temporary."""
+    """Gives samples that go apart rooms for their private arrays, in one more temporary."""
     temporaries = dict(sequence.temporaries)
 
     def roomy(s: Step) -> Step:
@@ -66,7 +66,7 @@ def make_rooms(sequence: Sequence) -> Sequence:
         blocks = [_block(n, temporaries[n], s) for n in s.private]
         places = place(blocks)
         size = max(places[b.name] + b.size for b in blocks)
-        temporaries[name] = Operand(name, U8, (s.portions * size,))
+        temporaries[name] = Operand(name, U8, (s.rooms * size,))
         return replace(s, room=Room(name, size, tuple(places[n] for n in s.private)))
 
     steps = tuple(map(roomy, sequence.steps))

@@ -198,6 +198,8 @@ class _Emitter(ExpressionEmitter):
             if s.kind == "vector":
                 values = f"lanes({stop}, {s.lanes})"
             self.line(depth, f"for {name} in {f'order({values})' if s.kind == 'parallel' else values}:")
+            if s.rooms:
+                self.line(depth + 1, f"{self.define(s.rooms.var, inner)} = {name} % {s.rooms.count}")
             inner.varying = scope.varying - {s.var}
             inner.natural = scope.natural | {s.var} if scope.is_natural(s.start) else scope.natural - {s.var}
         self.body(s.body, inner, depth + 1)

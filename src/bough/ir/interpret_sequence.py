@@ -63,7 +63,7 @@ def run_sequence(
                     if not value(s.condition, at):
                         raise Failed(s.failure)
                 case Apart():
-                    for n in range(s.count):
+                    for n in range(extent_value(s.count, at)):
                         run(s.steps, {**at, s.variable: n})
                 case _:
                     for kernel in phase(s):

@@ -13,8 +13,9 @@
               y[i, jo*32 + v*16 + l] = acc[v, l]
 
 A parallel loop ends with a barrier; its iterations are independent and may run on any thread. It stands at the top of a
-function or inside serial loops, whiles, ifs and lets of it (the host part), or in these inside another parallel loop: then it
-runs on the thread that runs the iteration around it. Whiles and fails stand in the host part only.
+function or inside serial loops, whiles, ifs and lets of it (the host part), or in these inside another parallel loop with rooms:
+then it runs on the thread that runs the iteration around it, and on those that have no iteration left. Whiles and fails stand in
+the host part only.
 A vector loop means the same as a serial one whose iterations are independent; it runs as one vector operation per node of
 its body, masked where its extent may be smaller than `lanes`. An unrolled loop has a constant extent.
 """
@@ -47,8 +48,18 @@ class Buffer:
 
 
 @dataclass(frozen=True, slots=True)
+class Rooms:
+    """At most `count` iterations of a parallel loop run at one time; `var` is a number below `count` that each has for itself
+    meanwhile."""
+
+    var: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class For:
-    """`var` from `start` to `stop` exclusive by `step`. `lanes` counts for vector loops: start 0, stop at most `lanes`."""
+    """`var` from `start` to `stop` exclusive by `step`. `lanes` counts for vector loops: start 0, stop at most `lanes`. Parallel
+    loops that hold others have `rooms`."""
 
     var: str
     start: Expr
@@ -57,6 +68,7 @@ class For:
     kind: LoopKind = "serial"
     step: int = 1
     lanes: int = 0
+    rooms: Rooms | None = None
     location: Location | None = field(default=None, compare=False)
 
 

@@ -28,7 +28,7 @@ A slice's `:` extends along the next dimension of the instruction's operand, `:1
 from __future__ import annotations
 
 from bough.ir.expr import Const, Expr
-from bough.ir.loops import Alloc, Buffer, Fail, For, Function, If, Invoke, Let, LoopKind, Slice, Stmt, Store, While, Within
+from bough.ir.loops import Alloc, Buffer, Fail, For, Function, If, Invoke, Let, LoopKind, Rooms, Slice, Stmt, Store, While, Within
 from bough.ir.text import ADDITIVE, Reader, Scope, print_expr, print_location, print_name, print_type
 
 KINDS: dict[str, LoopKind] = {"for": "serial", "parallel": "parallel", "unroll": "unroll", "vector": "vector"}
@@ -69,8 +69,9 @@ def print_head(s: Stmt) -> str:
         case For():
             step = f" step {s.step}" if s.step != 1 else ""
             lanes = f" lanes {s.lanes}" if s.lanes else ""
+            rooms = f" room {print_name(s.rooms.var)} of {s.rooms.count}" if s.rooms else ""
             bounds = f"{print_expr(s.start)}..{print_expr(s.stop)}"
-            return print_location(s.location, f"{_WORDS[s.kind]} {print_name(s.var)} in {bounds}{step}{lanes}")
+            return print_location(s.location, f"{_WORDS[s.kind]} {print_name(s.var)} in {bounds}{step}{lanes}{rooms}")
         case If(condition, _, _):
             return f"if {print_expr(condition)}"
         case While():
@@ -200,8 +201,14 @@ class LoopsReader(Reader):
         stop = self.expr()
         step = self.integer() if self.accept("step") else 1
         lanes = self.integer() if self.accept("lanes") else 0
+        rooms = self.rooms() if self.accept("room") else None
         self.end_line()
-        return For(var, start, stop, self.statements(indent, var), kind, step, lanes)
+        return For(var, start, stop, self.statements(indent, var), kind, step, lanes, rooms)
+
+    def rooms(self) -> Rooms:
+        var = self.name()
+        self.expect("of")
+        return Rooms(var, self.integer())
 
     def simple_statement(self) -> Stmt:
         if self.token.text == "fail" and self.peek().kind == "number" and self.accept("fail"):

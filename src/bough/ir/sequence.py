@@ -59,7 +59,7 @@ class Beside:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Memory for the private arrays of each share of samples: `bytes` for each, in the array of bytes `name`, and where in them
+    """Memory for the private arrays of each sample under way: `bytes` for each, in the array of bytes `name`, and where in them
     each of the arrays begins."""
 
     name: str
@@ -69,13 +69,13 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """Samples that go their own ways, as one parallel phase: the steps, in order, for `variable` = 0 .. count-1, in `portions`
-    equal shares, each of which one thread takes, sample by sample. Of `private` temporaries, which nothing else touches, each
-    share has its own; `room` is where, once that is decided."""
+    """Samples that go their own ways, as one parallel phase: the steps, in order, for `variable` = 0 .. count-1, each on a
+    thread, helped by those without a sample. At most `rooms` samples are under way at one time. Of `private` temporaries, which
+    nothing else touches, each of these has its own; `room` is where, once that is decided."""
 
     variable: str
-    count: int
-    portions: int
+    count: Extent
+    rooms: int
     steps: tuple[Run | Group, ...]
     private: tuple[str, ...] = ()
     room: Room | None = None
@@ -198,7 +198,7 @@ def host_expressions(step: Step) -> tuple[Expr, ...]:
     """What the host works out at a step itself."""
     match step:
         case Define(): return (step.value,)
-        case Repeat(): return (as_expr(step.count),)
+        case Repeat() | Apart(): return (as_expr(step.count),)
         case Branch() | Whilst() | Check(): return (step.condition,)
         case _: return ()  # fmt: skip
 

@@ -104,7 +104,7 @@ def print_head(step: Step) -> str:
             named = f" rows {', '.join(map(print_name, rows))}" if rows else ""
             return f"group{named}{_private(private)}"
         case Apart():
-            return f"apart {print_name(step.variable)} in 0..{step.count} portions {step.portions}{_private(step.private)}"
+            return f"apart {print_name(step.variable)} in 0..{step.count} rooms {step.rooms}{_private(step.private)}"
         case Beside():
             return "beside"
         case Define(name, value, nominal):
@@ -227,13 +227,11 @@ class SequenceReader(KernelReader):
 
     def apart(self, indent: int) -> Apart:
         variable, count = self.range()
-        self.expect("portions")
-        portions = self.integer()
+        self.expect("rooms")
+        rooms = self.integer()
         private = self.names() if self.keyword("private") else []
         self.end_line()
-        if not isinstance(count, int):
-            raise self.error("samples go apart where it is known how many there are")
-        return Apart(variable, count, portions, straight(self.steps(indent)), tuple(private))
+        return Apart(variable, count, rooms, straight(self.steps(indent)), tuple(private))
 
     def range(self) -> tuple[str, Extent]:
         variable = self.name()

@@ -58,6 +58,7 @@ class _Scope:
     constant: frozenset[str] = frozenset()
     outer: frozenset[str] = frozenset()
     host: bool = True
+    roomy: bool = False
     serial: bool = True
     lane: str | None = None
 
@@ -205,12 +206,18 @@ class _Verifier:
             self.checker.fail(f"a {s.kind} loop stands in a vector loop", text)
         inner = scope.inner()
         self.define(s.var, I64, inner, text)
+        if s.rooms is not None:
+            self.define(s.rooms.var, I64, inner, text)
+            if s.kind != "parallel" or not scope.host or s.rooms.count < 1:
+                self.checker.fail("rooms belong to parallel loops that stand in no other, at least one", text)
         match s.kind:
             case "parallel":
                 if not scope.serial:
                     self.checker.fail("a parallel loop stands in an unrolled loop", text)
+                if not scope.host and not scope.roomy:
+                    self.checker.fail("a parallel loop stands in another one without rooms", text)
                 private = {b.name for b in scope.buffers.values() if b.place != "memory"}
-                inner.host, inner.outer = False, frozenset(private)
+                inner.host, inner.roomy, inner.outer = False, s.rooms is not None, frozenset(private)
             case "vector":
                 if s.start != Const(0) or s.step != 1 or (constant_stop is not None and constant_stop > s.lanes):
                     self.checker.fail("a vector loop runs from 0 to at most its lanes by 1", text)

@@ -63,10 +63,11 @@ class _Verifier:
                     self.define(variable, scalars, text)
                     Checker(f"sequence {self.sequence.name}", {}, dict.fromkeys(scalars, I64)).shape((count,), text)
                     self.steps(body, [*scalars, variable])
-                case Apart(variable, count, portions):
+                case Apart(variable, count, rooms):
                     self.define(variable, scalars, text)
-                    if portions < 1 or count % portions:
-                        self.fail(f"{count} samples are not {portions} equal shares in: {text}")
+                    Checker(f"sequence {self.sequence.name}", {}, dict.fromkeys(scalars, I64)).shape((count,), text)
+                    if rooms < 1:
+                        self.fail(f"there is no room for a sample in: {text}")
                     for kernel in phase(step):
                         self.kernel(kernel, [*scalars, variable])
                 case Branch(condition, then, otherwise):

@@ -140,7 +140,7 @@ def _does_something(s: loops.Stmt) -> bool:
 def phase_loop(step: Phase, bodies: Mapping[str, loops.For], arrays: Mapping[str, Operand]) -> loops.For:
     """The loop over the chunks of a phase."""
     if isinstance(step, Apart):
-        return shares(step, bodies, arrays)
+        return samples_apart(step, bodies, arrays)
     if not isinstance(step, Beside):
         return one_phase([bodies[k.name] for k in phase(step)])
     first, *rest = (phase_loop(p, bodies, arrays) for p in step.parts)
@@ -149,19 +149,17 @@ def phase_loop(step: Phase, bodies: Mapping[str, loops.For], arrays: Mapping[str
     return first
 
 
-def shares(step: Apart, bodies: Mapping[str, loops.For], arrays: Mapping[str, Operand]) -> loops.For:
-    """The loop over the shares of samples that go apart: in each, one sample after the other goes through all phases."""
-    share, turn = Var(f"{step.variable}.share"), Var(f"{step.variable}.turn")
-    each = step.count // step.portions
+def samples_apart(step: Apart, bodies: Mapping[str, loops.For], arrays: Mapping[str, Operand]) -> loops.For:
+    """The loop over samples that go apart, each through all phases, with its private arrays in the room it has."""
+    rooms = loops.Rooms(f"{step.variable}.number", step.rooms)
     room = step.room or Room("", 0, ())
     held = tuple(
-        loops.Within(flat(arrays[name], ALIGNMENT), room.name, add(mul(share, room.bytes), at))
+        loops.Within(flat(arrays[name], ALIGNMENT), room.name, add(mul(Var(rooms.var), room.bytes), at))
         for name, at in zip(step.private, room.places, strict=True)
     )
-    sample = loops.Let(step.variable, add(mul(share, each), turn))
-    body: Body = (sample, *(phase_loop(s, bodies, arrays) for s in step.steps))
-    turns = loops.For(turn.name, Const(0), Const(each), body)
-    return loops.For(share.name, Const(0), Const(step.portions), (*held, turns), "parallel", location=phase(step)[0].location)
+    body: Body = (*held, *(phase_loop(s, bodies, arrays) for s in step.steps))
+    location = phase(step)[0].location
+    return loops.For(step.variable, Const(0), as_expr(step.count), body, "parallel", rooms=rooms, location=location)
 
 
 def interleaved(a: loops.For, b: loops.For, number: int) -> loops.For:

@@ -118,7 +118,7 @@ class _Scheduling:
         return (*out, *self.phases(run))
 
     def apart(self, s: Apart) -> Apart:
-        """The samples on one thread each; what is copied for them is theirs, too."""
+        """The samples on one thread each, most of the time; what is copied for them is theirs, too."""
         context, before = self.context, set(self.temporaries)
         self.context = replace(context, threads=1)
         steps = self.steps(s.steps, None)

@@ -115,7 +115,8 @@ class Renaming:
             return Beside(straight(map(self.phase, s.parts)))
         if isinstance(s, Apart):
             variable, private = self.scalars.get(s.variable, s.variable), tuple(self.arrays.get(n, n) for n in s.private)
-            return replace(s, variable=variable, steps=straight(map(self.phase, s.steps)), private=private)
+            steps = straight(map(self.phase, s.steps))
+            return replace(s, variable=variable, count=self.extent(s.count), steps=steps, private=private)
         renamed = tuple(map(self.kernel, phase(s)))
         if isinstance(s, Run):
             return Run(renamed[0])
@@ -155,7 +156,7 @@ def _defined(body: Iterable[loops.Stmt]) -> set[str]:
     for s in body:
         match s:
             case loops.For():
-                found |= {s.var} | _defined(s.body)
+                found |= {s.var, *([s.rooms.var] if s.rooms else [])} | _defined(s.body)
             case loops.If():
                 found |= _defined(s.then) | _defined(s.otherwise)
             case loops.Let():

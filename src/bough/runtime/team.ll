@@ -6,12 +6,22 @@
 ;   void bough_team_expect(ptr team)                                         a region comes soon: wake, and stay awake for it
 ;   i32  bough_team_run(ptr team, ptr entry, ptr buffers, ptr scalars)       one region: entry(buffers, scalars, team or null)
 ;   void bough_team_parallel(ptr team, ptr fn, ptr frame, i64 n)             inside a region: fn(frame, 0) .. fn(frame, n - 1)
+;   i64  bough_team_take(ptr team, i64 rooms)                                inside an iteration: the number of a room to have
+;   ptr  bough_team_room(ptr team, i64 number)                               a room as a team, for the iteration's own phases
+;   void bough_team_inside(ptr room, ptr fn, ptr frame, i64 n)               one of these
+;   void bough_team_leave(ptr team, i64 number)                              gives the room back
 ;   i32  bough_team_abi()                                                    version of the layout below
 ;
 ; Protocol. Only the caller runs the host program; the other threads (workers) claim chunks of the current phase. A phase
 ; is the descriptor plus one ticket per thread, epoch:32 | next:16 | end:16, each on cache lines of its own: thread t's own
 ; contiguous range of chunks, the same in each phase of the same size, so that what it reads stays in its cache. A claim is
 ; a compare-and-swap of a whole ticket: the owner takes from the front, others steal from the back.
+;
+; Phases inside phases. An iteration that has parallel loops of its own takes a room: a team of one thread, without workers. Its
+; phases have one ticket, of which the thread that has the room takes from the front. A thread with nothing left to claim helps
+; those that are still under way, as a thief of their tickets, until no room is taken or there are chunks of its own again. So a
+; thread that has lost its core keeps one small chunk from the others, not a whole iteration. Where there has been nothing to help
+; with for as long as threads spin, it naps now and then: an idle core takes over a thread that waits for one.
 ;
 ; Why the descriptor can be plain memory: the caller writes it before it stores the tickets (release); a thread reads it
 ; after a successful claim (acquire; claims continue the release sequence) and before it reports the chunk (release); the
@@ -39,7 +49,7 @@
   ptr,           ; 3 GOMP_parallel, or null for threads of our own
   ptr,           ; 4 omp_get_thread_num
   [88 x i8],
-  i32,           ; 6 busy: 1 while a region runs
+  i32,           ; 6 busy: 1 while a region runs; of a room, while it is taken
   [124 x i8],
   ptr,           ; 8 phase: function
   ptr,           ; 9 phase: frame
@@ -64,7 +74,11 @@
   [128 x i8],    ; 28 mutex of sleeping workers
   [128 x i8],    ; 29 condition of sleeping workers
   [128 x i8],    ; 30 mutex of the sleeping caller
-  [128 x i8]     ; 31 condition of the sleeping caller
+  [128 x i8],    ; 31 condition of the sleeping caller
+  i32,           ; 32 rooms taken
+  [124 x i8],
+  ptr,           ; 34 rooms, as many as threads
+  [120 x i8]
 }
 
 ; A thread's ticket, on cache lines of its own. The rest is written once, at creation.
@@ -77,6 +91,7 @@
 }
 
 declare i32 @gettimeofday(ptr, ptr)
+declare i32 @usleep(i32)
 declare i32 @pthread_mutex_lock(ptr)
 declare i32 @pthread_mutex_trylock(ptr)
 declare i32 @pthread_mutex_unlock(ptr)
@@ -85,7 +100,7 @@ declare i32 @pthread_cond_signal(ptr)
 declare i32 @pthread_cond_broadcast(ptr)
 
 define i32 @bough_team_abi() nounwind {
-  ret i32 2
+  ret i32 3
 }
 
 ; The hint of a spinning thread to its core. `bough.runtime.team.team_text` fills in the processor's instruction.
@@ -179,7 +194,8 @@ done:
   ret void
 }
 
-; Claims and runs until no thread has chunks left: first of the own range, then of the others'.
+; Claims and runs until no thread has chunks left: first of the own range, then of the others'. A thread that helps in a room has
+; the number 1 there, and no range.
 define internal void @bough_team_drain(ptr %team, i64 %self) nounwind {
 entry:
   %threads = load i64, ptr %team
@@ -194,7 +210,7 @@ visit:
   %wrapped = sub i64 %sum, %threads
   %owner = select i1 %over, i64 %wrapped, i64 %sum
   %slot = getelementptr %bough.slot, ptr %slots, i64 %owner
-  %own = icmp eq i64 %k, 0
+  %own = icmp eq i64 %owner, %self
   br label %claim
 claim:
   %count = phi i32 [ 0, %visit ], [ %counted, %run ]
@@ -225,6 +241,156 @@ leave:
   %more = icmp ult i64 %k.next, %threads
   br i1 %more, label %visit, label %done
 done:
+  ret void
+}
+
+; ------------------------------------------------------------------------------------------------------------------ rooms
+
+define internal ptr @bough_team_room_at(ptr %team, i64 %number) alwaysinline nounwind {
+  %rooms.at = getelementptr %bough.team, ptr %team, i64 0, i32 34
+  %rooms = load ptr, ptr %rooms.at
+  %room = getelementptr %bough.team, ptr %rooms, i64 %number
+  ret ptr %room
+}
+
+; Whether a slot has chunks to claim.
+define internal i1 @bough_team_has(ptr %slot) alwaysinline nounwind {
+  %ticket = load atomic i64, ptr %slot monotonic, align 8
+  %shifted = lshr i64 %ticket, 16
+  %next = and i64 %shifted, 65535
+  %end = and i64 %ticket, 65535
+  %some = icmp ult i64 %next, %end
+  ret i1 %some
+}
+
+; Runs chunks of the phases in all rooms, as long as there are some; whether there were.
+define internal i1 @bough_team_assist(ptr %team) nounwind {
+entry:
+  %threads = load i64, ptr %team
+  br label %look
+look:
+  %n = phi i64 [ 0, %entry ], [ %n.next, %next ]
+  %found = phi i1 [ false, %entry ], [ %found.next, %next ]
+  %room = call ptr @bough_team_room_at(ptr %team, i64 %n)
+  %slot.at = getelementptr %bough.team, ptr %room, i64 0, i32 2
+  %slot = load ptr, ptr %slot.at
+  %some = call i1 @bough_team_has(ptr %slot)
+  br i1 %some, label %drain, label %next
+drain:
+  call void @bough_team_drain(ptr %room, i64 1)
+  br label %next
+next:
+  %found.next = or i1 %found, %some
+  %n.next = add i64 %n, 1
+  %more = icmp ult i64 %n.next, %threads
+  br i1 %more, label %look, label %done
+done:
+  ret i1 %found.next
+}
+
+; Helps in the rooms until none is taken or there are chunks of the thread's own again.
+define internal void @bough_team_help(ptr %team, i64 %self) nounwind {
+entry:
+  %taken.at = getelementptr %bough.team, ptr %team, i64 0, i32 32
+  %slots.at = getelementptr %bough.team, ptr %team, i64 0, i32 2
+  %slots = load ptr, ptr %slots.at
+  %slot = getelementptr %bough.slot, ptr %slots, i64 %self
+  %spin.at = getelementptr %bough.team, ptr %team, i64 0, i32 1
+  %spin = load i64, ptr %spin.at
+  %spin32 = trunc i64 %spin to i32
+  br label %look
+look:
+  %since = phi i64 [ 0, %entry ], [ %now, %assist ], [ %since.next, %rest ]
+  %taken = load atomic i32, ptr %taken.at monotonic, align 4
+  %some = icmp ne i32 %taken, 0
+  br i1 %some, label %own, label %done
+own:
+  %left = call i1 @bough_team_has(ptr %slot)
+  br i1 %left, label %done, label %assist
+assist:
+  %helped = call i1 @bough_team_assist(ptr %team)
+  %now = call i64 @bough_team_clock()
+  br i1 %helped, label %look, label %wait
+wait:
+  %begun = icmp ne i64 %since, 0
+  %since.next = select i1 %begun, i64 %since, i64 %now
+  %waited = sub i64 %now, %since.next
+  %long = icmp uge i64 %waited, %spin
+  br i1 %long, label %nap, label %rest
+nap:
+  %slept = call i32 @usleep(i32 %spin32)
+  br label %rest
+rest:
+  call void @bough_team_pause()
+  call void @bough_team_pause()
+  call void @bough_team_pause()
+  call void @bough_team_pause()
+  br label %look
+done:
+  ret void
+}
+
+define i64 @bough_team_take(ptr %team, i64 %rooms) nounwind {
+entry:
+  %alone = icmp eq ptr %team, null
+  br i1 %alone, label %only, label %begin
+only:
+  ret i64 0
+begin:
+  %threads = load i64, ptr %team
+  %fewer = icmp ult i64 %rooms, %threads
+  %count = select i1 %fewer, i64 %rooms, i64 %threads
+  br label %look
+look:
+  %n = phi i64 [ 0, %begin ], [ %n.next, %next ], [ 0, %full ]
+  %room = call ptr @bough_team_room_at(ptr %team, i64 %n)
+  %busy.at = getelementptr %bough.team, ptr %room, i64 0, i32 6
+  %before = atomicrmw xchg ptr %busy.at, i32 1 acquire, align 4
+  %free = icmp eq i32 %before, 0
+  br i1 %free, label %got, label %next
+next:
+  %n.next = add i64 %n, 1
+  %more = icmp ult i64 %n.next, %count
+  br i1 %more, label %look, label %full
+full:
+  ; More threads than rooms.
+  %helped = call i1 @bough_team_assist(ptr %team)
+  call void @bough_team_pause()
+  br label %look
+got:
+  %taken.at = getelementptr %bough.team, ptr %team, i64 0, i32 32
+  %others = atomicrmw add ptr %taken.at, i32 1 monotonic, align 4
+  ret i64 %n
+}
+
+define ptr @bough_team_room(ptr %team, i64 %number) nounwind {
+entry:
+  %alone = icmp eq ptr %team, null
+  br i1 %alone, label %none, label %some
+none:
+  ret ptr null
+some:
+  %room = call ptr @bough_team_room_at(ptr %team, i64 %number)
+  ret ptr %room
+}
+
+define void @bough_team_leave(ptr %team, i64 %number) nounwind {
+entry:
+  %alone = icmp eq ptr %team, null
+  br i1 %alone, label %done, label %leave
+leave:
+  %room = call ptr @bough_team_room_at(ptr %team, i64 %number)
+  %busy.at = getelementptr %bough.team, ptr %room, i64 0, i32 6
+  store atomic i32 0, ptr %busy.at release, align 4
+  %taken.at = getelementptr %bough.team, ptr %team, i64 0, i32 32
+  %others = atomicrmw sub ptr %taken.at, i32 1 monotonic, align 4
+  br label %done
+done:
+  ret void
+}
+
+define void @bough_team_inside(ptr %room, ptr %fn, ptr %frame, i64 %n) nounwind {
+  call void @bough_team_parallel(ptr %room, ptr %fn, ptr %frame, i64 %n)
   ret void
 }
 
@@ -310,6 +476,7 @@ look:
   br i1 %changed, label %work, label %unchanged
 work:
   call void @bough_team_drain(ptr %team, i64 %self)
+  call void @bough_team_help(ptr %team, i64 %self)
   br label %watch
 unchanged:
   %stop = load atomic i32, ptr %stop.at acquire, align 4
@@ -501,6 +668,7 @@ wake:
   br label %work
 work:
   call void @bough_team_drain(ptr %team, i64 0)
+  call void @bough_team_help(ptr %team, i64 0)
   call void @bough_team_join(ptr %team)
   br label %done
 done:

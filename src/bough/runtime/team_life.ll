@@ -10,37 +10,52 @@ declare i32 @pthread_mutex_destroy(ptr)
 declare i32 @pthread_cond_init(ptr, ptr)
 declare i32 @pthread_cond_destroy(ptr)
 
+; Memory for a team of %threads, its rooms behind it, and the slots of each behind those: one piece.
 define internal ptr @bough_team_allocate(i32 %threads, i64 %spin_ns) nounwind {
 entry:
   %at = alloca ptr, align 8
-  %team.size = ptrtoint ptr getelementptr (%bough.team, ptr null, i64 1) to i64
-  %team.failed = call i32 @posix_memalign(ptr %at, i64 128, i64 %team.size)
-  %team.ok = icmp eq i32 %team.failed, 0
-  br i1 %team.ok, label %slots, label %nothing
-slots:
-  %team = load ptr, ptr %at
   %positive = icmp sgt i32 %threads, 1
   %count32 = select i1 %positive, i32 %threads, i32 1
   %count = zext i32 %count32 to i64
-  %slots.size = mul i64 %count, 128
-  %slots.failed = call i32 @posix_memalign(ptr %at, i64 128, i64 %slots.size)
-  %slots.ok = icmp eq i32 %slots.failed, 0
-  br i1 %slots.ok, label %fill, label %release
-release:
-  call void @free(ptr %team)
-  br label %nothing
+  %one = ptrtoint ptr getelementptr (%bough.team, ptr null, i64 1) to i64
+  %teams = add i64 %count, 1
+  %teams.size = mul i64 %teams, %one
+  %slots.size = mul i64 %count, 256
+  %size = add i64 %teams.size, %slots.size
+  %failed = call i32 @posix_memalign(ptr %at, i64 128, i64 %size)
+  %ok = icmp eq i32 %failed, 0
+  br i1 %ok, label %fill, label %nothing
 nothing:
   ret ptr null
 fill:
-  %slots.first = load ptr, ptr %at
-  call void @llvm.memset.p0.i64(ptr align 128 %team, i8 0, i64 %team.size, i1 false)
-  call void @llvm.memset.p0.i64(ptr align 128 %slots.first, i8 0, i64 %slots.size, i1 false)
-  store i64 %count, ptr %team
+  %team = load ptr, ptr %at
+  call void @llvm.memset.p0.i64(ptr align 128 %team, i8 0, i64 %size, i1 false)
   %micro = sdiv i64 %spin_ns, 1000
+  %slots = getelementptr %bough.team, ptr %team, i64 %teams
+  call void @bough_team_begin(ptr %team, ptr %slots, i64 %count, i64 %micro)
+  %rooms = getelementptr %bough.team, ptr %team, i64 1
+  %rooms.at = getelementptr %bough.team, ptr %team, i64 0, i32 34
+  store ptr %rooms, ptr %rooms.at
+  br label %next
+next:
+  %n = phi i64 [ 0, %fill ], [ %n.next, %next ]
+  %room = getelementptr %bough.team, ptr %rooms, i64 %n
+  %number = add i64 %count, %n
+  %slot = getelementptr %bough.slot, ptr %slots, i64 %number
+  call void @bough_team_begin(ptr %room, ptr %slot, i64 1, i64 %micro)
+  %n.next = add i64 %n, 1
+  %more = icmp ult i64 %n.next, %count
+  br i1 %more, label %next, label %done
+done:
+  ret ptr %team
+}
+
+define internal void @bough_team_begin(ptr %team, ptr %slots, i64 %count, i64 %spin) nounwind {
+  store i64 %count, ptr %team
   %spin.at = getelementptr %bough.team, ptr %team, i64 0, i32 1
-  store i64 %micro, ptr %spin.at
+  store i64 %spin, ptr %spin.at
   %slots.at = getelementptr %bough.team, ptr %team, i64 0, i32 2
-  store ptr %slots.first, ptr %slots.at
+  store ptr %slots, ptr %slots.at
   %m0 = getelementptr %bough.team, ptr %team, i64 0, i32 28
   %c0 = getelementptr %bough.team, ptr %team, i64 0, i32 29
   %m1 = getelementptr %bough.team, ptr %team, i64 0, i32 30
@@ -49,7 +64,19 @@ fill:
   %s1 = call i32 @pthread_cond_init(ptr %c0, ptr null)
   %s2 = call i32 @pthread_mutex_init(ptr %m1, ptr null)
   %s3 = call i32 @pthread_cond_init(ptr %c1, ptr null)
-  ret ptr %team
+  ret void
+}
+
+define internal void @bough_team_end(ptr %team) nounwind {
+  %m0 = getelementptr %bough.team, ptr %team, i64 0, i32 28
+  %c0 = getelementptr %bough.team, ptr %team, i64 0, i32 29
+  %m1 = getelementptr %bough.team, ptr %team, i64 0, i32 30
+  %c1 = getelementptr %bough.team, ptr %team, i64 0, i32 31
+  %s1 = call i32 @pthread_cond_destroy(ptr %c0)
+  %s2 = call i32 @pthread_mutex_destroy(ptr %m0)
+  %s3 = call i32 @pthread_cond_destroy(ptr %c1)
+  %s4 = call i32 @pthread_mutex_destroy(ptr %m1)
+  ret void
 }
 
 define ptr @bough_team_create(i32 %threads, i64 %spin_ns) nounwind {
@@ -122,15 +149,17 @@ join:
   %i.next = add i64 %i, 1
   br label %next
 free:
-  %m0 = getelementptr %bough.team, ptr %team, i64 0, i32 28
-  %c0 = getelementptr %bough.team, ptr %team, i64 0, i32 29
-  %m1 = getelementptr %bough.team, ptr %team, i64 0, i32 30
-  %c1 = getelementptr %bough.team, ptr %team, i64 0, i32 31
-  %s1 = call i32 @pthread_cond_destroy(ptr %c0)
-  %s2 = call i32 @pthread_mutex_destroy(ptr %m0)
-  %s3 = call i32 @pthread_cond_destroy(ptr %c1)
-  %s4 = call i32 @pthread_mutex_destroy(ptr %m1)
-  call void @free(ptr %slots)
+  %threads = load i64, ptr %team
+  call void @bough_team_end(ptr %team)
+  br label %room
+room:
+  %n = phi i64 [ 0, %free ], [ %n.next, %room ]
+  %room.at = call ptr @bough_team_room_at(ptr %team, i64 %n)
+  call void @bough_team_end(ptr %room.at)
+  %n.next = add i64 %n, 1
+  %rest = icmp ult i64 %n.next, %threads
+  br i1 %rest, label %room, label %freed
+freed:
   call void @free(ptr %team)
   ret void
 }

@@ -38,6 +38,8 @@ FILLED = 2.0
 
 CHANGE_CYCLES = 20_000.0
 """What it costs besides to change the way: all threads wait for the one with the last sample."""
+HELPED = 1.25
+"""How much longer the last samples take, where they are fewer than the threads, than if their work were shared out evenly."""
 UNEVEN = 1.1
 """Samples take turns only where on threads of their own they took so much longer because of those that have none left: every end
 of a short phase costs more than the model says."""
@@ -94,7 +96,7 @@ class _Choice:
                 continue
             mine = {n for n in own if start <= model.touches[n][0] and model.touches[n][-1] < stop}
             self.temporaries.update({n: of_one(self.temporaries[n], batch.places[n]) for n in mine})
-            yield in_turn(part, next(self.names), mine) if way == "turns" else apart(part, next(self.names), mine, model.portions)
+            yield in_turn(part, next(self.names), mine) if way == "turns" else apart(part, next(self.names), mine, model.rooms)
 
 
 def _names(sequence: Sequence) -> Iterator[str]:
@@ -190,10 +192,11 @@ class _Model:
             for o in {o.name: o for k in phase(s) for o in k.operands.values() if o.name not in weights}.values():
                 self.sizes[o.name] = 0 if isinstance(s, Group) and o.name in s.private else prices.bytes(o)
                 self.touches.setdefault(o.name, []).append(n)
-        self.portions, rounds = _shares(self.samples, self.threads)
-        self.uneven = rounds * self.threads / self.samples if self.samples else 1.0
+        self.rooms = min(self.samples, self.threads)
+        self.uneven = _rounds(self.samples, self.threads) * self.threads / self.samples if self.samples else 1.0
         """How much longer samples on threads of their own take because the last threads have none left."""
-        self.may_go_apart = self.threads > 1 and isinstance(batch.samples, int)
+        known = all(_fixed(k, axis) for s, axis in zip(batch.steps, batch.axes, strict=True) for k in phase(s))
+        self.may_go_apart = self.threads > 1 and known
 
     def spans(self) -> list[tuple[int, int, Way]]:
         """The steps in pieces, in order: from which on, up to which, and how."""
@@ -291,15 +294,15 @@ class _Model:
                 yield FILLED * (cycles(after, places[1]) if len(places) > 1 else self.caches.cycles(size, inf))
 
 
-def _shares(samples: int, threads: int) -> tuple[int, int]:
-    """In how many equal shares samples are best taken apart, and how many samples the busiest thread has then. More shares need
-    more memory, but a thread that loses its core leaves some to the others: up to two for each thread."""
+def _rounds(samples: int, threads: int) -> float:
+    """How many samples one after the other the busiest thread takes; those without one help in the last round."""
+    whole, rest = divmod(samples, threads)
+    return whole + min(1.0, HELPED * rest / threads)
 
-    def order(n: int) -> tuple[int, int]:
-        return ceil(n / threads) * (samples // n), -n if n <= 2 * threads else n
 
-    portions = min((n for n in range(1, samples + 1) if samples % n == 0), key=order, default=1)
-    return portions, order(portions)[0]
+def _fixed(kernel: Kernel, samples: str) -> bool:
+    """Whether all sizes of a kernel are known but for the number of samples: arrays in rooms need that."""
+    return all(isinstance(a.extent, int) for a in kernel.axes if a.name != samples)
 
 
 def _cheapest(costs: list[Costs], crossing: list[float]) -> list[int]:

@@ -19,7 +19,8 @@ from bough.frontends.staging import Staged
 from bough.frontends.torch_export import Imported
 from bough.ir import loops
 from bough.ir.dtypes import I64
-from bough.ir.expr import Const, Expr, Load, Var, add, apply, mod, mul, sub
+from bough.ir.evaluate import extent_value
+from bough.ir.expr import Const, Expr, Load, Var, add, apply, as_expr, mod, mul, sub, variables
 from bough.ir.sequence import Apart, Phase, outer_scalars, phase, walk
 from bough.pipeline.assemble import Assembled, host_part, phase_loop
 from bough.pipeline.explain.timeline import Timeline, Turn, read_turns
@@ -125,10 +126,10 @@ class _Recorder:
         sequence = assembled.sequence
         steps = [s for s in walk(sequence.steps) if phase(s)]
         self.phases = [phase(s) for s in steps]
-        self.samples = [s.count if isinstance(s, Apart) else 1 for s in steps]
+        self.samples = [as_expr(s.count if isinstance(s, Apart) else 1) for s in steps]
         inside = [{s.variable} if isinstance(s, Apart) else set[str]() for s in steps]
         self.numbers = {k.name: n for n, members in enumerate(self.phases) for k in members}
-        named = [set[str]().union(*map(outer_scalars, members)) for members in self.phases]
+        named = [variables(n).union(*map(outer_scalars, members)) for n, members in zip(self.samples, self.phases, strict=True)]
         self.sizes = [sorted(names - own) for names, own in zip(named, inside, strict=True)]
         self.sizes.append([d.name for d in sequence.dims])
         self.columns = 1 + max(map(len, self.sizes))
@@ -219,8 +220,9 @@ class _Recorder:
         """The sizes with which a mark was passed in the last call, and how often."""
         lines = self.log.reshape(-1, self.columns)[: min(CAPACITY, int(self.record[1]))]
         found = Counter(map(tuple, lines[lines[:, 0] == number, 1 : 1 + len(self.sizes[number])].tolist()))
-        samples = self.samples[number] if number < len(self.samples) else 1
-        return tuple((dict(zip(self.sizes[number], sizes)), runs * samples) for sizes, runs in found.items())
+        samples = [*self.samples, Const(1)][number]
+        named = ((dict(zip(self.sizes[number], sizes)), runs) for sizes, runs in found.items())
+        return tuple((sizes, runs * extent_value(samples, sizes)) for sizes, runs in named)
 
 
 def _numbers(count: int) -> Array:
