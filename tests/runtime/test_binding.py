@@ -102,11 +102,17 @@ def test_dicts_of_other_keys(make: Callable[..., Executable]) -> None:
         assert caught.value.code == "BGH-IN-002"
 
 
-def test_inside_a_transformation(make: Callable[..., Executable]) -> None:
+def test_without_memory_of_its_own(make: Callable[..., Executable]) -> None:
     call = make()
-    with pytest.raises(InputError) as caught:
-        torch.func.vmap(call)(torch.ones(2, 3, 8))
-    assert caught.value.code == "BGH-IN-013"
+    for _ in range(2):
+        with pytest.raises(InputError) as caught:
+            torch.func.vmap(call)(torch.ones(2, 3, 8))
+        assert caught.value.code == "BGH-IN-013"
+        for value in (torch.ones(3, 8).to_mkldnn(), torch.nested.nested_tensor([torch.ones(3, 8)])):
+            with pytest.raises(InputError, match="has the layout") as caught:
+                call(value)
+            assert caught.value.code == "BGH-IN-013"
+        call(torch.ones(3, 8))  # the next calls go the short way
 
 
 def test_the_first_call_checks_too(make: Callable[..., Executable]) -> None:

@@ -144,12 +144,13 @@ def _check_kind(tensor: Tensor, value: Any) -> None:
             because="the function was compiled for the CPU",
             advice=f"pass {tensor.name}.cpu()",
         )
-    if of_torch and value.layout != torch().strided:
+    if of_torch and (value.layout != torch().strided or value.is_nested):
+        layout, dense = ("of nested tensors", "to_padded_tensor(0)") if value.is_nested else (value.layout, "to_dense()")
         raise InputError(
-            f"argument {tensor.name} has the layout {value.layout}",
+            f"argument {tensor.name} has the layout {layout}",
             code="BGH-IN-013",
             because="only dense tensors are taken",
-            advice=f"pass {tensor.name}.to_dense()",
+            advice=f"pass {tensor.name}.{dense}",
         )
     expected = torch_dtype(tensor.dtype) if of_torch else NUMPY[tensor.dtype]
     if value.dtype != expected:

@@ -87,6 +87,7 @@ def write_callers(manifest: Manifest, library: Library, with_team: bool, names: 
     for name, tree in zip(parameters, manifest.inputs, strict=True):
         _unpack(out, name, tree)
     _test_arguments(out, manifest, library, variables)
+    _point(out, manifest, library, 2)  # tensors without memory of their own show here
     out.add(1, "except UNFIT:")
     out.add(2, "fits = False")
     out.add(1, "if not fits: return slow(args, kwargs)")
@@ -100,6 +101,7 @@ def write_callers(manifest: Manifest, library: Library, with_team: bool, names: 
         out.add(1, f"a{key} = given[{key}]")
     for name, (index, axis) in _places(manifest).items():
         out.add(1, f"{variables[name]} = x{index}.shape[{axis}]")
+    _point(out, manifest, library, 1)
     _run(out, manifest, library, with_team, variables)
 
     source = "\n".join(out.lines) + "\n"
@@ -169,6 +171,12 @@ def _test_arguments(out: Source, manifest: Manifest, library: Library, variables
     out.add(2, f"fits = {' and '.join(tests) or True}")
 
 
+def _point(out: Source, manifest: Manifest, library: Library, depth: int) -> None:
+    """Sets q0, q1, ... to where the elements of those arguments lie that the call reads."""
+    for key in sorted({int(b.key) for b in manifest.buffers if b.source == "argument"}):
+        out.add(depth, f"q{key} = {library.pointer.format(x=f'x{key}')}")
+
+
 def _run(out: Source, manifest: Manifest, library: Library, with_team: bool, variables: dict[str, str]) -> None:
     """Makes results, fills in the pointers and sizes of a context, calls, and returns the outputs. Where the call has a
     capacity, this is tried again with more as long as the call asks for it."""
@@ -183,8 +191,8 @@ def _run(out: Source, manifest: Manifest, library: Library, with_team: bool, var
     out.add(depth, "pointers = context.pointers")
     for position, buffer in enumerate(manifest.buffers):
         if buffer.source in ("argument", "result"):
-            variable = f"{'x' if buffer.source == 'argument' else 'y'}{int(buffer.key)}"
-            pointer = library.pointer.format(x=variable)
+            key = int(buffer.key)
+            pointer = f"q{key}" if buffer.source == "argument" else library.pointer.format(x=f"y{key}")
             if buffer.offset != 0:
                 pointer += f" + {sizes.source(buffer.offset, variables)}"
             out.add(depth, f"pointers[{position}] = {pointer}")
