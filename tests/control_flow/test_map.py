@@ -66,6 +66,35 @@ class Reader(nn.Module):
         return states + state, fit, looks
 
 
+class Looking(nn.Module):
+    """Attends with several heads until it is sure; rows of words lie behind each other in what each head computes."""
+
+    def __init__(self, width: int = 12, heads: int = 2) -> None:
+        super().__init__()
+        self.inner, self.heads = nn.Linear(width, 3 * width), heads
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(3):
+            words, width = x.shape
+            q, k, v = self.inner(x).view(words, 3, self.heads, width // self.heads).permute(1, 2, 0, 3)
+            x = x + (torch.softmax(q @ k.transpose(1, 2), -1) @ v).transpose(0, 1).reshape(words, width)
+            if x.abs().max() > 3:
+                break
+        return x
+
+
+class Grid(nn.Module):
+    """One of two layers at each place of a grid."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = torch.tanh(self.one(x)) if x.sum() > 0 else self.other(x)
+        return y, x
+
+
 def same(a: Any, b: Any) -> bool:
     one, other = torch.utils._pytree.tree_flatten(a), torch.utils._pytree.tree_flatten(b)
     return str(one[1]) == str(other[1]) and all(
@@ -112,6 +141,49 @@ def test_sizes_of_inputs_differ() -> None:
     assert all(map(same, compiled.map(arrays), [compiled(*x) for x in arrays]))
     with pytest.raises(bough.InputError, match="input 2: "):
         compiled.map([*inputs[:2], (torch.randn(3, 2), inputs[0][1]), *inputs[2:]])
+
+
+def test_sizes_inside_of_arrays_differ() -> None:
+    """Where kernels see an array in several shapes, the rows of a smaller input lie where those of its own call do."""
+    torch.manual_seed(0)
+    looking, grid = Looking().eval(), Grid().eval()
+    look = bough.compile(looking, (torch.randn(5, 12),), dynamic={"x": {0: "words"}}, threads=2, cache=False)
+    texts = [torch.randn(1 + n * 5 % 7, 12) * (1 + n % 3) for n in range(21)]
+    assert all(map(same, look.map(texts), map(look, texts)))
+    for axes, shapes in (({0: "h", 1: "w"}, [(2, 5), (3, 4), (1, 1), (3, 5), (2, 4)]), ({1: "w"}, [(3, w) for w in (5, 4, 1, 3, 5)])):
+        place = bough.compile(grid, (torch.randn(3, 4, 8),), dynamic={"x": axes}, threads=2, cache=False)
+        inputs = [torch.randn(*shape, 8) for shape in shapes * 3]
+        alone = [place(x) for x in inputs]
+        assert len({bool(x.sum() > 0) for x in inputs}) == 2
+        with torch.no_grad():
+            assert all(torch.allclose(y, grid(x)[0], atol=1e-5) for (y, _), x in zip(alone, inputs, strict=True))
+        assert all(map(same, place.map(inputs), alone))
+
+
+def test_what_torch_keeps_beside_the_elements() -> None:
+    """Gradients are left out, and arguments that are returned are returned as they came; arrays of other kinds are refused."""
+    torch.manual_seed(0)
+    place = bough.compile(Grid().eval(), (torch.randn(3, 4, 8),), dynamic={"x": {0: "h", 1: "w"}}, threads=2, cache=False)
+    inputs = [torch.randn(2 + n, 5 - n % 2, 8, requires_grad=n % 2 > 0) for n in range(4)]
+    inputs.append(torch.randn(8, 4, 3).permute(2, 1, 0))
+    assert all(map(same, place.map(inputs), [place(x) for x in inputs]))
+    x = inputs[0].detach()
+    for other in (torch.randn(()), x.to_sparse(), x[0].to_sparse_csr(), x.to("meta"), x.double(), x.to_mkldnn()):
+        for wrong, number in (([other] * 3, 0), ([x, x, other], 2), ([other, x, x[:1]], 0)):
+            with pytest.raises(bough.InputError, match=f"input {number}: "):
+                place.map(wrong)
+    with pytest.raises(bough.InputError, match="BGH-IN-013"):
+        torch.func.vmap(lambda t: place.map([t, t, t])[0][0])(torch.randn(2, 3, 4, 8))
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_narrow_weights(precision: str) -> None:
+    torch.manual_seed(0)
+    deepening = bough.compile(Deepening().eval(), (torch.randn(24),), precision=precision, threads=2, cache=False)
+    xs = [torch.randn(24) * (0.2 + n / 8) for n in range(17)]
+    alone = [deepening(x) for x in xs]
+    assert len({used for _, used in alone}) > 1
+    assert all(map(same, deepening.map(xs), alone))
 
 
 def test_loops_of_different_length_and_the_first_to_fail() -> None:

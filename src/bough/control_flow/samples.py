@@ -1,7 +1,8 @@
 """A sequence for one sample to one for many: every array has a row for each sample, so that what a branch writes is where those
 behind it read, whichever they took. Each row has the bits that the sequence for one sample gives.
 
-Samples may have inputs of different sizes: arrays are as large as the largest needs, and further inputs say what each has."""
+Samples may have inputs of different sizes: arrays are as large as the largest needs, and further inputs say what each has. Some
+sizes are the same for all samples (`common_sizes`)."""
 
 from __future__ import annotations
 
@@ -18,6 +19,10 @@ from bough.ir.expr import Apply, Const, Expr, Extent, Load, Var, add, as_expr, a
 from bough.ir.kernel import Kernel, Let, Operand
 from bough.ir.program import CAPACITY, Dim
 from bough.ir.sequence import Check, Define, Repeat, Run, Sequence, Step, Whilst, host_expressions, kernels, phase, walk
+from bough.rewrite.polynomial import Monomial, constant, polynomial, times
+
+Stride = frozenset[tuple[Monomial, int]]
+"""A polynomial of sizes."""
 
 MOST = 1 << 16
 """Samples of one call."""
@@ -32,8 +37,8 @@ def divides(sequence: Sequence) -> bool:
 
 def over_samples(sequence: Sequence) -> Sequence:
     """The same computation for `samples` samples, the last of its dims: inputs and results have one more dimension in front.
-    The dims of one sample (but for the capacity) stand for the largest; behind the inputs comes one for each, with the sizes of
-    all samples.
+    The dims of one sample (but for the capacity) stand for the largest; behind the inputs comes `n.sizes` for each dim n but
+    `common_sizes`, with the sizes of all samples.
 
     Takes kernels one by one, as they are before schedules are chosen; a reduction keeps its order where its kernel says which.
     """
@@ -47,7 +52,8 @@ class _OverSamples(OverMembers):
         taken = {*self.one, *sequence.constants, *(d.name for d in sequence.dims)}
         super().__init__(taken.union(*(_defined(s) for s in walk(sequence.steps))))
         self.samples = Var(self.fresh("samples"))
-        sizes = [d.name for d in sequence.dims if d.name != CAPACITY]
+        fixed = {CAPACITY, *common_sizes(sequence)}
+        sizes = [d.name for d in sequence.dims if d.name not in fixed]
         self.sizes = {n: Operand(self.fresh(f"{n}.sizes"), I64, (self.samples,)) for n in sizes}
         self.differ = self.own_numbers()
         self.residents = residents(sequence, self.splits)
@@ -161,6 +167,26 @@ class _OverSamples(OverMembers):
 
     def make_list(self, name: str) -> Operand:
         return self.make(name, I64, self.samples)
+
+
+def common_sizes(sequence: Sequence) -> set[str]:
+    """The sizes that samples must have in common: those of strides that kernels do not all see in an array. In room for a larger
+    sample, the rows of `a[n, k]` do not lie as those of `a[n * k]` do."""
+    seen: dict[str, set[frozenset[Stride]]] = {}
+    arrays = (*sequence.inputs, *sequence.temporaries.values())
+    for o in (*arrays, *(o for k in kernels(sequence.steps) for o in k.operands.values())):
+        seen.setdefault(o.name, set()).add(_symbolic_strides(o.shape))
+    several = (strides for views in seen.values() if len(views) > 1 for strides in views)
+    return {v for strides in several for stride in strides for atoms, _ in stride for a in atoms for v in variables(a)}
+
+
+def _symbolic_strides(shape: tuple[Extent, ...]) -> frozenset[Stride]:
+    """The strides of a dense array that depend on sizes."""
+    found, stride = set(), constant(1)
+    for extent in reversed([e for e in shape if e != 1][1:]):
+        stride = times(stride, polynomial(as_expr(extent)))
+        found.add(frozenset(stride.items()))
+    return frozenset(s for s in found if any(atoms for atoms, _ in s))
 
 
 def written_whole(sequence: Sequence) -> set[str]:

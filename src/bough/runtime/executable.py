@@ -245,7 +245,7 @@ def _tensor_stack(tensors: Sequence[Any]) -> Any:
         return torch().nn.utils.rnn.pad_sequence(tensors, batch_first=True)
     rows = tensors[0].new_zeros((len(tensors), *most))
     for row, t in zip(rows, tensors, strict=True):
-        row[tuple(map(slice, t.shape))] = t
+        row[tuple(map(slice, t.shape))] = t.detach()
     return rows
 
 

@@ -14,10 +14,10 @@ from bough.base.errors import InputError
 from bough.base.records import Classes, maker
 from bough.runtime import sizes
 from bough.runtime.apart import Args, one_by_one
-from bough.runtime.arrays import torch
+from bough.runtime.arrays import NUMPY, torch, torch_dtype
 from bough.runtime.binding import Bound, bind, check_sizes
 from bough.runtime.caller import Source, packed
-from bough.runtime.manifest import Leaf, Manifest
+from bough.runtime.manifest import Leaf, Manifest, Tensor
 from bough.runtime.portions import MEMORY
 from bough.runtime.sizes import Size
 
@@ -30,6 +30,7 @@ PORTION = 256
 APART = 4
 """How many times as large as another a sample may be that is computed with it, in each of its sizes: arrays are as large as the
 largest needs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -70,13 +71,16 @@ class Group:
 
 class Samples:
     """`one` computes one input; `many` takes and gives the same arrays with one more dimension in front, over samples, and takes
-    the symbolic sizes of each sample."""
+    those symbolic sizes of each sample that may differ."""
 
     def __init__(self, one: Executable, many: Executable) -> None:
         self.one, self.many, self.manifest = one, many, one.manifest
         self.names: dict[bool, dict[str, Any]] = {}
         self.own = [s.name for s in one.manifest.scalars if s.name != one.manifest.capacity]
-        """The sizes that may differ between samples."""
+        """The sizes of an input."""
+        given = {t.name for t in many.manifest.arguments[len(one.manifest.arguments) :]}
+        self.differ = [name for name in self.own if f"{name}.sizes" in given]
+        """Those that may differ between inputs which are computed together."""
         self.cut = {n: r.shape for n, r in enumerate(self.manifest.results) if not _names(r.shape).isdisjoint(self.own)}
         self.cut |= {c.result: c.shape for c in self.manifest.cuts}
         inputs = self.manifest.inputs
@@ -104,20 +108,23 @@ class Samples:
             yield from self.near(group)
 
     def alike(self, inputs: Sequence[Args]) -> Group | None:
-        """All inputs as one group, where their arguments are tensors of equal kinds, maybe of different shapes: one is checked
-        for all. Where shapes are equal, too, what is wrong with them shows when they are computed."""
+        """All inputs as one group, where their arguments are tensors of the kinds and ranks that the function takes, maybe of
+        different shapes. Where shapes are equal, too, what is wrong with them shows when they are computed."""
         if not self.flat or any(len(args) != len(self.flat) for args in inputs):
             return None
         columns = list(zip(*inputs, strict=True))
         module = torch()
         of_torch = module is not None and type(columns[0][0]) is module.Tensor
         kind = module.Tensor if of_torch else np.ndarray
-        for column in columns:
-            if {type(x) for x in column} != {kind} or len({_kind(x, of_torch) for x in column}) > 1:
-                return None
+        if any({type(x) for x in column} != {kind} for column in columns):
+            return None
         tensors: list[Sequence[Any]] = [columns[n] for n in self.flat]
+        if not all(map(_of_kind if of_torch else _of_dtype, self.manifest.arguments, tensors)):
+            return None
         shapes = [*zip(*([tuple(x.shape) for x in column] for column in tensors), strict=True)]
         known = {each: self.sizes(each) for each in set(shapes)}
+        if any(len(shape) != len(t.shape) for each in known for shape, t in zip(each, self.manifest.arguments, strict=True)):
+            return None
         if len(known) == 1:
             return Group(range(len(inputs)), tensors, tensors, of_torch, (known[shapes[0]],))
         bind(self.manifest, inputs[0], {})
@@ -138,18 +145,20 @@ class Samples:
             yield Group([n for n, _ in members], tensors, given, of_torch, sizes)
 
     def near(self, group: Group) -> Iterator[Group]:
-        """The group in parts of sizes that are not far apart."""
+        """The group in parts whose common sizes are equal, and whose others are not far apart."""
         if len(group.sizes) == 1:
             yield group
             return
+        common = [name for name in self.own if name not in self.differ]
         part: list[int] = []
         least: dict[str, int] = {}
         most: dict[str, int] = {}
-        for n in sorted(range(len(group.sizes)), key=lambda n: tuple(group.sizes[n].values())):
+        order = [*common, *self.differ]
+        for n in sorted(range(len(group.sizes)), key=lambda n: [group.sizes[n][name] for name in order]):
             here = group.sizes[n]
             lower = {name: min(size, least.get(name, size)) for name, size in here.items()}
             upper = {name: max(size, most.get(name, size)) for name, size in here.items()}
-            if part and any(upper[name] > APART * max(1, size) for name, size in lower.items()):
+            if part and any(upper[name] > (lower[name] if name in common else APART * max(1, lower[name])) for name in order):
                 yield group.part(part)
                 part, lower, upper = [], dict(here), dict(here)
             part.append(n)
@@ -178,7 +187,8 @@ class Samples:
         """What a call of its own returns for each input of a group."""
         names = self.names_of(group.of_torch)
         own = {name: [sizes[name] for sizes in group.each()] for name in self.own}
-        results = self.many.call(*map(names["stack"], group.tensors), *map(names["numbers"], own.values()))
+        numbers = (own[name] for name in self.differ)
+        results = self.many.call(*map(names["stack"], group.tensors), *map(names["numbers"], numbers))
         known = own | {name: results[r].tolist() for name, r in self.manifest.computed}
         rows = [self.rows(n, result, known, group) for n, result in enumerate(results)]
         return self.pack([*rows, *group.given], names["constant"])
@@ -210,8 +220,14 @@ def _fitting(arena: Size, samples: str, known: tuple[tuple[str, int], ...]) -> i
     return 64 * MEMORY // max(1, more - few)
 
 
-def _kind(x: Any, of_torch: bool) -> tuple[Any, ...]:
-    return (x.dtype, x.device, x.layout) if of_torch else (x.dtype,)
+def _of_kind(wanted: Tensor, column: Sequence[Any]) -> bool:
+    """Whether these torch tensors are dense ones of a type, on the CPU."""
+    dtype, strided = torch_dtype(wanted.dtype), torch().strided
+    return all(x.dtype is dtype and x.is_cpu and x.layout is strided and not x.is_nested for x in column)
+
+
+def _of_dtype(wanted: Tensor, column: Sequence[Any]) -> bool:
+    return all(x.dtype == NUMPY[wanted.dtype] for x in column)
 
 
 def _each(size: Size, known: Mapping[str, Sequence[int]], count: int) -> Iterable[int]:
