@@ -41,6 +41,15 @@ FOUND = {
                 state.update(last=state["h"])
             return {**state, "keys": len(state)}
     """,
+    "a_list_that_is_stacked_along_another_axis_is_dense": """
+        def forward(self, x):
+            found = [x]
+            while x.abs().max() > 0.6 and len(found) < 5:
+                x = torch.tanh(self.first(x))
+                found.append(x)
+            y = torch.stack(found, 1)
+            return y.view(2, -1), y.view(-1).sum(), y @ y.t()
+    """,
     "keys_that_one_side_adds": """
         def forward(self, x):
             table = {"a": x}

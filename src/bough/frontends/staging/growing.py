@@ -233,7 +233,7 @@ def stacked(staging: DataStaging, content: Rows, name: str, dim: int) -> torch.T
     (leaf,) = content.leaves
     staging.check_that(content.length > 0, "RuntimeError", f"torch.{name} expects a non-empty list of tensors")
     if name == "stack":
-        return leaf.movedim(0, dim) if dim % leaf.dim() else leaf
+        return leaf.movedim(0, dim).contiguous() if dim % leaf.dim() else leaf
     if leaf.dim() == 1:
         raise staging.python_error(RuntimeError("zero-dimensional tensor cannot be concatenated"))
     axis = dim % (leaf.dim() - 1)
