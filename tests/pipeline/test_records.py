@@ -188,6 +188,7 @@ def test_only_classes_of_loaded_modules_are_found() -> None:
     assert found(Record("antigravity:Pair", ("y",), ())) is None and "antigravity" not in sys.modules
     assert found(Record(record.name, ("y",), (1,))) is None
     assert maker(Record("os:system", ("class", "_b", "c"), (1, 2, 3)), {})(1, 2, 3)._fields == ("_0", "_1", "c")
+    assert [maker(Record(name, ("x",), (1,)), {})(1).x for name in ("", "a:class", "a:1 b", "a:f.<locals>.")] == [1] * 4
 
 
 def test_a_damaged_manifest_is_refused() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bough.runtime import Buffer, Leaf, LoadError, Manifest, Plain, Scalar, Tensor
-from bough.runtime.manifest import Cut, Failure, Number
+from bough.runtime.manifest import Chosen, Cut, Failure, Listed, Number, Rows
 
 Build = Callable[..., Manifest]
 
@@ -60,6 +60,15 @@ def test_round_trip_through_json(manifest: Build) -> None:
         {"cuts": (Cut(0, ("n", 8)),)},
         {"outputs": Number(0)},
         {"outputs": Number(-1)},
+        {"outputs": {"a": [Number(0)]}},
+        {"outputs": Rows(Number(0))},
+        {"outputs": Rows(Plain(1))},
+        {"outputs": Chosen(0, (Plain(1),))},
+        {"outputs": Chosen(1, (Number(0), Plain(1))), "results": (Tensor("y", "f32", (8,)), Tensor("n", "i64", ()))},
+        {"outputs": Chosen(1, ()), "results": (Tensor("y", "f32", (8,)), Tensor("n", "i64", ()))},
+        {"outputs": Listed(0, 0)},
+        {"inputs": (Rows(Leaf("argument", 0)),)},
+        {"capacity": "batch"},
     ],
 )
 def test_refuses_loose_ends(manifest: Build, changes: dict[str, Any]) -> None:

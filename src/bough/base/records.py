@@ -11,6 +11,7 @@ import sys
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from keyword import iskeyword
 from types import MemberDescriptorType
 from typing import Any
 
@@ -74,7 +75,8 @@ def maker(record: Record, classes: Classes) -> Callable[..., Any]:
     kind = classes.get(record.name)
     if kind is not None:
         return put_together(record, kind)
-    return namedtuple(record.name.rpartition(".")[2].rpartition(":")[2], record.fields, rename=True)
+    name = record.name.rpartition(".")[2].rpartition(":")[2]
+    return namedtuple(name if name.isidentifier() and not iskeyword(name) else "Record", record.fields, rename=True)
 
 
 def classes_of(records: Iterable[Record]) -> dict[str, type]:

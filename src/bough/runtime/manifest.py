@@ -252,25 +252,35 @@ class Manifest:
         )
 
 
+def parts_of(tree: Tree) -> tuple[Tree, ...]:
+    """What is nested in a tree, one level down: tuples and lists by position, dicts by insertion."""
+    match tree:
+        case Rows(part):
+            return (part,)
+        case Record(parts=parts) | Chosen(alternatives=parts):
+            return parts
+        case dict():
+            return tuple(tree.values())
+        case tuple() | list():
+            return tuple(tree)
+    return ()
+
+
+def nodes(tree: Tree) -> Iterator[Tree]:
+    """The tree and all that is nested in it, in its order."""
+    yield tree
+    for part in parts_of(tree):
+        yield from nodes(part)
+
+
 def leaves(tree: Tree) -> Iterator[Leaf]:
-    """The leaves in order: tuples and lists by position, dicts by insertion."""
-    if isinstance(tree, Leaf):
-        yield tree
-    elif isinstance(tree, (Listed, Number)):
-        yield Leaf("result", tree.result)
-    elif isinstance(tree, Rows):
-        yield from leaves(tree.part)
-    elif isinstance(tree, Record):
-        yield from leaves(tree.parts)
-    elif isinstance(tree, Chosen):
-        yield Leaf("result", tree.selector)
-        yield from leaves(tree.alternatives)
-    elif isinstance(tree, (tuple, list)):
-        for part in tree:
-            yield from leaves(part)
-    elif isinstance(tree, dict):
-        for part in tree.values():
-            yield from leaves(part)
+    """The leaves in their order."""
+    for node in nodes(tree):
+        match node:
+            case Leaf():
+                yield node
+            case Listed(result=result) | Number(result) | Chosen(selector=result):
+                yield Leaf("result", result)
 
 
 def _check(manifest: Manifest) -> None:
@@ -301,6 +311,7 @@ def _check(manifest: Manifest) -> None:
         if not exists(leaf.source, leaf.key):
             raise damaged("the manifest", f"an output refers to {leaf.source} {leaf.key!r}, which does not exist")
     _check_computed(manifest)
+    _check_outputs(manifest)
     if manifest.visits is None:
         _check_inputs(manifest)
 
@@ -321,6 +332,8 @@ def _check_computed(manifest: Manifest) -> None:
     scalars = frozenset(s.name for s in manifest.scalars)
     if manifest.capacity is not None and manifest.capacity not in scalars:
         raise damaged("the manifest", f"the capacity {manifest.capacity!r} is no symbolic size")
+    if any(manifest.capacity == name for t in manifest.arguments for size in t.shape for name in sizes.names(size)):
+        raise damaged("the manifest", f"an argument has the capacity {manifest.capacity!r}")
     for name, result in manifest.computed:
         if not 0 <= result < len(manifest.results) or name in scalars:
             raise damaged("the manifest", f"the size {name!r} is in no result")
@@ -331,21 +344,27 @@ def _check_computed(manifest: Manifest) -> None:
             raise damaged("the manifest", f"a cut does not fit result {cut.result}")
         for size in cut.shape:
             sizes.from_data(size, scalars | {name for name, _ in manifest.computed})
-    samples = int(manifest.visits is not None)  # the axes before those of a single call's result
-    for number in numbers_in(manifest.outputs):
-        if not 0 <= number.result < len(manifest.results) or len(manifest.results[number.result].shape) != samples:
-            raise damaged("the manifest", f"result {number.result} is no number")
 
 
-def numbers_in(tree: Tree) -> Iterator[Number]:
-    """The Python numbers among nested outputs."""
-    if isinstance(tree, Number):
-        yield tree
-    elif isinstance(tree, Record):
-        yield from numbers_in(tree.parts)
-    elif isinstance(tree, (tuple, list, dict)):
-        for part in tree.values() if isinstance(tree, dict) else tree:
-            yield from numbers_in(part)
+def _check_outputs(manifest: Manifest) -> None:
+    """Every part of the outputs can be made."""
+    shapes = [t.shape for t in manifest.results]
+
+    def check(tree: Tree, axes: int) -> None:
+        """`axes` are those of results in front of a part's own: samples, and rows."""
+        match tree:
+            case (Number(result) | Chosen(selector=result)) if len(shapes[result]) != axes:
+                raise damaged("the manifest", f"result {result} is no number")
+            case Chosen(alternatives=()):
+                raise damaged("the manifest", "an output is one of no alternatives")
+            case Rows(part) if not any(leaf.source == "result" and shapes[int(leaf.key)] for leaf in leaves(part)):
+                raise damaged("the manifest", "rows of an output are in no result")
+            case Listed() if manifest.visits is None:
+                raise damaged("the manifest", "a list of rows is for structures")
+        for part in parts_of(tree):
+            check(part, axes + isinstance(tree, Rows))
+
+    check(manifest.outputs, int(manifest.visits is not None))
 
 
 def _check_inputs(manifest: Manifest) -> None:
@@ -353,6 +372,8 @@ def _check_inputs(manifest: Manifest) -> None:
     known = frozenset(s.name for s in manifest.scalars)
     if len(manifest.parameters) != len(manifest.inputs):
         raise damaged("the manifest", "parameters and inputs differ in number")
+    if any(isinstance(node, (Listed, Number, Rows, Chosen)) for tree in manifest.inputs for node in nodes(tree)):
+        raise damaged("the manifest", "an input is worked out")
     found = [leaf for tree in manifest.inputs for leaf in leaves(tree)]
     if sorted(str(leaf.key) for leaf in found) != sorted(str(i) for i in range(len(manifest.arguments))):
         raise damaged("the manifest", "the inputs do not name each argument once")
