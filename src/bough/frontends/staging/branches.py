@@ -242,7 +242,14 @@ class Join:
         firsts = [None] * count if no_first else self.leaves(form, a, self.first)
         seconds = [None] * count if no_second else self.leaves(form, b, self.second)
         leaves = [self.leaf(x, y, d) for x, y, d in zip(firsts, seconds, layouts.dtypes(form), strict=True)]
-        return lambda results: layouts.build(staging, form, iter([leaf(results) for leaf in leaves]))
+
+        def made(results: list[torch.Tensor]) -> Any:
+            value = layouts.build(staging, form, iter([leaf(results) for leaf in leaves]))
+            if not no_first and not no_second:
+                staging.chosen_containers.note(staging, value, a, b, self.start)
+            return value
+
+        return made
 
     def elements(
         self, a: torch.Tensor, b: torch.Tensor, no_first: bool, no_second: bool

@@ -32,6 +32,7 @@ from bough.frontends.staging import (
 from bough.frontends.staging.aliases import Aliases
 from bough.frontends.staging.branches import Thunk, run
 from bough.frontends.staging.choices import Choice, each_alternative, is_there, question, settled
+from bough.frontends.staging.chosen_containers import ChosenContainers
 from bough.frontends.staging.examples import positional_name
 from bough.frontends.staging.generators import Walk
 from bough.frontends.staging.host_functions import Stays
@@ -67,7 +68,7 @@ class DataStaging:
         """Tensors and containers made during the trace, by id, with when they were made."""
         self.widest: dict[int, tuple[Any, torch.Tensor]] = {}
         """The first view of a tensor that was made inside of torch, where the trace does not know it, by that one's id."""
-        self.aliases = Aliases(self)
+        self.aliases, self.chosen_containers = Aliases(self), ChosenContainers()
         self.special = SpecialMethods(self.call)
         self.scope = Scope(None, 0)
         self.state = State(self.scope)
@@ -78,8 +79,7 @@ class DataStaging:
         """The functions of the user's that are running, with when they were called."""
         self.walks: list[Walk] = []
         """The loops over generators that are running."""
-        self.tries = 0
-        self.branches = 0
+        self.tries = self.branches = 0
         self.raised: BaseException | None = None
         """The last exception that Python raises as well."""
         self.jumps: dict[tuple[type, str], caught.Raised] = {}
@@ -148,8 +148,8 @@ class DataStaging:
 
     def touch(self, place: Place) -> None:
         """Notes a place that is about to be changed, in all scopes that it is older than."""
-        born, scope, value = self.born(place.owner), self.scope, None
-        key = place.key
+        self.chosen_containers.expect_others(place.owner)
+        born, scope, key, value = self.born(place.owner), self.scope, place.key, None
         while scope is not None and key not in scope.journal and born < max(scope.start, 1):
             value = value or (place.read(),)
             scope.journal[key] = (place, *value)
