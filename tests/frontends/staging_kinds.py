@@ -43,6 +43,26 @@ class ByTable(Model):
         return self.ops[e.op.name](inner)
 
 
+def plain_values() -> list[Any]:
+    return [[1.5, 2, True, [False, None]], 2.5, True, None, [3, [4, [True]], 0.25], 7, False]
+
+
+@on(plain_values)
+class OfPlainValues(Model):
+    """Numbers of several kinds at one place: each way has its own."""
+
+    def forward(self, v: Any) -> Tensor:
+        if v is None:
+            return self.one.bias
+        if isinstance(v, bool):
+            return self.embedding.weight[int(v)]
+        if isinstance(v, int):
+            return self.embedding.weight[torch.tensor(v) + 1]
+        if isinstance(v, float):
+            return self.one.bias * torch.tensor(v)
+        return torch.tanh(self.one(torch.stack([self(x) for x in v]).sum(0)))
+
+
 class Polymorphic:
     """Nodes that know how to encode themselves."""
 

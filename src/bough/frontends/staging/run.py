@@ -469,10 +469,19 @@ class Run:
                 "only numbers and tensors can be computed with",
                 "store a number or a tensor there, or ask about it with `==`, `in` or `isinstance`",
             )
-        dtype = "f32" if (each, place.path) in self.function.real else examples.number_type(values)
+        real = (each, place.path) in self.function.real and not self._is_whole(place)
+        dtype = "f32" if real else examples.number_type(values)
         if dtype == "f32":
             self.world.learn(self.function.real, (each, place.path))
         return self.payload(place, "f64" if wide and dtype == "f32" else dtype)
+
+    def _is_whole(self, place: Place) -> bool:
+        """Whether this way is taken only where there is no float at the place, whatever other ways find there."""
+        return place.each is None and any(
+            set(q.value) <= {"builtins.bool", "builtins.int"} if answer else "builtins.float" in q.value
+            for q, answer in self.facts.answers
+            if q.path == place.path and q.test == "is_instance" and isinstance(q.value, tuple)
+        )
 
     def measured(self, place: Place, index: Index) -> Any:
         """An index into the container at a place, as the shapes of the cell have it."""
