@@ -171,3 +171,33 @@ def test_small_and_padded_products(module: nn.Module, shape: tuple[int, ...], pr
         want = module(x)
         got = bough.compile(module.eval(), (x,), precision=precision)(x)
     assert (got - want).norm() <= 2 * BOUNDS[precision] * want.norm()
+
+
+class Pairs(nn.Module):
+    """A product of states that nothing else reads as they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.join, self.forget = nn.Embedding(200, 32), nn.Linear(64, 96), nn.Linear(64, 64)
+
+    def forward(self, tree: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        if isinstance(tree, int):
+            return self.words.weight[tree], torch.zeros(32)
+        (left, a), (right, b) = self(tree[0]), self(tree[1])
+        both = torch.cat([left, right])
+        i, o, u = self.join(both).chunk(3)
+        f, g = torch.sigmoid(self.forget(both)).chunk(2)
+        c = torch.sigmoid(i) * torch.tanh(u) + f * a + g * b
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+
+@pytest.mark.parametrize("precision", BOUNDS)
+def test_states_that_only_products_read(precision: str) -> None:
+    torch.manual_seed(0)
+    module, trees = Pairs().eval(), [((1, (2, 3)), ((4, 5), 6)), (7, 8), 0]
+    compiled = bough.compile(module, (trees[0],), precision=precision, cache=False)
+    alone = [compiled(t) for t in trees]
+    for found, t in zip(alone, trees, strict=True):
+        torch.testing.assert_close(found, module(t), rtol=0.1, atol=0.05)
+    for one, together in zip(alone, compiled.map(trees), strict=True):
+        assert all(map(torch.equal, one, together))

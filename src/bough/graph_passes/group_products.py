@@ -174,7 +174,9 @@ def _narrow(kernel: Kernel, products: dict[str, _Product], read: dict[str, str],
         *(i for i in kernel.inputs if i.name in still or i.name not in taken),
         *(replace(shapes[old], name=new, dtype=dtype) for old, new in taken.items()),
     )
-    return replace(kernel, inputs=inputs, body=body, apart=(*kernel.apart, *(taken[n] for n in kernel.apart if n in taken)))
+    kept = {o.name for o in (*inputs, *kernel.outputs)}
+    apart = (*(n for n in kernel.apart if n in kept), *(taken[n] for n in kernel.apart if n in taken))
+    return replace(kernel, inputs=inputs, body=body, apart=apart)
 
 
 def _also_narrow(kernel: Kernel, read: dict[str, str], dtype: DType) -> Kernel:
