@@ -50,6 +50,35 @@ def test_inner_loops_are_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> Non
         compare(call(imported, x), Nested()(x))
 
 
+class Collecting(nn.Module):
+    """A loop that fills two lists."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        rows, sums = [], []
+        while True:
+            x = x * 1.5
+            rows.append(x)
+            sums.append(x.sum())
+            if x.abs().sum() > 9 or len(sums) > 11:
+                break
+        return torch.stack(rows), torch.stack(sums)
+
+
+def test_lists_grow_from_the_second_try_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries, attempt = [0], carried._attempt
+
+    def counted(loop: carried.Loop) -> tuple[bool, object]:
+        tries[0] += 1
+        return attempt(loop)
+
+    monkeypatch.setattr(carried, "_attempt", counted)
+    imported = export_module(Collecting(), (torch.randn(4),))
+    assert tries[0] == 3
+    for seed in range(6):
+        x = torch.randn(4, generator=torch.Generator().manual_seed(seed))
+        compare(call(imported, x), Collecting()(x))
+
+
 class Differing(nn.Module):
     """The inner loop carries something else each time that the outer one is tried: what it remembers does not hold."""
 

@@ -11,6 +11,7 @@ function will; where a size of theirs is computed, it is a new symbol (`computed
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import sympy  # type: ignore[import-untyped]
@@ -155,10 +156,14 @@ def while_test(condition: torch.Tensor) -> None:
     torch.ops.bough.while_test(condition)
 
 
-def growths(updated: Sequence[torch.Tensor]) -> tuple[Growth, ...]:
+def growths(updated: Sequence[torch.Tensor], more: Sequence[torch.Tensor] = ()) -> tuple[Growth, ...]:
     """What the innermost open loop must be begun with for these to be its updated values: equal to what it was begun with where
-    all is well. Otherwise abort the attempt and begin again with these."""
+    all is well. Otherwise abort the attempt and begin again with these. `more`: what it should have carried as well, in front of
+    the last."""
     loop = current().loops[-1]
+    if more:
+        initial, carried = ([*tensors[:-1], *more, tensors[-1]] for tensors in (loop.initial, loop.carried))
+        loop = replace(loop, initial=initial, carried=carried)
     _expect_alike(loop.carried, updated, "the carried and the updated values of a loop")
     return loop_growths(loop, updated)
 

@@ -129,17 +129,20 @@ def _attempt(loop: Loop) -> tuple[bool, Any]:
 
 
 def _initial(loop: Loop) -> list[torch.Tensor]:
-    staging, state = loop.staging, loop.state
+    state = loop.state
     made: list[torch.Tensor] = []
     for key, form in state.forms.items():
-        value = None if key == OUTCOME else _value_of(state.places[key])
-        leaves = layouts.encode(staging, form, value)
-        for n, (leaf, dtype) in enumerate(zip(leaves, layouts.dtypes(form), strict=True)):
-            if leaf is None or isinstance(leaf, layouts.Empty):
-                shape = tuple(0 if markers.is_computed(s) else s for s in state.shapes[key, n])
-                leaf = torch.zeros((0, *shape[1:]) if leaf is not None else shape, dtype=dtype)
-            made.append(leaf if isinstance(leaf, torch.Tensor) else torch.full((), leaf, dtype=dtype))
+        made += _first_leaves(loop, key, form, None if key == OUTCOME else _value_of(state.places[key]))
     return [*made, torch.full((), False)]
+
+
+def _first_leaves(loop: Loop, key: Hashable, form: Layout, value: Any) -> Iterator[torch.Tensor]:
+    """The tensors of what a place has before the loop."""
+    for n, (leaf, dtype) in enumerate(zip(layouts.encode(loop.staging, form, value), layouts.dtypes(form), strict=True)):
+        if leaf is None or isinstance(leaf, layouts.Empty):
+            shape = tuple(0 if markers.is_computed(s) else s for s in loop.state.shapes[key, n])
+            leaf = torch.zeros((0, *shape[1:]) if leaf is not None else shape, dtype=dtype)
+        yield leaf if isinstance(leaf, torch.Tensor) else torch.full((), leaf, dtype=dtype)
 
 
 def _value_of(place: Place) -> Any:
@@ -226,9 +229,11 @@ def _updated(loop: Loop, scope: Scope, outcome: Any, carried: list[torch.Tensor]
     if any(isinstance(f, layouts.Choices) and len(f.parts) > MOST_FORMS for f in forms.values()):
         raise _refused(staging)
     if forms != state.forms:
-        same = all(forms[k] == f for k, f in state.forms.items())
-        growths = markers.growths(_leaves(loop, state.forms, now, carried)) if same else ()
         _learn_shapes(loop, forms, now)
+        growths: tuple[markers.Growth, ...] = ()
+        if all(forms[k] == f for k, f in state.forms.items()):
+            more = [t for k in forms if k not in state.forms for t in _first_leaves(loop, k, forms[k], before.get(k))]
+            growths = markers.growths(_leaves(loop, forms, now, [*carried[:-1], *more]), more)
         state.forms, state.growths = forms, growths
         return [], False
     updated = _leaves(loop, forms, now, carried)
