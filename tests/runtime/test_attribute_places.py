@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 import gc
+import pickle
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 from test_linearizer import Node, binary, check, is_native, made, perfect
 
-from bough.runtime.attribute_places import NO_PLACE, NOTED, VALUES, Places, place_of
+from bough.runtime.attribute_places import NO_PLACE, NOTED, Places, place_of, values_of
 
 pytestmark = pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="places are known of Python 3.11 alone")
 
@@ -106,9 +108,42 @@ def test_what_does_not_tell() -> None:
     assert place_of(Defaults(None, 1), "a") is None  # it might be the class's
     assert place_of(Odd(1, 2), "d") is None
     apart = Plain(object(), object())
-    assert vars(apart)  # the values are those of a dictionary from now on
+    apart.__dict__ = {"a": object(), "b": object()}  # a dictionary with names of its own
+    assert values_of(apart) == 0
     assert place_of(apart, "a") is None
-    assert VALUES < 0
+
+
+def test_values_of_dictionaries() -> None:
+    """As objects have them that were looked at, copied, or read by pickle."""
+    x, y = object(), object()
+    looked_at = Plain(x, y)
+    assert vars(looked_at)
+    for obj in (looked_at, copy.copy(Plain(x, y))):
+        assert values_of(obj) != 0
+        assert place_of(obj, "b") == place_of(Plain(x, y), "b")
+    of_another = Plain(x, y)
+    of_another.__dict__ = vars(Defaults(x, y))
+    assert values_of(of_another) == 0
+
+
+def test_dictionaries_in_structures(monkeypatch: pytest.MonkeyPatch) -> None:
+    linearizer = made(binary(), perfect(3))
+    is_native(linearizer, monkeypatch)
+    flat = linearizer.flat()
+    check(linearizer, [(pickle.loads(pickle.dumps(perfect(4))),)], flat)
+    chances = flat._chances
+    check(linearizer, [(pickle.loads(pickle.dumps(perfect(4))),)], flat)
+    assert flat._chances == chances  # all could be read in place
+    tree = perfect(2)
+    vars(tree.left)
+    del tree.left.word
+    tree.left.word = 6
+    vars(tree.right)["other"] = 1
+    other = Node(1)
+    other.__dict__ = {"children": (), "right": None, "word": 4, "left": None}
+    tree.right.left = other
+    tree.right.right.__dict__ = vars(Node(8))
+    check(linearizer, [(tree,), (other,)], flat)
 
 
 def test_objects_that_change_their_form(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,8 @@ from bough.runtime import LoadedObject
 from bough.runtime.linearize import Linearized, linearize
 from bough.runtime.linearizer import Linearizer, is_supported
 from bough.runtime.linearizer_flat import Flat
+from bough.runtime.team import Team
+from bough.runtime.walker_layout import Word
 from bough.targets import host
 
 LEFT, RIGHT, WORD, CHILDREN = ((Attribute(n),) for n in ("left", "right", "word", "children"))
@@ -36,7 +38,28 @@ class Node:
 def compiled(visits: Visits, names: Linearized) -> Linearizer:
     arrays, sizes = list(names.arrays), list(names.sizes)
     program = LoadedObject(binding.compile_object(emit_walk(visits, arrays, sizes), host()))
-    return Linearizer(visits, arrays, sizes, program)
+    program.symbols.update(bough_team_run=address_of(_run), bough_team_one_phase=0)
+    return Linearizer(visits, arrays, sizes, program, Team("own", 2, 0))
+
+
+@ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 4)
+def _run(team: int, function: int, phase: int, scalars: int) -> int:
+    """Stands for a thread team: the last part comes first."""
+    part, frames, count = (ctypes.c_int64 * 3).from_address(phase)
+    for number in reversed(range(count)):
+        ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(part)(frames, number)
+    return 0
+
+
+def address_of(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+def in_parts(linearizer: Linearizer, flat: Flat) -> None:
+    """The next walk of several samples is one in parts if it borrows, as if there were a team and the last one had been long."""
+    assert linearizer._team is not None
+    linearizer._team.pointer = 1
+    flat._words[Word.LOG_USED] = 1 << 20
 
 
 def binary(dtype: str = "i64", shape: tuple[int, ...] = ()) -> Visits:
@@ -84,9 +107,10 @@ def held(linearizer: Linearizer, flat: Flat, like: Linearized) -> dict[str, np.n
     return arrays
 
 
-def check(linearizer: Linearizer, samples: Sequence[tuple[Any, ...]]) -> Flat:
+def check(linearizer: Linearizer, samples: Sequence[tuple[Any, ...]], flat: Flat | None = None) -> Flat:
     expected = linearize(linearizer.visits, samples)
-    flat = linearizer(samples)
+    flat = flat or linearizer.flat()
+    linearizer.fill(flat, list(samples))
     assert dict(zip(linearizer.sizes, flat.sizes, strict=True)) == expected.sizes
     for name, array in held(linearizer, flat, expected).items():
         np.testing.assert_array_equal(array, expected.arrays[name], err_msg=name)
@@ -125,20 +149,77 @@ def test_random_visits_and_structures(seed: int) -> None:
     if names is None:
         return
     linearizer = compiled(visits, names)
+    flat = linearizer.flat()
     for samples in given_:
         try:
             expected = linearize(visits, samples)
         except InputError as error:
             with pytest.raises(InputError) as raised:
-                linearizer(samples)
+                linearizer.fill(flat, samples)
             assert str(raised.value) == str(error)
             continue
-        flat = linearizer(samples)
-        assert dict(zip(linearizer.sizes, flat.sizes, strict=True)) == expected.sizes
-        for name, array in held(linearizer, flat, expected).items():
-            np.testing.assert_array_equal(array, expected.arrays[name], err_msg=name)
-        for number in range(linearizer.layout.lists):
-            assert flat.spans(number) == expected.arrays[f"list{number}.spans"].tolist()
+        for _ in range(3):  # with references first, then without, and in parts
+            in_parts(linearizer, flat)
+            check(linearizer, samples, flat)
+            for number in range(linearizer.layout.lists):
+                assert flat.spans(number) == expected.arrays[f"list{number}.spans"].tolist()
+
+
+def test_parts_of_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    linearizer = made(binary(), perfect(2))
+    is_native(linearizer, monkeypatch)
+    flat = linearizer.flat()
+    for count, parts in ((20, 1), (20, 8), (3, 3), (1, 1), (8, 8), (0, 1)):
+        in_parts(linearizer, flat)
+        check(linearizer, [(perfect(n % 4),) for n in range(count)], flat)
+        assert flat._words[Word.PART_COUNT] == parts
+    in_parts(linearizer, flat)
+    chances = flat._chances
+    check(linearizer, [(perfect(0),), (perfect(10),), (perfect(3),)], flat)  # more than fits a part of the memory
+    assert flat._chances == chances
+    in_parts(linearizer, flat)
+    check(linearizer, [(perfect(2),), (Lazy(),), (perfect(1),)], flat)  # which a walk without references refuses
+    assert (flat._words[Word.PART_COUNT], flat._chances) == (1, chances - 1)
+
+
+class Lazy(Node):
+    """Made when it is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        del self.left, self.right
+
+    def __getattr__(self, name: str) -> Any:
+        return {"left": Node(1), "right": Node(2)}[name]
+
+
+def test_a_walk_without_references_counts_none() -> None:
+    linearizer = made(nary(Payload(WORD, "f32", (2,))), Node(np.zeros(2, np.float32)))
+    child = Node(np.ones(2, np.float32))
+    tree = Node(np.ones(2, np.float32), children=[child, child])
+    flat = linearizer.flat()
+    for _ in range(3):
+        linearizer.fill(flat, [(tree,)])
+    chances = flat._chances
+    linearizer.fill(flat, [(tree,)])
+    with pytest.raises(InputError):
+        linearizer.fill(flat, [(Node(3),)])
+    assert not flat.owns and flat._chances == chances
+    assert flat.columns == [None] * len(flat.columns) and not flat.kept
+    for left in range(chances)[::-1]:  # it is given up where it is refused again and again
+        linearizer.fill(flat, [(Lazily(np.ones(2, np.float32)),)])
+        assert flat.owns == (not left)
+    linearizer.fill(flat, [(tree,)])
+    assert flat.owns
+
+
+class Lazily:
+    def __init__(self, word: Any) -> None:
+        self.word = word
+
+    @property
+    def children(self) -> list[Any]:
+        return []
 
 
 def test_it_is_native_on_this_python() -> None:

@@ -106,6 +106,8 @@ class _Arrangement:
         self.addresses: dict[str, Value] = {}
         self.sizes: dict[str, Value] = {}
         self.position = word(0)
+        self.part = self.frame
+        """The frame of the part whose records are at hand."""
         self.before: dict[int, Value] = {}
         self.first: dict[tuple[int, int], Value] = {}
 
@@ -205,16 +207,19 @@ class _Arrangement:
 
     @contextmanager
     def records(self) -> Iterator[tuple[Value, Value]]:
-        """A loop over the log: the address and the header of each record."""
+        """A loop over the log, part by part: the address and the header of each record."""
         code = self.code
-        at = code.variable(code.get(self.frame, Word.LOG))
-        end = code.at(code.get(self.frame, Word.LOG), code.get(self.frame, Word.LOG_USED))
-        with code.loop() as (stop, _):
-            record = code.read(at)
-            stop(code.compare(">=", record, end))
-            header = code.get(record, HEADER)
-            yield record, header
-            code.write(at, code.at(record, code.builder.lshr(header, word(VARIANT_BITS))))
+        log, parts = code.get(self.frame, Word.LOG), code.get(self.frame, Word.PARTS)
+        with code.each(code.get(self.frame, Word.PART_COUNT)) as number:
+            self.part = code.at(parts, code.multiply(number, self.layout.size))
+            at = code.variable(code.at(log, code.get(self.part, Word.LOG_BEGIN)))
+            end = code.at(log, code.get(self.part, Word.LOG_USED))
+            with code.loop() as (stop, _):
+                record = code.read(at)
+                stop(code.compare(">=", record, end))
+                header = code.get(record, HEADER)
+                yield record, header
+                code.write(at, code.at(record, code.builder.lshr(header, word(VARIANT_BITS))))
 
     def variant_of(self, header: Value) -> Value:
         return self.code.builder.and_(header, word((1 << VARIANT_BITS) - 1))
@@ -284,12 +289,16 @@ class _Arrangement:
         return Names.payload(slots.name, slots.index, key[1])
 
     def object_column(self, row: int, key: tuple[int, int]) -> Value:
-        """A new Python list for a payload that holds objects, owned by the list of columns; 0 for others."""
+        """A new Python list for a payload that holds objects, owned by the list of columns; 0 for others. Nothing may take
+        objects away until it holds them, so no garbage is collected meanwhile."""
         code, slots = self.code, self.layout.variants[key[0]]
         payload = slots.variant.payloads[key[1]]
         column = code.variable(0)
         with code.when(code.compare("==", code.get(self.frame, self.layout.modes + row), OBJECT)):
+            collects = code.python("PyGC_Disable")
             made = code.python("PyList_New", self.rows(slots, payload.each))
+            with code.when(code.compare("!=", collects, 0)):
+                code.python("PyGC_Enable")
             code.refuse(code.compare("==", made, 0))
             code.python("PyList_SetItem", code.get(self.frame, Word.COLUMNS), word(row), made)
             code.write(column, made)
@@ -303,7 +312,8 @@ class _Arrangement:
             self.write_payload(slots, n, rank, code.get(record, at), columns)
         for n, at in enumerate(slots.places):
             if Names.place(f, v, n) in self.wanted:
-                code.put(self.addresses[Names.place(f, v, n)], rank, code.get(record, at))
+                base = code.get(self.part, self.layout.bases + slots.variant.collects[n].list)
+                code.put(self.addresses[Names.place(f, v, n)], rank, code.add(code.get(record, at), base))
         for e, walk in enumerate(slots.walks):
             begin = code.get(self.first[slots.number, e], rank)
             first = code.get(record, walk.begin)
@@ -312,8 +322,10 @@ class _Arrangement:
                 row, element = code.add(begin, n), code.at(block, code.multiply(n, walk.width))
                 if Names.parent(f, v, e) in self.wanted:
                     code.put(self.addresses[Names.parent(f, v, e)], row, rank)
-                if Names.member(f, v, e) in self.wanted:
-                    code.put(self.addresses[Names.member(f, v, e)], row, code.add(first, n))
+                listed = slots.variant.each[e].list
+                if listed is not None and Names.member(f, v, e) in self.wanted:
+                    base = code.get(self.part, self.layout.bases + listed)
+                    code.put(self.addresses[Names.member(f, v, e)], row, code.add(code.add(first, n), base))
                 for c, at in walk.calls.items():
                     self.write_target(Names.target(f, v, c), row, code.get(element, at))
                 for p, at in walk.payloads.items():

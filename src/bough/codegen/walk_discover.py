@@ -19,6 +19,7 @@ from bough.runtime.walker_columns import questions
 from bough.runtime.walker_layout import (
     HEADER,
     LEVEL,
+    TABLE_WORDS,
     VARIANT_BITS,
     Layout,
     Status,
@@ -30,6 +31,8 @@ from bough.runtime.walker_layout import (
 AnyReader = Reader | FlatReader | SpanReader
 _WHOLE = -1
 """The bounds of objects that are no parts of lists."""
+_PARTED = 1 << 10
+"""Samples are walked in parts where the last walk has noted so many words: some tens of microseconds."""
 
 
 def emit_discover(module: Any, layout: Layout) -> Words:
@@ -40,56 +43,146 @@ def emit_discover(module: Any, layout: Layout) -> Words:
     spans = [_emit_span_visit(module, library, layout.visits.function(name)) for name in layout.spanned]
     finishes = [_emit_finish(module, layout, v) for v in layout.variants]
     run = _emit_run(module, library, [*visits, *flat.values(), *spans, *(f for f in finishes if f is not None)])
-    return _emit_samples(module, library, run)
+    samples = _emit_samples(module, library, run)
+    _emit_part(module, layout, samples)
+    return _emit_discover(module, layout, samples)
+
+
+def _emit_discover(module: Any, layout: Layout, samples: Words) -> Words:
+    """All samples, as one part by the frame itself; or in several parts, by the threads of the team."""
+    code = Words(module, "bough_walk_discover", ("frame",))
+    frame, count = code.frame, code.get(code.frame, Word.SAMPLE_COUNT)
+    with code.each(layout.starts - layout.counts) as n:
+        code.put(code.at(frame, layout.counts), n, 0)
+    for number in range(layout.lists):
+        code.put(code.get(frame, Word.SPANS), code.multiply(code.add(count, 1), number), 0)
+        code.put(frame, layout.bases + number, 0)
+    before = code.get(frame, Word.LOG_USED)
+    for w in (Word.LOG_USED, Word.LOG_BEGIN, Word.STACK_USED, Word.REFERENCES_USED, Word.FIRST_SAMPLE):
+        code.put(frame, w, 0)
+    many = code.builder.and_(code.compare(">=", before, _PARTED), code.compare("!=", code.get(frame, Word.TEAM), 0))
+    apart = code.builder.and_(many, code.compare("==", code.get(frame, Word.OWNED), 0))
+    most = code.builder.select(apart, code.get(frame, Word.MOST_PARTS), word(1))
+    parts = code.builder.select(code.compare("<", count, most), count, most)
+    with code.when(code.compare("<=", parts, 1)):
+        code.put(frame, Word.LAST_SAMPLE, count)
+        code.put(frame, Word.PARTS, frame)
+        code.put(frame, Word.PART_COUNT, 1)
+        code.builder.ret(code.call(samples, frame))
+    code.put(frame, Word.PARTS, code.get(frame, Word.PHASE_FRAMES))
+    code.put(frame, Word.PART_COUNT, parts)
+    code.put(frame, Word.PHASE_COUNT, parts)
+    with code.each(parts) as part:
+        _begin_part(code, layout, part)
+    words = [code.get(frame, w) for w in (Word.TEAM, Word.TEAM_PHASE)]
+    code.call_at(code.get(frame, Word.TEAM_RUN), *words, code.at(frame, Word.PHASE), word(0))
+    code.add_to(frame, Word.EPOCH, count)
+    with code.each(parts) as part:
+        _end_part(code, layout, part)
+    code.end(word(Status.DONE))
+    return code
+
+
+def _frame_of(code: Words, layout: Layout, part: Value) -> Value:
+    return code.at(code.get(code.frame, Word.PARTS), code.multiply(part, layout.size))
+
+
+def _begin_part(code: Words, layout: Layout, part: Value) -> None:
+    """A part's frame: its samples, and its share of the memory. It needs none for references."""
+    frame, parts, own = code.frame, code.get(code.frame, Word.PART_COUNT), _frame_of(code, layout, part)
+    with code.each(layout.size) as n:
+        code.put(own, n, code.get(frame, n))
+
+    def share(of: Word) -> tuple[Value, Value]:
+        first, last = (code.multiply(code.get(frame, of), n) for n in (part, code.add(part, 1)))
+        return code.builder.sdiv(first, parts), code.builder.sdiv(last, parts)
+
+    for of, words in (
+        (Word.SAMPLE_COUNT, (Word.FIRST_SAMPLE, Word.LAST_SAMPLE)), (Word.LOG_SIZE, (Word.LOG_BEGIN, Word.LOG_SIZE)),
+    ):  # fmt: skip
+        for at, value in zip(words, share(of), strict=True):
+            code.put(own, at, value)
+    code.put(own, Word.LOG_USED, code.get(own, Word.LOG_BEGIN))
+    first, last = share(Word.STACK_SIZE)
+    code.put(own, Word.STACK, code.at(code.get(frame, Word.STACK), first))
+    code.put(own, Word.STACK_SIZE, code.subtract(last, first))
+    table = code.multiply(code.get(frame, Word.TABLE_SIZE), code.multiply(part, TABLE_WORDS))
+    code.put(own, Word.TABLE, code.at(code.get(frame, Word.TABLE), table))
+
+
+def _end_part(code: Words, layout: Layout, part: Value) -> None:
+    """Adds what a part has found to what those before it have."""
+    frame, own = code.frame, _frame_of(code, layout, part)
+    code.check(code.get(own, Word.STATUS))
+    code.add_to(frame, Word.LOG_USED, code.subtract(code.get(own, Word.LOG_USED), code.get(own, Word.LOG_BEGIN)))
+    with code.each(layout.levels - layout.counts) as n:
+        at = code.add(n, layout.counts)
+        code.add_to(frame, at, code.get(own, at))
+    with code.each(layout.lengths - layout.levels) as n:
+        at = code.add(n, layout.levels)
+        code.put(frame, at, code.larger(code.get(frame, at), code.get(own, at)))
+    stride = code.add(code.get(frame, Word.SAMPLE_COUNT), 1)
+    first = code.get(own, Word.FIRST_SAMPLE)
+    for number in range(layout.lists):
+        base = code.add_to(frame, layout.lengths + number, code.get(own, layout.lengths + number))
+        code.put(own, layout.bases + number, base)
+        ends = code.at(code.get(frame, Word.SPANS), code.add(code.multiply(stride, number), code.add(first, 1)))
+        with code.each(code.subtract(code.get(own, Word.LAST_SAMPLE), first)) as n:
+            code.add_to(ends, n, base)
+
+
+def _emit_part(module: Any, layout: Layout, samples: Words) -> None:
+    """`bough_walk_part(frames, number)`: a phase of the team. The part's frame gets the status."""
+    code = Words(module, "bough_walk_part", ("frames", "number"), internal=False)
+    frames, number = code.arguments
+    frame = code.at(frames, code.multiply(number, layout.size))
+    code.put(frame, Word.STATUS, code.call(samples, frame))
+    code.end(word(Status.DONE))
 
 
 def _emit_samples(module: Any, library: Library, run: Words) -> Words:
-    code, layout = Words(module, "bough_walk_discover", ("frame",)), library.layout
+    """The samples of a part. Only a walk that owns meets errors of Python's."""
+    code, layout = Words(module, "bough_walk_samples", ("frame",)), library.layout
     frame = code.frame
-    with code.each(layout.starts - layout.counts) as n:
-        code.put(code.at(frame, layout.counts), n, 0)
-    for w in (Word.LOG_USED, Word.STACK_USED, Word.REFERENCES_USED):
-        code.put(frame, w, 0)
-    samples, roots = code.get(frame, Word.SAMPLE_COUNT), code.get(frame, Word.ROOTS)
-    spans = code.get(frame, Word.SPANS)
-    stride = code.add(samples, 1)
-    for number in range(layout.lists):
-        code.put(spans, code.multiply(stride, number), 0)
-    with code.each(samples) as sample:
+    first, roots, spans = (code.get(frame, w) for w in (Word.FIRST_SAMPLE, Word.ROOTS, Word.SPANS))
+    stride = code.add(code.get(frame, Word.SAMPLE_COUNT), 1)
+    with code.each(code.subtract(code.get(frame, Word.LAST_SAMPLE), first)) as number:
+        sample = code.add(first, number)
+        begins = [code.get(frame, layout.lengths + n) for n in range(layout.lists)]
         code.add_to(frame, Word.EPOCH, 1)
         code.put(frame, Word.SEEN, 0)
         code.put(roots, sample, code.python("PyList_GetItem", code.get(frame, Word.SAMPLES), sample))
         code.call(library.push, frame, layout.functions[layout.visits.entry], code.at(roots, sample))
         status = code.call(run, frame)
-        with code.when(code.compare("!=", status, Status.DONE)):
-            _forgive(code, library)
-        references = code.get(frame, Word.REFERENCES)
-        with code.each(code.get(frame, Word.REFERENCES_USED)) as n:
-            code.python("Py_DecRef", code.get(references, n))
-        code.put(frame, Word.REFERENCES_USED, 0)
+        with code.when(code.compare("!=", code.get(frame, Word.OWNED), 0)):
+            with code.when(code.compare("!=", status, Status.DONE)):
+                _forgive(code, library)
+            references = code.get(frame, Word.REFERENCES)
+            with code.each(code.get(frame, Word.REFERENCES_USED)) as n:
+                code.python("Py_DecRef", code.get(references, n))
+            code.put(frame, Word.REFERENCES_USED, 0)
         code.check(status)
-        _walk_lists(code, layout, code.at(code.get(frame, Word.LOG), code.get(roots, sample)), spans, sample)
-        for number in range(layout.lists):
-            end = code.add(code.add(code.multiply(stride, number), sample), 1)
-            code.put(spans, end, code.get(frame, layout.lengths + number))
+        _walk_lists(code, layout, code.at(code.get(frame, Word.LOG), code.get(roots, sample)), begins)
+        for n in range(layout.lists):
+            end = code.add(code.add(code.multiply(stride, n), sample), 1)
+            code.put(spans, end, code.get(frame, layout.lengths + n))
     code.end(word(Status.DONE))
     return code
 
 
-def _walk_lists(code: Words, layout: Layout, record: Value, spans: Value, sample: Value) -> None:
+def _walk_lists(code: Words, layout: Layout, record: Value, begins: list[Value]) -> None:
     """What the sample has collected, as elements of its root's walks over lists; `begin` of such a walk is the first of them."""
     frame = code.frame
     entries = [v for v in layout.variants_of(layout.visits.entry) if any(e.list is not None for e in v.variant.each)]
     if not entries:
         return
-    stride = code.add(code.get(frame, Word.SAMPLE_COUNT), 1)
     variant = code.builder.and_(code.get(record, HEADER), word((1 << VARIANT_BITS) - 1))
     for slots in entries:
         with code.when(code.compare("==", variant, slots.number)):
             for e, (each, walk) in enumerate(zip(slots.variant.each, slots.walks, strict=True)):
                 if each.list is None:
                     continue
-                begin = code.get(spans, code.add(code.multiply(stride, each.list), sample))
+                begin = begins[each.list]
                 count = code.subtract(code.get(frame, layout.lengths + each.list), begin)
                 if each.some:
                     code.refuse(code.compare("==", count, 0))

@@ -1,7 +1,8 @@
 """The functions that every native walk is made of: references, types, numbers, the hash table, the stack.
 
-Every new reference goes on the pile of the frame, which lets go of all of them after each sample. So nothing else needs to know
-who owns what, and leaving in the middle is safe.
+A walk that owns what it reads puts every new reference on the pile of the frame, which lets go of all of them after each sample.
+So nothing else needs to know who owns what, and leaving in the middle is safe. A walk that borrows leaves where code of Python's
+might run, and counts no references: it may be one of several threads.
 """
 
 from __future__ import annotations
@@ -10,9 +11,21 @@ from typing import Any
 
 from bough.codegen.llvm_types import BIT, DOUBLE, INT32, INT64
 from bough.codegen.walk_words import Value, Words, word
-from bough.runtime.attribute_places import ENTRIES, NO_PLACE, NOTED, TYPE_VERSION, VALUES, WORDS
+from bough.runtime.attribute_places import (
+    DICTIONARY,
+    DICTIONARY_KEYS,
+    DICTIONARY_VALUES,
+    ENTRIES,
+    NO_PLACE,
+    NOTED,
+    TYPE_KEYS,
+    TYPE_VERSION,
+    VALUES,
+    WORDS,
+)
 from bough.runtime.walker_layout import OBJECT, TYPE_CACHE, Layout, Status, Word
 
+LESS, AT_MOST, EQUAL = 0, 1, 2  # Py_LT, Py_LE, Py_EQ
 _LARGEST_EXACT = 1 << 53
 _MIXER = 0x9E3779B97F4A7C15 - (1 << 64)
 """An odd number whose multiples look random."""
@@ -28,6 +41,8 @@ class Library:
     listed(frame, container)                                    list or tuple, which of the two it is a kind of, or 0
     is_instance(frame, type, question)                          1, 0, or -1
     is_true(frame, object), has_attribute(frame, object, name)  1, 0, or -1
+    size(frame, object)                                         a length, or -1
+    compare(frame, object, value, op)                           1, 0, or -1; `op` as in Python's C interface
     find(frame, function, object, bounds)                       a position in the log, -1 for a new one, -2 for no room
     renew(frame, function, object, bounds)                      a status: the object is found at the log's end from now on
     push(frame, tag, address), collect(frame, list, address)
@@ -47,6 +62,8 @@ class Library:
         self.listed = self._listed()
         self.is_instance = self._is_instance()
         self.is_true = self._is_true()
+        self.size = self._size()
+        self.compare = self._compare()
         self.has_attribute = self._has_attribute()
         self.find = self._find()
         self.renew = self._renew()
@@ -67,6 +84,11 @@ class Library:
     def constant(self, code: Words, value: Any) -> Value:
         """A Python object that the frame knows."""
         return code.get(code.frame, self.layout.object(value))
+
+    @staticmethod
+    def own(code: Words, failed: int) -> None:
+        """Returns `failed` from the function of a walk that borrows: code of Python's may run next."""
+        code.leave(code.compare("==", code.get(code.frame, Word.OWNED), 0), failed)
 
     def keep(self, code: Words, found: Value, failed: int) -> Value:
         """Puts a new reference on the pile; returns `failed` from the function where there is none."""
@@ -91,8 +113,11 @@ class Library:
             base = code.variable(obj)
             with code.when(b.trunc(place, BIT)):
                 code.write(base, code.get(code.add(obj, VALUES)))
+                with code.when(code.compare("==", code.read(base), 0)):
+                    self._write_values_of_dictionary(code, obj, kind, base)
             with code.when(code.compare("!=", code.read(base), 0)):
                 self._keep_held(code, code.get(code.add(code.read(base), b.ashr(place, word(1)))))
+        self.own(code, 0)
         name = code.get(frame, key)
         found = self.keep(code, code.python("PyObject_GetAttr", obj, name), 0)
         missed = code.get(frame, Word.MISSED)
@@ -104,6 +129,15 @@ class Library:
         return code
 
     @staticmethod
+    def _write_values_of_dictionary(code: Words, obj: Value, kind: Value, found: Value) -> None:
+        """See `values_of`."""
+        dictionary = code.get(code.add(obj, DICTIONARY))
+        with code.when(code.compare("!=", dictionary, 0)):
+            names = code.get(code.add(dictionary, DICTIONARY_KEYS))
+            with code.when(code.compare("==", names, code.get(code.add(kind, TYPE_KEYS)))):
+                code.write(found, code.get(code.add(dictionary, DICTIONARY_VALUES)))
+
+    @staticmethod
     def _entry(code: Words, kind: Value, name: Value) -> Value:
         """See `entry_of`."""
         b = code.builder
@@ -112,21 +146,23 @@ class Library:
         return code.at(code.get(code.frame, Word.PLACES), code.multiply(number, WORDS))
 
     def _keep_held(self, code: Words, found: Value) -> None:
-        """Returns what another object holds, if anything, with a reference on the pile."""
+        """Returns what another object holds, if anything, with a reference on the pile of a walk that owns."""
         with code.when(code.compare("!=", found, 0)):
+            code.leave(code.compare("==", code.get(code.frame, Word.OWNED), 0), found)
             code.python("Py_IncRef", found)
             code.builder.ret(self.keep(code, found, 0))
 
     def _item(self) -> Words:
         code = self._function("item", "object", "key")
         _, obj, key = code.arguments
+        self.own(code, 0)
         code.end(self.keep(code, code.python("PyObject_GetItem", obj, code.get(code.frame, key)), 0))
         return code
 
     def _element(self) -> Words:
         code = self._function("element", "object", "key", "number")
         frame, obj, key, number = code.arguments
-        with code.when(self._is_plain(code, obj)):
+        with code.when(self.is_plain(code, obj)):
             found = code.call(self.nth, frame, obj, number)
             code.leave(code.compare("!=", found, 0), found)
         code.end(code.call(self.item, frame, obj, key))
@@ -151,7 +187,8 @@ class Library:
         b = code.builder
         _, container, skip, leave = code.arguments
         whole = code.compare("==", b.or_(skip, leave), 0)
-        code.leave(b.and_(whole, self._is_plain(code, container)), container)
+        code.leave(b.and_(whole, self.is_plain(code, container)), container)
+        self.own(code, 0)
         found = code.variable(container)
         with code.when(self._is_a(code, container, dict)):
             code.write(found, self.keep(code, code.python("PyMapping_Values", container), 0))
@@ -166,17 +203,19 @@ class Library:
     def _listed(self) -> Words:
         code = self._function("listed", "container")
         _, container = code.arguments
-        code.leave(self._is_plain(code, container), code.type_of(container))
+        code.leave(self.is_plain(code, container), code.type_of(container))
+        self.own(code, 0)
         code.leave(code.builder.not_(self._is_list(code, container)), 0)
         code.end(code.builder.select(self._is_a(code, container, list), self.constant(code, list), self.constant(code, tuple)))
         return code
 
     def _end_plain(self, code: Words, found: Value) -> None:
         """Returns a list or tuple; a class of the user's may have an order of its own."""
-        code.leave(self._is_plain(code, found), found)
+        code.leave(self.is_plain(code, found), found)
         code.end(self.keep(code, code.python("PySequence_List", found), 0))
 
-    def _is_plain(self, code: Words, found: Value) -> Value:
+    def is_plain(self, code: Words, found: Value) -> Value:
+        """Whether it is a list or a tuple, no subclass."""
         kind = code.type_of(found)
         plain = [code.compare("==", kind, self.constant(code, t)) for t in (list, tuple)]
         return code.builder.or_(*plain)
@@ -189,19 +228,23 @@ class Library:
 
     def _is_instance(self) -> Words:
         """`question` is the address of its dictionary, which works out and keeps the answer for types it has not seen; behind
-        it stand those met last."""
+        it stand those met last, each in one of two places."""
         code = self._function("is_instance", "type", "question")
         b = code.builder
         _, kind, question = code.arguments
         mixed = b.xor(b.lshr(kind, word(4)), b.lshr(kind, word(9)))
-        pair = code.at(code.at(question, 1), b.shl(b.and_(mixed, word(TYPE_CACHE - 1)), word(1)))
-        code.leave(code.compare("==", code.get(pair), kind), code.get(pair, 1))
+        places = [b.xor(b.and_(mixed, word(TYPE_CACHE - 1)), word(n)) for n in range(2)]
+        pair, other = (code.at(code.at(question, 1), b.shl(place, word(1))) for place in places)
+        for known in (pair, other):
+            code.leave(code.compare("==", code.get(known), kind), code.get(known, 1))
+        self.own(code, -1)
         found = code.python("PyObject_GetItem", code.get(question), kind)
         code.leave(code.compare("==", found, 0), -1)
         answer = b.zext(code.compare("==", found, self.constant(code, True)), INT64)
         code.python("Py_DecRef", found)
-        code.put(pair, 0, kind)
-        code.put(pair, 1, answer)
+        for n, new in enumerate((kind, answer)):
+            code.put(other, n, code.get(pair, n))
+            code.put(pair, n, new)
         code.end(answer)
         return code
 
@@ -210,12 +253,41 @@ class Library:
         obj = code.arguments[1]
         code.leave(code.compare("==", obj, self.constant(code, True)), 1)
         code.leave(code.compare("==", obj, self.constant(code, False)), 0)
+        code.leave(code.compare("==", obj, self.constant(code, None)), 0)
+        code.leave(self.is_plain(code, obj), code.builder.zext(code.compare("!=", code.get(obj, 2), 0), INT64))
+        self.own(code, -1)
         code.end(code.python("PyObject_IsTrue", obj))
+        return code
+
+    def _size(self) -> Words:
+        code = self._function("size", "object")
+        obj = code.arguments[1]
+        code.leave(self.is_plain(code, obj), code.get(obj, 2))
+        self.own(code, -1)
+        code.end(code.python("PyObject_Size", obj))
+        return code
+
+    def _compare(self) -> Words:
+        """Two integers are compared here: the interpreter would count references to its answer."""
+        code = self._function("compare", "object", "value", "op")
+        b = code.builder
+        _, obj, value, op = code.arguments
+        whole = [code.compare("==", code.type_of(v), self.constant(code, int)) for v in (obj, value)]
+        with code.when(b.and_(*whole)):
+            (x, x_beyond), (y, y_beyond) = (self._value(code, v) for v in (obj, value))
+            with code.when(code.compare("==", b.or_(x_beyond, y_beyond), 0)):
+                less, equal = code.compare("<", x, y), code.compare("==", x, y)
+                at_most = b.or_(less, equal)
+                found = b.select(code.compare("==", op, EQUAL), equal, b.select(code.compare("==", op, LESS), less, at_most))
+                b.ret(b.zext(found, INT64))
+        self.own(code, -1)
+        code.end(code.python("PyObject_RichCompareBool", obj, value, b.trunc(op, INT32)))
         return code
 
     def _has_attribute(self) -> Words:
         code = self._function("has_attribute", "object", "name")
         _, obj, name = code.arguments
+        self.own(code, -1)
         attribute = code.python("PyObject_GetAttr", obj, code.get(code.frame, name))
         with code.when(code.compare("==", attribute, 0)):
             matches = code.python("PyErr_ExceptionMatches", self.constant(code, AttributeError))
@@ -308,15 +380,16 @@ class Library:
     def _enter(self) -> Words:
         code = self._function("enter", "object", "address")
         frame, obj, address = code.arguments
+        self.own(code, Status.REFUSED)
 
-        def own(name: str) -> Value:
+        def held(name: str) -> Value:
             return self.keep(code, code.python("PyObject_GenericGetAttr", obj, self.constant(code, name)), Status.REFUSED)
 
-        forest = own("forest")
+        forest = held("forest")
         with code.when(code.compare("!=", forest, code.get(frame, Word.FOREST))):
             code.put(frame, Word.FOREST_MET, forest)
             code.builder.ret(word(Status.FOREST))
-        code.put(address, 0, code.python("PyLong_AsLongLong", own("index")))
+        code.put(address, 0, code.python("PyLong_AsLongLong", held("index")))
         code.end(word(Status.DONE))
         return code
 
@@ -326,6 +399,7 @@ class Library:
         code = self._function("thing", "object", "row")
         _, obj, row = code.arguments
         code.refuse(code.compare("!=", code.get(code.frame, code.add(row, self.layout.modes)), OBJECT))
+        self.own(code, Status.DONE)
         failed = code.python("PyList_Append", code.get(code.frame, Word.KEPT), obj)
         code.refuse(code.compare("<", failed, 0))
         code.end(word(Status.DONE))
@@ -341,11 +415,17 @@ class Library:
         return code, obj, address, code.add(row, Status.UNFIT)
 
     def _whole(self, code: Words, obj: Value) -> Value:
-        """The value of a Python int."""
-        value = code.python("PyLong_AsLongLong", obj)
-        with code.when(code.compare("==", value, -1)):
-            code.refuse(code.compare("!=", code.python("PyErr_Occurred"), 0))
+        """The value of a Python int. Leaves the function where it is out of range."""
+        value, beyond = self._value(code, obj)
+        code.refuse(code.compare("!=", beyond, 0))
         return value
+
+    @staticmethod
+    def _value(code: Words, obj: Value) -> tuple[Value, Value]:
+        """The value of a Python int, and what is not 0 where it is out of range. Raises nothing."""
+        place = code.entry.alloca(INT32)
+        value = code.python("PyLong_AsLongLongAndOverflow", obj, code.builder.ptrtoint(place, INT64))
+        return value, code.builder.zext(code.builder.load(place, typ=INT32), INT64)
 
     def _integer(self) -> Words:
         code, obj, address, unfit = self._number("integer", "low", "high")

@@ -8,12 +8,11 @@ from typing import Any
 from bough.base.spans import Index
 from bough.base.visits import Attribute, Call, Each, Item, Path, Payload, Question, Slice
 from bough.codegen.llvm_types import DOUBLE, FLOAT, INT8, INT16, INT32, INT64
-from bough.codegen.walk_library import Library
+from bough.codegen.walk_library import AT_MOST, EQUAL, LESS, Library
 from bough.codegen.walk_words import Value, Words, word
 from bough.runtime.walker_columns import holds_objects
 from bough.runtime.walker_layout import Status, is_part, is_same
 
-_LESS, _AT_MOST, _EQUAL = 0, 1, 2  # Py_LT, Py_LE, Py_EQ
 _SIGNS = {"equals": "==", "less": "<", "at_most": "<="}
 _LONGEST = (1 << 31) - 1
 """The longest list of which parts are told apart by bounds in one word."""
@@ -52,8 +51,9 @@ class Reader:
     def read_step(self, path: Path) -> Value:
         code, base, step = self.code, self.read(path[:-1]), path[-1]
         if isinstance(step, Item) and isinstance(step.key, Index):
-            size = code.python("PyObject_Size", base)
+            size = code.call(self.library.size, code.frame, base)
             code.refuse(code.compare("<", size, 0))
+            self.library.own(code, Status.REFUSED)
             item = code.python("PySequence_GetItem", base, index_of(code, step.key, size))
             return self.library.keep(code, item, Status.REFUSED)
         assert not isinstance(step, Slice)
@@ -77,7 +77,7 @@ class Reader:
             code = self.code
             listed = self.read(before)
             code.refuse(code.compare("==", code.call(self.library.listed, code.frame, listed), 0))
-            size = code.python("PySequence_Size", listed)
+            size = code.call(self.library.size, code.frame, listed)
             code.refuse(code.builder.icmp_unsigned(">", size, word(_LONGEST)))
             assert isinstance(step, Slice)
             self.parts[path[: at + 1]] = SpanReader(code, self.library, listed, word(0), size).cut(step)
@@ -136,10 +136,11 @@ class Reader:
             return part.answer(replace(question, path=rest))
         code, found = self.code, self.read(question.path)
         if question.length:
-            size = code.python("PyObject_Size", found)
+            size = code.call(self.library.size, code.frame, found)
             code.refuse(code.compare("<", size, 0))
             if isinstance(question.value, int) and question.test in _SIGNS:
                 return code.compare(_SIGNS[question.test], size, int(question.value))
+            self.library.own(code, Status.REFUSED)
             found = self.library.keep(code, code.python("PyLong_FromSsize_t", size), Status.REFUSED)
         if question.test == "is_none":
             return code.compare("==", found, self.constant(None))
@@ -159,10 +160,11 @@ class Reader:
             case "has_attribute":
                 return code.call(library.has_attribute, code.frame, found, library.layout.object(value))
             case "has_key":
+                library.own(code, Status.REFUSED)
                 return code.python("PySequence_Contains", found, self.constant(value))
             case test:
-                op = {"equals": _EQUAL, "less": _LESS, "at_most": _AT_MOST}[test]
-                return code.python("PyObject_RichCompareBool", found, self.constant(value), op)
+                op = {"equals": EQUAL, "less": LESS, "at_most": AT_MOST}[test]
+                return code.call(library.compare, code.frame, found, self.constant(value), op)
 
     def store(self, payload: Payload, row: int, address: Value) -> None:
         """Stores the payload in a word: an integer, the bits of a double, or an object, which is kept."""
@@ -244,6 +246,7 @@ class SpanReader:
         return self.at(code.add(self.first, index))
 
     def at(self, index: Value) -> Reader:
+        self.library.own(self.code, Status.REFUSED)
         found = self.code.python("PySequence_GetItem", self.listed, index)
         return Reader(self.code, self.library, self.library.keep(self.code, found, Status.REFUSED))
 

@@ -23,6 +23,8 @@ _RESULTS = {
     "PyList_Append": INT32,
     "PyList_SetItem": INT32,
     "PyFloat_AsDouble": DOUBLE,
+    "PyGC_Disable": INT32,
+    "PyGC_Enable": INT32,
 }
 
 
@@ -199,6 +201,11 @@ class Words:
 
     def call(self, function: Words, *arguments: int | Value) -> Value:
         return self.builder.call(function.function, [word(a) for a in arguments])
+
+    def call_at(self, function: Value, *arguments: Value) -> Value:
+        """Calls the function of words at an address."""
+        kind = ir.FunctionType(INT64, [INT64] * len(arguments))
+        return self.builder.call(self.builder.inttoptr(function, kind.as_pointer()), arguments)
 
     def python(self, name: str, *arguments: Any) -> Any:
         """Calls a function of Python's C interface."""

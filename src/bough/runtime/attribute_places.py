@@ -1,10 +1,10 @@
 """Where objects of plain classes keep their attributes, so that the native walk reads them without asking the interpreter.
 
 CPython 3.11 gives an object of a class without `__slots__` an array of values, with one place for each name that objects of the
-class have had; with `__slots__`, attributes have places in the object itself. A place holds for a type as long as the type has
-the same version, a number that the interpreter changes with everything that changes how attributes are found. The walk notes
-objects whose places it does not know; they are learned from those objects behind the walk. Where nothing can be learned, and in
-other versions of Python, the walk asks the interpreter.
+class have had, which its dictionary takes over when somebody asks for that; with `__slots__`, attributes have places in the
+object itself. A place holds for a type as long as the type has the same version, a number that the interpreter changes with
+everything that changes how attributes are found. The walk notes objects whose places it does not know; they are learned from
+those objects behind the walk. Where nothing can be learned, and in other versions of Python, the walk asks the interpreter.
 """
 
 from __future__ import annotations
@@ -19,10 +19,15 @@ from typing import Any
 
 NO_PLACE, NOTED = -1, 64
 """What the table says of attributes without a place; so long the list of what it misses becomes."""
-ENTRIES, WORDS = 64, 4
+ENTRIES, WORDS = 1024, 4
 """Of the table: entries, a power of two, and the words of an entry: a type, the name's word, the type's version, the place."""
-TYPE_VERSION, VALUES = 384, -32
-"""Where CPython keeps the version of a type, and the address of an object's values: bytes from the type and from the object."""
+TYPE_VERSION, TYPE_KEYS = 384, 872
+"""Where CPython keeps the version of a type, and the names that objects of the type have had: bytes from the type."""
+VALUES, DICTIONARY = -32, -24
+"""Where it keeps the address of an object's values, and that of its dictionary once somebody has asked for it, as `vars`, `copy`
+and `pickle` do: bytes from the object. The dictionary has the values then."""
+DICTIONARY_KEYS, DICTIONARY_VALUES = 32, 40
+"""Where a dictionary has the names, which are those of the type unless it was some other object's, and the values."""
 _TRIES = 64
 """So many walks are learned from at the most: types that take turns in one entry of the table are not worth more."""
 _HEAD = 2
@@ -90,7 +95,7 @@ def place_of(obj: Any, name: str) -> int | None:
         found = [n for n in range(count) if _word(values + 8 * n) != 0]
         first, odd = 8 * _HEAD, 0
     elif kind.__flags__ & _OWN_VALUES and not hasattr(type(of_class), "__get__"):
-        values = _word(id(obj) + VALUES)
+        values = values_of(obj)
         if values == 0:
             return None
         found, first, odd = _places(values), 0, 1
@@ -106,6 +111,14 @@ def place_of(obj: Any, name: str) -> int | None:
     if value is of_class or len(found) != 1 or not _version(kind):
         return None
     return 2 * (first + 8 * found[0]) + odd
+
+
+def values_of(obj: Any) -> int:
+    """The address of the values of an object that has such an array; 0: it has none now."""
+    values, dictionary = _word(id(obj) + VALUES), _word(id(obj) + DICTIONARY)
+    if values == 0 and dictionary != 0 and _word(dictionary + DICTIONARY_KEYS) == _word(id(type(obj)) + TYPE_KEYS):
+        return _word(dictionary + DICTIONARY_VALUES)
+    return values
 
 
 def _of_class(kind: type, name: str) -> Any:
@@ -144,11 +157,13 @@ def _is_known() -> bool:
         def __init__(self) -> None:
             self.first, self.second = object(), object()
 
-    for obj in (Plain(), Slotted()):
+    looked_at = Plain()
+    vars(looked_at)
+    for obj in (looked_at, Plain(), Slotted()):
         place = place_of(obj, "second")
         if place is None or place < 0:
             return False
-        base = _word(id(obj) + VALUES) if place % 2 else id(obj)
+        base = values_of(obj) if place % 2 else id(obj)
         before = _version(type(obj))
         type(obj).third = None  # type: ignore[union-attr]
         if _word(base + place // 2) != id(obj.second) or _version(type(obj)) == before:

@@ -61,6 +61,8 @@ class Linearizer:
             if name in self.arrays:
                 self._columns.append((row, self.arrays.index(name), payload))
         self._walk, self._arrange = _functions(program)
+        self._team = team
+        self._phase = _phase(program) if self._walk and team else None
         reads_tensors = self._walk and program and "bough_walk_copy_tensors" in program.symbols
         self._tensors = TensorReader(program, team) if program and reads_tensors else None
 
@@ -74,20 +76,30 @@ class Linearizer:
         """A place for arrays and sizes; their addresses and values go where `pointers` and `sizes` say, by default to
         memory of its own."""
         counts = len(self.arrays), len(self.sizes)
-        return Flat(self.layout, self._objects, self._places, self._modes, counts, pointers, sizes)
+        return Flat(self.layout, self._objects, self._places, self._modes, counts, pointers, sizes, self._phase)
 
     def fill(self, flat: Flat, samples: Samples) -> None:
         """Linearizes the samples, in place of what `flat` held before."""
         if self._walk is None:
             return self._refer(flat, samples)
-        flat.take(samples)
+        flat.take(samples, self._team.pointer if self._team else 0)
         status = self._walk(flat.frame)
+        done = not status or self._mended(self._walk, flat, status)
         if 0 < len(self._missed) <= NOTED:
             self._places.learn()
-        if status and not self._again(self._walk, flat, status):
+        if not done:
             return self._refer(flat, samples)
-        if (flat.kept or flat.forest is not None) and not self._stack(flat):
+        if (flat.forest is not None or any(flat.columns)) and not self._stack(flat):
             self._refer(flat, samples)
+
+    def _mended(self, walk: Walk, flat: Flat, status: int) -> bool:
+        """What `_again` says; the next walk is one without references again."""
+        owned, done = flat.owns, False
+        try:
+            done = self._again(walk, flat, status)
+        finally:
+            flat.borrow(refused=done and flat.owns and not owned)
+        return done
 
     def _again(self, walk: Walk, flat: Flat, status: int) -> bool:
         """Mends what a walk has ended with and repeats it until it is done. False where it cannot be mended."""
@@ -95,10 +107,12 @@ class Linearizer:
         while status:
             if status == Status.BLOCK_FULL:
                 flat.grow_block()
-                status = self._arrange(flat.frame)
+                status = self._arrange(flat.frame) if flat.owns else walk(flat.frame)
                 continue
-            flat.kept.clear()
-            if status == Status.FULL:
+            flat.forget()
+            if status == Status.REFUSED and not flat.owns:
+                flat.own()
+            elif status == Status.FULL:
                 flat.grow()
             elif status == Status.TABLE_FULL:
                 flat.grow_table()
@@ -138,7 +152,7 @@ class Linearizer:
         return True
 
     def _refer(self, flat: Flat, samples: Samples) -> None:
-        flat.kept.clear()
+        flat.forget()
         flat.expect_forests()
         flat.copy(linearize(self.visits, samples), self.arrays, self.sizes)
 
@@ -168,6 +182,14 @@ def _functions(program: LoadedObject | None) -> tuple[Walk | None, Walk]:
     walk, arrange = (kind(program.symbols[name]) for name in ("bough_walk", "bough_walk_arrange"))
     walk.loaded_object = program  # type: ignore[attr-defined]
     return walk, arrange
+
+
+def _phase(program: LoadedObject | None) -> tuple[int, int, int] | None:
+    """What a team needs to walk parts of the samples: the function for a part, and how it is called."""
+    names = ("bough_walk_part", "bough_team_run", "bough_team_one_phase")
+    if program is None or any(name not in program.symbols for name in names):
+        return None
+    return program.symbols[names[0]], program.symbols[names[1]], program.symbols[names[2]]
 
 
 def _missing(frame: int) -> int:

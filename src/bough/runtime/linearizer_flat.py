@@ -17,11 +17,17 @@ from bough.runtime.attribute_places import Places
 from bough.runtime.forest import Forest
 from bough.runtime.linearize import Linearized
 from bough.runtime.walker_columns import holds_objects, read_column
-from bough.runtime.walker_layout import ROW, Layout, Word
+from bough.runtime.walker_layout import ROW, TABLE_WORDS, Layout, Word
 
 Samples = list[tuple[Any, ...]]
 """Independent calls, each by its arguments."""
 _GROWTH = 4
+_PARTS = 8
+"""Parts of the samples at the most: more than threads, since they are of unequal size."""
+_CHANCES = 64
+"""So often is a walk without references refused before it is tried no more."""
+# Words that every walk sets; looking them up in the enumeration would take longer.
+_SAMPLE_LIST, _SAMPLE_COUNT, _TEAM = int(Word.SAMPLES), int(Word.SAMPLE_COUNT), int(Word.TEAM)
 # What a frame starts with: words of the log, entries of the table, bytes of arrays, samples.
 _WORDS, _ENTRIES, _BLOCK, _SAMPLES = 1 << 12, 1 << 9, 1 << 16, 8
 
@@ -41,6 +47,7 @@ class Flat:
         counts: tuple[int, int],
         pointers: int,
         sizes: int,
+        phase: tuple[int, int, int] | None = None,
     ) -> None:
         own_pointers, own_sizes = (ctypes.c_int64 * max(1, counts[0]))(), (ctypes.c_int64 * max(1, counts[1]))()
         self.pointers: Any = (ctypes.c_int64 * counts[0]).from_address(pointers) if pointers else own_pointers
@@ -60,6 +67,11 @@ class Flat:
         self._memory: list[Any] = []
         self._area: Any = None
         self._block: Any = None
+        self._chances = _CHANCES
+        self._parts = 1 if phase is None else _PARTS
+        self._frames = (ctypes.c_int64 * (layout.size * self._parts))()
+        words[Word.MOST_PARTS], words[Word.PHASE_FRAMES] = self._parts, ctypes.addressof(self._frames)
+        words[Word.PHASE], words[Word.TEAM_RUN], words[Word.TEAM_PHASE] = phase or (0, 0, 0)
         for position, value in objects.items():
             words[position] = id(value)
         words[Word.PLACES], words[Word.MISSED] = places.address, id(places.missed)
@@ -71,13 +83,32 @@ class Flat:
         self._allocate_block(_BLOCK)
         self._make_room(_SAMPLES)
 
-    def take(self, samples: Samples) -> None:
-        """Gets ready for a walk over the samples, which must live until it ends."""
+    def take(self, samples: Samples, team: int = 0) -> None:
+        """Gets ready for a walk over the samples, which must live until it ends. `team` points to a team that may share it."""
         count = len(samples)
         if count > self._room:
             self._make_room(count)
         words = self._words
-        words[Word.SAMPLES], words[Word.SAMPLE_COUNT] = id(samples), count
+        words[_SAMPLE_LIST], words[_SAMPLE_COUNT], words[_TEAM] = id(samples), count, team
+
+    @property
+    def owns(self) -> bool:
+        """Whether this walk takes references to what it reads."""
+        return bool(self._words[Word.OWNED])
+
+    def own(self) -> None:
+        """This walk takes references: without them it was refused."""
+        self._words[Word.OWNED] = 1
+
+    def borrow(self, refused: bool) -> None:
+        """The next walk takes none, unless too many were `refused` that then went well with references."""
+        self._chances -= refused
+        self._words[Word.OWNED] = int(self._chances <= 0)
+
+    def forget(self) -> None:
+        """Lets go of all objects that are payloads."""
+        self.kept.clear()
+        self.columns[:] = [None] * len(self.columns)
 
     def spans(self, number: int) -> list[int]:
         """The ends of list `number` of each sample, with 0 in front."""
@@ -186,7 +217,7 @@ class Flat:
         words[Word.REFERENCES], words[Word.REFERENCES_SIZE] = address(references), size
 
     def _allocate_table(self, entries: int) -> None:
-        self._table = np.zeros(4 * entries, np.int64)
+        self._table = np.zeros(TABLE_WORDS * entries * self._parts, np.int64)
         self._words[Word.TABLE], self._words[Word.TABLE_SIZE] = address(self._table), entries
 
     def _allocate_block(self, size: int) -> None:

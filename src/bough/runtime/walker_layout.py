@@ -74,6 +74,29 @@ class Word(IntEnum):
     type's version, the place."""
     MISSED = 27
     """A Python list of objects and names that the table has no entry for, in turns."""
+    OWNED = 28
+    """1: the walk takes references to what it reads. 0: it borrows, and refuses where code of Python's might run; nothing else
+    can take an object away while it has Python's lock, so that parts of the samples may be walked by several threads."""
+    PARTS = 29
+    """The frames of the parts, one after another: copies of this one with memory of their own, or this one itself."""
+    PART_COUNT = 30
+    MOST_PARTS = 31
+    """So many frames there is memory for; 1: the samples are not parted."""
+    FIRST_SAMPLE = 32
+    LAST_SAMPLE = 33
+    """A part's samples; the last is the first that is not its own."""
+    LOG_BEGIN = 34
+    """The first word of a part's log; positions count from the beginning of the whole log."""
+    STATUS = 35
+    """How the walk of a part ended."""
+    TEAM = 36
+    """The thread team, `bough_team_run`, and `bough_team_one_phase`."""
+    TEAM_RUN = 37
+    TEAM_PHASE = 38
+    PHASE = 39
+    """What the team is to do: `bough_walk_part`, the frames, and how many there are."""
+    PHASE_FRAMES = 40
+    PHASE_COUNT = 41
 
 
 class Status(IntEnum):
@@ -97,7 +120,9 @@ HEADER, LEVEL, STATE, FIXED = 0, 1, 2, 3
 _PART = 3
 """Words of a call at a part of a list: the list and the part's bounds."""
 VARIANT_BITS = 16
-TYPE_CACHE = 8
+TABLE_WORDS = 4
+"""Words of an entry of the table."""
+TYPE_CACHE = 64
 """Entries of the cache of a question for types: pairs of a type and the answer."""
 NUMBER, OBJECT, ROW = 0, 1, 2
 """Modes of payloads: the log holds a number, the address of an object, or a row of a forest's column."""
@@ -190,7 +215,8 @@ class Layout:
         self.lengths = self.levels + len(self.stages)
         self.starts = self.lengths + self.lists
         self.cursors = self.starts + len(self.variants)
-        self.size = self.cursors + len(self.variants)
+        self.bases = self.cursors + len(self.variants)
+        self.size = self.bases + self.lists
 
     modes: int = field(init=False)
     """Of each payload its mode."""
@@ -206,6 +232,8 @@ class Layout:
     """Addresses: of each variant's first activation of each level, ..."""
     cursors: int = field(init=False)
     """... and of the next one to be numbered."""
+    bases: int = field(init=False)
+    """What each list has collected in earlier parts."""
 
     def flat_tag(self, function: str) -> int:
         """What the stack calls a function at an object of a forest."""
