@@ -17,6 +17,7 @@ import torch._dynamo
 import torch.export._trace
 from torch import nn
 from torch.export import ExportedProgram
+from torch.fx._lazy_graph_module import _use_lazy_graph_module
 from torch.fx.experimental import _config as shape_config
 from torch.fx.experimental import proxy_tensor
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
@@ -28,6 +29,7 @@ from bough.frontends import dimensions, locations
 from bough.frontends.computed_sizes import ComputedSizes
 from bough.frontends.errors import in_training
 from bough.frontends.kept_attributes import KeptAttributes
+from bough.frontends.known_outputs import known_outputs
 from bough.frontends.marked import drop_attempts
 from bough.frontends.plain_sizes import sizes_are_numbers
 from bough.frontends.promotion import FROM_TORCH
@@ -300,6 +302,8 @@ def _export(flat: _Flat, examples: Sequence[torch.Tensor], hints: tuple[Any, ...
         quiet(),
         _masks_taken_as_they_are(),
         _values_only(),
+        _use_lazy_graph_module(True),  # after each of its passes torch makes code of the graph, which only who calls it needs
+        known_outputs(),
         _deep(),
         locations.keep_notes(),
         # Without it torch takes symbolic sizes to be 2 or more, and says nothing where the model asks.
