@@ -15,12 +15,18 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
+_METHODS = ("_get_output_info_for_cache_entry", "_cached_dispatch_impl")
+
 
 @contextmanager
 def known_outputs() -> Iterator[None]:
-    """Meanwhile torch looks at one tensor of each kind that it keeps. Not for several threads at once."""
+    """Meanwhile torch looks at one tensor of each kind that it keeps, where it keeps them in the way that is known here. Not for
+    several threads at once."""
     mode: Any = FakeTensorMode
-    keep, dispatch = mode._get_output_info_for_cache_entry, mode._cached_dispatch_impl
+    if not all(hasattr(mode, name) for name in _METHODS):
+        yield
+        return
+    keep, dispatch = (getattr(mode, name) for name in _METHODS)
     seen: set[tuple[Any, ...]] = set()
 
     def kept(self: Any, state: Any, key: Any, func: Any, args: Any, kwargs: Any, output: Any) -> Any:
