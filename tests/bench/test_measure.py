@@ -9,7 +9,7 @@ import pytest
 
 from bough.base.clock import Stopwatch
 from bough.bench.limits import LEAST_FLOPS, MOST_FLOPS, SMALLEST, STREAMS, Limits, Meter
-from bough.bench.measure import LONG, Plan, rest, take_turns
+from bough.bench.measure import LONG, LOOK, Plan, rest, take_turns
 from bough.bench.problem import Traffic, Work
 
 
@@ -109,3 +109,17 @@ def test_the_machine_has_limits(meter: Meter) -> None:
     sizes = [size for size, _ in limits.curve]
     assert sizes == sorted(sizes) and sizes[0] == SMALLEST
     assert all(rate > 1e7 for _, rate in limits.curve)
+
+
+def test_a_call_that_was_slow_to_wake_counts_for_nothing() -> None:
+    ends = [0.0]
+
+    def call() -> None:
+        rested = time.perf_counter() - ends[-1] > 0.9 * LOOK
+        if rested:
+            ends.append(0.0)
+            time.sleep(LONG if len(ends) > 2 else 0.0)
+        ends[-1] = time.perf_counter()
+
+    times = take_turns({"a": call}, Plan(0, rounds=4, few=4))
+    assert len(ends) >= 5 and times["a"].median < LONG / 2

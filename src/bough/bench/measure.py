@@ -17,7 +17,7 @@ WARM = 0.008
 """Seconds of calls at the beginning of a turn that do not count: they wake threads and fill caches."""
 BURST = 0.01
 """Seconds of calls of one turn that count, if one call takes less."""
-LONG = 0.05
+LONG = 0.2
 """Seconds from which on a call needs no other before it: waking threads and filling caches takes no part of it to speak of."""
 LOOK = 0.001
 PATIENCE = 0.25
@@ -62,7 +62,7 @@ def take_turns(calls: Mapping[str, Callable[[], object]], plan: Plan) -> dict[st
     while not plan.is_done(done, whole.seconds):
         for name, call in calls.items():
             rest()
-            times = _turn(call)
+            times = _turn(call, fastest[name])
             medians[name].append(median(times))
             fastest[name] = min(fastest[name], *times)
         done += 1
@@ -108,9 +108,10 @@ def _runs(task: Path) -> bool:
         return False  # it has ended
 
 
-def _turn(call: Callable[[], object]) -> list[float]:
+def _turn(call: Callable[[], object], fastest: float) -> list[float]:
+    """Whether a call is long, its fastest decides: a short one that was slow to wake would count for that."""
     warm = _calls(call, WARM)
-    return warm if warm[0] >= LONG else _calls(call, BURST)
+    return warm if min(fastest, *warm) >= LONG else _calls(call, BURST)
 
 
 def _calls(call: Callable[[], object], seconds: float) -> list[float]:
