@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bough.bench import PEERS, SUITES, run_suite
+from bough.bench.measure import Plan, Timing
 from bough.bench.peers import Peer, Session, open_torch
 from bough.bench.problem import Case, Problem
 from bough.bench.run import summarize
@@ -36,12 +37,26 @@ def test_two_cases_against_torch() -> None:
     for row in figures["rows"]:
         assert row["bough_ms"] > 0 and row["compile_s"] > 0 and row["notes"] == {}
         assert row["peers_ms"]["torch"] > 0
-        assert row["limit_ms"] > 0 and row["memory_limit_ms"] > 0
+        assert row["limit_ms"] > 0 and row["share_of_limit"] > 0 and row["memory_limit_ms"] > 0
         assert 0 < row["max_error"] < 1e-5
     assert set(figures["summary"]) == {"torch", "best"}
     assert set(figures["summary"]["torch"]) == {"geomean", "min", "max"}
     assert torch.get_num_threads() == before
     assert seen[0][1:] == (0, 2) and seen[-1][1:] == (2, 2)
+
+
+def test_the_share_of_the_limit_pairs_what_was_measured_in_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice as slow in every other turn, all of it: as on a host whose other guests take half of the bandwidth for a while."""
+    limit, own = (1.0, 2.0, 1.0, 2.0, 2.0), (1.25, 2.5, 1.25, 2.5, 2.5)
+
+    def turns(calls: dict[str, Any], plan: Plan) -> dict[str, Timing]:
+        assert next(iter(calls)) == "bough"
+        times = {name: Timing(1.0, (0.5,) * len(own)) for name in calls}
+        return times | {name: Timing(1.0, limit) for name in calls if name.startswith("read")} | {"bough": Timing(2.5, own)}
+
+    monkeypatch.setattr("bough.bench.run.take_turns", turns)
+    (row,) = run([])["rows"]
+    assert row["share_of_limit"] == pytest.approx(0.8) and row["limit_ms"] >= 2e3 and row["bough_ms"] == 2.5e3
 
 
 def test_a_recurrent_layer() -> None:

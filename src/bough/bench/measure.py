@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -33,7 +34,7 @@ class Plan:
     more than `seconds`."""
 
     seconds: float = 2.0
-    rounds: int = 7
+    rounds: int = 11
     few: int = 5
 
     def is_done(self, rounds: int, seconds: float) -> bool:
@@ -44,10 +45,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of one call: the median of the turns' medians, and the fastest call of all."""
+    """Seconds of one call: the median of the turns' medians, and the fastest call of each turn."""
 
     median: float
-    fastest: float
+    best: tuple[float, ...]
+
+    @property
+    def fastest(self) -> float:
+        return min(self.best)
 
 
 def take_turns(calls: Mapping[str, Callable[[], object]], plan: Plan) -> dict[str, Timing]:
@@ -56,17 +61,17 @@ def take_turns(calls: Mapping[str, Callable[[], object]], plan: Plan) -> dict[st
     A turn waits until no other thread runs, makes some calls that do not count, and then calls that do for a while.
     """
     medians: dict[str, list[float]] = {name: [] for name in calls}
-    fastest = dict.fromkeys(calls, float("inf"))
+    best: dict[str, list[float]] = {name: [] for name in calls}
     whole = Stopwatch()
     done = 0
     while not plan.is_done(done, whole.seconds):
         for name, call in calls.items():
             rest()
-            times = _turn(call, fastest[name])
+            times = _turn(call, min(best[name], default=math.inf))
             medians[name].append(median(times))
-            fastest[name] = min(fastest[name], *times)
+            best[name].append(min(times))
         done += 1
-    return {name: Timing(median(medians[name]), fastest[name]) for name in calls}
+    return {name: Timing(median(medians[name]), tuple(best[name])) for name in calls}
 
 
 def peak_memory(call: Callable[[], T]) -> tuple[T, int | None]:

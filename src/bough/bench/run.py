@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from subprocess import TimeoutExpired
 from typing import Any
 
@@ -20,7 +21,7 @@ from bough.base.clock import Stopwatch
 from bough.base.version import __version__
 from bough.bench.footprint import footprint
 from bough.bench.limits import LARGEST, SMALLEST, Limits, Meter
-from bough.bench.measure import Plan, peak_memory, take_turns
+from bough.bench.measure import Plan, Timing, peak_memory, take_turns
 from bough.bench.peers import Peer, Session
 from bough.bench.problem import Case, Choice, P, Work
 from bough.bench.suite import Suite
@@ -29,7 +30,7 @@ from bough.targets import host
 
 Progress = Callable[[str, int, int], None]
 Row = dict[str, Any]
-ARITHMETIC = "arithmetic"
+OWN, ARITHMETIC = "bough", "arithmetic"
 FULL, QUICK = Plan(), Plan(seconds=0.5)
 log = logging.getLogger("bough")
 
@@ -71,14 +72,13 @@ def run_suite(
         progress("the machine's limits", len(chosen), len(chosen))
         limits = limits.best(meter.limits())
     for row, work in zip(rows, works):
-        row["limit_ms"] = 1e3 * max(row.pop("compute_s"), row.pop("read_s"))
         row["memory_limit_ms"] = 1e3 * limits.seconds_from_memory(work)
         row["best"] = best_of(row, {name for name, peer in present.items() if peer.tolerance})
     return {
         "suite": suite,
         "threads": threads,
         "machine": describe_machine(limits),
-        "versions": {"bough": __version__} | {peer.name: peer.versions for peer in peers if peer.versions},
+        "versions": {OWN: __version__} | {peer.name: peer.versions for peer in peers if peer.versions},
         "missing": missing,
         "rows": rows,
         "summary": summarize(rows, list(present)),
@@ -95,9 +95,8 @@ def choose(cases: Sequence[Case[P]], filter: str, quick: bool) -> list[Case[P]]:
 def run_case(
     case: Case[P], suite: Suite[P], peers: Mapping[str, Peer[P]], meter: Meter, plan: Plan
 ) -> tuple[Row, Work]:
-    """Checks and times one case; its limits are left open, but for `compute_s` and `read_s`: seconds to multiply and add as often
-    as the work does, and to read what it reads, the least of calls in turns with the rest. A library that fails or is wrong has
-    no time; `notes` says why."""
+    """Checks and times one case; `memory_limit_ms` and `best` are left open. A library that fails or is wrong has no time;
+    `notes` says why."""
     problem = case.build()
     row = empty_row(case.name, problem.facts)
     with tempfile.TemporaryDirectory(prefix="bough-bench-") as folder:
@@ -106,19 +105,30 @@ def run_case(
         readings = meter.readings(problem.work)
         compute, repeats = meter.arithmetic(problem.work)
         with torch.inference_mode():
-            times = take_turns({**calls, **readings, ARITHMETIC: compute}, plan) if calls else {}
+            own = {name: calls[name] for name in calls if name == OWN}  # beside the limit, of which it is a share
+            times = take_turns({**own, **readings, ARITHMETIC: compute, **calls}, plan) if calls else {}
         for name in suite.footprints:
             if name in calls:
                 _add_footprint(row, name, Path(folder), meter.threads)
-    row["compute_s"] = times.pop(ARITHMETIC).fastest / repeats if times else 0.0
-    row["read_s"] = min((times.pop(name).fastest for name in readings if name in times), default=0.0)
+    if times:
+        limits = _limits(times.pop(ARITHMETIC), repeats, [times.pop(name) for name in readings])
+        row["limit_ms"] = 1e3 * median(limits)
+        if own:
+            ratios = [limit / turn for limit, turn in zip(limits, times[OWN].best, strict=True)]
+            row["share_of_limit"] = sessions[OWN].times * median(ratios)
     for name, note in row["notes"].items():
         log.warning("%s, %s: %s", case.name, name, note)
     row["fastest_ms"] = {name: 1e3 * timing.fastest / sessions[name].times for name, timing in times.items()}
     medians = {name: 1e3 * timing.median / sessions[name].times for name, timing in times.items()}
-    row["bough_ms"] = medians.pop("bough", None)
+    row["bough_ms"] = medians.pop(OWN, None)
     row["peers_ms"] = medians
     return row, problem.work
+
+
+def _limits(compute: Timing, repeats: float, readings: Sequence[Timing]) -> list[float]:
+    """Seconds of each turn to multiply and add as often as the work does or to read what it reads, whichever takes longer."""
+    reads = [min(turn) for turn in zip(*(reading.best for reading in readings), strict=True)]
+    return [max(turn / repeats, read) for turn, read in zip(compute.best, reads, strict=True)]
 
 
 def empty_row(case: str, facts: Mapping[str, Any]) -> Row:
@@ -128,6 +138,7 @@ def empty_row(case: str, facts: Mapping[str, Any]) -> Row:
         "bough_ms": None,
         "peers_ms": {},
         "limit_ms": None,
+        "share_of_limit": None,
         "memory_limit_ms": None,
         "max_error": None,
         "compile_s": None,
@@ -146,7 +157,7 @@ def _right_sessions(
 ) -> dict[str, Session]:
     """The libraries that solve the problem, ready to be called; what is known about each before it is timed goes into the row."""
     sessions: dict[str, Session] = {}
-    for name, load in {"bough": suite.open, **{name: peer.open for name, peer in peers.items()}}.items():
+    for name, load in {OWN: suite.open, **{name: peer.open for name, peer in peers.items()}}.items():
         try:
             with Stopwatch() as watch:
                 session = load(problem, threads, folder)
@@ -156,7 +167,7 @@ def _right_sessions(
         except Exception as failure:  # any library may fail in its own way, and the other cases go on
             row["notes"][name] = f"{type(failure).__name__}: {failure}"
             continue
-        if name == "bough":
+        if name == OWN:
             row["max_error"], row["compile_s"] = error, watch.seconds
         else:
             row["peer_errors"][name] = error

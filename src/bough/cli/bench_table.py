@@ -20,9 +20,8 @@ def write_table(file: Path, figures: dict[str, Any]) -> None:
 
 
 def share_of_limit(row: Row) -> str:
-    """Both at their best: what disturbs the machine for a while would count against one of them alone."""
-    fastest = row["fastest_ms"].get(NAME)
-    return _number(fastest and 100 * row["limit_ms"] / fastest, "{:.0f} %")
+    share = row["share_of_limit"]
+    return _number(share and 100 * share, "{:.0f} %")
 
 
 def markdown(figures: dict[str, Any]) -> str:
