@@ -14,7 +14,7 @@ from bough.bench import PEERS, SUITES, run_suite
 from bough.bench.measure import Plan, Timing
 from bough.bench.peers import Peer, Session, open_torch
 from bough.bench.problem import Case, Problem
-from bough.bench.run import summarize
+from bough.bench.run import run_case, summarize
 from bough.bench.suites import static
 from bough.bench.zoo.static import STATIC
 from bough.cli import main
@@ -24,13 +24,15 @@ TWO = "server/512x1x512|device/128x1x1024"
 
 
 def run(against: list[str], suite: str = "gemm", filter: str = "device/128x1x1024") -> dict[str, Any]:
-    return run_suite(suite, against, 1, filter, True, lambda *_: None)
+    *_, figures = run_suite(suite, against, 1, filter, True, lambda *_: None)
+    return figures
 
 
 def test_two_cases_against_torch() -> None:
     before = torch.get_num_threads()
     seen: list[tuple[str, int, int]] = []
-    figures = run_suite("gemm", ["torch"], 1, TWO, True, lambda *step: seen.append(step))
+    first, *_, figures = run_suite("gemm", ["torch"], 1, TWO, True, lambda *step: seen.append(step))
+    assert first["rows"] is figures["rows"] and set(first) == set(figures)
     assert figures["suite"] == "gemm" and figures["threads"] == 1 and figures["missing"] == {}
     assert figures["machine"]["peak_gflops"] > 0.1
     assert [row["case"] for row in figures["rows"]] == ["server/512x1x512", "device/128x1x1024"]
@@ -133,6 +135,23 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path: Path, capsys: pyte
     assert "device/128x1x1024" in printed and "torch ms" in printed and "geomean" in printed
     figures = json.loads(file.read_text())
     assert figures["suite"] == "gemm" and figures["rows"][0]["peers_ms"]["torch"] > 0
+
+
+def test_a_run_that_is_stopped_keeps_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(case: Case[Any], *rest: Any) -> Any:
+        if case.name.startswith("device"):
+            raise KeyboardInterrupt
+        return run_case(case, *rest)
+
+    monkeypatch.setattr("bough.bench.run.run_case", stop)
+    file = tmp_path / "figures.json"
+    assert command("gemm", "--quick", "--threads", "1", "--filter", TWO, "--json", str(file)) == 130
+    out, err = capsys.readouterr()
+    assert "512x1x512" in out and "device" not in out
+    assert "1/2 device/128x1x1024" in err and "stopped" in err
+    assert [row["case"] for row in json.loads(file.read_text())["rows"]] == ["server/512x1x512"]
 
 
 def test_a_network_is_loaded_in_a_process_of_its_own_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ WARM = 0.008
 """Seconds of calls at the beginning of a turn that do not count: they wake threads and fill caches."""
 BURST = 0.01
 """Seconds of calls of one turn that count, if one call takes less."""
+CALLS, LONGER = 3, 0.05
+"""Calls of one turn that count, where more seconds than these do not pass until then."""
 LONG = 0.2
 """Seconds from which on a call needs no other before it: waking threads and filling caches takes no part of it to speak of."""
 LOOK = 0.001
@@ -115,15 +117,17 @@ def _runs(task: Path) -> bool:
 
 def _turn(call: Callable[[], object], fastest: float) -> list[float]:
     """Whether a call is long, its fastest decides: a short one that was slow to wake would count for that."""
-    warm = _calls(call, WARM)
-    return warm if min(fastest, *warm) >= LONG else _calls(call, BURST)
+    warm = _calls(call, lambda seconds, _: seconds < WARM)
+    if min(fastest, *warm) >= LONG:
+        return warm
+    return _calls(call, lambda seconds, calls: seconds < BURST or (seconds < LONGER and calls < CALLS))
 
 
-def _calls(call: Callable[[], object], seconds: float) -> list[float]:
-    """Seconds of each call, one after the other for so long; one call at least."""
+def _calls(call: Callable[[], object], goes_on: Callable[[float, int], bool]) -> list[float]:
+    """Seconds of each call, one after the other as long as `goes_on` says by the seconds and calls until then; one at least."""
     whole = Stopwatch()
     times = [_time(call)]
-    while whole.seconds < seconds:
+    while goes_on(whole.seconds, len(times)):
         times.append(_time(call))
     return times
 

@@ -43,8 +43,9 @@ def run_suite(
     quick: bool,
     progress: Progress,
     sentences: Path | None = None,
-) -> dict[str, Any]:
-    """Runs the cases of a suite whose names match `filter`, and returns the figures that docs/benchmarks.md describes.
+) -> Iterator[dict[str, Any]]:
+    """Runs the cases of a suite whose names match `filter`; gives the figures that docs/benchmarks.md describes after each case,
+    of all until then, so that a run that is stopped has not been for nothing.
 
     A quick run measures less, and where there is no filter takes few cases. `progress` is told the case, how many are done,
     and how many there are. `sentences` is a file of trees in brackets. Raises KeyError for an unknown suite or peer.
@@ -56,11 +57,26 @@ def run_suite(
         log.warning("%s is not installed and takes no part; install it with: %s", name, install)
     chosen = choose(found.cases(Choice(quick, sentences)), filter, quick)
     present = {peer.name: peer for peer in peers if peer.name not in missing}
-    rows, works = [], []
-    largest = SMALLEST if quick else LARGEST
+    rows: list[Row] = []
+    works: list[Work] = []
+
+    def figures() -> dict[str, Any]:
+        for row, work in zip(rows, works, strict=True):
+            row["memory_limit_ms"] = 1e3 * limits.seconds_from_memory(work)
+            row["best"] = best_of(row, {name for name, peer in present.items() if peer.tolerance})
+        return {
+            "suite": suite,
+            "threads": threads,
+            "machine": describe_machine(limits),
+            "versions": {OWN: __version__} | {peer.name: peer.versions for peer in peers if peer.versions},
+            "missing": missing,
+            "rows": rows,
+            "summary": summarize(rows, list(present)),
+        }
+
     with _torch_threads(threads):
         progress("the machine's limits", 0, len(chosen))
-        meter = Meter(threads, largest)
+        meter = Meter(threads, SMALLEST if quick else LARGEST)
         limits = meter.limits()
         for done, case in enumerate(chosen):
             progress(case.name, done, len(chosen))
@@ -69,20 +85,10 @@ def run_suite(
             rows.append(row)
             works.append(work)
             gc.collect()
+            yield figures()
         progress("the machine's limits", len(chosen), len(chosen))
         limits = limits.best(meter.limits())
-    for row, work in zip(rows, works):
-        row["memory_limit_ms"] = 1e3 * limits.seconds_from_memory(work)
-        row["best"] = best_of(row, {name for name, peer in present.items() if peer.tolerance})
-    return {
-        "suite": suite,
-        "threads": threads,
-        "machine": describe_machine(limits),
-        "versions": {OWN: __version__} | {peer.name: peer.versions for peer in peers if peer.versions},
-        "missing": missing,
-        "rows": rows,
-        "summary": summarize(rows, list(present)),
-    }
+        yield figures()
 
 
 def choose(cases: Sequence[Case[P]], filter: str, quick: bool) -> list[Case[P]]:
@@ -126,8 +132,9 @@ def run_case(
 
 
 def _limits(compute: Timing, repeats: float, readings: Sequence[Timing]) -> list[float]:
-    """Seconds of each turn to multiply and add as often as the work does or to read what it reads, whichever takes longer."""
-    reads = [min(turn) for turn in zip(*(reading.best for reading in readings), strict=True)]
+    """Seconds of each turn to multiply and add as often as the work does or to read what it reads, whichever takes longer. Of
+    the ways to read one is taken for all turns: the best of two readings in each would be luckier than one call is."""
+    reads = min((reading.best for reading in readings), key=median)
     return [max(turn / repeats, read) for turn, read in zip(compute.best, reads, strict=True)]
 
 

@@ -19,6 +19,8 @@ AGAINST = (
     "Peers, separated by commas: torch, inductor, onnxruntime, openvino, bough-bfloat16, bough-int8; of trees torch, batched, "
     "dgl; of dynamic torch, torch-compile, onnxruntime."
 )
+STOPPED = 130
+"""What a shell makes of a command that Ctrl-C has stopped."""
 PATHS = 4
 """How many of the ways through a network are shown with their share of the inputs."""
 
@@ -65,16 +67,28 @@ def bench(
 
         def progress(case: str, done: int, total: int) -> None:
             bar.update(task, description=case, completed=done, total=total)
+            if bar.disable:
+                output.log().print(f"{done}/{total} {case}")
 
-        figures = run_suite(suite, peers, count, filter, quick, progress, sst)
-    if table is not None:
-        write_table(table, figures)
-    if json is not None and str(json) != "-":
-        json.write_text(output.as_json(figures) + "\n")
+        figures: dict[str, Any] = {}
+        stopped = False
+        try:
+            for figures in run_suite(suite, peers, count, filter, quick, progress, sst):
+                if table is not None:
+                    write_table(table, figures)
+                if json is not None and str(json) != "-":
+                    json.write_text(output.as_json(figures) + "\n")
+        except KeyboardInterrupt:
+            if not figures:
+                raise
+            stopped = True
     if json is not None and str(json) == "-":
         sys.stdout.write(output.as_json(figures) + "\n")
     else:
         _show(figures)
+    if stopped:
+        output.log().print(f"stopped: the table has the cases that were done by then ({len(figures['rows'])})")
+        raise typer.Exit(STOPPED)
     if any(row["bough_ms"] is None for row in figures["rows"]):
         raise typer.Exit(1)
 
