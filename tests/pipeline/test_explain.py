@@ -242,3 +242,31 @@ def test_nothing_to_run(tmp_path: Path) -> None:
 def test_as_data(gated: Explanation) -> None:
     data = json.loads(json.dumps(gated.as_dict()))
     assert len(data["rows"]) == len(gated.rows) and data["memory"]["arena"] == gated.memory.arena
+
+
+def test_many_structures_are_explained_together() -> None:
+    torch.manual_seed(0)
+    trees = [Node(torch.randn(8), tuple(Node(torch.randn(8)) for _ in range(n))) for n in (1, 2, 3)]
+    tree = bough.compile(Tree().eval(), (trees[0],), threads=2, cache=False)
+    one, many = tree.explain(), tree.explain(inputs=trees)
+    assert [r.kernel for r in one.rows] == [r.kernel for r in many.rows]
+    assert sum(r.flops for r in many.rows) == pytest.approx(6 * sum(r.flops for r in one.rows), rel=0.5)
+    assert max(r.runs for r in many.rows) == max(r.runs for r in one.rows)
+
+
+def test_inputs_that_part_ways_are_explained_together() -> None:
+    torch.manual_seed(0)
+    gated = bough.compile(Gated().eval(), (torch.ones(2, 16),), threads=2, cache=False)
+    inputs = [torch.randn(2, 16) for _ in range(9)]
+    found = gated.explain(inputs=iter(inputs))
+    assert found.timeline.turns and found.ms > 0 and "while" in str(found)
+    assert {r.kernel for r in found.rows if r.runs} - {r.kernel for r in gated.explain().rows}
+    with pytest.raises(bough.InputError, match="BGH-IN-014"):
+        gated.explain(inputs=7)  # type: ignore[arg-type]
+
+
+def test_inputs_that_are_computed_one_by_one_are_explained_so() -> None:
+    x = torch.randn(4, 16)
+    attention = bough.compile(Attention().eval(), (x,), threads=2, cache=False)
+    one, many = attention.explain(), attention.explain(inputs=[x, x, x])
+    assert [r.runs for r in many.rows] == [3 * r.runs for r in one.rows]

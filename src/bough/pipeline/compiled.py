@@ -90,10 +90,11 @@ class Compiled:
             keep(key, many)
         executable.samples, self._program = Samples(executable, many), None
 
-    def explain(self, roofs: Roofs | None = None) -> Explanation:
+    def explain(self, roofs: Roofs | None = None, *, inputs: Iterable[Any] | None = None) -> Explanation:
         """What became of each line: kernel, mapping, schedule, limit, and share of the time, measured now on the example
-        arguments. Compiles once more, with a record of what threads do. `roofs`, what the machine can do at the most, are by
-        default those of the target's description. Raises CompileError for a function that was loaded from a file."""
+        arguments, or on what `map(inputs)` does. Compiles once more, with a record of what threads do. `roofs`, what the machine
+        can do at the most, are by default those of the target's description. Raises CompileError for a function that was loaded
+        from a file, and what `map` raises for the inputs."""
         if self._recipe is None:
             raise CompileError(
                 "a loaded function cannot be explained",
@@ -101,7 +102,10 @@ class Compiled:
                 because="its file holds code, not the model",
                 advice="explain it where it is compiled",
             )
-        return self._recipe.explain(roofs)
+        if inputs is None:
+            return self._recipe.explain(roofs)
+        self._together()
+        return self._recipe.explain_map(self.executable, inputs, roofs)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the function to a file that `bough.load` reads, without torch and without the compiler."""

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
-from bough.frontends.staging import Staged
-from bough.frontends.torch_export import Imported
 from bough.pipeline.assemble import Assembled
 from bough.pipeline.explain.findings import Findings
 from bough.pipeline.explain.host_program import describe, straight
 from bough.pipeline.explain.memory import read_memory
 from bough.pipeline.explain.picture import svg
-from bough.pipeline.explain.recording import record
+from bough.pipeline.explain.recording import Call, Describe, record
 from bough.pipeline.explain.roofs import Roofs, described_roofs
 from bough.pipeline.explain.rows import make_row
 from bough.pipeline.passes import Options
@@ -42,15 +38,11 @@ class Explanation(Findings):
 
 
 def explain(
-    imported: Imported | Staged,
-    assembled: Assembled,
-    options: Options,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    roofs: Roofs | None = None,
+    assembled: Assembled, options: Options, describe_function: Describe, call: Call, roofs: Roofs | None = None
 ) -> Explanation:
-    """Rows for every kernel, measured on these arguments. `roofs` are by default those that the target's description gives."""
-    recorded = record(imported, assembled, options, lambda function: function.call(*args, **kwargs))
+    """Rows for every kernel, measured on what `call` does with the function, whose manifest is what `describe_function` says.
+    `roofs` are by default those that the target's description gives."""
+    recorded = record(assembled, options, describe_function, call)
     memory = read_memory(assembled, recorded.sizes)
     roofs = roofs or described_roofs(options.target, options.threads)
     source = roofs.memory(memory.weights + memory.arena + memory.arguments + memory.results)

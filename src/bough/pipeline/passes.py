@@ -218,9 +218,9 @@ def run_passes(
     return value
 
 
-def assembled_loops(program: Program | Recursion, options: Options) -> Assembled:
+def assembled_loops(program: Program | Recursion, options: Options, passes: tuple[Pass, ...] = PASSES) -> Assembled:
     """The program before the last pass: loops, and no code."""
-    value = _through(program, options, (), PASSES[:-1])
+    value = _through(program, options, (), passes[:-1])
     assert isinstance(value, Assembled)
     return value
 

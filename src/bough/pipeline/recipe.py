@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -18,12 +19,17 @@ from bough.ir.program import Program
 from bough.ir.recursion import Recursion
 from bough.pipeline.assemble import Assembled
 from bough.pipeline.explain import Roofs
+from bough.pipeline.explain.recording import Call
 from bough.pipeline.explanation import Explanation, explain
 from bough.pipeline.fingerprint import fingerprint
+from bough.pipeline.manifest import make_manifest, samples_manifest
 from bough.pipeline.passes import Generated, Options, Watcher, assembled_loops, run_passes
-from bough.pipeline.samples import compile_samples
+from bough.pipeline.samples import assembled_samples, compile_samples
 from bough.recursion import inline_leaves, settle, unroll, with_contexts
+from bough.runtime.apart import one_by_one
+from bough.runtime.binding import several
 from bough.runtime.executable import Executable
+from bough.runtime.samples import Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +73,29 @@ class Recipe:
 
     def explain(self, roofs: Roofs | None = None) -> Explanation:
         """What became of the module, measured with the example arguments."""
+        return self._explain(lambda function: function.call(*self.args, **(self.kwargs or {})), roofs)
+
+    @old_objects_at_rest()
+    def explain_map(self, one: Executable, inputs: Iterable[Any], roofs: Roofs | None = None) -> Explanation:
+        """What becomes of a list of inputs of the function `one`, measured. Where they are computed on threads of their own, what
+        becomes of one after the other."""
+        rows = several(one.manifest, inputs)
+        if one.manifest.visits is not None:
+            given = rows if len(one.manifest.parameters) > 1 else [x for (x,) in rows]
+            return self._explain(lambda function: function.map(given), roofs)
+        if one.samples is None or len(rows) < 2:
+            return self._explain(lambda function: one_by_one(function.call, rows), roofs)
+        together = cache(partial(Samples, one))
+        assembled = assembled_samples(self.imported().program, self.options)
+        target = self.options.target
+        return explain(
+            assembled, self.options, lambda made: samples_manifest(made, target), lambda many: together(many).map(rows), roofs
+        )
+
+    @old_objects_at_rest()
+    def _explain(self, call: Call, roofs: Roofs | None) -> Explanation:
         read, assembled = self.assembled()
-        return explain(read, assembled, self.options, self.args, self.kwargs or {}, roofs)
+        return explain(assembled, self.options, lambda made: make_manifest(read, made, self.options.target), call, roofs)
 
     def imported(self) -> Imported:
         """The module as a Program."""

@@ -15,8 +15,9 @@ from bough.graph_passes.normalize import normalize
 from bough.ir.kernel import Kernel
 from bough.ir.program import Program
 from bough.ir.sequence import Sequence, map_kernels, nominal_sizes
+from bough.pipeline.assemble import Assembled
 from bough.pipeline.manifest import samples_manifest
-from bough.pipeline.passes import PASSES, Generated, Options, Pass, Watcher, context_of, run_passes
+from bough.pipeline.passes import PASSES, Generated, Options, Pass, Watcher, assembled_loops, context_of, run_passes
 from bough.runtime.executable import Executable
 
 
@@ -57,6 +58,11 @@ SAMPLE_PASSES = _passes()
 def generate_samples(program: Program, options: Options, watchers: Iterable[Watcher] = ()) -> Generated:
     """The program for many samples as object code."""
     return run_passes(program, options, watchers, SAMPLE_PASSES)
+
+
+def assembled_samples(program: Program, options: Options) -> Assembled:
+    """The program for many samples as loops."""
+    return assembled_loops(program, options, SAMPLE_PASSES)
 
 
 def compile_samples(program: Program, options: Options, watchers: Iterable[Watcher] = ()) -> Executable:

@@ -15,8 +15,6 @@ from itertools import takewhile
 
 import numpy as np
 
-from bough.frontends.staging import Staged
-from bough.frontends.torch_export import Imported
 from bough.ir import loops
 from bough.ir.dtypes import I64
 from bough.ir.evaluate import extent_value
@@ -24,10 +22,10 @@ from bough.ir.expr import Const, Expr, Load, Var, add, apply, as_expr, mod, mul,
 from bough.ir.sequence import Apart, Phase, outer_scalars, phase, walk
 from bough.pipeline.assemble import Assembled, host_part, phase_loop
 from bough.pipeline.explain.timeline import Timeline, Turn, read_turns
-from bough.pipeline.manifest import make_manifest
 from bough.pipeline.passes import Options, architecture, object_code
 from bough.runtime.arrays import Array, allocate
 from bough.runtime.executable import Executable
+from bough.runtime.manifest import Manifest
 from bough.runtime.structured import StructuredExecutable
 from bough.runtime.team import recording_team_text
 from bough.schedule.lower import lower_kernel
@@ -67,11 +65,13 @@ class Recorded:
 
 
 Call = Callable[[Executable], object]
+Describe = Callable[[Assembled], Manifest]
 
 
-def record(imported: Imported | Staged, assembled: Assembled, options: Options, call: Call) -> Recorded:
-    """Records calls of the function. Times are the lower quartiles of those measured. Raises what a call raises."""
-    recorder = _Recorder(imported, assembled, options)
+def record(assembled: Assembled, options: Options, describe: Describe, call: Call) -> Recorded:
+    """Records what `call` does with the function, whose manifest is what `describe` says. Times are the lower quartiles of those
+    measured. Raises what `call` raises."""
+    recorder = _Recorder(assembled, options, describe)
     phases = recorder.phases
     calls = recorder.calls(call)
     seconds = _seconds([c.turns for c in calls], len(phases))
@@ -122,7 +122,7 @@ class _Recorder:
     number, and sizes: those that the kernels of the phase name, at the end those of the arguments. `cycles` are those of each
     kernel of a phase of several, in some of its chunks each. `samples` go apart in a phase."""
 
-    def __init__(self, imported: Imported | Staged, assembled: Assembled, options: Options) -> None:
+    def __init__(self, assembled: Assembled, options: Options, describe: Describe) -> None:
         sequence = assembled.sequence
         steps = [s for s in walk(sequence.steps) if phase(s)]
         self.phases = [phase(s) for s in steps]
@@ -142,13 +142,13 @@ class _Recorder:
             if len(members) > 1:
                 self.bodies |= {k.name: self._timed(self.bodies[k.name], n) for n, k in enumerate(members)}
         self.clear()
-        self.executable = self._compile(imported, self._marked(assembled), options)
+        self.executable = self._compile(self._marked(assembled), options, describe)
 
-    def _compile(self, imported: Imported | Staged, marked: Assembled, options: Options) -> Executable:
+    def _compile(self, marked: Assembled, options: Options, describe: Describe) -> Executable:
         target = replace(options.target, instructions=(*options.target.instructions, CLOCK))
         team = recording_team_text(architecture(target), self.record.ctypes.data)
         code = object_code([marked.function], marked, target, team)
-        manifest = replace(make_manifest(imported, marked, options.target), divides=False)
+        manifest = replace(describe(marked), divides=False)
         kind = Executable if manifest.visits is None else StructuredExecutable
         return kind(manifest, code, marked.sequence.constants, threads=options.threads)
 
@@ -213,7 +213,8 @@ class _Recorder:
             count = int(self.record[3])
             events = self.record[HEAD : HEAD + EVENT * min(CAPACITY, count)].reshape(-1, EVENT)
             cycles = self.cycles.reshape(len(self.phases), self.most, CHUNKS).sum(2)
-            found.append(_Recorded((end - begin) / 1e3, read_turns(events, begin), count <= CAPACITY, cycles))
+            turns = [t for t in read_turns(events, begin) if t.phase < len(self.phases)]  # others lie between two calls
+            found.append(_Recorded((end - begin) / 1e3, tuple(turns), count <= CAPACITY, cycles))
         return found
 
     def seen(self, number: int) -> tuple[tuple[dict[str, int], int], ...]:
