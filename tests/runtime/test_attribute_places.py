@@ -210,3 +210,38 @@ def test_as_many_tries_as_are_worth_it() -> None:
             places.missed += [Plain(1, 2), "a"]
             places.learn()
     assert len(places.missed) > NOTED
+
+
+class Silent(type):
+    """A metaclass that tells of its classes what is not so."""
+
+    def __getattribute__(cls, name: str) -> Any:
+        if name in ("__getattribute__", "__mro__", "__flags__", "__basicsize__"):
+            return getattr(object, name)
+        return type.__getattribute__(cls, name)
+
+
+class Hidden(metaclass=Silent):
+    def __init__(self, a: Any) -> None:
+        self.a = a
+
+    def __getattribute__(self, name: str) -> Any:
+        return 3
+
+
+class Shown(metaclass=Silent):
+    def __init__(self, a: Any) -> None:
+        self.a = a
+
+
+class Borrowed:
+    """With a member that is another class's."""
+
+    a = vars(Slotted)["a"]
+    __slots__ = ("b",)
+
+
+def test_classes_that_tell_what_is_not_so() -> None:
+    assert place_of(Hidden(object()), "a") == NO_PLACE
+    assert place_of(Shown(object()), "a") == 1
+    assert place_of(Borrowed(), "a") is None

@@ -52,25 +52,29 @@ class Places:
         self._allow(_TRIES if _is_known() else 0)
 
     def learn(self) -> None:
-        """Learns from what was missed."""
+        """Learns from what was missed. Classes may change meanwhile, in another thread."""
+        if not self._tries:
+            return
         pairs = self.missed[:]
         self.missed.clear()
         for obj, name in zip(pairs[::2], pairs[1::2]):
+            kind: type = type(obj)
+            version = _version(kind)
             place = place_of(obj, name)
-            if place is not None:
-                self._enter(type(obj), self._words[name], place)
-        self._allow(self._tries - 1)
+            if place is not None and version and (type(obj), _version(kind)) == (kind, version):
+                self._enter(kind, self._words[name], version, place)
+        self._allow(max(0, self._tries - 1))
 
     def _allow(self, tries: int) -> None:
         self._tries = tries
         if not tries:
             self.missed.extend([None] * (NOTED + 1))
 
-    def _enter(self, kind: type, name: int, place: int) -> None:
+    def _enter(self, kind: type, name: int, version: int, place: int) -> None:
         """The type comes last: a walk that another thread interrupts this for must not take half an entry."""
         at = WORDS * entry_of(id(kind), name)
         self._table[at] = 0
-        self._table[at + 1], self._table[at + 2], self._table[at + 3] = name, _version(kind), place
+        self._table[at + 1], self._table[at + 2], self._table[at + 3] = name, version, place
         self._table[at] = id(kind)
 
 
@@ -83,18 +87,17 @@ def place_of(obj: Any, name: str) -> int | None:
     """Twice the distance in bytes of the attribute from the object, or from its values, then one more; `NO_PLACE` where the class
     has it in no such place, None where this object does not tell."""
     kind = type(obj)
-    reader: Any = kind.__getattribute__
-    if reader is not object.__getattribute__:
+    if _of_class(kind, "__getattribute__") is not vars(object)["__getattribute__"]:
         return NO_PLACE
     of_class = _of_class(kind, name)
     if id(of_class) in _ENUM:
         name = _ENUM[id(of_class)]
         of_class = _of_class(kind, name)
     if type(of_class) is MemberDescriptorType and "__slots__" in vars(of_class.__objclass__):
-        values, count = id(obj) + 8 * _HEAD, kind.__basicsize__ // 8 - _HEAD
+        values, count = id(obj) + 8 * _HEAD, _of_type(kind, "__basicsize__") // 8 - _HEAD
         found = [n for n in range(count) if _word(values + 8 * n) != 0]
         first, odd = 8 * _HEAD, 0
-    elif kind.__flags__ & _OWN_VALUES and not hasattr(type(of_class), "__get__"):
+    elif _of_type(kind, "__flags__") & _OWN_VALUES and not hasattr(type(of_class), "__get__"):
         values = values_of(obj)
         if values == 0:
             return None
@@ -103,7 +106,7 @@ def place_of(obj: Any, name: str) -> int | None:
         return NO_PLACE
     try:
         value = object.__getattribute__(obj, name)
-    except AttributeError:
+    except (AttributeError, TypeError):
         return None
     found = [n for n in found if _word(values + 8 * n) == id(value)]
     if len(found) == 2 and name == "_value_" and getattr(obj, "_sort_order_", _NOTHING) is value:
@@ -123,7 +126,13 @@ def values_of(obj: Any) -> int:
 
 def _of_class(kind: type, name: str) -> Any:
     """What the class itself has of that name."""
-    return next((vars(k)[name] for k in kind.__mro__ if name in vars(k)), _NOTHING)
+    own = (_of_type(k, "__dict__") for k in _of_type(kind, "__mro__"))
+    return next((names[name] for names in own if name in names), _NOTHING)
+
+
+def _of_type(kind: type, name: str) -> Any:
+    """What the interpreter itself has of a type, whatever its metaclass says."""
+    return vars(type)[name].__get__(kind)
 
 
 def _places(values: int) -> list[int]:
