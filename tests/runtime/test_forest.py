@@ -15,6 +15,7 @@ from bough.base.visits import Ask, Call, Collect, Decision, Each, Item, Payload,
 from bough.runtime.forest import Forest, Lists
 from bough.runtime.linearize import linearize
 from bough.runtime.linearizer import Linearizer
+from bough.runtime.walker_layout import Word
 
 RNG = np.random.default_rng(3)
 
@@ -138,6 +139,51 @@ def test_forests_and_objects_by_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     check(linearizer, [(forests[0][0],), (forests[1][0],), (tree,)])
 
 
+def test_one_object_in_more_places_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = Visit("forward", 0, (Variant("all", (Each((Item(0),)),), (Call("encode", (), 0),)),))
+    visits = Visits((entry, binary().function("encode")), "forward")
+    forest = binary_forest(1, 1)
+    linearizer = compiled(visits, linearize(visits, []))
+    compare(linearizer, [([forest[1]] * 9000,), ([forest[0]] * 9,)], monkeypatch)
+    flat = check(linearizer, [([forest[1]] * 9000,)])
+    assert flat._words[Word.REFERENCES_SIZE] >= 3 * 9000
+
+
+def test_forests_that_are_made_when_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late:
+        @property
+        def left(self) -> Any:
+            return Forest.from_parents([-1, 0, 0], ("left", "right"), word=np.arange(3))[0]
+
+        right = left
+
+    linearizer = compiled(binary(), linearize(binary(), []))
+    is_native(linearizer, monkeypatch)
+    flat = linearizer.flat()
+    for _ in range(20):
+        check(linearizer, [(Late(),), (Late(),)], flat)
+
+
+def test_rows_of_numbers_are_within_bounds() -> None:
+    visits = nary(Payload(WORD, "i64", (2,), range=(0, 9)))
+    linearizer = compiled(visits, linearize(visits, []))
+    forest = Forest.from_parents([-1, 0, 0, 2], word=np.array([[0, 9], [1, 2], [3, 4], [5, 10]]))
+    check(linearizer, [(forest[1],)])
+    for _ in range(2):
+        with pytest.raises(InputError, match="BGH-ST-008"):
+            linearizer([(forest[0],)])
+
+
+def test_columns_that_are_negated_where_they_are_read() -> None:
+    torch = pytest.importorskip("torch")
+    visits = binary("f32", (4,))
+    linearizer = compiled(visits, linearize(visits, []))
+    forest = binary_forest(2, 3)
+    forest.values["word"] = torch.randn(len(forest), 4, dtype=torch.complex64).conj().imag
+    assert forest.values["word"].is_neg()
+    check(linearizer, [(r,) for r in forest.roots()])
+
+
 def test_columns_that_do_not_fit_are_read_like_objects() -> None:
     linearizer = compiled(binary("f32"), linearize(binary("f32"), []))
     forest = binary_forest(2, 3)
@@ -214,3 +260,13 @@ def test_objects_of_classes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wrong_columns(wrong: Any) -> None:
     with pytest.raises(InputError, match="BGH-ST-007"):
         wrong()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+def test_numbers_of_tensors(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    numbers = torch.tensor([1.5, -2.0, 3.25], dtype=getattr(torch, dtype), requires_grad=True)
+    forest = Forest.from_parents([-1, 0, 0], ("left", "right"), word=numbers)
+    assert [forest[n].word for n in range(3)] == [1.5, -2.0, 3.25] and type(forest[0].word) is float
+    linearizer = compiled(binary("f32"), linearize(binary("f32"), []))
+    check(linearizer, [(forest[0],), (forest[2],)])

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
@@ -388,6 +389,77 @@ def test_errors_are_those_of_the_reference() -> None:
     check(linearizer, [(perfect(2),)])
     with pytest.raises(KeyboardInterrupt):
         linearizer([(Interrupted(),)])
+
+
+class Even(Node):
+    pass
+
+
+class Uneven(Node):
+    pass
+
+
+def of_class(kind: type) -> Visits:
+    """Objects of a class, and others."""
+    asked = Question((), "is_instance", (f"{kind.__module__}.{kind.__qualname__}",))
+    node = Visit("encode", Ask(asked, 0, 1), (Variant("one", payloads=(Payload(WORD, "i64"),)), Variant("other")))
+    entry = Visit("forward", 0, (Variant("all", (Each((Item(0),)),), (Call("encode", (), 0),)),))
+    return Visits((entry, node), "forward")
+
+
+def test_classes_that_get_other_bases(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds: list[Any] = [type(f"Kind{n}", (Uneven if n % 2 else Even,), {}) for n in range(20)]
+    linearizer = made(of_class(Even), [])
+    is_native(linearizer, monkeypatch)
+    flat = linearizer.flat()
+    for turn in range(8):
+        for _ in range(3):
+            check(linearizer, [([kind(n) for n, kind in enumerate(kinds)],), ([],)], flat)
+        for n, kind in enumerate(kinds):
+            if n % 3 == turn % 3:
+                kind.__bases__ = (Even,) if kind.__base__ is Uneven else (Uneven,)
+
+
+def test_classes_are_let_go_and_others_take_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    linearizer = made(of_class(Even), [])
+    is_native(linearizer, monkeypatch)
+    flat = linearizer.flat()
+    addresses: set[int] = set()
+    for turn in range(40):
+        kinds: list[Any] = [type("Kind", ((Even, Uneven)[(n + turn) % 3 % 2],), {"__slots__": ("a", "b")[: n % 3]}) for n in range(20)]
+        addresses.update(map(id, kinds))
+        for _ in range(2):
+            check(linearizer, [([kind(n) for n, kind in enumerate(kinds)],)], flat)
+        flat.forget()
+        alive = [weakref.ref(kind) for kind in kinds]
+        del kinds
+        gc.collect()
+        assert not any(kind() for kind in alive)
+    assert len(addresses) < 800
+
+
+def test_a_metaclass_that_finds_its_classes_equal() -> None:
+    class Alike(type):
+        def __eq__(cls, other: object) -> bool:
+            return True
+
+        def __hash__(cls) -> int:
+            return 7
+
+    first, second = Alike("First", (Even,), {}), Alike("Second", (Uneven,), {})
+    linearizer = made(of_class(Even), [])
+    for _ in range(3):
+        check(linearizer, [([first(1), second(2)],)])
+
+
+def test_parts_share_memory_that_cannot_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bough.runtime.linearizer_flat._memory", lambda: 400_000)
+    linearizer = made(binary(), perfect(2))
+    is_native(linearizer, monkeypatch)
+    flat = linearizer.flat()
+    for _ in range(2):
+        in_parts(linearizer, flat)
+        check(linearizer, [*[(perfect(0),)] * 7, (perfect(7),)], flat)
 
 
 def test_threads_at_the_same_time() -> None:

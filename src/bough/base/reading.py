@@ -6,7 +6,7 @@ Every function raises InputError, in the words of the user's own attributes, for
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from bough.base.errors import InputError
 from bough.base.source import Location
 from bough.base.spans import LISTS, Index, Span
-from bough.base.visits import Ask, Attribute, Call, Each, Fail, Item, Path, Payload, Question, Slice, Visit
+from bough.base.visits import Ask, Attribute, Call, Each, Fail, Item, Member, Path, Payload, Question, Slice, Visit
 
 Array = np.ndarray[Any, Any]
 
@@ -37,8 +37,8 @@ def _step(value: Any, step: Attribute | Item | Slice) -> Any:
     return value[step.key.of(len(value)) if isinstance(step.key, Index) else step.key]
 
 
-def decide(visit: Visit, value: Any) -> int:
-    """The variant of the function that `value` takes."""
+def decide(visit: Visit, value: Any, members: Sequence[Member] = ()) -> int:
+    """The variant of the function that `value` takes. Objects that are asked for their class have to have the `members`."""
     decision = visit.decision
     while not isinstance(decision, int):
         if isinstance(decision, Fail):
@@ -48,14 +48,16 @@ def decide(visit: Visit, value: Any) -> int:
                 because=f"{visit.name} does not take such an object: {describe(value)}",
                 location=decision.location,
             )
-        decision = decision.yes if holds(decision, value) else decision.no
+        decision = decision.yes if holds(decision, value, members) else decision.no
     return decision
 
 
-def holds(ask: Ask, value: Any) -> bool:
+def holds(ask: Ask, value: Any, members: Sequence[Member] = ()) -> bool:
     """The answer to a question about `value`."""
     question = ask.question
     found = read(value, question.path, ask.location)
+    if question.test == "is_instance":
+        check_members(kind_of(found), members)
     try:
         return bool(_test(question, len(found) if question.length else found))
     except Exception as error:
@@ -75,8 +77,7 @@ def _test(question: Question, found: Any) -> Any:
         case "is_none":
             return found is None
         case "is_instance":
-            kind = found.kind if isinstance(found, Span) else type(found)
-            return any(f"{c.__module__}.{c.__qualname__}" in value for c in kind.__mro__)
+            return belongs(kind_of(found), value)
         case "is_true":
             return found
         case "equals":
@@ -89,6 +90,36 @@ def _test(question: Question, found: Any) -> Any:
             return hasattr(found, value)
         case "has_key":
             return value in found
+
+
+def kind_of(found: Any) -> type:
+    """The class of an object; that of the list for a part of one."""
+    return found.kind if isinstance(found, Span) else type(found)
+
+
+def class_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def belongs(kind: type, names: Container[str]) -> bool:
+    """Whether a type is one of the classes of these names, or below one."""
+    return any(class_name(c) in names for c in kind.__mro__)
+
+
+def check_members(kind: type, members: Sequence[Member]) -> None:
+    """Raises InputError for a class that has something of its own in place of what the function was compiled for."""
+    for member in members:
+        if not belongs(kind, (member.of,)):
+            continue
+        of = kind if not member.name else next((c for c in kind.__mro__ if member.name in vars(c)), None)
+        if (class_name(of) if of else "") not in member.classes:
+            own = f", which takes {member.name} from {of.__qualname__ if of else 'no class'}" if member.name else ""
+            raise InputError(
+                f"an object is of class {kind.__qualname__}{own}",
+                code="BGH-ST-010",
+                because="the function was compiled for what other classes have there",
+                advice="compile the model when the class exists; in loops, let a function that is called at each object ask",
+            )
 
 
 def target(call: Call, value: Any, element: Any = None) -> Any:
@@ -116,7 +147,10 @@ def elements(value: Any, each: Each) -> Sequence[Any]:
         found = list(found.values())
     if isinstance(found, LISTS):
         part = found[each.skip : max(len(found) - each.leave, 0)] if each.skip or each.leave else found
-        return part if type(part) in (list, tuple) else list(part)  # a class of the user's may have an order of its own
+        part = part if type(part) in (list, tuple) else list(part)  # a class of the user's may have an order of its own
+        for kind in {kind_of(o) for o in part} if each.members else ():
+            check_members(kind, each.members)
+        return part
     raise InputError(
         f"{path_text(each.path)} is {describe(found)}",
         code="BGH-ST-001" if found is None else "BGH-ST-002",

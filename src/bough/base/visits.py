@@ -106,18 +106,29 @@ Decision = Union[Ask, Fail, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """What was read through classes when the function was compiled: objects of class `of` have to get `name` from one of
+    `classes`, all by their names as `module.qualname`; "" among them: from none. The empty name is that of the class itself."""
+
+    name: str
+    classes: tuple[str, ...]
+    of: str = "builtins.object"
+
+
+@dataclass(frozen=True, slots=True)
 class Each:
     """A walk over the elements of the list, tuple or dictionary's values at `path`, all but the first `skip` and the last
     `leave`. Its elements over all activations of the variant are numbered like those, and in order within one activation.
 
     With `list`, a walk over what the sample has collected in that list; the entry function alone has such walks. `some`:
-    samples that have collected nothing are refused."""
+    samples that have collected nothing are refused. `members`: what all elements have to have."""
 
     path: Path
     skip: int = 0
     leave: int = 0
     list: int | None = None
     some: bool = False
+    members: tuple[Member, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +200,12 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Visits:
-    """All functions; those that call each other in a circle are one *stage*, and stages run callees first (see `stages`)."""
+    """All functions; those that call each other in a circle are one *stage*, and stages run callees first (see `stages`).
+    `members`: what objects that are asked for their class have to have."""
 
     functions: tuple[Visit, ...]
     entry: str
+    members: tuple[Member, ...] = field(default=(), compare=False)
 
     def function(self, name: str) -> Visit:
         return next(f for f in self.functions if f.name == name)
@@ -369,7 +382,7 @@ def from_plain(data: Any) -> Visits:
 _KINDS = {
     k.__name__: k
     for k in (
-        Attribute, Index, Item, Slice, Question, Ask, Fail, Each, Part, Call, Payload, Collect, Variant, Visit, Visits,
+        Attribute, Index, Item, Slice, Question, Ask, Fail, Member, Each, Part, Call, Payload, Collect, Variant, Visit, Visits,
     )
 }  # fmt: skip
 
@@ -403,10 +416,8 @@ def with_repeats(visits: Visits, remembered: Container[tuple[str, int]], given: 
             break
         repeats |= more
     repeats |= {(name, n) for (name, n), _ in members if name in given}
-    return Visits(
-        tuple(
-            replace(f, variants=tuple(replace(v, repeats=(f.name, n) in repeats) for n, v in enumerate(f.variants)))
-            for f in visits.functions
-        ),
-        visits.entry,
+    changed = (
+        replace(f, variants=tuple(replace(v, repeats=(f.name, n) in repeats) for n, v in enumerate(f.variants)))
+        for f in visits.functions
     )
+    return replace(visits, functions=tuple(changed))

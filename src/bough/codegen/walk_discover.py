@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bough.base.visits import Ask, Decision, Fail, Visit, call_order
+from bough.base.visits import Ask, Decision, Fail, Member, Visit, call_order
 from bough.codegen.walk_flat import FlatReader
 from bough.codegen.walk_library import Library
 from bough.codegen.walk_read import Reader, SpanReader
@@ -360,11 +360,21 @@ class _Activation:
         for each, walk, (listed, length) in zip(self.slots.variant.each, self.slots.walks, walks, strict=True):
             code.put(self.record, walk.count, length)
             code.put(self.record, walk.begin, begin)
-            if walk.width:
+            if walk.width or each.members:
                 block = code.at(self.record, begin)
                 with code.each(length) as n:
-                    self.element(walk, code.at(block, code.multiply(n, walk.width)), self.reader.item(each, listed, n))
+                    element = self.reader.item(each, listed, n)
+                    self.require(each.members, element)
+                    self.element(walk, code.at(block, code.multiply(n, walk.width)), element)
             begin = code.add(begin, code.multiply(length, walk.width))
+
+    def require(self, members: tuple[Member, ...], reader: AnyReader) -> None:
+        """Leaves the function at an element whose class lacks one of the members."""
+        if members:
+            code, at = self.code, self.layout.questions[members]
+            kind = code.type_of(reader.object)  # type: ignore[union-attr]
+            answer = code.call(self.library.is_instance, self.frame, kind, code.at(self.frame, at))
+            code.refuse(code.compare("!=", answer, 1))
 
     def element(self, walk: WalkSlots, place: Value, reader: AnyReader) -> None:
         code = self.code

@@ -106,7 +106,7 @@ class Library:
         kind = code.type_of(obj)
         entry = self._entry(code, kind, key)
         known = b.and_(code.compare("==", code.get(entry), kind), code.compare("==", code.get(entry, 1), key))
-        version = b.zext(code.load(code.add(kind, TYPE_VERSION), word(0), INT32), INT64)
+        version = self.version(code, kind)
         known = b.and_(known, code.compare("==", code.get(entry, 2), version))
         place = code.get(entry, 3)
         with code.when(b.and_(known, code.compare("!=", place, NO_PLACE))):
@@ -127,6 +127,11 @@ class Library:
                 code.leave(code.compare("<", code.python("PyList_Append", missed, noted), 0), 0)
         code.end(found)
         return code
+
+    @staticmethod
+    def version(code: Words, kind: Value) -> Value:
+        """A number that no type had before; 0 where the type has none."""
+        return code.builder.zext(code.load(code.add(kind, TYPE_VERSION), word(0), INT32), INT64)
 
     @staticmethod
     def _write_values_of_dictionary(code: Words, obj: Value, kind: Value, found: Value) -> None:
@@ -227,24 +232,29 @@ class Library:
         return code.builder.trunc(code.python("PyType_IsSubtype", code.type_of(found), self.constant(code, of)), BIT)
 
     def _is_instance(self) -> Words:
-        """`question` is the address of its dictionary, which works out and keeps the answer for types it has not seen; behind
-        it stand those met last, each in one of two places."""
+        """`question` is the address of what works out the answer; behind it stand the types met last, each in one of two places
+        with twice its version, and the answer added. A type may get other bases, and another type its memory."""
         code = self._function("is_instance", "type", "question")
         b = code.builder
         _, kind, question = code.arguments
         mixed = b.xor(b.lshr(kind, word(4)), b.lshr(kind, word(9)))
         places = [b.xor(b.and_(mixed, word(TYPE_CACHE - 1)), word(n)) for n in range(2)]
         pair, other = (code.at(code.at(question, 1), b.shl(place, word(1))) for place in places)
+        version = b.shl(self.version(code, kind), word(1))
         for known in (pair, other):
-            code.leave(code.compare("==", code.get(known), kind), code.get(known, 1))
+            answer = code.subtract(code.get(known, 1), version)
+            met = b.and_(code.compare("==", code.get(known), kind), b.icmp_unsigned("<", answer, word(2)))
+            code.leave(met, answer)
         self.own(code, -1)
         found = code.python("PyObject_GetItem", code.get(question), kind)
         code.leave(code.compare("==", found, 0), -1)
         answer = b.zext(code.compare("==", found, self.constant(code, True)), INT64)
         code.python("Py_DecRef", found)
-        for n, new in enumerate((kind, answer)):
-            code.put(other, n, code.get(pair, n))
-            code.put(pair, n, new)
+        version = b.shl(self.version(code, kind), word(1))
+        with code.when(code.compare("!=", version, 0)):
+            for n, new in enumerate((kind, code.add(version, answer))):
+                code.put(other, n, code.get(pair, n))
+                code.put(pair, n, new)
         code.end(answer)
         return code
 
@@ -378,9 +388,11 @@ class Library:
         return code
 
     def _enter(self) -> Words:
+        """A forest that is not the frame's is kept until the walk has ended: its object may have been made for this visit."""
         code = self._function("enter", "object", "address")
         frame, obj, address = code.arguments
         self.own(code, Status.REFUSED)
+        code.check(code.call(self.room, frame, 0, 0, 2))
 
         def held(name: str) -> Value:
             return self.keep(code, code.python("PyObject_GenericGetAttr", obj, self.constant(code, name)), Status.REFUSED)
@@ -388,6 +400,7 @@ class Library:
         forest = held("forest")
         with code.when(code.compare("!=", forest, code.get(frame, Word.FOREST))):
             code.put(frame, Word.FOREST_MET, forest)
+            code.refuse(code.compare("<", code.python("PyList_Append", code.get(frame, Word.KEPT), forest), 0))
             code.builder.ret(word(Status.FOREST))
         code.put(address, 0, code.python("PyLong_AsLongLong", held("index")))
         code.end(word(Status.DONE))

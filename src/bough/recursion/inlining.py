@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 
-from bough.base.visits import Ask, Call, Decision, Fail, Path, Payload, Question, Stage, Variant, Visits
+from bough.base.visits import Ask, Call, Decision, Fail, Path, Payload, Question, Stage, Variant
 from bough.ir.program import Function, Node, Value
 from bough.ir.recursion import Cell, Read, Recursion, Returned, Source
 from bough.recursion.copying import Copier
@@ -68,7 +68,7 @@ class _Stage:
                     f"{f.name}_{n}", function.params, function.constants, function.body, function.results, function.dims
                 )
                 cells[f.name, n] = replace(cell, function=named)
-        return replace(self.recursion, visits=Visits(tuple(functions), self.recursion.visits.entry), cells=cells)
+        return replace(self.recursion, visits=replace(self.recursion.visits, functions=tuple(functions)), cells=cells)
 
     def decided(self, member: Member, made: list[tuple[Variant, Cell]]) -> Decision:
         """What follows where an object takes the variant: questions about the objects that it calls."""

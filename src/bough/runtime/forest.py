@@ -50,7 +50,7 @@ class Forest:
     ) -> None:
         self.references = {name: _indices(name, column) for name, column in (references or {}).items()}
         self.lists = {n: Lists(_indices(n, c.first), _indices(n, c.items)) for n, c in (lists or {}).items()}
-        self.values = {name: column if is_torch(column) else np.asarray(column) for name, column in (values or {}).items()}
+        self.values = {name: _values(column) for name, column in (values or {}).items()}
         self._size = _common_size(self)
         self.classes = tuple(classes) if isinstance(classes, Sequence) else (classes or object,)
         self.kinds = np.zeros(self._size, np.int64) if kinds is None else _indices("kinds", kinds)
@@ -137,7 +137,8 @@ def node_class(of: Any) -> Any:
         except KeyError:
             return of.__getattribute__(self, name)
 
-    body = {"__slots__": ("forest", "index"), "__getattribute__": read, "__module__": of.__module__}
+    body = {"__slots__": ("forest", "index"), "__getattribute__": read, "__module__": of.__module__,
+            "__qualname__": of.__qualname__}  # fmt: skip
     return meta(of.__name__, (of,), body)
 
 
@@ -179,6 +180,16 @@ def _check_range(name: str, column: Array, size: int, low: int = -1) -> None:
     if len(wrong):
         n = int(wrong[0])
         raise _unfit(f"element {n} of {name} is {int(column[n])}", f"there are {size}, numbered from 0")
+
+
+def _values(column: Any) -> Any:
+    """Numbers as an array, also those of a tensor: under some modes of torch, a tensor's elements are no numbers."""
+    if not is_torch(column):
+        return np.asarray(column)
+    if column.ndim != 1 or not column.is_cpu or "strided" not in str(column.layout):
+        return column
+    plain = column.detach().resolve_neg()
+    return (plain.float() if "bfloat16" in str(plain.dtype) else plain).numpy()
 
 
 def _indices(name: str, column: Any) -> Array:

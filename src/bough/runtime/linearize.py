@@ -82,7 +82,7 @@ class _Walk:
 
     def __init__(self, visits: Visits) -> None:
         self.functions = {f.name: f for f in visits.functions}
-        self.entry = visits.entry
+        self.entry, self.members = visits.entry, visits.members
         self.stage = {f: s.number for s in stages(visits) for f in s.functions}
         self.step = {member for s in stages(visits) for member in s.step}
         variants = {(f.name, n): v for f in visits.functions for n, v in enumerate(f.variants)}
@@ -135,7 +135,7 @@ class _Walk:
     ) -> _Activation:
         visit = self.functions[function]
         try:
-            number = decide(visit, value)
+            number = decide(visit, value, self.members)
             walks = [elements(value, e) for e in visit.variants[number].each]
         except InputError as error:
             raise self.placed(error, above, call, element) from error

@@ -16,7 +16,8 @@ from functools import partial
 from typing import Any
 
 from bough.base.errors import InternalError
-from bough.base.visits import Names, Payload, Visits
+from bough.base.reading import belongs, check_members
+from bough.base.visits import Member, Names, Payload, Visits
 from bough.runtime.attribute_places import NOTED, Places
 from bough.runtime.linearize import linearize
 from bough.runtime.linearizer_columns import Stacked, stack, take
@@ -109,16 +110,17 @@ class Linearizer:
                 flat.grow_block()
                 status = self._arrange(flat.frame) if flat.owns else walk(flat.frame)
                 continue
+            forest = flat.met() if status == Status.FOREST else None
             flat.forget()
-            if status == Status.REFUSED and not flat.owns:
+            if forest is not None:
+                flat.enter(forest, self._modes, first=not entered)
+                entered = True
+            elif status == Status.REFUSED and not flat.owns:
                 flat.own()
             elif status == Status.FULL:
                 flat.grow()
             elif status == Status.TABLE_FULL:
                 flat.grow_table()
-            elif status == Status.FOREST:
-                flat.enter(self._modes, first=not entered)
-                entered = True
             elif status == Status.REFUSED and flat.forest is not None:
                 flat.leave(self._modes, plainly=entered)
             elif status >= Status.UNFIT:
@@ -157,22 +159,27 @@ class Linearizer:
         flat.copy(linearize(self.visits, samples), self.arrays, self.sizes)
 
 
-class _Learned(dict[type, bool]):
-    """Which types belong to the classes of a question; types that come up for the first time are looked at then."""
+class _Classes:
+    """`question[type]`: whether a type belongs to the classes of a question, by their names. Raises InputError for types without
+    the `members`."""
 
-    def __init__(self, classes: tuple[str, ...]) -> None:
-        super().__init__()
-        self.classes = classes
+    def __init__(self, names: tuple[str, ...], members: tuple[Member, ...]) -> None:
+        self.names, self.members = names, members
 
-    def __missing__(self, kind: type) -> bool:
-        self[kind] = answer = any(f"{c.__module__}.{c.__qualname__}" in self.classes for c in kind.__mro__)
-        return answer
+    def __getitem__(self, kind: type) -> bool:
+        """The walk keeps the answer for as long as the type has the same version, which it gets when somebody looks into it."""
+        getattr(kind, "__hash__", None)
+        check_members(kind, self.members)
+        return belongs(kind, self.names)
 
 
 def _python_objects(layout: Layout) -> dict[int, Any]:
     """What the words of a frame refer to."""
-    found = {position: sys.intern(v) if type(v) is str else v for (_, v), position in layout.objects.items()}
-    return {**found, **{position: _Learned(classes) for classes, position in layout.questions.items()}}
+    found: dict[int, Any] = {position: sys.intern(v) if type(v) is str else v for (_, v), position in layout.objects.items()}
+    for asked, position in layout.questions.items():
+        of_elements = isinstance(asked[0], Member)
+        found[position] = _Classes(("builtins.object",), asked) if of_elements else _Classes(asked, layout.visits.members)
+    return found
 
 
 def _functions(program: LoadedObject | None) -> tuple[Walk | None, Walk]:
@@ -197,12 +204,20 @@ def _missing(frame: int) -> int:
 
 
 def is_supported() -> bool:
-    """Whether objects of this Python have the form that the native walk reads: the type in their second word."""
+    """Whether objects of this Python have the form that the native walk reads: the type in their second word, the length of lists
+    and tuples in their third, and behind it the items of a tuple, or the address of those of a list."""
     if platform.python_implementation() != "CPython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
         return False
     probes: tuple[Any, ...] = (None, 1, "text", [], (), object())
-    return ctypes.sizeof(ctypes.c_void_p) == 8 and all(
-        ctypes.c_int64.from_address(id(p) + 8).value == id(type(p)) for p in probes
-    )
+    pair: tuple[Any, ...] = (probes, is_supported)
+    listed = [*pair]
+    if ctypes.sizeof(ctypes.c_void_p) != 8 or any(_words(id(p), 2)[1] != id(type(p)) for p in probes):
+        return False
+    if _words(id(pair), 5)[2:] != [2, *map(id, pair)]:
+        return False
+    count, items = _words(id(listed), 4)[2:]
+    return count == 2 and _words(items, 2) == [*map(id, pair)]
 
 
+def _words(address: int, count: int) -> list[int]:
+    return list((ctypes.c_int64 * count).from_address(address))

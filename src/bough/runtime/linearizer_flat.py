@@ -120,13 +120,17 @@ class Flat:
         for row, mode in enumerate(modes):
             self._words[self._layout.modes + row] = mode
 
-    def enter(self, modes: Sequence[int], first: bool) -> None:
-        """Takes over the columns of the forest that the walk has met. Where they do not fit the walk, or where it is not the
+    def met(self) -> Forest:
+        """The forest that the walk has met, as long as its payloads are kept."""
+        forest: Forest = ctypes.cast(int(self._words[Word.FOREST_MET]), ctypes.py_object).value
+        return forest
+
+    def enter(self, forest: Forest, modes: Sequence[int], first: bool) -> None:
+        """Takes over the columns of a forest that the walk has met. Where they do not fit the walk, or where it is not the
         `first` forest of this walk, objects of forests are read like any others."""
         layout, words = self._layout, self._words
-        forest: Any = ctypes.cast(int(words[Word.FOREST_MET]), ctypes.py_object).value
         self.leave(modes, plainly=True)
-        found = {column: read_column(forest, column) for column in layout.columns}
+        found = {column: read_column(forest, column, layout.visits.members) for column in layout.columns}
         rows = _rows(layout, forest)
         if not first or rows is None or any(c is None for c in found.values()):
             return
@@ -177,6 +181,9 @@ class Flat:
         """More memory for the walk itself. Raises InputError before the machine's own runs out: objects that properties make
         when they are read may have no end."""
         if 8 * _GROWTH * self._size > _memory() // 4:
+            if self._words[Word.MOST_PARTS] > 1:
+                self._words[Word.MOST_PARTS] = 1  # a part has only its share of the memory
+                return
             raise InputError(
                 "there is not enough memory to linearize the structure",
                 code="BGH-ST-006",
@@ -249,7 +256,11 @@ def _rows(layout: Layout, forest: Forest) -> dict[int, Array] | None:
             continue
         step = (payload.path or ())[0]
         column = read_column(forest, (step.name, "row", payload.dtype)) if isinstance(step, Attribute) else None
-        if column is None or column.shape[1:] != payload.shape:
+        if column is None or column.shape[1:] != payload.shape or not _is_within(column, payload.range):
             return None
         found[row] = column
     return found
+
+
+def _is_within(column: Array, bounds: tuple[int, int] | None) -> bool:
+    return bounds is None or not column.size or (bounds[0] <= column.min() and column.max() <= bounds[1])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from bough.base.visits import Ask, Attribute, Decision, Fail, Path, Payload, Question, Visit, Visits
+from bough.base.errors import InputError
+from bough.base.reading import belongs, check_members
+from bough.base.visits import Ask, Attribute, Decision, Fail, Member, Path, Payload, Question, Visit, Visits
 from bough.runtime.arrays import NUMPY, Array, is_torch, torch_dtype
 from bough.runtime.forest import Forest
 
@@ -70,7 +72,7 @@ class _Uses:
                 found.append(class_column(q))
             elif not q.path and (q.test != "is_none" or q.length):
                 return None
-        if any(c.parts for v in visit.variants for c in v.calls):
+        if any(c.parts for v in visit.variants for c in v.calls) or any(e.members for v in visit.variants for e in v.each):
             return None
         for v in visit.variants:
             for e in v.each:
@@ -111,8 +113,9 @@ def _column(path: Path, kind: ColumnKind, dtype: str = "") -> Column | None:
     return None if name is None else (name, kind, dtype)
 
 
-def read_column(forest: Forest, column: Column) -> Array | None:
-    """The forest's column as the walk reads it; None where it has none that is exactly so."""
+def read_column(forest: Forest, column: Column, members: Sequence[Member] = ()) -> Array | None:
+    """The forest's column as the walk reads it; None where it has none that is exactly so, or where objects of a class that is
+    asked for lack one of the members."""
     name, kind, dtype = column
     match kind:
         case "reference":
@@ -122,7 +125,12 @@ def read_column(forest: Forest, column: Column) -> Array | None:
             return None if lists is None else lists.first if kind == "first" else lists.items
         case "class":
             wanted = frozenset(name.split(" "))
-            answers = [any(f"{c.__module__}.{c.__qualname__}" in wanted for c in of.__mro__) for of in forest.classes]
+            try:
+                for of in forest.classes:
+                    check_members(of, members)
+            except InputError:
+                return None
+            answers = [belongs(of, wanted) for of in forest.classes]
             return np.array(answers, np.int64)[forest.kinds]
     values = _values(forest.values.get(name))
     if values is None:
@@ -135,10 +143,12 @@ def read_column(forest: Forest, column: Column) -> Array | None:
 
 
 def _values(column: Any) -> Array | None:
-    """A column of values as an array; bf16 as its bits."""
+    """A column of values as an array; bf16 as its bits. None where it lies elsewhere."""
     if not is_torch(column):
         return column if isinstance(column, np.ndarray) else None
-    plain = column.detach()
+    plain = column.detach().resolve_neg()
+    if not plain.is_cpu or "strided" not in str(plain.layout):
+        return None
     if "bfloat16" in str(plain.dtype):
         return np.asarray(plain.contiguous().view(torch_dtype("i16")).numpy()).view(np.uint16)
     return np.asarray(plain.numpy())

@@ -17,7 +17,7 @@ from enum import IntEnum
 from typing import Any
 
 from bough.base.spans import Index
-from bough.base.visits import Attribute, Call, Item, Path, Question, Slice, Stage, Variant, Visits, stages
+from bough.base.visits import Attribute, Call, Item, Member, Path, Question, Slice, Stage, Variant, Visits, stages
 from bough.runtime.forest import FlatType
 from bough.runtime.walker_columns import Column, flat_functions, questions
 
@@ -123,7 +123,7 @@ VARIANT_BITS = 16
 TABLE_WORDS = 4
 """Words of an entry of the table."""
 TYPE_CACHE = 64
-"""Entries of the cache of a question for types: pairs of a type and the answer."""
+"""Entries of the cache of a question for types: a type, and twice its version plus the answer."""
 NUMBER, OBJECT, ROW = 0, 1, 2
 """Modes of payloads: the log holds a number, the address of an object, or a row of a forest's column."""
 
@@ -175,8 +175,8 @@ class Layout:
     """All payloads that are read, in one row: numbers of variant and payload, and the number in the row."""
     objects: dict[Any, int] = field(init=False)
     """Python objects by a key of their kind and value, with their word."""
-    questions: dict[tuple[str, ...], int] = field(init=False)
-    """Classes asked for, with the word of their dictionary of types; the cache follows."""
+    questions: dict[tuple[Any, ...], int] = field(init=False)
+    """Names of classes asked for, or members that elements have to have, with the word of what answers; the cache follows."""
     spanned: tuple[str, ...] = field(init=False)
     """Functions that are called at parts of lists."""
     flat: tuple[str, ...] = field(init=False)
@@ -201,10 +201,12 @@ class Layout:
                 self.objects[key] = position
                 position += 1
         self.questions = {}
-        for question in self._questions():
-            if question.test == "is_instance" and isinstance(question.value, tuple) and question.value not in self.questions:
-                self.questions[question.value] = position
-                position += 1 + 2 * TYPE_CACHE
+        asked: list[tuple[str, ...] | tuple[Member, ...]] = [
+            q.value for q in self._questions() if q.test == "is_instance" and isinstance(q.value, tuple)
+        ]
+        for asked_for in dict.fromkeys([*asked, *(e.members for v in self.variants for e in v.variant.each if e.members)]):
+            self.questions[asked_for] = position
+            position += 1 + 2 * TYPE_CACHE
         flat = flat_functions(self.visits)
         self.flat = tuple(flat)
         self.columns = {c: position + n for n, c in enumerate(sorted(set().union(*flat.values())))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 import inspect
 import math
@@ -14,6 +15,8 @@ import numpy as np
 import torch
 
 from bough.frontends.staging import measures, refusals, strands, walks
+from bough.frontends.staging.examples import class_name
+from bough.frontends.staging.facts import subclasses
 from bough.frontends.staging.per_element import PerElement
 from bough.frontends.staging.signals import refuse_source
 from bough.frontends.staging.symbols import (
@@ -43,9 +46,26 @@ def _isinstance(staging: Primitives, value: Any, classes: Any) -> bool:
         if isinstance(c, type) and not isinstance(c, types.UnionType):
             flat.append(c)
     for c in list(flat):
-        if inspect.isabstract(c):
-            flat += [t for t in (list, tuple, dict, str, set, int, float) if issubclass(t, c)]
+        if inspect.getattr_static(type(c), "__instancecheck__") not in _PLAIN_CHECKS and not issubclass(c, torch.Tensor):
+            raise refuse_source(
+                f"`isinstance` asks for {c.__qualname__}, which decides itself what its instances are",
+                "what it would say of an object is not known before the call",
+                "ask for plain classes, or for an attribute: `hasattr(x, name)`",
+            )
+        if isinstance(c, abc.ABCMeta):
+            registered = [t for below in subclasses(c) if isinstance(below, abc.ABCMeta) for t in _registered(below)]
+            builtin = [t for t in (list, tuple, dict, str, set, int, float) if issubclass(t, c)]
+            flat += dict.fromkeys([*registered, *builtin])
     return staging.run.is_instance(value._place, flat)
+
+
+def _registered(cls: abc.ABCMeta) -> list[type]:
+    """The classes that count as below an abstract one without being so."""
+    references = abc._get_dump(cls)[0]  # type: ignore[attr-defined]
+    return sorted((t for r in references if (t := r()) is not None), key=class_name)
+
+
+_PLAIN_CHECKS = (inspect.getattr_static(type, "__instancecheck__"), inspect.getattr_static(abc.ABCMeta, "__instancecheck__"))
 
 
 def _is_tensor(staging: Primitives, value: Any) -> bool:

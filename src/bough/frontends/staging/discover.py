@@ -110,6 +110,8 @@ class World:
     def __init__(self, entry: Callable[[Primitives, Any], Any], args: tuple[Any, ...], learned: Learned) -> None:
         self.learned, self.visits = learned, learned.visits
         self.classes: dict[str, type] = {}
+        self.members: dict[tuple[str, str], set[str]] = {}
+        """What was read through a class and those below it, by its name and the member's: names of the classes that have it."""
         self.known: dict[type, Any] = {}
         self.functions: dict[Any, Function] = {}
         self.cached: set[Any] = set()

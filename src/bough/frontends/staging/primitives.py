@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import enum
 import types
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from torch import nn
 from bough.base.errors import CompileError
 from bough.base.spans import END, LISTS, bounds
 from bough.base.visits import Item, Question, Slice
-from bough.frontends.staging import calls, measures, refusals, rows_of, strands, walks
+from bough.frontends.staging import calls, measures, members, refusals, rows_of, strands, walks
 from bough.frontends.staging.deciding import Deciding
 from bough.frontends.staging.effects import mutation
 from bough.frontends.staging.examples import class_attribute, kind_of, positional_name
@@ -200,7 +201,8 @@ class Primitives:
                 return True
             if isinstance(b, type) and a._place.path and a._place.path[-1] == calls.CLASS:
                 return self.is_exactly(Place(a._place.path[:-1], a._place.each), b)
-            return bool(a == b)
+            single = isinstance(b, (bool, enum.Enum)) and not isinstance(a, Length)
+            return (not single or members.is_kind(self.run, a._place, type(b))) and bool(a == b)
         if isinstance(a, (torch.Tensor, PerElement)) and b is None:
             place = self.run.place_of(a)
             return place is not None and self.run.is_none(place)
@@ -208,6 +210,7 @@ class Primitives:
 
     def is_exactly(self, place: Place, cls: type) -> bool:
         below = subclasses(cls)[1:]
+        members.expect(self.run, cls, "")
         return self.run.is_instance(place, [cls]) and not (below and self.run.is_instance(place, below))
 
     def contains(self, container: Any, value: Any) -> bool:

@@ -16,7 +16,7 @@ from bough.base.source import Location
 from bough.base.spans import END, LISTS, Index
 from bough.base.visits import Ask, Attribute, Path, Payload, Question
 from bough.frontends.promotion import TO_TORCH
-from bough.frontends.staging import examples, measures, refusals
+from bough.frontends.staging import examples, measures, members, refusals
 from bough.frontends.staging.facts import Answer, Facts, subclasses
 from bough.frontends.staging.per_element import PerElement, per_element_call
 from bough.frontends.staging.record import Record
@@ -142,11 +142,9 @@ class Run:
         return self.ask(place, "is_none")
 
     def is_instance(self, place: Place, classes: Sequence[type]) -> bool:
-        names = []
         for c in classes:
             self.world.classes[examples.class_name(c)] = c
-            names.append(examples.class_name(c))
-        return self.ask(place, "is_instance", tuple(names))
+        return self.ask(place, "is_instance", tuple(map(examples.class_name, classes)))
 
     def truth(self, value: Symbol | Elements) -> bool:
         if isinstance(value, Elements):
@@ -157,6 +155,8 @@ class Run:
         values = [v for v in self.values_of_all(place) if v is not None]
         for name in ("__bool__", "__len__"):
             if values and any(examples.class_attribute(type(v), name) is not None for v in values):
+                for cls in {type(v) for v in values} if name == "__len__" else ():
+                    members.expect(self, cls, "__bool__")
                 return not self.is_none(place) and bool(self.staging.call(self.attribute(value, name)) != 0)
         return self.ask(place, "is_true")
 
@@ -177,6 +177,8 @@ class Run:
         if other is None:
             return test == "equals" and self.is_none(place)
         if isinstance(other, enum.Enum) and not isinstance(other, (int, str)):
+            if not members.is_kind(self, place, type(other)):
+                return False
             place, other = place.attribute("_name_"), other.name
         elif isinstance(other, enum.Enum):
             other = other.value
@@ -277,9 +279,10 @@ class Run:
             return ContainerMethod(self, owner, name)
         classes = self.candidates(place, name, values)
         if place.each is not None or not any(examples.class_attribute(c, name) for c in classes):
-            methods = {found for c in classes if isinstance(found := examples.class_attribute(c, name), types.FunctionType)}
-            if len(methods) == 1:
-                return Bound(methods.pop(), owner)
+            methods = {examples.class_attribute(c, name) for c in [*map(type, values)] or classes}
+            if len(methods) == 1 and isinstance(method := methods.pop(), types.FunctionType):
+                members.expect_of_elements(self, place, method, name, classes)
+                return Bound(method, owner)
             return self.at(place.attribute(name))
         return self.member(owner, name, classes)
 
@@ -299,6 +302,7 @@ class Run:
         if cls is None:
             raise Refused(f"`{owner._place}` is of a class that no example object has", here(), unseen=True)
         found = examples.class_attribute(cls, name)
+        members.expect(self, cls, name)
         for below in reversed(subclasses(cls)[1:]):
             other = examples.class_attribute(below, name)
             if other is not found and self.is_instance(owner._place, [below]):

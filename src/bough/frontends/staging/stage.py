@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bough.base.errors import CompileError
-from bough.base.visits import Variant, Visit, Visits, with_repeats
+from bough.base.visits import Fail, Member, Variant, Visit, Visits, with_repeats
 from bough.frontends.errors import Missing, MissingOperators
 from bough.frontends.promotion import FROM_TORCH
 from bough.frontends.staging.cells import Arrays, export_cell, row_results
@@ -86,6 +86,14 @@ def _argument(root: Symbol, number: int, value: Any) -> Any:
 
 def _assemble(world: World, module: Any, names: tuple[str, ...]) -> Staged:
     """Numbers the ways and exports the tensor code of each."""
+    if not _ways(world.entry):
+        refusal = next(end for _, end, _ in world.entry.ways.ends() if isinstance(end, Fail))
+        raise refuse_source(
+            refusal.what,
+            "the example itself goes this way, and no rule says what it comes to",
+            "if plain PyTorch takes the example, write this part in another way",
+            refusal.location,
+        )
     cells = _cells(world, module)
     visits = []
     results = {}
@@ -107,9 +115,13 @@ def _assemble(world: World, module: Any, names: tuple[str, ...]) -> Staged:
             arguments[function.name] = tuple(TensorType(FROM_TORCH[a.dtype], a.shape) for a in function.arguments)
     _refuse_memos(world, remembered, arguments)
     _refuse_early_uses(world)
-    described = with_repeats(Visits(tuple(visits), world.entry.name), remembered, arguments)
+    described = with_repeats(Visits(tuple(visits), world.entry.name, _members(world)), remembered, arguments)
     recursion = Recursion(described, cells, results, arguments, row_results(world.entry.template))
     return Staged(recursion, _outputs(world), names)
+
+
+def _members(world: World) -> tuple[Member, ...]:
+    return tuple(Member(name, tuple(sorted(found)), of) for (of, name), found in world.members.items())
 
 
 def _ways(function: Function) -> list[Way]:
