@@ -236,6 +236,25 @@ def test_what_is_the_same_and_what_is_equal() -> None:
     check(*(Node(op=op) for op in (Whole.ADD, Whole.MUL, 1, 2)))
 
 
+class Sums(Model):
+    def forward(self, n: Node) -> Tensor:
+        return torch.ones(3) * n.value + sum(torch.tensor(c) * torch.ones(3) for c in n.op)
+
+
+class SumsOfValues(Model):
+    def forward(self, n: Node) -> Tensor:
+        return torch.ones(3) * n.value + sum(torch.tensor(c) * torch.ones(3) for c in n.op.values())
+
+
+def test_lists_and_dictionaries() -> None:
+    check = both(Sums(), Node(op=[1.0, 2.0]))
+    check(Node(op=[1.0]), Node(op=(1.0, 3.0)))
+    refused(check.compiled, Node(op={1.0: 2.0}), code="BGH-ST-002")  # type: ignore[attr-defined]
+    check = both(SumsOfValues(), Node(op={1.0: 2.0}))
+    check(Node(op={3: 1.0, 4: 2.5}))
+    refused(check.compiled, Node(op=[1.0]), Node(op=()), code="BGH-ST-002")  # type: ignore[attr-defined]
+
+
 class Shape(abc.ABC):  # noqa: B024
     pass
 
@@ -294,3 +313,18 @@ def test_an_example_that_is_refused_itself() -> None:
 
     with pytest.raises(CompileError):
         bough.compile(Twice().eval(), (Node(1.0, [Node()]),))
+
+
+def test_saved_functions_refuse_the_same(tmp_path: Any) -> None:
+    example = Node(1.0, [Node(2.0)])
+    for model in (OfObjects(), OfElements()):
+        compiled = bough.compile(model.eval(), (example,))
+        compiled.save(tmp_path / "model.bough")
+        loaded = bough.load(tmp_path / "model.bough")
+
+        class Later(Node):
+            def scaled(self) -> float:
+                return -self.value
+
+        torch.testing.assert_close(loaded(example), compiled(example))
+        refused(loaded, Node(1.0, [Later(2.0)]))

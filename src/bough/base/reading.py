@@ -143,20 +143,24 @@ def elements(value: Any, each: Each) -> Sequence[Any]:
     if each.list is not None:
         return ()
     found = read(value, each.path)
-    if isinstance(found, dict):
+    of_dictionary = isinstance(found, dict)
+    if of_dictionary:
         found = list(found.values())
-    if isinstance(found, LISTS):
+    if isinstance(found, LISTS) and each.dictionary in (None, of_dictionary):
         part = found[each.skip : max(len(found) - each.leave, 0)] if each.skip or each.leave else found
         part = part if type(part) in (list, tuple) else list(part)  # a class of the user's may have an order of its own
         for kind in {kind_of(o) for o in part} if each.members else ():
             check_members(kind, each.members)
         return part
     raise InputError(
-        f"{path_text(each.path)} is {describe(found)}",
+        f"{path_text(each.path)} is {'a dictionary' if of_dictionary else describe(found)}",
         code="BGH-ST-001" if found is None else "BGH-ST-002",
-        because="the model walks over it, and only lists, tuples and dictionaries are walked over",
+        because=f"the model walks over it, and only {_WALKED[each.dictionary]} are walked over",
         advice="pass a list, an empty one where there is nothing",
     )
+
+
+_WALKED = {None: "lists, tuples and dictionaries", False: "lists and tuples, as in the example,", True: "values of dictionaries"}
 
 
 def payload(value: Any, wanted: Payload, held: np.dtype[Any]) -> Array:

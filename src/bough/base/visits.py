@@ -121,7 +121,8 @@ class Each:
     `leave`. Its elements over all activations of the variant are numbered like those, and in order within one activation.
 
     With `list`, a walk over what the sample has collected in that list; the entry function alone has such walks. `some`:
-    samples that have collected nothing are refused. `members`: what all elements have to have."""
+    samples that have collected nothing are refused. `members`: what all elements have to have.
+    `dictionary`: whether it has to be a dictionary, or may not be one; None: either."""
 
     path: Path
     skip: int = 0
@@ -129,6 +130,7 @@ class Each:
     list: int | None = None
     some: bool = False
     members: tuple[Member, ...] = field(default=(), compare=False)
+    dictionary: bool | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

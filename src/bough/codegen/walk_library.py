@@ -37,7 +37,8 @@ class Library:
     attribute(frame, object, name), item(frame, object, key)    a reference on the pile, or 0; name and key are words of the frame
     element(frame, object, key, number)                         the same as item, where the key is this number
     nth(frame, container, number)                               the same for a container that is a list or a tuple, no subclass
-    elements(frame, container, skip, leave)                     a list or tuple whose items are its own, or 0
+    elements(frame, container, skip, leave, dictionary)         a list or tuple whose items are its own, or 0; for a dictionary
+                                                                0 where it may be none
     listed(frame, container)                                    list or tuple, which of the two it is a kind of, or 0
     is_instance(frame, type, question)                          1, 0, or -1
     is_true(frame, object), has_attribute(frame, object, name)  1, 0, or -1
@@ -188,14 +189,15 @@ class Library:
         return code
 
     def _elements(self) -> Words:
-        code = self._function("elements", "container", "skip", "leave")
+        code = self._function("elements", "container", "skip", "leave", "dictionary")
         b = code.builder
-        _, container, skip, leave = code.arguments
+        _, container, skip, leave, dictionary = code.arguments
         whole = code.compare("==", b.or_(skip, leave), 0)
         code.leave(b.and_(whole, self.is_plain(code, container)), container)
         self.own(code, 0)
         found = code.variable(container)
-        with code.when(self._is_a(code, container, dict)):
+        with code.when(self.is_a(code, container, dict)):
+            code.leave(code.compare("==", dictionary, 0), 0)
             code.write(found, self.keep(code, code.python("PyMapping_Values", container), 0))
         listed = code.read(found)
         code.leave(b.not_(self._is_list(code, listed)), 0)
@@ -211,7 +213,7 @@ class Library:
         code.leave(self.is_plain(code, container), code.type_of(container))
         self.own(code, 0)
         code.leave(code.builder.not_(self._is_list(code, container)), 0)
-        code.end(code.builder.select(self._is_a(code, container, list), self.constant(code, list), self.constant(code, tuple)))
+        code.end(code.builder.select(self.is_a(code, container, list), self.constant(code, list), self.constant(code, tuple)))
         return code
 
     def _end_plain(self, code: Words, found: Value) -> None:
@@ -226,9 +228,9 @@ class Library:
         return code.builder.or_(*plain)
 
     def _is_list(self, code: Words, found: Value) -> Value:
-        return code.builder.or_(self._is_a(code, found, list), self._is_a(code, found, tuple))
+        return code.builder.or_(self.is_a(code, found, list), self.is_a(code, found, tuple))
 
-    def _is_a(self, code: Words, found: Value, of: type) -> Value:
+    def is_a(self, code: Words, found: Value, of: type) -> Value:
         return code.builder.trunc(code.python("PyType_IsSubtype", code.type_of(found), self.constant(code, of)), BIT)
 
     def _is_instance(self) -> Words:

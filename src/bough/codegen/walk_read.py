@@ -109,7 +109,9 @@ class Reader:
         kind = code.type_of(container)
         plain = b.or_(*(code.compare("==", kind, self.constant(t)) for t in (list, tuple)))
         skip, leave = (b.select(plain, word(0), word(n)) for n in (each.skip, each.leave))
-        listed = code.call(self.library.elements, code.frame, container, skip, leave)
+        if each.dictionary:
+            code.refuse(b.not_(self.library.is_a(code, container, dict)))
+        listed = code.call(self.library.elements, code.frame, container, skip, leave, int(each.dictionary is not False))
         code.refuse(code.compare("==", listed, 0))
         size = code.get(listed, 2)
         if not each.skip and not each.leave:

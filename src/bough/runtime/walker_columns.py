@@ -72,7 +72,8 @@ class _Uses:
                 found.append(class_column(q))
             elif not q.path and (q.test != "is_none" or q.length):
                 return None
-        if any(c.parts for v in visit.variants for c in v.calls) or any(e.members for v in visit.variants for e in v.each):
+        walks = [e for v in visit.variants for e in v.each]
+        if any(c.parts for v in visit.variants for c in v.calls) or any(e.members or e.dictionary for e in walks):
             return None
         for v in visit.variants:
             for e in v.each:

@@ -6,6 +6,7 @@ import enum
 import operator
 import types
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -431,7 +432,8 @@ class Run:
                     "there is a bound on them",
                     "walk over some of them in functions of their own",
                 )
-            self.record.eaches.append(wanted)
+            kinds = {isinstance(v, dict) for v in self.values(Place(wanted.path)) if isinstance(v, (*LISTS, dict))}
+            self.record.eaches.append(replace(wanted, dictionary=kinds.pop() if len(kinds) == 1 else None))
         return self.record.eaches.index(wanted)
 
     def place_of(self, tensor: Any) -> Place | None:
