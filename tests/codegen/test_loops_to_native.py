@@ -13,7 +13,7 @@ from bough.codegen import compile_functions
 from bough.ir.bfloat import to_bf16
 from bough.ir.dtypes import BF16, BOOL, F16, F32, F64, I8, I16, I32, I64, U8, DType
 from bough.ir.expr import Apply, Cast, Const, Expr, Load, Var, add, apply, floordiv, minimum, mod, mul, select, sub
-from bough.ir.loops import Alloc, Buffer, For, Function, If, Invoke, Let, Slice, Stmt, Store
+from bough.ir.loops import Alloc, Buffer, Fetch, For, Function, If, Invoke, Let, Slice, Stmt, Store
 from bough.targets import Target
 
 TARGETS = targets()
@@ -89,6 +89,14 @@ def test_vector_math_of_any_number_of_lanes(lanes: int) -> None:
     run_native(function, narrow, {"n": 25})
     run_native(pointwise(lambda x: apply("tanh", x)), wide, {"n": 25})
     np.testing.assert_array_equal(narrow["y"], wide["y"])
+
+
+@every_target
+def test_what_is_fetched_may_lie_outside(target: Target) -> None:
+    ahead = Fetch("x", (add(mul(I, 1 << 20), -5),))
+    body = (serial("i", N, ahead, Store("y", (I,), Load("x", (I,)))),)
+    function = Function("f", ("n",), (Buffer("x", F32, (N,)), Buffer("y", F32, (N,))), body)
+    check(function, {"x": random(9), "y": np.zeros(9, np.float32)}, {"n": 9}, target)
 
 
 def test_nothing_is_written_behind_the_tail() -> None:

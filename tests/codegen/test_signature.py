@@ -10,7 +10,7 @@ from bough.base.source import Location
 from bough.codegen.signature import Signature
 from bough.ir.dtypes import F32, F64
 from bough.ir.expr import Cast, Const, Load, Var, add, apply, mul
-from bough.ir.loops import Alloc, Buffer, For, If, Invoke, Let, Slice, Stmt, Store
+from bough.ir.loops import Alloc, Buffer, Fetch, For, If, Invoke, Let, Slice, Stmt, Store
 
 
 def loop(i: str = "i", t: str = "t", x: str = "x", y: str = "y", acc: str = "acc", scale: float = 2.0, extent: str = "n") -> For:
@@ -20,6 +20,7 @@ def loop(i: str = "i", t: str = "t", x: str = "x", y: str = "y", acc: str = "acc
         Let(t, apply("mul", Load(x, (Var(i),)), Const(scale, F32))),
         If(apply("lt", Var(i), Var(extent)), (Store(acc, (Const(0),), Var(t, F32)),)),
         Invoke("add", (Slice(acc, (Const(0),), (0,)), Slice(y, (mul(Var(i), 4),), (0,)))),
+        Fetch(x, (add(Var(i), 16),)),
         Store(y, (add(Var(i), 1),), Cast(Load(acc, (Const(0),)), F32)),
     )
     return For(i, Const(0), Var(extent), body)

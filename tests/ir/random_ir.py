@@ -10,7 +10,7 @@ from bough.ir.dtypes import BF16, BOOL, DTYPES, F32, F64, I32, I64, DType
 from bough.ir.expr import Apply, Cast, Const, Expr, Load, Var
 from bough.ir.functions import FUNCTIONS, Function, result_type
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
-from bough.ir.loops import Alloc, Buffer, For, If, Invoke, LoopKind, Slice, Stmt
+from bough.ir.loops import Alloc, Buffer, Fetch, For, If, Invoke, LoopKind, Slice, Stmt
 from bough.ir.loops import Function as LoopFunction
 from bough.ir.loops import Let as LoopLet
 from bough.ir.loops import Store as LoopStore
@@ -130,7 +130,7 @@ def kernels(draw: st.DrawFn) -> Kernel:
 def blocks(draw: st.DrawFn, names: Names, depth: int) -> tuple[Stmt, ...]:
     body: list[Stmt] = []
     for _ in range(draw(st.integers(0, 3))):
-        kind = draw(st.sampled_from(["let", "store", "alloc", "invoke", *(["for", "if"] if depth else [])]))
+        kind = draw(st.sampled_from(["let", "store", "alloc", "invoke", "fetch", *(["for", "if"] if depth else [])]))
         match kind:
             case "let":
                 dtype = draw(st.sampled_from(TYPES))
@@ -145,6 +145,9 @@ def blocks(draw: st.DrawFn, names: Names, depth: int) -> tuple[Stmt, ...]:
                 array, dtype, rank = draw(st.sampled_from(names.arrays))
                 index = tuple(draw(expressions(I64, names, 2)) for _ in range(rank))
                 body.append(LoopStore(array, index, draw(expressions(dtype, names, 2))))
+            case "fetch":
+                array, _, rank = draw(st.sampled_from(names.arrays))
+                body.append(Fetch(array, tuple(draw(expressions(I64, names, 2)) for _ in range(rank))))
             case "invoke":
                 slices = draw(st.lists(slices_of(names), max_size=3))
                 body.append(Invoke(draw(st.sampled_from(["avx512.fma", "for", "if"])), tuple(slices)))

@@ -9,7 +9,7 @@ from bough.ir.dtypes import F32, I64
 from bough.ir.expr import Apply, Cast, Const, Expr, Load, Var, add, apply, floordiv, minimum, mul, select, sub
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Store
 from bough.ir.kernel_text import parse_kernel, print_kernel
-from bough.ir.loops import Alloc, Buffer, For, Function, If, Invoke, Slice
+from bough.ir.loops import Alloc, Buffer, Fetch, For, Function, If, Invoke, Slice
 from bough.ir.loops import Let as LoopLet
 from bough.ir.loops import Store as LoopStore
 from bough.ir.loops_text import parse_loops, print_loops
@@ -71,7 +71,7 @@ def test_loops(golden: Golden) -> None:
     rows = If(
         apply("lt", i, Const(4)),
         (accumulator, For("v", Const(0), Const(2), (clear,), "unroll"),
-         For("k", Const(0), Const(300), (For("v", Const(0), Const(2), (fma,), "unroll"),)),
+         For("k", Const(0), Const(300), (For("v", Const(0), Const(2), (fma,), "unroll"), Fetch("w", (add(Var("jo"), 1), k, Const(0))))),
          For("v", Const(0), Const(2), (out,), "unroll")),
         (LoopStore("y", (i, Const(0)), Cast(i, F32)), Invoke("tile.move", (Slice("x", (i, Const(0)), (1, 0)),))),
     )  # fmt: skip

@@ -10,7 +10,8 @@ import pytest
 from bough.graph_passes.normalize import normalize
 from bough.ir import loops
 from bough.ir.dtypes import F32
-from bough.ir.expr import Extent, Var
+from bough.ir.evaluate import shape_value
+from bough.ir.expr import Const, Extent, Var, add, floordiv
 from bough.ir.interpret_kernel import run_kernel
 from bough.ir.interpret_loops import run_loops
 from bough.ir.kernel import Kernel, Operand
@@ -20,12 +21,15 @@ from bough.ops import infer, lower
 from bough.pipeline.assemble import element_count
 from bough.runtime.arrays import Array, Room
 from bough.schedule.decisions import (
+    Ahead,
     Block,
+    Decision,
     Even,
     Order,
     Pack,
     Schedule,
     Serial,
+    Serpentine,
     Stage,
     Tile,
     Unroll,
@@ -102,6 +106,50 @@ def test_one_schedule_for_every_batch(batch: int):
     i, j, _ = (a.name for a in kernel.axes)
     check(kernel, Schedule((Pack(1, j, 16), Vectorize(j, 16), Tile(i, 6), Order((j, i)), Use("total", "avx512.fma", "avx512.load"))), batch=batch)
     check(kernel, Schedule((Pack(1, j, 16), Vectorize(j, 16), Tile(i, 4), Block(i, 2), Stage())), batch=batch)
+
+
+SHARED = parse_kernel("""
+kernel shared(x: f32[batch, 100], w: f32[150, 100]) -> (y: f32[batch, 150])
+  axes i: batch, j: 150, k: 100
+  s = sum(k) x[i, k] * w[j, k]
+  y[i, j] = s
+""")
+PANEL = 32 * 100 * 4 // 64
+"""Cache lines of the weights that a tile of two vectors reads; there are five such tiles."""
+
+
+def fetched(batch: int, *decisions: Decision, turn: int = 0) -> set[int]:
+    """The lines of weights that are fetched, counted from one tile in front of them on: each hint becomes a note."""
+    tile = (Pack(1, "j", 32), Vectorize("j", 16, 2), Tile("i", 4), Order(("j", "i")))
+    schedule, sizes = Schedule((*tile, Ahead(2), *decisions)), {"batch": batch, "turn": turn}
+    check(SHARED, schedule, **sizes)
+    _, kernel = pack_operands(SHARED, schedule, "k")
+
+    def noted(s: loops.Stmt) -> loops.Stmt:
+        if isinstance(s, loops.Fetch):
+            return loops.Store("seen", (add(floordiv(s.index[0], 16), PANEL),), Const(1.0, F32))
+        if isinstance(s, loops.If):
+            return replace(s, then=tuple(map(noted, s.then)), otherwise=tuple(map(noted, s.otherwise)))
+        return replace(s, body=tuple(map(noted, s.body))) if isinstance(s, loops.For) else s
+
+    params = [loops.Buffer(n, o.dtype, (element_count(o.shape),)) for n, o in kernel.operands.items()]
+    params.append(loops.Buffer("seen", F32, (7 * PANEL,)))
+    function = loops.Function("main", tuple(sizes), tuple(params), (noted(lower_kernel(kernel, schedule)),))
+    buffers = {b.name: np.zeros(shape_value(b.shape, sizes), np.float32) for b in params}
+    run_loops(function, buffers, sizes, INSTRUCTIONS)
+    return {int(n) for n in np.flatnonzero(buffers["seen"])}
+
+
+@pytest.mark.parametrize("decisions", [(), (Even("i"),), (Block("j", 2),), (Use("s", "avx512.fma", "avx512.load"),)])
+@pytest.mark.parametrize("batch", [1, 3, 4, 9, 23])
+def test_the_next_weights_are_fetched_while_the_rows_of_these_run(batch: int, decisions: tuple[Decision, ...]):
+    panels = range(2 * PANEL, 7 * PANEL) if batch > 4 else ()  # one tile of rows has no time for it
+    assert fetched(batch, *decisions) == set(panels)
+
+
+def test_chunks_that_run_backwards_fetch_the_weights_before():
+    assert fetched(9, Serpentine("turn", 5), turn=0) == set(range(2 * PANEL, 7 * PANEL))
+    assert fetched(9, Serpentine("turn", 5), turn=1) == set(range(5 * PANEL))
 
 
 ACROSS = parse_kernel("""

@@ -44,3 +44,11 @@ def test_copies_of_lists_make_few_chunks(rows: int, size: int) -> None:
     context = Context(TARGETS["avx512"], THREADS, frozenset(), defined, defined=frozenset(defined))
     kernel = parse_kernel(text)
     assert rows <= nominal_chunks(kernel, Heuristic().choose(kernel, context), {"rows": rows, "size": size}) <= rows * -(-size // 5)
+
+
+@pytest.mark.parametrize(("rows", "j", "least"), [("rows", 8000, 2), (64, 8000, 2), (64, 2000, 4), (9, 2000, None), (1, 8000, None), (64, 100, None), (9999, 8000, None)])
+def test_weights_that_leave_the_caches_are_fetched_ahead_by_the_rows_that_share_them(rows: int | str, j: int, least: int | None) -> None:
+    text = f"kernel scores(x: f32[{rows}, 384], w: f32[{j}, 384]) -> (y: f32[{rows}, {j}])\n  axes n: {rows}, j: {j}, k: 384\n  s = sum(k) x[n, k] * w[j, k]\n  y[n, j] = s"
+    context = Context(TARGETS["avx512"], THREADS, frozenset({"w"}), {"rows": 64}, defined=frozenset({"rows"}))
+    ahead = Heuristic().choose(parse_kernel(text), context).ahead
+    assert (ahead and ahead.least) == least

@@ -153,6 +153,13 @@ def store(em: Emission, scope: Scope, name: str, index: Sequence[Operand], value
         _masked_store(em, scope, place, wide, lanes.mask)
 
 
+def fetch(em: Emission, scope: Scope, name: str, index: Sequence[Operand]) -> None:
+    """Begins to move the cache line of an element to the second of the caches: it waits there for longer than in the first."""
+    place = Place(scope.buffer(name), index, em, 0)
+    to_read, kept, data = t.int32(0), t.int32(2), t.int32(1)
+    t.call(em.builder, "llvm.prefetch.p0", t.VOID, [address(em, scope, place), to_read, kept, data])
+
+
 def address(em: Emission, scope: Scope, place: Place) -> Any:
     """The pointer to the first element. What code on different constants shares is worked out once.
 

@@ -73,6 +73,9 @@ class Signature:
                         self._buffer(part.buffer, buffers, written=True)
                         self.tokens.append(part.dims)
                         self._expressions(part.start, values, buffers)
+                case loops.Fetch(buffer, index):
+                    self._buffer(buffer, buffers)
+                    self._expressions(index, values, buffers)
                 case loops.While() | loops.Fail():
                     raise InternalError("control of the host stands in a part of its own")
         self.tokens.append("end")

@@ -13,7 +13,7 @@ from bough.codegen.expressions import condition, constant_condition, evaluate
 from bough.codegen.indices import materialize
 from bough.codegen.instructions import invoke
 from bough.codegen.linear import LANE, Linear, atom
-from bough.codegen.memory import CACHE_LINE, constant_strides, part_of, store
+from bough.codegen.memory import CACHE_LINE, constant_strides, fetch, part_of, store
 from bough.codegen.phases import call_part, start_phase
 from bough.codegen.state import Emission, Lanes, Scope, Storage
 from bough.codegen.transposed_stores import nothing_waits, stores_wait
@@ -48,6 +48,8 @@ def emit_statement(em: Emission, scope: Scope, statement: loops.Stmt) -> None:
             scope.buffers[buffer.name] = part_of(em, scope, buffer, whole, evaluate(em, scope, start))
         case loops.Invoke(instruction, operands):
             invoke(em, scope, instruction, operands)
+        case loops.Fetch(buffer, index):
+            fetch(em, scope, buffer, [evaluate(em, scope, i) for i in index])
         case loops.While():
             with em.at(statement.location):
                 _emit_while(em, scope, statement)

@@ -18,7 +18,7 @@ from bough.ir.dtypes import BF16, DType
 from bough.ir.emit_python import ExpressionEmitter, Scope
 from bough.ir.evaluate import Array, bind_sizes, shape_value
 from bough.ir.kernel import Kernel, Operand
-from bough.ir.loops import Alloc, Fail, For, Function, If, Invoke, Let, Slice, Stmt, Store, While, Within
+from bough.ir.loops import Alloc, Fail, Fetch, For, Function, If, Invoke, Let, Slice, Stmt, Store, While, Within
 
 Observer = Callable[[str], None]
 
@@ -152,6 +152,8 @@ class _Emitter(ExpressionEmitter):
                 self.line(depth, f"{self.define(buffer.name, scope)} = {place}")
             case Invoke():
                 self.invoke(s, scope, depth)
+            case Fetch():
+                self.line(depth, "pass")
             case For():
                 self.loop(s, scope, depth)
             case While():

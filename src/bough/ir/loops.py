@@ -149,7 +149,15 @@ class Invoke:
     operands: tuple[Slice, ...]
 
 
-Stmt = Union[For, If, While, Fail, Let, Store, Alloc, Within, Invoke]
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A hint that an element of a buffer in memory is read soon: nothing changes. It may lie outside of the buffer."""
+
+    buffer: str
+    index: tuple[Expr, ...]
+
+
+Stmt = Union[For, If, While, Fail, Let, Store, Alloc, Within, Invoke, Fetch]
 
 
 def inner_bodies(s: Stmt) -> tuple[tuple[Stmt, ...], ...]:

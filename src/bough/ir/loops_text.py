@@ -11,6 +11,7 @@
           for k in 0..300
             unroll v in 0..2
               avx512.fma(acc[v, :], x[i, k], w[jo, k, v * 16 + :])
+            fetch w[jo + 1, k, 0]
           vector l in 0..16 lanes 16
             y[i, l] = acc[0, l]
 
@@ -28,7 +29,24 @@ A slice's `:` extends along the next dimension of the instruction's operand, `:1
 from __future__ import annotations
 
 from bough.ir.expr import Const, Expr
-from bough.ir.loops import Alloc, Buffer, Fail, For, Function, If, Invoke, Let, LoopKind, Rooms, Slice, Stmt, Store, While, Within
+from bough.ir.loops import (
+    Alloc,
+    Buffer,
+    Fail,
+    Fetch,
+    For,
+    Function,
+    If,
+    Invoke,
+    Let,
+    LoopKind,
+    Rooms,
+    Slice,
+    Stmt,
+    Store,
+    While,
+    Within,
+)
 from bough.ir.text import ADDITIVE, Reader, Scope, print_expr, print_location, print_name, print_type
 
 KINDS: dict[str, LoopKind] = {"for": "serial", "parallel": "parallel", "unroll": "unroll", "vector": "vector"}
@@ -88,6 +106,8 @@ def print_head(s: Stmt) -> str:
             return f"within {print_name(whole)} from {print_expr(start)} {_buffer(b)}"
         case Invoke(instruction, operands):
             return f"{print_name(instruction)}({', '.join(map(_slice, operands))})"
+        case Fetch(buffer, index):
+            return f"fetch {print_name(buffer)}[{', '.join(map(print_expr, index))}]"
 
 
 def _buffer(b: Buffer) -> str:
@@ -224,6 +244,10 @@ class LoopsReader(Reader):
             buffer = self.buffer()
             self.scope.arrays[buffer.name] = buffer.dtype
             return Within(buffer, whole, start)
+        if self.keyword("fetch"):
+            name = self.name("a buffer")
+            self.expect("[")
+            return Fetch(name, self.exprs("]"))
         name = self.name("a statement")
         if self.accept("["):
             index = self.exprs("]")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from bough.ir.dtypes import BOOL, I64, U8, DType
 from bough.ir.expr import Const, Expr, Load, children, variables
 from bough.ir.kernel import Kernel, Operand
-from bough.ir.loops import Alloc, Buffer, Fail, For, Function, If, Invoke, Let, Slice, Stmt, Store, While, Within
+from bough.ir.loops import Alloc, Buffer, Fail, Fetch, For, Function, If, Invoke, Let, Slice, Stmt, Store, While, Within
 from bough.ir.loops_text import print_head
 from bough.ir.text import print_expr
 from bough.ir.verify_expr import Checker
@@ -139,6 +139,8 @@ class _Verifier:
                 self.within(buffer, whole, start, scope, text)
             case Invoke():
                 self.invoke(s, scope, text)
+            case Fetch(buffer, index):
+                self.fetch(buffer, index, scope, text)
             case For():
                 self.loop(s, scope, text)
             case While():
@@ -174,6 +176,14 @@ class _Verifier:
         self.shared(buffer, scope, text)
         if scope.lane is not None and not any(self.varies(i, scope) for i in index):
             self.checker.fail("all lanes store to one place", text)
+
+    def fetch(self, buffer: str, index: tuple[Expr, ...], scope: _Scope, text: str) -> None:
+        if scope.lane is not None or buffer not in scope.buffers or scope.buffers[buffer].place != "memory":
+            self.checker.fail(f"{buffer} is no buffer in memory", text)
+        for i in index:
+            self.expr(i, scope, text, I64)
+        if len(index) != len(scope.buffers[buffer].shape):
+            self.checker.fail(f"the index of {buffer} has {len(index)} dimensions", text)
 
     def alloc(self, b: Buffer, scope: _Scope, text: str) -> None:
         if scope.lane is not None:

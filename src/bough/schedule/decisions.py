@@ -100,6 +100,14 @@ class Serpentine:
 
 
 @dataclass(frozen=True, slots=True)
+class Ahead:
+    """While the tiles of rows of some vectors run, if there are at least `least`, each of them fetches a part of what sums read
+    along the next vectors, of operands that are packed: weights that come from far are there when they are needed."""
+
+    least: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """Accumulators pass through scratch memory to an epilogue loop that is not unrolled: less code where it is long."""
 
@@ -120,10 +128,11 @@ class Keep:
     block: int
 
 
-Decision = Union[Vectorize, Tile, Even, Block, Order, Unroll, Use, Pack, Serpentine, Stage, Serial, Keep]
+Decision = Union[Vectorize, Tile, Even, Block, Order, Unroll, Use, Pack, Serpentine, Ahead, Stage, Serial, Keep]
 _KINDS: dict[str, type] = {
-    k.__name__.lower(): k for k in (Vectorize, Tile, Even, Block, Order, Unroll, Use, Pack, Serpentine, Stage, Serial, Keep)
-}  # fmt: skip
+    k.__name__.lower(): k
+    for k in (Vectorize, Tile, Even, Block, Order, Unroll, Use, Pack, Serpentine, Ahead, Stage, Serial, Keep)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +155,10 @@ class Schedule:
 
     def even(self, axis: str) -> bool:
         return any(isinstance(d, Even) and d.axis == axis for d in self.decisions)
+
+    @property
+    def ahead(self) -> Ahead | None:
+        return next((d for d in self.decisions if isinstance(d, Ahead)), None)
 
     @property
     def staged(self) -> bool:

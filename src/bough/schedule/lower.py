@@ -35,8 +35,9 @@ from bough.ir.expr import (
     variables,
 )
 from bough.ir.kernel import Kernel, Reduce
+from bough.schedule.ahead import Ahead
 from bough.schedule.decisions import Schedule, Use
-from bough.schedule.epilogue import ACCUMULATORS, STAGED, Epilogues, Stmts
+from bough.schedule.epilogue import ACCUMULATORS, STAGED, Stmts
 from bough.schedule.places import Point
 from bough.schedule.reductions import SUM_BLOCK, combine, unit_of
 
@@ -52,7 +53,7 @@ def lower_kernel(kernel: Kernel, schedule: Schedule) -> loops.For:
     return _Lowering(kernel, schedule).run()
 
 
-class _Lowering(Epilogues):
+class _Lowering(Ahead):
     # Tiles and chunks
 
     def run(self) -> loops.For:
@@ -284,10 +285,10 @@ class _Lowering(Epilogues):
         depth, size = cut
         extent = as_expr(self.extents[axes[depth]])
         flush = self.flush(group, rows)
-        number = Var("sumblock")
-        blocks: Stmts = (
-            loops.For("sumblock", Const(0), floordiv(extent, size), (*nest(depth, mul(number, size), Const(size)), *flush)),
-        )
+        number, count = Var("sumblock"), floordiv(extent, size)
+        before, ahead = self.fetches(group, int(count.value)) if depth == 0 and isinstance(count, Const) else ((), ())
+        whole = (*ahead, *nest(depth, mul(number, size), Const(size)), *flush)
+        blocks: Stmts = (*before, loops.For("sumblock", Const(0), count, whole))
         rest = mod(extent, size)
         if rest != Const(0):
             blocks = (*blocks, *nest(depth, sub(extent, rest), rest), *flush)

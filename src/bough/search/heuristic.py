@@ -11,6 +11,7 @@ from bough.ir.expr import Load, as_expr, loads, variables
 from bough.ir.kernel import Kernel
 from bough.mapping import Mapping, enumerate_mappings
 from bough.schedule.decisions import (
+    Ahead,
     Block,
     Decision,
     Even,
@@ -59,6 +60,8 @@ FEW_LANES = 2.0
 """How much longer vectors take that are often not full."""
 CHUNK_CYCLES = 6000.0
 """The least work of a block of rows."""
+FEW_TILES, MANY_TILES = 4, 64
+"""Tiles of rows below which fetching weights ahead shows where they are near, and above which waiting for them does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +306,8 @@ def decide(
         out += choose_blocks(kernel, work, shape, order, cost, machine, context.threads, few)
         if context.loop and (segment := serpentine_segment(kernel, work, out, order, shape, machine, context)):
             out.append(Serpentine(context.loop, segment))
+    if least := tiles_to_fetch(kernel, work, packed, order, shape, machine, context):
+        out.append(Ahead(least))
     for _, reduce in kernel.reductions:
         last = reduce.axes[-1]
         together = sum(r.axes == reduce.axes for _, r in kernel.reductions)
@@ -365,6 +370,20 @@ def use_of(reduction: str, mappings: list[Mapping], work: Work, shape: TileShape
 
 def _symbolic(kernel: Kernel) -> bool:
     return any(not isinstance(a.extent, int) for a in kernel.axes)
+
+
+def tiles_to_fetch(
+    kernel: Kernel, work: Work, packed: frozenset[int], order: list[str], shape: TileShape, machine: Machine, context: Context
+) -> int:
+    """From how many tiles of rows on weights are fetched ahead, because they do not stay near: fewer where that is sure. 0 where
+    they stay, or where rows are so many that waiting for weights does not show."""
+    if shape.row is None or order[-2:] != [shape.vector, shape.row] or any(work.extents[a] > 1 for a in order[:-2]):
+        return 0
+    weights = [work.loads[n] for n in packed if work.loads[n].operand in context.constants]
+    read = sum(kernel.operands[a.operand].dtype.bytes * work.points(tuple(a.strides or ())) for a in weights)
+    room = machine.near_bytes * context.threads
+    least = 0 if 2 * read <= room else FEW_TILES if read <= 2 * room else 2
+    return least if least <= work.extents[shape.row] / shape.rows <= MANY_TILES else 0
 
 
 def serpentine_segment(
