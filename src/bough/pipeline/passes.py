@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from bough.codegen import compile_functions, emit_walk
+from bough.graph_passes.choose import choose
 from bough.graph_passes.coalesce import coalesce, coalesce_appends
 from bough.graph_passes.decisions import fold_decisions, hoist, sink
 from bough.graph_passes.fuse import fuse
@@ -99,7 +100,9 @@ def _lower(program: Program | Recursion, options: Options) -> Sequence:
 
 
 def _fuse(sequence: Sequence, _: Options) -> Sequence:
-    return fuse(sequence)
+    fused = fuse(sequence)
+    chosen = choose(fused)
+    return fused if chosen is fused else fuse(chosen)
 
 
 def _group(sequence: Sequence, options: Options) -> Sequence:
