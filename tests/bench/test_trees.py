@@ -23,9 +23,9 @@ from bough.cli import main
 CASES = [(name, data) for name, entry in ZOO.items() for data in entry.data]
 
 
-def small(name: str, data: str, batch: int = 1, structures: int = 6) -> TreeProblem:
+def small(name: str, data: str, batch: int = 1, structures: int = 6, hidden: int = 8) -> TreeProblem:
     entry = ZOO[name]
-    return Workload(entry, 8, entry.data[data](Data(structures, 8))).problem(batch)
+    return Workload(entry, hidden, entry.data[data](Data(structures, hidden))).problem(batch)
 
 
 def test_the_suite_holds_all_models_in_two_sizes_and_batches() -> None:
@@ -53,7 +53,16 @@ def test_peers_agree_with_float64(name: str, data: str, batch: int) -> None:
 
 @pytest.mark.parametrize(("name", "data"), CASES)
 def test_every_model_compiles(name: str, data: str) -> None:
-    problem = small(name, data, structures=12)
+    compiles(small(name, data, structures=12))
+
+
+@pytest.mark.parametrize("hidden", [16, 64])
+def test_matrices_of_whole_vectors(hidden: int) -> None:
+    """In the size that is measured, too: states of other sizes run on other instructions."""
+    compiles(small("mvrnn", "sentences", structures=12, hidden=hidden))
+
+
+def compiles(problem: TreeProblem) -> None:
     structures = [structure for call in problem.calls for structure in call]
     compiled = bough.compile(problem.module, (structures[0],), threads=2, cache=False)
     outputs = leaves([compiled(structure) for structure in structures])

@@ -30,6 +30,17 @@ def batched_matmul(b: int = 3, n: int = 5, k: int = 7, j: int = 18) -> Kernel:
         """)
 
 
+def looked_up(b: int = 3) -> Kernel:
+    """Products of matrices that are looked up."""
+    return parse_kernel(f"""
+        kernel looked_up(x: f32[5, 16, 32], w: f32[5, 32, 48], rows: i64[{b}]) -> (y: f32[{b}, 16, 48])
+          axes b: {b}, n: 16, j: 48, k: 32
+          row = min(max(rows[b], 0), 4)
+          s = sum(k) x[row, n, k] * w[4 - row, k, j]
+          y[b, n, j] = s
+        """)
+
+
 def attention_scores(b: int = 2, h: int = 2, t: int = 9, d: int = 5) -> Kernel:
     return parse_kernel(f"""
         kernel scores(query: f32[{b}, {t}, {h}, {d}], key: f32[{b}, {t}, {h}, {d}]) -> (y: f32[{b}, {h}, {t}, {t}])

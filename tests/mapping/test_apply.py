@@ -6,7 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from mapping_kernels import ALL, DPBUSD, FMA, FMAVV, MATMUL, bytes_product, conv2d, gates, linear, padded_conv2d
+from mapping_kernels import (
+    ALL,
+    DPBUSD,
+    FMA,
+    FMAVV,
+    MATMUL,
+    bytes_product,
+    conv2d,
+    gates,
+    linear,
+    looked_up,
+    padded_conv2d,
+)  # fmt: skip
 
 from bough.ir.dtypes import F32
 from bough.ir.expr import Load, Var
@@ -63,6 +75,14 @@ def test_what_lies_right_is_not_packed() -> None:
     mapped = apply_mapping(kernel, enumerate_mappings(kernel, MATMUL)[0])
     assert [p.name for p in mapped.packs] == ["pack.linear.s.b"]
     assert mapped.parts[0].operands[0].source.name == "x"
+
+
+@pytest.mark.parametrize("unit", [MATMUL, FMA], ids=lambda i: i.name)
+def test_matrices_that_are_looked_up(unit: Instruction) -> None:
+    found = enumerate_mappings(looked_up(), unit)
+    assert any(not apply_mapping(looked_up(), m).packs for m in found)
+    for mapping in found:
+        assert check_mapping(looked_up(), mapping, np.random.default_rng(6)), mapping
 
 
 def test_parts_share_what_they_pack_alike() -> None:

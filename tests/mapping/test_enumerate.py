@@ -61,6 +61,19 @@ def test_batch_axes_stay_outside() -> None:
             assert not mapping.mapped & {"b", "h"}
 
 
+def test_rows_that_are_looked_up_are_read_in_place() -> None:
+    gathered = parse_kernel("""
+        kernel some(x: f32[n, 48], w: f32[48, 32], rows: i64[n]) -> (y: f32[n, 32])
+          axes i: few, j: 32, k: 48
+          s = sum(k) x[rows[i], k] * w[k, j]
+          y[rows[i], j] = s
+        """)
+    (mapping,) = [m for m in enumerate_mappings(gathered, FMA) if m.fused("i") == ("j",)]
+    assert not any(b.packed for part in mapping.parts for b in part.bindings)
+    (across,) = [m for m in enumerate_mappings(gathered, FMA) if m.fused("i") == ("i",)]
+    assert across.parts[0].binding("b").obstacle == "the index of x is not affine"
+
+
 def test_attention_holds_a_product() -> None:
     assert "unit.matmul on s with i = q, j = t, k = d" in text(enumerate_mappings(attention_scores(), MATMUL))
 

@@ -9,6 +9,7 @@ import pytest
 
 from bough.graph_passes.normalize import normalize
 from bough.ir import loops
+from bough.ir.bfloat import to_bf16
 from bough.ir.dtypes import F32
 from bough.ir.evaluate import shape_value
 from bough.ir.expr import Const, Extent, Var, add, floordiv
@@ -43,7 +44,7 @@ from bough.search.heuristic import Context, Heuristic
 from bough.targets import TARGETS
 
 AVX512 = TARGETS["avx512"]
-INSTRUCTIONS = {i.name: i.kernel for i in AVX512.instructions}
+INSTRUCTIONS = {i.name: i.kernel for i in TARGETS["avx512-bf16"].instructions}
 
 
 def kernel_of(op: str, *shapes: tuple[Extent, ...], **attributes: object) -> Kernel:
@@ -196,6 +197,47 @@ def test_a_row_works_out_its_index_once(schedule: Schedule):
     kept = loops.holds((loop,), lambda s: isinstance(s, loops.Alloc) and s.buffer.name.startswith("index."))
     again = loops.holds((loop,), lambda s: isinstance(s, loops.Alloc) and s.buffer.name == "index.1")
     assert kept and not again
+
+
+MATRICES = parse_kernel("""
+kernel matrices(m: f32[9, 21, 48], x: f32[7, 21], i: i64[7], size: i64[7]) -> (y: f32[7, 48])
+  axes n: 7, j: 48, k: 21
+  s = sum(k) x[n, k] * m[select(i[n] < 0, i[n] + size[n], i[n]), k, j]
+  y[n, j] = s
+""")
+
+
+@pytest.mark.parametrize("tile", [(), (Tile("n", 3),), (Tile("n", 4), Even("n"))], ids=range(3))
+def test_each_row_has_a_matrix_that_is_looked_up(tile: tuple[Decision, ...]):
+    """Vectors of it are moved to registers for each row, on their own as by an instruction."""
+    given = {"i": np.array([0, -1, 3, -4, 8, -9, 2]), "size": np.full(7, 9)}
+    for use in ((), (Use("s", "avx512.fma", "avx512.load"),)):
+        check(MATRICES, Schedule((Vectorize("j", 16, 3), *tile, *use)), given=given)
+    chosen = Heuristic().choose(MATRICES, Context(AVX512, 4, frozenset(), {}))
+    assert chosen.use("s") is not None
+    check(MATRICES, chosen, given=given)
+
+
+GROUPED = parse_kernel("""
+kernel grouped(x: bf16[5, 24], w: bf16[20, 12, 2], z: f32[5, 7], m: f32[7, 20]) -> (y: f32[5, 20])
+  axes i: 5, j: 20, k: 12, l: 7, g: 2
+  s = sum(k, g) f32(x[i, 2 * k + g]) * f32(w[j, k, g])
+  t = sum(l) z[i, l] * m[l, j]
+  y[i, j] = s + t
+""")
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 64])
+def test_products_in_groups_beside_others(rows: int):
+    """They are taken in groups however many rows there are, in front of the end of what the others read, too."""
+    axes = tuple(replace(a, extent=rows) if a.name == "i" else a for a in GROUPED.axes)
+    inputs = tuple(replace(o, shape=(rows, *o.shape[1:])) if o.name in "xz" else o for o in GROUPED.inputs)
+    kernel = replace(GROUPED, axes=axes, inputs=inputs, outputs=(replace(GROUPED.outputs[0], shape=(rows, 20)),))
+    schedule = Heuristic().choose(kernel, Context(TARGETS["avx512-bf16"], 4, frozenset("w"), {}))
+    use = schedule.use("s")
+    assert use is not None and use.group == "g"
+    rng = np.random.default_rng(0)
+    check(kernel, schedule, given={n: to_bf16(rng.standard_normal([int(e) for e in kernel.operands[n].shape])) for n in "xw"})
 
 
 CASES = {

@@ -211,6 +211,7 @@ class _Application:
         for part in parts:
             reads = {o.operand: o for o in part.operands}
             inputs |= {o.source.name: o.source for o in part.operands}
+            inputs |= {n: self.kernel.operands[n] for o in part.operands for i in o.index for n in _sources(i)}
 
             def read(load: Load, reads: dict[str, TileOperand] = reads) -> Expr:
                 o = reads[load.source]

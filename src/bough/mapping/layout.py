@@ -24,7 +24,7 @@ def bind(
     if not isinstance(value, Load):
         return Binding(operand, value, axes, (None,) * len(dims), f"`{describe(value)}` is computed")
     at = address(kernel.operands[value.source].shape, value.index)
-    walk = affine(at, {a.name for a in kernel.axes})
+    walk = affine(at, {a for group in fused.values() for a in group})  # the other axes are loops around
     if walk is None:
         return Binding(operand, value, axes, (None,) * len(dims), f"the index of {value.source} is not affine")
     strides = tuple(_stride(kernel, walk[0], fused[t]) for t in dims)

@@ -373,11 +373,9 @@ class _Lowering(Ahead):
         for name, reduce in group:
             mine = {a: at[b] for a, b in zip(reduce.axes, first)}
             use = self.schedule.use(name)
-            if use is not None and not self.bounded:
+            if use is not None and (use.group or not self.bounded):  # groups are padded to whole vectors
                 out.extend(self.invoke(use, reduce, rows, base, mine))
                 continue
-
-            assert use is None or not use.group, "an operand of an instruction that takes a group is padded to whole vectors"
 
             def step(r: Expr, v: Expr, lane: Expr, name: str = name, reduce: Reduce = reduce,
                      mine: dict[str, Expr] = mine) -> Stmts:  # fmt: skip
@@ -410,7 +408,7 @@ class _Lowering(Ahead):
             if not vector:
                 slices.append(loops.Slice(place.source, place.index, (0,) * len(group)))
                 continue
-            per_row = self.row is not None and self.varies(x, self.row)
+            per_row = r.name in variables(place.index[0])  # by what is looked up for the row, too
             register = f"{'ab'[n]}.{name}"
             box = (self.lanes, *group)
             moves[per_row].append(loops.Alloc(loops.Buffer(register, x.dtype, (self.count, *box), "register", 64)))

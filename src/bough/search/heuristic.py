@@ -62,6 +62,8 @@ CHUNK_CYCLES = 6000.0
 """The least work of a block of rows."""
 FEW_TILES, MANY_TILES = 4, 64
 """Tiles of rows below which fetching weights ahead shows where they are near, and above which waiting for them does not."""
+Tiled = tuple[TileShape, frozenset[int]]
+"""A register tile, and the loads that are packed for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,9 @@ class Heuristic:
     def choose(self, kernel: Kernel, context: Context) -> Schedule:
         machine = machine_of(context.target)
         work = work_of(kernel, context.sizes)
+        mappings = vector_mappings(kernel, context.target)
         best: tuple[float, float, TileShape, frozenset[int]] | None = None
-        for shape in shapes(kernel, work, machine, context):
-            packed = packable(kernel, work, shape, context)
+        for shape, packed in _tiles(kernel, work, machine, context, mappings):
             tile = self.cost(kernel, work, shape, packed, machine)
             if shape.vector and _gathers(kernel, work, shape.vector, context):
                 tile *= FEW_LANES
@@ -124,7 +126,19 @@ class Heuristic:
                 best = (price, cost, shape, packed)
         assert best is not None, "scalar code always fits"
         _, cost, shape, packed = best
-        return Schedule(tuple(decide(kernel, work, shape, packed, cost, machine, context)))
+        used = uses(kernel, mappings, work, shape, packed)
+        return Schedule(tuple(decide(kernel, work, shape, packed, used, cost, machine, context)))
+
+
+def _tiles(kernel: Kernel, work: Work, machine: Machine, context: Context, mappings: list[Mapping]) -> list[Tiled]:
+    """The register tiles worth pricing, each with what it packs. Sums of products in groups are rounded otherwise: where a tile
+    can have them, only those are taken that have most, whatever they cost for how many rows."""
+    tiles = [(shape, packable(kernel, work, shape, context)) for shape in shapes(kernel, work, machine, context)]
+    grouped = [m for m in mappings if len(m.axes) > 1]
+    if not grouped:
+        return tiles
+    numbers = [len(uses(kernel, grouped, work, *tile)) for tile in tiles]
+    return [tile for tile, number in zip(tiles, numbers, strict=True) if number == max(numbers)]
 
 
 def shapes(kernel: Kernel, work: Work, machine: Machine, context: Context) -> list[TileShape]:
@@ -278,13 +292,13 @@ def tile_count(kernel: Kernel, work: Work, shape: TileShape, lanes: int, context
 
 
 def decide(
-    kernel: Kernel, work: Work, shape: TileShape, packed: frozenset[int], cost: float, machine: Machine, context: Context
-) -> list[Decision]:
+    kernel: Kernel, work: Work, shape: TileShape, packed: frozenset[int], used: list[Use], cost: float, machine: Machine,
+    context: Context,
+) -> list[Decision]:  # fmt: skip
     """The decisions for a register tile: packing, tile, order of the tile loops, chunks, unrolling."""
     out: list[Decision] = []
     across = shape.vector in kernel.reduced if shape.vector else False
     width = machine.lanes * shape.count
-    used = uses(kernel, work, shape, packed, context.target)
     groups = {use.reduction: use.group for use in used}
     for n in sorted(packed):
         assert shape.vector is not None
@@ -322,9 +336,9 @@ def decide(
     return out
 
 
-def uses(kernel: Kernel, work: Work, shape: TileShape, packed: frozenset[int], target: Target) -> list[Use]:
+def uses(kernel: Kernel, mappings: list[Mapping], work: Work, shape: TileShape, packed: frozenset[int]) -> list[Use]:
     """The reductions that run on multiply-adds of the target: of those, the one that takes most products at once."""
-    mappings = sorted(vector_mappings(kernel, target), key=lambda m: -len(m.axes))
+    mappings = sorted(mappings, key=lambda m: -len(m.axes))
     found = (use_of(name, mappings, work, shape, packed) for name, _ in kernel.reductions)
     return [use for use in found if use]
 
