@@ -95,6 +95,44 @@ class Grid(nn.Module):
         return y, x
 
 
+class Pairs(nn.Module):
+    """Something of every word of one text with every word of another but the first."""
+
+    def __init__(self, width: int = 24) -> None:
+        super().__init__()
+        self.one, self.both = nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        if x.sum() > 0:
+            x = torch.tanh(self.one(x))
+        z: Tensor = self.both((x[:, None] + y[None, :])[:, 1:])
+        return z
+
+
+class Turned(nn.Module):
+    """Columns for all words but the first."""
+
+    def __init__(self, width: int = 24) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(width, width), nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.sum() > 0:
+            x = torch.tanh(self.one(x))
+        return self.other(x[1:]).T
+
+
+class Filtered(nn.Module):
+    """One of two convolutions."""
+
+    def __init__(self, channels: int = 4) -> None:
+        super().__init__()
+        self.one, self.other = nn.Conv2d(channels, 8, 4), nn.Conv2d(channels, 8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.one(x[None])[0] if x.mean() > 0 else -self.other(x[None] * 2)[0]
+
+
 def same(a: Any, b: Any) -> bool:
     one, other = torch.utils._pytree.tree_flatten(a), torch.utils._pytree.tree_flatten(b)
     return str(one[1]) == str(other[1]) and all(
@@ -177,13 +215,36 @@ def test_what_torch_keeps_beside_the_elements() -> None:
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
-def test_narrow_weights(precision: str) -> None:
+@pytest.mark.parametrize("width", [24, 64])
+def test_narrow_weights(precision: str, width: int) -> None:
+    """Instructions that add up several products at once round them otherwise: who runs on them does so in a batch, too, whatever
+    its rows are looked up by."""
     torch.manual_seed(0)
-    deepening = bough.compile(Deepening().eval(), (torch.randn(24),), precision=precision, threads=2, cache=False)
-    xs = [torch.randn(24) * (0.2 + n / 8) for n in range(17)]
+    deepening = bough.compile(Deepening(width).eval(), (torch.randn(width),), precision=precision, threads=2, cache=False)
+    xs = [torch.randn(width) * (0.2 + n / 8) for n in range(17)]
     alone = [deepening(x) for x in xs]
     assert len({used for _, used in alone}) > 1
     assert all(map(same, deepening.map(xs), alone))
+
+
+WORDS = bough.Dim("words", 2, 64)
+SIDES = {1: bough.Dim("h", 4, 64), 2: bough.Dim("w", 4, 64)}
+NARROW: dict[str, tuple[nn.Module, dict[str, Any], list[tuple[tuple[int, ...], ...]]]] = {
+    "pairs": (Pairs(), {"x": {0: WORDS}, "y": {0: bough.Dim("others", 2, 64)}}, [((4, 24), (3, 24)), ((2, 24), (8, 24)), ((5, 24), (2, 24))]),
+    "turned": (Turned(), {"x": {0: WORDS}}, [((4, 24),), ((2, 24),), ((7, 24),)]),
+    "filtered": (Filtered(), {"x": SIDES}, [((4, 6, 6),), ((4, 5, 9),), ((4, 4, 4),)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_products_of_bfloat16_where_sizes_differ(name: str) -> None:
+    torch.manual_seed(0)
+    module, dynamic, shapes = NARROW[name]
+    inputs = [tuple(torch.randn(shape) + n % 3 - 1 for shape in shapes[n % 3]) for n in range(15)]
+    compiled = bough.compile(module.eval(), inputs[0], dynamic=dynamic, precision="bfloat16", threads=2, cache=False)
+    assert len({bool(x[0].sum() > 0) for x in inputs}) == 2
+    given = [x if len(x) > 1 else x[0] for x in inputs]
+    assert all(map(same, compiled.map(given), [compiled(*x) for x in inputs]))
 
 
 def test_loops_of_different_length_and_the_first_to_fail() -> None:

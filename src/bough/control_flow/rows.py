@@ -18,6 +18,7 @@ from bough.control_flow.regions import EndToEnd, Region
 from bough.ir.dtypes import I64, DType
 from bough.ir.expr import (
     Apply,
+    Cast,
     Const,
     Expr,
     Extent,
@@ -166,6 +167,9 @@ class _ForMembers:
         body = substitute(body, self.pointwise)
         within = self.all_of(behind)
         if r.op == "sum" and isinstance(body, Apply) and body.function == "mul" and body.dtype.is_float:
+            if all(isinstance(f, Cast) for f in body.args) and reduced.isdisjoint(behind) and not _divides(body):
+                # Narrow numbers stay loads: instructions that take them round their sums otherwise.
+                return self.change(self.kept_inside(body))
             factors = (select(within, self.change(f), _zero(f.dtype)) for f in body.args)
             return apply("mul", *factors)
         return select(within, self.change(body), Const(reduction_unit(r.op, body.dtype), body.dtype))
@@ -182,16 +186,25 @@ class _ForMembers:
             condition = apply("and", condition, self.inside[a])
         return condition
 
+    def kept_inside(self, e: Expr) -> Expr:
+        """The value; behind the sample's own end, that of other elements of the arrays that it reads."""
+        new = rebuild(e, tuple(map(self.kept_inside, children(e))))
+        if not isinstance(new, Load):
+            return new
+        sizes = self.kernel.operands[new.source].shape
+        return replace(new, index=tuple(_inside(i, n) if self.moved(i) else i for i, n in zip(new.index, sizes, strict=True)))
+
+    def moved(self, index: Expr) -> bool:
+        """Whether it is worked out from axes that are too long or sizes that may be none."""
+        changing = self.uneven.keys() | self.numbers.own.keys()
+        return not isinstance(index, Var) and bool(variables(index) & changing or loads(index))
+
     def risky(self, e: Expr) -> bool:
         """Whether it reads at places worked out from axes that are too long or sizes that may be none, or divides whole
         numbers."""
         if isinstance(e, Load):
-            changing = self.uneven.keys() | self.numbers.own.keys()
-            moved = any(not isinstance(i, Var) and (variables(i) & changing or loads(i)) for i in e.index)
-            return moved or any(map(self.risky, e.index))
-        if isinstance(e, Apply) and e.function in ("floordiv", "mod") and e.dtype.is_integer and not isinstance(e.args[1], Const):
-            return True
-        return any(map(self.risky, children(e)))
+            return any(self.moved(i) or self.risky(i) for i in e.index)
+        return _divides(e) or any(map(self.risky, children(e)))
 
     def store(self, s: Store) -> Store:
         """Behind the sample's own end, what was there is stored again, unless nothing reads it; where points may mean one place,
@@ -205,7 +218,7 @@ class _ForMembers:
         within = self.all_of(behind)
         if not held.spare:
             return Store(s.target, (row, *index), select(within, value, Load(s.target, (row, *index), o.dtype)))
-        index = tuple(minimum(maximum(i, 0), sub(as_expr(e), 1)) for i, e in zip(index, o.shape, strict=True))
+        index = tuple(map(_inside, index, o.shape))
         return Store(s.target, (select(within, row, as_expr(held.count)), *index), value)
 
     def change(self, e: Expr) -> Expr:
@@ -221,3 +234,15 @@ class _ForMembers:
 
 def _zero(dtype: DType) -> Const:
     return Const(False if dtype.kind == "bool" else 0.0 if dtype.is_float else 0, dtype)
+
+
+def _inside(index: Expr, size: Extent) -> Expr:
+    """The index where it is one of an array of this size; else some that is."""
+    return maximum(minimum(index, sub(as_expr(size), 1)), 0)
+
+
+def _divides(e: Expr) -> bool:
+    """Whether a whole number in it is divided by one that may be 0."""
+    if isinstance(e, Apply) and e.function in ("floordiv", "mod") and e.dtype.is_integer and not isinstance(e.args[1], Const):
+        return True
+    return any(map(_divides, children(e)))
