@@ -10,6 +10,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -29,13 +30,14 @@ def main() -> None:
     parser.add_argument("end", type=int)
     parser.add_argument("--engine", choices=ENGINES, default="native")
     parser.add_argument("--map", action="store_true", help="compare `map` with calls one by one")
+    parser.add_argument("--precision", default="float32", help="of weights, with --map")
     parser.add_argument("--size", type=int, default=8, help="statements on the outermost level")
     parser.add_argument("--shrink", action="store_true")
     parser.add_argument("--refused", action="store_true", help="show and shrink what is refused, once for each message")
     options = parser.parse_args()
     signal.signal(signal.SIGALRM, show_stack)
     engine = ENGINES[options.engine]
-    decide: Judge = judge_map if options.map else lambda case: judge(case, engine)
+    decide: Judge = partial(judge_map, precision=options.precision) if options.map else lambda case: judge(case, engine)
     counts, met, start = Counter[str](), set[str](), time.perf_counter()
     try:
         for seed in range(options.first, options.end):

@@ -54,8 +54,8 @@ class Verdict:
         return self.kind in ("wrong", "broken")
 
 
-def native(module: nn.Module, args: tuple[Any, ...]) -> Call:
-    return bough.compile(module, args, cache=False, threads=1)
+def native(module: nn.Module, args: tuple[Any, ...], precision: str = "float32") -> Call:
+    return bough.compile(module, args, cache=False, threads=1, precision=precision)
 
 
 def through_interpreter(module: nn.Module, args: tuple[Any, ...]) -> Call:

@@ -15,11 +15,11 @@ TIMES = 3
 """How often each input is among those of one `map`."""
 
 
-def judge_map(case: Case) -> Verdict:
+def judge_map(case: Case, precision: str = "float32") -> Verdict:
     """Compiles the program and compares `map` with calls."""
     with loaded(case.source) as module:
         try:
-            compiled: Any = native(module, case.inputs[0])
+            compiled: Any = native(module, case.inputs[0], precision)
         except Exception as error:  # what fails here is for `judge`
             return Verdict("refused", getattr(error, "code", type(error).__name__), str(error))
         inputs = [args[0] if len(args) == 1 else args for args in case.inputs] * TIMES
