@@ -120,7 +120,7 @@ def test_foreign_files_are_refused(make: Make, tmp_path: Path) -> None:
         rewritten(whole, tmp_path, code_o=b"other"),
         rewritten(whole, tmp_path, manifest_json=b"{}"),
         rewritten(whole, tmp_path, manifest_json=b"[" * 100_000),
-        rewritten(whole, tmp_path, manifest_json=b'{"sha256": {}, "format": 3}'),
+        rewritten(whole, tmp_path, manifest_json=b'{"sha256": {}, "format": 4}'),
     ):
         with pytest.raises(LoadError, match="BGH-LD-001"):
             loads(unfit)

@@ -34,7 +34,7 @@ from bough.runtime.samples import Samples
 from bough.runtime.structured import StructuredExecutable
 from bough.runtime.team import Provider
 
-FORMAT = 3
+FORMAT = 4
 """Changes with what native code and this package expect of each other, the frame of the native walk among it."""
 _MANIFEST, _CODE, _CONSTANTS, _SAMPLES = "manifest.json", "code.o", "constants.safetensors", "samples.o"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
