@@ -27,7 +27,7 @@ Provider = Literal["own", "openmp"]
 # Instruction set -> the intrinsic that tells the core that this thread spins, and its arguments.
 _PAUSE = {"x86_64": ("llvm.x86.sse2.pause", "", ""), "aarch64": ("llvm.aarch64.isb", "i32", "i32 15")}
 _PAUSE["arm64"] = _PAUSE["aarch64"]
-_ABI, _MOVING_ABI = 3, 1003
+_ABI, _MOVING_ABI = 4, 1004
 """Versions of the layout. Workers run the code of the object that started them: another way to share out is another version."""
 _PART = re.compile(r"define internal i64 @bough_team_part.*?^}\n", re.DOTALL | re.MULTILINE)
 

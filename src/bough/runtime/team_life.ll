@@ -20,7 +20,7 @@ entry:
   %one = ptrtoint ptr getelementptr (%bough.team, ptr null, i64 1) to i64
   %teams = add i64 %count, 1
   %teams.size = mul i64 %teams, %one
-  %slots.size = mul i64 %count, 256
+  %slots.size = mul i64 %count, 768
   %size = add i64 %teams.size, %slots.size
   %failed = call i32 @posix_memalign(ptr %at, i64 128, i64 %size)
   %ok = icmp eq i32 %failed, 0
@@ -34,7 +34,7 @@ fill:
   %slots = getelementptr %bough.team, ptr %team, i64 %teams
   call void @bough_team_begin(ptr %team, ptr %slots, i64 %count, i64 %micro)
   %rooms = getelementptr %bough.team, ptr %team, i64 1
-  %rooms.at = getelementptr %bough.team, ptr %team, i64 0, i32 34
+  %rooms.at = getelementptr %bough.team, ptr %team, i64 0, i32 30
   store ptr %rooms, ptr %rooms.at
   br label %next
 next:
@@ -56,10 +56,10 @@ define internal void @bough_team_begin(ptr %team, ptr %slots, i64 %count, i64 %s
   store i64 %spin, ptr %spin.at
   %slots.at = getelementptr %bough.team, ptr %team, i64 0, i32 2
   store ptr %slots, ptr %slots.at
-  %m0 = getelementptr %bough.team, ptr %team, i64 0, i32 28
-  %c0 = getelementptr %bough.team, ptr %team, i64 0, i32 29
-  %m1 = getelementptr %bough.team, ptr %team, i64 0, i32 30
-  %c1 = getelementptr %bough.team, ptr %team, i64 0, i32 31
+  %m0 = getelementptr %bough.team, ptr %team, i64 0, i32 24
+  %c0 = getelementptr %bough.team, ptr %team, i64 0, i32 25
+  %m1 = getelementptr %bough.team, ptr %team, i64 0, i32 26
+  %c1 = getelementptr %bough.team, ptr %team, i64 0, i32 27
   %s0 = call i32 @pthread_mutex_init(ptr %m0, ptr null)
   %s1 = call i32 @pthread_cond_init(ptr %c0, ptr null)
   %s2 = call i32 @pthread_mutex_init(ptr %m1, ptr null)
@@ -68,10 +68,10 @@ define internal void @bough_team_begin(ptr %team, ptr %slots, i64 %count, i64 %s
 }
 
 define internal void @bough_team_end(ptr %team) nounwind {
-  %m0 = getelementptr %bough.team, ptr %team, i64 0, i32 28
-  %c0 = getelementptr %bough.team, ptr %team, i64 0, i32 29
-  %m1 = getelementptr %bough.team, ptr %team, i64 0, i32 30
-  %c1 = getelementptr %bough.team, ptr %team, i64 0, i32 31
+  %m0 = getelementptr %bough.team, ptr %team, i64 0, i32 24
+  %c0 = getelementptr %bough.team, ptr %team, i64 0, i32 25
+  %m1 = getelementptr %bough.team, ptr %team, i64 0, i32 26
+  %c1 = getelementptr %bough.team, ptr %team, i64 0, i32 27
   %s1 = call i32 @pthread_cond_destroy(ptr %c0)
   %s2 = call i32 @pthread_mutex_destroy(ptr %m0)
   %s3 = call i32 @pthread_cond_destroy(ptr %c1)
@@ -95,11 +95,11 @@ next:
   br i1 %more, label %start, label %done
 start:
   %slot = getelementptr %bough.slot, ptr %slots, i64 %i
-  %team.at = getelementptr %bough.slot, ptr %slot, i64 0, i32 1
+  %team.at = getelementptr %bough.slot, ptr %slot, i64 0, i32 7
   store ptr %team, ptr %team.at
-  %self.at = getelementptr %bough.slot, ptr %slot, i64 0, i32 2
+  %self.at = getelementptr %bough.slot, ptr %slot, i64 0, i32 8
   store i64 %i, ptr %self.at
-  %handle.at = getelementptr %bough.slot, ptr %slot, i64 0, i32 3
+  %handle.at = getelementptr %bough.slot, ptr %slot, i64 0, i32 9
   %failed = call i32 @pthread_create(ptr %handle.at, ptr null, ptr @bough_team_thread, ptr %slot)
   %ok = icmp eq i32 %failed, 0
   br i1 %ok, label %started, label %short
@@ -143,7 +143,7 @@ next:
   %more = icmp ult i64 %i, %count
   br i1 %more, label %join, label %free
 join:
-  %handle.at = getelementptr %bough.slot, ptr %slots, i64 %i, i32 3
+  %handle.at = getelementptr %bough.slot, ptr %slots, i64 %i, i32 9
   %handle = load i64, ptr %handle.at
   %s0 = call i32 @pthread_join(i64 %handle, ptr null)
   %i.next = add i64 %i, 1

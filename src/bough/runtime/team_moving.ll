@@ -3,7 +3,7 @@
 
 define internal i64 @bough_team_part(ptr %team, i64 %owner) alwaysinline nounwind {
   %threads = load i64, ptr %team
-  %epoch.at = getelementptr %bough.team, ptr %team, i64 0, i32 14
+  %epoch.at = getelementptr %bough.team, ptr %team, i64 0, i32 8
   %epoch = load i64, ptr %epoch.at
   %moved = add i64 %owner, %epoch
   %part = urem i64 %moved, %threads
