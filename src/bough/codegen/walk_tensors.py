@@ -1,7 +1,8 @@
 """The native copy of tensors that are payloads, read by DLPack's interface for C programs: one after another into an array.
 
-Looking at them takes Python's lock and one thread; copying takes neither, so it is a phase of the thread team. Each tensor lies
-somewhere else in memory, and what is looked at next is fetched meanwhile."""
+Looking at them takes Python's lock and one thread; copying takes neither. Both are one phase of the thread team: the others copy
+what the thread with the lock has looked at. Each tensor lies somewhere else in memory, and what is looked at next is fetched
+meanwhile."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from llvmlite import ir
 
 from bough.codegen.llvm_types import BIT, INT32, INT64, POINTER
 from bough.codegen.walk_words import Value, Words, word
-from bough.runtime.tensor_reader import Copy, Described, Form
+from bough.runtime.tensor_reader import Described, Form, Order
 from bough.runtime.walker_layout import Status
 
 _WORDS = len(Described)
@@ -19,23 +20,41 @@ _SEEN_AHEAD, _READ_AHEAD = 16, 8
 """How many tensors ahead the object is fetched, and what it refers to."""
 _LINE, _HELD_LINES = 64, 4
 """Bytes of a cache line, and how many lines of what a tensor refers to are fetched."""
+_SPINS, _NAP = 1 << 20, 50
+"""How often to look for tensors that have been looked at, and microseconds to leave the core then: the other may need it."""
 
 
 def emit_tensors(module: Any) -> None:
-    """`i64 bough_walk_tensors(i64 values, i64 count, i64 form, i64 sources)`: a status. `values` is a Python list of so many
-    objects, `form` has the words of `Form`, then the sizes and the strides that they have to have; `sources` gets the address of
-    each one's elements.
-    `i64 bough_walk_copy_tensors(i64 copy, i64 number)`: one chunk of what the words of `Copy` say."""
-    _emit_look(module)
-    _emit_copy(module)
+    """`i64 bough_walk_tensors(i64 order, i64 number)`: one chunk of what the words of `Order` say; a status. In the first that
+    the thread with Python's lock runs, it looks at all tensors; others wait until it has looked at theirs."""
+    look = _emit_look(module)
+    code = Words(module, "bough_walk_tensors", ("order", "number"), internal=False)
+    order, number = code.arguments
+    first = code.multiply(number, code.get(order, Order.STEP))
+    left, step = code.subtract(code.get(order, Order.COUNT), first), code.get(order, Order.STEP)
+    count = code.builder.select(code.compare("<", left, step), left, step)
+    code.refuse(code.compare("<", _looked(code, order, code.add(first, count), look), 0))
+    sources, target, size = (code.get(order, w) for w in (Order.SOURCES, Order.TARGET, Order.BYTES))
+    with code.each(count) as k:
+        n = code.add(first, k)
+        _copy(code, code.add(target, code.multiply(n, size)), code.get(sources, n), size)
+    code.end(word(Status.DONE))
 
 
-def _emit_look(module: Any) -> None:
-    code = Words(module, "bough_walk_tensors", ("values", "count", "form", "sources"), internal=False)
-    values, count, form, sources = code.arguments
+def _emit_look(module: Any) -> Any:
+    """`i64 bough_walk_look(i64 order)`: the addresses of the elements of all tensors; says after each chunk how many it has."""
+    code = Words(module, "bough_walk_look", ("order",))
+    order = code.frame
+    values, count, form, sources, step = (
+        code.get(order, w) for w in (Order.VALUES, Order.COUNT, Order.FORM, Order.SOURCES, Order.STEP)
+    )
     held = code.entry.alloca(ir.ArrayType(INT64, _WORDS))
     described = code.builder.ptrtoint(held, INT64)
+    next_stop = code.variable(step)
     with code.each(count) as n:
+        with code.when(code.compare("==", n, code.read(next_stop))):
+            code.publish(order, Order.LOOKED, n)
+            code.write(next_stop, code.add(n, step))
         _fetch_ahead(code, values, count, form, n)
         tensor = code.python("PyList_GetItem", values, n)
         code.refuse(code.builder.not_(_is_tensor(code, tensor, form)))
@@ -44,19 +63,32 @@ def _emit_look(module: Any) -> None:
             code.builder.ret(word(Status.REFUSED))
         _refuse_other_forms(code, described, form)
         code.put(sources, n, code.add(code.get(described, Described.DATA), code.get(described, Described.OFFSET)))
+    code.publish(order, Order.LOOKED, count)
     code.end(word(Status.DONE))
+    return code.function
 
 
-def _emit_copy(module: Any) -> None:
-    code = Words(module, "bough_walk_copy_tensors", ("copy", "number"), internal=False)
-    copy, number = code.arguments
-    sources, target, size = (code.get(copy, w) for w in (Copy.SOURCES, Copy.TARGET, Copy.BYTES))
-    first = code.multiply(number, code.get(copy, Copy.STEP))
-    left, step = code.subtract(code.get(copy, Copy.COUNT), first), code.get(copy, Copy.STEP)
-    with code.each(code.builder.select(code.compare("<", left, step), left, step)) as k:
-        n = code.add(first, k)
-        _copy(code, code.add(target, code.multiply(n, size)), code.get(sources, n), size)
-    code.end(word(Status.DONE))
+def _looked(code: Words, order: Value, needed: Value, look: Any) -> Value:
+    """How many tensors have been looked at, once they are as many as needed; negative where one of them is refused."""
+    looked = code.variable(code.observe(order, Order.LOOKED))
+
+    def missing() -> Value:
+        some = code.compare(">=", code.read(looked), 0)
+        return code.builder.and_(some, code.compare("<", code.read(looked), needed))
+
+    with code.when(missing()):
+        here = code.python("pthread_self")
+        with code.when(code.compare("==", here, code.get(order, Order.OWNER))):
+            status = code.builder.call(look, [order])
+            with code.when(code.compare("!=", status, Status.DONE)):
+                code.publish(order, Order.LOOKED, -1)
+        code.write(looked, code.observe(order, Order.LOOKED))
+        with code.loop() as (stop, turn):
+            stop(code.builder.not_(missing()))
+            with code.when(code.compare("==", code.builder.and_(turn, word(_SPINS - 1)), _SPINS - 1)):
+                code.python("usleep", INT32(_NAP))
+            code.write(looked, code.observe(order, Order.LOOKED))
+    return code.read(looked)
 
 
 def _fetch_ahead(code: Words, values: Value, count: Value, form: Value, n: Value) -> None:

@@ -25,6 +25,7 @@ _RESULTS = {
     "PyFloat_AsDouble": DOUBLE,
     "PyGC_Disable": INT32,
     "PyGC_Enable": INT32,
+    "usleep": INT32,
 }
 
 
@@ -59,6 +60,17 @@ class Words:
 
     def put(self, base: Value, index: int | Value, value: int | Value) -> None:
         self.builder.store(word(value), self._place(base, index))
+
+    def publish(self, base: Value, index: int | Value, value: int | Value) -> None:
+        """Writes a word for other threads, which see what was written before it, too."""
+        self.builder.store_atomic(word(value), self._shared(base, index), "release", 8)
+
+    def observe(self, base: Value, index: int | Value) -> Value:
+        """A word that another thread publishes."""
+        return self.builder.load_atomic(self._shared(base, index), "acquire", 8, typ=INT64)
+
+    def _shared(self, base: Value, index: int | Value) -> Value:
+        return self.builder.inttoptr(self.at(base, index), INT64.as_pointer())
 
     def add_to(self, base: Value, index: int | Value, value: int | Value) -> Value:
         """Adds to a word; its value before."""
@@ -208,7 +220,7 @@ class Words:
         return self.builder.call(self.builder.inttoptr(function, kind.as_pointer()), arguments)
 
     def python(self, name: str, *arguments: Any) -> Any:
-        """Calls a function of Python's C interface."""
+        """Calls a function of Python's C interface, or of the system's."""
         values = [word(a) if isinstance(a, int) else a for a in arguments]
         declared = self.module.globals.get(name)
         if declared is None:

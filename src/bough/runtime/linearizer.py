@@ -64,7 +64,7 @@ class Linearizer:
         self._walk, self._arrange = _functions(program)
         self._team = team
         self._phase = _phase(program) if self._walk and team else None
-        reads_tensors = self._walk and program and "bough_walk_copy_tensors" in program.symbols
+        reads_tensors = self._walk and program and "bough_walk_tensors" in program.symbols
         self._tensors = TensorReader(program, team) if program and reads_tensors else None
 
     def __call__(self, samples: Sequence[tuple[Any, ...]]) -> Flat:

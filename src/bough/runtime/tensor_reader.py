@@ -6,6 +6,7 @@ A tensor is described by the words of `Described`, which are DLPack's `DLTensor`
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Callable
 from enum import IntEnum
 from itertools import accumulate
@@ -54,26 +55,35 @@ class Form(IntEnum):
     BYTES = 6
 
 
-class Copy(IntEnum):
-    """The words of an order to copy rows that lie in different places into one array, in chunks of some rows each."""
+class Order(IntEnum):
+    """The words of an order to copy tensors into one array, in chunks of some tensors each. What changes meanwhile has a cache
+    line of its own."""
 
-    SOURCES = 0
-    """The address of the rows' addresses."""
-    TARGET = 1
-    COUNT = 2
-    BYTES = 3
-    """Of a row."""
-    STEP = 4
-    """Rows of a chunk."""
+    VALUES = 0
+    """The Python list of them."""
+    COUNT = 1
+    FORM = 2
+    """The address of the words of their `Form`."""
+    SOURCES = 3
+    """Where there is room for the addresses of their elements."""
+    TARGET = 4
+    BYTES = 5
+    """Of a tensor."""
+    STEP = 6
+    """Tensors of a chunk."""
+    OWNER = 7
+    """The thread that holds Python's lock, as POSIX calls it."""
+    LOOKED = 16
+    """How many have been looked at; negative: one of them is not of the form."""
+    END = 24
 
 
 class TensorReader:
     """Copies tensors by the native code of a program that has `bough_walk_tensors`, on `team` if it is given and started."""
 
     def __init__(self, program: LoadedObject, team: Team | None = None) -> None:
-        look, copy, run = (ctypes.PYFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * n) for n in (4, 2, 4))
-        self._look = look(program.symbols["bough_walk_tensors"])
-        self._copy_chunk = copy(program.symbols["bough_walk_copy_tensors"])
+        chunk, run = (ctypes.PYFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * n) for n in (2, 4))
+        self._chunk = chunk(program.symbols["bough_walk_tensors"])
         self._run = run(program.symbols["bough_team_run"]) if team else None
         self._program, self._team = program, team
         self._forms: dict[Payload, Any] = {}
@@ -91,25 +101,26 @@ class TensorReader:
         rows = -(-count * size // _ALIGNMENT) * _ALIGNMENT
         target = room(rows + 8 * count)
         pointer = address(target)
-        sources = pointer + rows
-        if self._look(id(values), count, ctypes.addressof(form), sources):
+        if not self._copy(values, form, pointer + rows, pointer):
             return None
-        self._copy(sources, pointer, count, size)
         return Stacked(pointer, target)
 
-    def _copy(self, sources: int, target: int, count: int, size: int) -> None:
-        """Holds Python's lock, so that no other thread takes the memory of a tensor away."""
+    def _copy(self, values: list[Any], form: Any, sources: int, target: int) -> bool:
+        """Whether all values are of the form. Holds Python's lock, so that no other thread takes the memory of one away."""
+        count, size = len(values), form[Form.BYTES]
         step = -(-CHUNK // size)
-        order = (ctypes.c_int64 * len(Copy))(sources, target, count, size, step)
         chunks = -(-count // step)
-        pointer = self._team.pointer if self._team else 0
-        if self._run is None or not pointer or chunks < 2:
+        words = (id(values), count, ctypes.addressof(form), sources, target, size, step, threading.get_ident())
+        order = (ctypes.c_int64 * Order.END)(*words)
+        team = self._team
+        if self._run and team and team.pointer and chunks >= team.threads:  # no fewer: the others wait for this thread
+            symbols = self._program.symbols
+            phase = (ctypes.c_int64 * 3)(symbols["bough_walk_tensors"], ctypes.addressof(order), chunks)
+            self._run(team.pointer, symbols["bough_team_one_phase"], ctypes.addressof(phase), 0)
+        else:
             for number in range(chunks):
-                self._copy_chunk(ctypes.addressof(order), number)
-            return
-        symbols = self._program.symbols
-        phase = (ctypes.c_int64 * 3)(symbols["bough_walk_copy_tensors"], ctypes.addressof(order), chunks)
-        self._run(pointer, symbols["bough_team_one_phase"], ctypes.addressof(phase), 0)
+                self._chunk(ctypes.addressof(order), number)
+        return bool(order[Order.LOOKED] == count)
 
 
 def form_of(payload: Payload) -> ctypes.Array[ctypes.c_int64] | None:
