@@ -26,6 +26,7 @@ from bough.schedule.decisions import (
     Block,
     Decision,
     Even,
+    Follow,
     Order,
     Pack,
     Schedule,
@@ -151,6 +152,35 @@ def test_the_next_weights_are_fetched_while_the_rows_of_these_run(batch: int, de
 def test_chunks_that_run_backwards_fetch_the_weights_before():
     assert fetched(9, Serpentine("turn", 5), turn=0) == set(range(2 * PANEL, 7 * PANEL))
     assert fetched(9, Serpentine("turn", 5), turn=1) == set(range(5 * PANEL))
+
+
+def written(rows: int, chunks: int, *decisions: Decision) -> list[tuple[int, int]]:
+    """How many columns, and of which rows, the first chunks write: first, and behind the last."""
+    schedule = Schedule((Pack(1, "j", 32), Vectorize("j", 16, 2), Tile("i", 4), Order(("j", "i")), *decisions))
+    check(SHARED, schedule, batch=rows)
+    _, kernel = pack_operands(SHARED, schedule, "k")
+    function_body = replace(lower_kernel(kernel, schedule), stop=Const(chunks))
+    params = tuple(loops.Buffer(n, o.dtype, (element_count(o.shape),)) for n, o in kernel.operands.items())
+    buffers = {b.name: np.ones(shape_value(b.shape, {"batch": rows}), np.float32) for b in params}
+    buffers["y"][:] = 0
+    run_loops(loops.Function("main", ("batch",), params, (function_body,)), buffers, {"batch": rows}, INSTRUCTIONS)
+    columns = np.count_nonzero(buffers["y"].reshape(rows, 150), axis=1)
+    return [(int(n), int(np.count_nonzero(columns == n))) for n in sorted({*columns} - {0})]
+
+
+@pytest.mark.parametrize("rows", [1, 4, 13, 16, 23])
+def test_chunks_follow_the_rows_where_there_are_blocks_for_all_threads(rows: int):
+    """Five chunks are all columns of one block, or one of five panels of columns for up to five blocks."""
+    assert written(rows, 5, Follow("i", 1)) == [(150, min(rows, 4))]
+    blocks = -(-rows // 4)
+    if blocks >= 4:
+        assert written(rows, 5, Follow("i", 4)) == [(150, 4)]
+        assert written(rows, blocks, Follow("i", blocks + 1)) == [(32, rows)]
+
+
+def test_blocks_of_several_tiles_follow_the_rows():
+    assert written(23, 5, Block("i", 2), Follow("i", 3)) == [(150, 8)]
+    assert written(23, 3, Block("i", 2), Follow("i", 4)) == [(32, 23)]
 
 
 ACROSS = parse_kernel("""

@@ -6,6 +6,7 @@ import pytest
 
 from bough.graph_passes.normalize import normalize
 from bough.ir.kernel_text import parse_kernel
+from bough.schedule.decisions import Follow
 from bough.search.chunks import nominal_chunks
 from bough.search.heuristic import Context, Heuristic
 from bough.targets import TARGETS
@@ -52,3 +53,15 @@ def test_weights_that_leave_the_caches_are_fetched_ahead_by_the_rows_that_share_
     context = Context(TARGETS["avx512"], THREADS, frozenset({"w"}), {"rows": 64}, defined=frozenset({"rows"}))
     ahead = Heuristic().choose(parse_kernel(text), context).ahead
     assert (ahead and ahead.least) == least
+
+
+@pytest.mark.parametrize(("size", "weights", "tiles"), [(256, 1 << 18, 1), (256, 1 << 20, 8), (512, 1 << 20, None)])
+def test_rows_stay_on_threads_where_the_weights_have_room_in_their_caches(size: int, weights: int, tiles: int | None) -> None:
+    """And in small blocks where those of all kernels of the loop have."""
+    text = f"kernel step(x: f32[rows, {size}], w: f32[{size}, {size}]) -> (y: f32[rows, {size}])\n  axes n: rows, j: {size}, k: {size}\n  s = sum(k) x[n, k] * w[j, k]\n  y[n, j] = s"
+    context = Context(
+        TARGETS["avx512"], THREADS, frozenset({"w"}), {"rows": 64}, "level", weights, defined=frozenset({"rows"})
+    )
+    schedule = Heuristic().choose(parse_kernel(text), context)
+    assert schedule.follow == (None if tiles is None else Follow("n", THREADS))
+    assert tiles is None or schedule.block("n") == tiles

@@ -34,6 +34,7 @@ from bough.ir.sequence import (
     straight,
 )
 from bough.runtime.arrays import Room
+from bough.schedule.access import load_accesses
 from bough.schedule.decisions import Schedule
 from bough.schedule.pack import ConstantPack, Packed, pack_operands
 from bough.search.chunks import nominal_chunks
@@ -81,8 +82,9 @@ class _Scheduling:
     ) -> None:
         defined = nominal_sizes(sequence.steps)
         self.strategy, self.grouping = strategy, grouping
-        self.context = replace(context, sizes={**context.sizes, **defined}, defined=frozenset(defined))
         self.constants: dict[str, np.ndarray[Any, Any]] = dict(sequence.constants)
+        sizes, weights = {**context.sizes, **defined}, self.weights(sequence.steps)
+        self.context = replace(context, sizes=sizes, defined=frozenset(defined), weights=weights)
         self.room = Room()
         self.types: dict[str, DType] = dict(sequence.constant_types)
         self.temporaries: dict[str, Operand] = dict(sequence.temporaries)
@@ -113,9 +115,23 @@ class _Scheduling:
                 continue
             inside = s.variable if isinstance(s, (Repeat, Whilst)) else loop
             out += self.phases(run)
-            out.append(map_bodies(s, lambda body: self.steps(body, inside)))  # noqa: B023
+            out.append(map_bodies(s, lambda body: self.within(body, inside, loop)))  # noqa: B023
             run = []
         return (*out, *self.phases(run))
+
+    def within(self, body: tuple[Step, ...], loop: str | None, around: str | None) -> tuple[Step, ...]:
+        """The steps of a body, in a loop of its own or the one around."""
+        context = self.context
+        if loop != around:
+            self.context = replace(context, weights=self.weights(body))
+        steps = self.steps(body, loop)
+        self.context = context
+        return steps
+
+    def weights(self, steps: tuple[Step, ...]) -> int:
+        """Bytes of constants that the products of some steps read."""
+        read = {a.operand for k in kernels(steps) for a in load_accesses(k) if a.reduction is not None}
+        return sum(self.constants[name].nbytes for name in read if name in self.constants)
 
     def apart(self, s: Apart) -> Apart:
         """The samples on one thread each, most of the time; what is copied for them is theirs, too."""

@@ -100,6 +100,16 @@ class Serpentine:
 
 
 @dataclass(frozen=True, slots=True)
+class Follow:
+    """Where the axis, the innermost of the order, has at least `least` blocks, chunks that follow one another are of the same
+    block: each thread has some rows whole, those that it had in the kernels before, not a part of the columns of all. For
+    operands shared by rows that stay in each thread's cache."""
+
+    axis: str
+    least: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ahead:
     """While the tiles of rows of some vectors run, if there are at least `least`, each of them fetches a part of what sums read
     along the next vectors, of operands that are packed: weights that come from far are there when they are needed."""
@@ -128,10 +138,10 @@ class Keep:
     block: int
 
 
-Decision = Union[Vectorize, Tile, Even, Block, Order, Unroll, Use, Pack, Serpentine, Ahead, Stage, Serial, Keep]
+Decision = Union[Vectorize, Tile, Even, Block, Order, Unroll, Use, Pack, Serpentine, Follow, Ahead, Stage, Serial, Keep]
 _KINDS: dict[str, type] = {
     k.__name__.lower(): k
-    for k in (Vectorize, Tile, Even, Block, Order, Unroll, Use, Pack, Serpentine, Ahead, Stage, Serial, Keep)
+    for k in (Vectorize, Tile, Even, Block, Order, Unroll, Use, Pack, Serpentine, Follow, Ahead, Stage, Serial, Keep)
 }
 
 
@@ -152,6 +162,10 @@ class Schedule:
     @property
     def serpentine(self) -> Serpentine | None:
         return next((d for d in self.decisions if isinstance(d, Serpentine)), None)
+
+    @property
+    def follow(self) -> Follow | None:
+        return next((d for d in self.decisions if isinstance(d, Follow)), None)
 
     def even(self, axis: str) -> bool:
         return any(isinstance(d, Even) and d.axis == axis for d in self.decisions)

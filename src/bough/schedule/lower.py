@@ -65,7 +65,7 @@ class _Lowering(Ahead):
         chunks: Expr = Const(1)
         lets: list[loops.Stmt] = []
         blocks = {a: self.blocks(a) for a in order}
-        index = self.chunk(blocks.values())
+        index = self.chunk(blocks)
         for axis in reversed(order):
             n = blocks[axis]
             if n == Const(1):
@@ -78,16 +78,17 @@ class _Lowering(Ahead):
         kind: loops.LoopKind = "serial" if self.schedule.serial else "parallel"
         return loops.For("chunk", Const(0), chunks, (*self.kept_rows(), *lets, *inner), kind, location=self.kernel.location)
 
-    def chunk(self, blocks: Iterable[Expr]) -> Expr:
-        """The number of the chunk that an iteration of the parallel loop runs."""
-        here, serpentine = Var("chunk"), self.schedule.serpentine
+    def chunk(self, blocks: Mapping[str, Expr]) -> Expr:
+        """The number, in the order of the loops, of the chunk that an iteration of the parallel loop runs."""
+        here, serpentine, follow = Var("chunk"), self.schedule.serpentine, self.schedule.follow
+        if follow:
+            rows, others = blocks[follow.axis], _product(n for a, n in blocks.items() if a != follow.axis)
+            turned = add(mul(mod(here, others), rows), floordiv(here, others))
+            return select(apply("ge", rows, Const(follow.least)), turned, here)
         if serpentine is None:
             return here
-        count: Expr = Const(1)
-        for n in blocks:
-            count = mul(count, n)
         base = mul(floordiv(here, serpentine.segment), serpentine.segment)
-        last = sub(minimum(add(base, serpentine.segment), count), 1)
+        last = sub(minimum(add(base, serpentine.segment), _product(blocks.values())), 1)
         odd = apply("eq", mod(Var(serpentine.loop), 2), Const(1))
         return select(odd, sub(add(base, last), here), here)
 
@@ -477,6 +478,13 @@ class _Lowering(Ahead):
                 half //= 2
             out.append(self.unrolled("r", rows, tuple(fold)))
         return tuple(out)
+
+
+def _product(factors: Iterable[Expr]) -> Expr:
+    product: Expr = Const(1)
+    for n in factors:
+        product = mul(product, n)
+    return product
 
 
 def _loaded(e: Expr) -> Expr:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from math import ceil, prod
 
 from bough.ir.kernel import Kernel
-from bough.schedule.decisions import Block, Schedule
+from bough.schedule.decisions import Block, Decision, Schedule
 from bough.search.cost import Machine, TileShape, Work, nominal
 
 CLAIM_CYCLES = 300.0
@@ -15,6 +15,8 @@ LATE = 0.5
 """The part of a chunk for which the others wait, on average, when a thread was kept from its core."""
 SHARED_CYCLES = 2500.0
 """What sharing a phase out costs, from the first thread's start to the last one's end: less work is done sooner by one thread."""
+PART_CYCLES = 1500.0
+"""The least work of a chunk of few rows."""
 NARROW = 8
 """Levels with few rows for each with the nominal number: they decide where a chunk is short."""
 EVERY = 1 << 20
@@ -68,6 +70,15 @@ def choose_blocks(
 
     choices = [blocks, *_of_all_rows(kernel, order, counts, threads)]
     return min(choices, key=lambda b: cycles(b, counts) + NARROW * cycles(b, narrow))
+
+
+def rows_in_parts(decided: list[Decision], counts: Mapping[str, int], row: str, cost: float) -> list[Decision]:
+    """The decisions with blocks of as few rows as are worth a claim: threads then have whole blocks where rows are few."""
+    blocks = {d.axis: d.tiles for d in decided if isinstance(d, Block)}
+    each = cost * prod(min(n, counts[a]) for a, n in blocks.items() if a != row) / prod(counts.values())
+    tiles = min(blocks.get(row, 1), ceil(PART_CYCLES / max(1.0, each)))
+    others: list[Decision] = [d for d in decided if not (isinstance(d, Block) and d.axis == row)]
+    return [*others, Block(row, tiles)] if tiles > 1 else others
 
 
 def _of_all_rows(kernel: Kernel, order: list[str], counts: Mapping[str, int], threads: int) -> Iterator[list[Block]]:

@@ -15,6 +15,7 @@ from bough.schedule.decisions import (
     Block,
     Decision,
     Even,
+    Follow,
     Order,
     Pack,
     Schedule,
@@ -27,7 +28,7 @@ from bough.schedule.decisions import (
     Vectorize,
 )
 from bough.schedule.places import late_reductions
-from bough.search.chunks import choose_blocks, tile_counts
+from bough.search.chunks import choose_blocks, rows_in_parts, tile_counts
 from bough.search.cost import (
     LONG_ELEMENT,
     LONG_EPILOGUE,
@@ -77,6 +78,8 @@ class Context:
     sizes: Dictionary[str, int]
     loop: str | None = None
     """The host loop around the kernel."""
+    weights: int = 0
+    """Bytes of constants that the products of that loop read in each turn, or of all products where there is none."""
     defined: frozenset[str] = frozenset()
     """Numbers that the host works out as it goes: no array has a size that depends on them."""
     blocks: Dictionary[str, int] = field(default_factory=dict)
@@ -318,7 +321,11 @@ def decide(
     else:
         few = frozenset(a for a in order if _unknown(kernel, a, context))
         out += choose_blocks(kernel, work, shape, order, cost, machine, context.threads, few)
-        if context.loop and (segment := serpentine_segment(kernel, work, out, order, shape, machine, context)):
+        if _follows_rows(kernel, work, order, shape, machine):
+            if 2 * context.weights <= machine.near_bytes:
+                out = rows_in_parts(out, tile_counts(work, order, shape, machine), order[-1], cost)
+            out.append(Follow(order[-1], context.threads))
+        elif context.loop and (segment := serpentine_segment(kernel, work, out, order, shape, machine, context)):
             out.append(Serpentine(context.loop, segment))
     if least := tiles_to_fetch(kernel, work, packed, order, shape, machine, context):
         out.append(Ahead(least))
@@ -391,13 +398,27 @@ def tiles_to_fetch(
 ) -> int:
     """From how many tiles of rows on weights are fetched ahead, because they do not stay near: fewer where that is sure. 0 where
     they stay, or where rows are so many that waiting for weights does not show."""
-    if shape.row is None or order[-2:] != [shape.vector, shape.row] or any(work.extents[a] > 1 for a in order[:-2]):
+    if shape.row is None or not _rows_of_panels(order, shape, work):
         return 0
     weights = [work.loads[n] for n in packed if work.loads[n].operand in context.constants]
     read = sum(kernel.operands[a.operand].dtype.bytes * work.points(tuple(a.strides or ())) for a in weights)
     room = machine.near_bytes * context.threads
     least = 0 if 2 * read <= room else FEW_TILES if read <= 2 * room else 2
     return least if least <= work.extents[shape.row] / shape.rows <= MANY_TILES else 0
+
+
+def _rows_of_panels(order: list[str], shape: TileShape, work: Work) -> bool:
+    """Whether the loops are over panels of vectors and, in each, over tiles of rows."""
+    return shape.row is not None and order[-2:] == [shape.vector, shape.row] and all(work.extents[a] == 1 for a in order[:-2])
+
+
+def _follows_rows(kernel: Kernel, work: Work, order: list[str], shape: TileShape, machine: Machine) -> bool:
+    """Whether what all rows share has room in each thread's cache: threads then need not read each other's rows."""
+    if not _rows_of_panels(order, shape, work) or not kernel.reductions:
+        return False
+    shared = [a for a in work.loads if a.reduction is not None and not a.stride(shape.row or "")]
+    read = sum(kernel.operands[a.operand].dtype.bytes * work.points(tuple(a.strides or ())) for a in shared)
+    return 4 * read <= machine.near_bytes
 
 
 def serpentine_segment(

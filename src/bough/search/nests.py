@@ -9,7 +9,7 @@ from math import ceil, prod
 from bough.ir.kernel import Axis, Kernel
 from bough.ir.sequence import Group
 from bough.schedule.access import load_accesses, row_places
-from bough.schedule.decisions import Block, Decision, Even, Keep, Order, Schedule, Serial, Serpentine
+from bough.schedule.decisions import Block, Decision, Even, Follow, Keep, Order, Schedule, Serial, Serpentine
 from bough.search.chunks import CLAIM_CYCLES, FAR_BYTES, LATE
 from bough.search.cost import Machine, machine_of, nominal, work_of
 from bough.search.heuristic import Context, Strategy, partial_sums
@@ -113,7 +113,7 @@ def _within(kernel: Kernel, group: Group, block: int, strategy: Strategy, contex
     made = {o.name for k in group.kernels for o in k.outputs}
     if any(loads[p.load].operand in made or row in (loads[p.load].strides or {}) for p in chosen.packs):
         return None
-    gone = (Block, Order, Serial, Serpentine)
+    gone = (Block, Follow, Order, Serial, Serpentine)
     decisions: list[Decision] = [d for d in chosen.decisions if not isinstance(d, gone) and not _uneven(d, group)]
     decisions.append(Order((*outer, *(a for a in chosen.order(tuple(a.name for a in kernel.free)) if a not in outer))))
     tile = chosen.rows(row)

@@ -13,7 +13,7 @@ from math import ceil, lcm, prod
 from bough.ir.expr import Const, Expr, Extent, Var, as_expr, substitute, variables
 from bough.ir.kernel import Kernel
 from bough.schedule.access import LARGE, Access, address, load_accesses, store_accesses
-from bough.schedule.decisions import Block, Decision, Even, Schedule, Serial, Serpentine, Tile
+from bough.schedule.decisions import Block, Decision, Even, Follow, Schedule, Serial, Serpentine, Tile
 from bough.search.chunks import CLAIM_CYCLES, LATE, SHARED_CYCLES
 from bough.search.cost import computed_cycles, expression_cycles, machine_of, nominal
 from bough.search.heuristic import CHUNK_CYCLES, Context
@@ -251,7 +251,7 @@ def _with_blocks(planned: Planned, row: str, tile: int, rows: int, context: Cont
     decisions: list[Decision] = [
         replace(d, size=tile) if isinstance(d, Tile) and d.axis == row else d
         for d in old.decisions
-        if not isinstance(d, (Block, Even, Serial, Serpentine))
+        if not isinstance(d, (Block, Even, Follow, Serial, Serpentine))
     ]
     for a in kernel.free:
         size = tile if a.name == row else old.rows(a.name)
