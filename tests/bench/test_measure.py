@@ -21,6 +21,14 @@ def test_calls_take_turns() -> None:
     assert 0 < times["a"].fastest <= times["a"].median
 
 
+def test_calls_that_follow_one_do_not_wait_for_it_to_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    monkeypatch.setattr("bough.bench.measure.rest", lambda: order.append("rest"))
+    take_turns({name: lambda name=name: order.append(name) for name in "abc"}, Plan(0, rounds=2, few=2), {"b"})  # type: ignore[misc]
+    changes = [order[0], *(later for first, later in zip(order, order[1:]) if first != later)]
+    assert changes == ["rest", "a", "b", "rest", "c"] * 2
+
+
 def test_long_calls_are_made_no_oftener_than_needed() -> None:
     calls = []
 

@@ -1,4 +1,8 @@
-"""Times of calls that take turns, each beginning when the threads of the one before have come to rest."""
+"""Times of calls that take turns, each beginning when the threads of the one before have come to rest.
+
+Where a host gives virtual cores real ones, it does so when they wake, and keeps to it while they are busy: two of four that
+share a core halve the rate of both. So what is to be compared within a turn, a call with the limit of its machine, has no rest
+between."""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import ctypes
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -57,10 +61,13 @@ class Timing:
         return min(self.best)
 
 
-def take_turns(calls: Mapping[str, Callable[[], object]], plan: Plan) -> dict[str, Timing]:
+def take_turns(
+    calls: Mapping[str, Callable[[], object]], plan: Plan, follow: Set[str] = frozenset()
+) -> dict[str, Timing]:
     """Times each call in turns (A B C A B C), so that a disturbance of the machine meets them all.
 
-    A turn waits until no other thread runs, makes some calls that do not count, and then calls that do for a while.
+    A turn waits until no other thread runs, makes some calls that do not count, and then calls that do for a while. Calls whose
+    names are in `follow` do not wait: they run on the cores that the one before has had.
     """
     medians: dict[str, list[float]] = {name: [] for name in calls}
     best: dict[str, list[float]] = {name: [] for name in calls}
@@ -68,7 +75,8 @@ def take_turns(calls: Mapping[str, Callable[[], object]], plan: Plan) -> dict[st
     done = 0
     while not plan.is_done(done, whole.seconds):
         for name, call in calls.items():
-            rest()
+            if name not in follow:
+                rest()
             times = _turn(call, min(best[name], default=math.inf))
             medians[name].append(median(times))
             best[name].append(min(times))

@@ -112,7 +112,8 @@ def run_case(
         compute, repeats = meter.arithmetic(problem.work)
         with torch.inference_mode():
             own = {name: calls[name] for name in calls if name == OWN}  # beside the limit, of which it is a share
-            times = take_turns({**own, **readings, ARITHMETIC: compute, **calls}, plan) if calls else {}
+            limit = {**readings, ARITHMETIC: compute}
+            times = take_turns({**own, **limit, **calls}, plan, limit.keys()) if calls else {}
         for name in suite.footprints:
             if name in calls:
                 _add_footprint(row, name, Path(folder), meter.threads)
