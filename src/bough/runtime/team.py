@@ -3,10 +3,10 @@
 `own` threads come from POSIX threads and sleep soon after the last phase; `openmp` borrows the OpenMP runtime that the process
 has loaded already (torch's). Both run the protocol of `team.ll`.
 
-Measured on 4 cores of an EPYC 9004, `tests/runtime/bench_team.py`, in microseconds: an empty phase of 4 indices 0.27, of 16 indices
-0.44 to 0.53 (0.68 and 1.0 where the cores share no cache); a region of one phase (own / openmp) 0.8 / 1.7 back to back, 19 / 2.6
-after a pause of 1 ms (own threads sleep by then, those of OpenMP still spin). Beside busy processes, a region of 1.4 ms: median
-1,450 / 20,000, 99th percentile 7,000 to 17,000 / 36,000. So `own` is the default.
+Measured on 4 cores of an EPYC 9004, `tests/runtime/bench_team.py`, in microseconds: an empty phase of 4 indices 0.27, of 16
+indices 0.44 to 0.53 (0.68 and 1.0 where the cores share no cache); a region of one phase (own / openmp) 0.8 / 1.7 back to back,
+19 / 2.6 after a pause of 1 ms (own threads sleep by then, those of OpenMP still spin). Beside busy processes, a region of 1.4 ms:
+median 1,450 / 20,000, 99th percentile 7,000 to 17,000 / 36,000. So `own` is the default.
 """
 
 from __future__ import annotations
