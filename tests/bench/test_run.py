@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,9 @@ def test_the_share_of_the_limit_pairs_what_was_measured_in_one_turn(monkeypatch:
     """Twice as slow in every other turn, all of it: as on a host whose other guests take half of the bandwidth for a while."""
     limit, own = (1.0, 2.0, 1.0, 2.0, 2.0), (1.25, 2.5, 1.25, 2.5, 2.5)
 
-    def turns(calls: dict[str, Any], plan: Plan) -> dict[str, Timing]:
-        assert next(iter(calls)) == "bough"
+    def turns(calls: dict[str, Any], plan: Plan, follow: Set[str]) -> dict[str, Timing]:
+        first, *others = calls
+        assert first == "bough" and set(others[: len(follow)]) == follow and len(follow) > 1
         times = {name: Timing(1.0, (0.5,) * len(own)) for name in calls}
         return times | {name: Timing(1.0, limit) for name in calls if name.startswith("read")} | {"bough": Timing(2.5, own)}
 
