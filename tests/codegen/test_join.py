@@ -15,11 +15,11 @@ from native_code import SERIAL_TEAM
 
 from bough.base.errors import InternalError
 from bough.base.source import Location
-from bough.codegen import binding, compile_functions, emit_assembly, parts
+from bough.codegen import binding, compile_functions, emit_assembly, emit_ir, parts, phases
 from bough.codegen.join import join
 from bough.ir.dtypes import F32
 from bough.ir.expr import Const, Load, Var, apply
-from bough.ir.loops import Buffer, For, Function, Store
+from bough.ir.loops import Buffer, For, Function, If, Let, Stmt, Store
 from bough.runtime.loader import LoadedObject
 from bough.targets import TARGETS, host
 
@@ -66,6 +66,26 @@ def test_modules_give_the_bits_of_one(full: int, monkeypatch: pytest.MonkeyPatch
     one = compile_functions([layers()], host(), team=SERIAL_TEAM)
     assert several != one
     np.testing.assert_array_equal(outputs(several), outputs(one))
+
+
+def side_by_side() -> Function:
+    """The functions of `layers`, of which a chunk computes one."""
+    n, c = Var("i"), Var("c")
+    loops = [For("i", Const(0), Const(SIZE), (Store("y", (c, n), apply(name, Load("x", (n,)))),)) for name in FUNCTIONS]
+    body: tuple[Stmt, ...] = (loops[-1],)
+    for k in reversed(range(len(loops) - 1)):
+        body = (Let(f"k{k}", Const(k)), If(apply("le", c, Var(f"k{k}")), (loops[k],), body))
+    params = Buffer("x", F32, (SIZE,)), Buffer("y", F32, (len(FUNCTIONS), SIZE))
+    return Function("layers", (), params, (For("c", Const(0), Const(len(FUNCTIONS)), body, "parallel"),))
+
+
+def test_kernels_side_by_side_are_functions_of_their_own_if_they_are_much_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert emit_ir([side_by_side()], host()).count("phase2") == 0
+    one = outputs(compile_functions([side_by_side()], host(), team=SERIAL_TEAM))
+    monkeypatch.setattr(phases, "MUCH", 2)
+    assert emit_ir([side_by_side()], host()).count("define internal void") == 1 + len(FUNCTIONS)
+    np.testing.assert_array_equal(outputs(compile_functions([side_by_side()], host(), team=SERIAL_TEAM)), one)
+    np.testing.assert_array_equal(outputs(compile_functions([layers()], host(), team=SERIAL_TEAM)), one)
 
 
 def test_threads_compile_at_once_from_the_start() -> None:

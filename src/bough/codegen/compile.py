@@ -48,10 +48,12 @@ def compile_functions(
         return re.sub(r'@("?)bough_', rf"@\1{prefix}bough_", text) if prefix else text
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
+        if walk:
+            made.append(threads.submit(binding.compile_object, named(walk), target))
         host = build_module(
             functions, target, lambda text: made.append(threads.submit(binding.compile_object, named(text), target))
         )
-        texts = [named(text) for text in (host, team, walk) if text]
+        texts = [named(text) for text in (host, team) if text]
         return join([binding.compile_object(texts[0], target, *texts[1:]), *(object.result() for object in made)])
 
 

@@ -172,7 +172,8 @@ def address(em: Emission, scope: Scope, place: Place) -> Any:
         base = pointer
         pointer = em.once((storage, terms), lambda: b.gep(base, [materialize(em, Linear(0, terms))], source_etype=kind))
     if place.start.const:
-        pointer = b.gep(pointer, [t.int64(place.start.const)], source_etype=kind)
+        whole, step = pointer, t.int64(place.start.const)
+        pointer = em.once((storage, place.start), lambda: b.gep(whole, [step], source_etype=kind))
     return pointer
 
 

@@ -10,7 +10,7 @@ from llvmlite import ir
 
 from bough.codegen import llvm_types as t
 
-FULL = 4000
+FULL = 2000
 """Instructions of a module that takes no further parts. The same functions give the same modules, on any machine."""
 
 
@@ -21,14 +21,14 @@ def new_module() -> Any:
 
 @dataclass(slots=True)
 class Parts:
-    """The parts of the functions of `host`, known by what they do. The first stand in `host` itself, further ones in modules that
-    are given to `done` when they are full; without `done`, all stand in `host`."""
+    """The parts of the functions of `host`, known by what they do. They stand in modules that are given to `done` when they are
+    full; without `done`, in `host` itself."""
 
     host: Any
     done: Callable[[Any], None] | None = None
     known: dict[object, Any] = field(default_factory=dict)
     module: Any = None
-    """The module that takes parts now, where it is not `host`."""
+    """The module that takes parts now."""
     instructions: int = 0
     """How many the parts in it have."""
 
@@ -38,18 +38,21 @@ class Parts:
         kind = ir.FunctionType(t.VOID, [t.POINTER, t.INT64])
         unique = self.host.get_unique_name(f"{name}.phase{len(self.known) + 1}")
         seen = ir.Function(self.host, kind, unique)
-        function = seen if self.module is None or calls else ir.Function(self.module, kind, unique)
-        seen.linkage = function.linkage = "internal" if function is seen else "hidden"
-        emit(function)
-        if calls:
+        if self.done is None or calls:
+            seen.linkage = "internal"
+            emit(seen)
             return seen
+        self.module = self.module or new_module()
+        function = ir.Function(self.module, kind, unique)
+        seen.linkage = function.linkage = "hidden"
+        emit(function)
         self.instructions += sum(len(block.instructions) for block in function.blocks)
-        if self.done is not None and self.instructions >= FULL:
+        if self.instructions >= FULL:
             self.flush()
-            self.module, self.instructions = new_module(), 0
         return seen
 
     def flush(self) -> None:
         """Gives the module that has taken parts to `done`."""
-        if self.done is not None and self.module is not None and self.instructions:
+        if self.done is not None and self.module is not None:
             self.done(self.module)
+        self.module, self.instructions = None, 0

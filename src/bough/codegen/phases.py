@@ -14,15 +14,19 @@ from llvmlite import ir
 from bough.base.errors import InternalError
 from bough.base.source import Location
 from bough.codegen import llvm_types as t
+from bough.codegen.expressions import condition
 from bough.codegen.indices import materialize
 from bough.codegen.linear import ZERO, Atom, Linear, atom
 from bough.codegen.memory import SLOT, base_pointer, slot, slot_value
 from bough.codegen.signature import Signature
 from bough.codegen.state import Emission, Host, Operand, Scope, Storage, Tag
 from bough.ir import loops
+from bough.ir.expr import Const
 
 TEAM_PARALLEL, ROOM_PARALLEL = "bough_team_parallel", "bough_team_inside"
 TEAM_TAKE, TEAM_ROOM, TEAM_LEAVE = "bough_team_take", "bough_team_room", "bough_team_leave"
+MUCH = 400
+"""Statements from which on kernels side by side are functions of their own."""
 Emit = Callable[[Emission, Scope, tuple[loops.Stmt, ...]], None]
 
 
@@ -33,7 +37,7 @@ def start_phase(em: Emission, scope: Scope, loop: loops.For, start: Linear, stop
     if host is None or scope.lanes is not None:
         raise InternalError(f"the parallel loop over {loop.var} stands inside a vector loop")
     steps, last = stop - start, (stop - start).range(0)[1]
-    rooms = loop.rooms
+    rooms, choice = loop.rooms, loop.rooms is None and _is_choice(loop.body)
     bound = (loop.var, rooms.var) if rooms else (loop.var,)
     frame = _Frame(scope, Signature.of(loop.body, bound), apart=rooms is None)
     bounds = (frame.describe(start), last, loop.step)
@@ -42,12 +46,14 @@ def start_phase(em: Emission, scope: Scope, loop: loops.For, start: Linear, stop
     def body(phase: Emission, inner: Scope, first: Linear, number: Any) -> None:
         index = atom(number, 0, None if last is None else (last - 1) // loop.step)
         inner.values[loop.var] = first + index.scaled(loop.step)
-        if rooms is None:
+        if choice:
+            _choose_part(phase, inner, loop, loop.body, emit)
+        elif rooms is None:
             emit(phase, inner, loop.body)
         else:
             _in_room(phase, inner, rooms, frame.receive(phase, host.team), lambda: emit(phase, inner, loop.body))
 
-    function = _function(em, host, frame, about, start, loop.location, body, calls=rooms is not None)
+    function = _function(em, host, frame, about, start, loop.location, body, calls=rooms is not None or choice)
     trips = materialize(em, steps)
     if loop.step > 1:
         trips = em.builder.sdiv(em.builder.add(trips, t.int64(loop.step - 1)), t.int64(loop.step))
@@ -73,6 +79,45 @@ def _in_room(em: Emission, scope: Scope, rooms: loops.Rooms, team: Any, emit: Ca
     scope.values[rooms.var] = atom(number, 0, rooms.count - 1)
     emit()
     t.call(em.builder, TEAM_LEAVE, t.VOID, [team, number])
+
+
+def _is_choice(body: tuple[loops.Stmt, ...]) -> bool:
+    """Whether it is one of several kernels side by side, and much code."""
+    *lets, last = body or (None,)
+    return isinstance(last, loops.If) and all(isinstance(s, loops.Let) for s in lets) and _instructions(body) > MUCH
+
+
+def _instructions(body: tuple[loops.Stmt, ...]) -> int:
+    """About how many instructions are emitted for statements."""
+    total = 0
+    for s in body:
+        match s:
+            case loops.For(_, Const(start), Const(stop), inner, "unroll", step):
+                total += _instructions(inner) * len(range(int(start), int(stop), step))
+            case loops.For():
+                total += _instructions(s.body)
+            case loops.If(_, then, otherwise):
+                total += _instructions(then) + _instructions(otherwise)
+            case _:
+                total += 1
+    return total
+
+
+def _choose_part(em: Emission, scope: Scope, loop: loops.For, body: tuple[loops.Stmt, ...], emit: Emit) -> None:
+    """One of several kernels, each in a function of its own, which LLVM compiles beside the others."""
+    *lets, last = body
+    if _is_choice(body) and isinstance(last, loops.If):
+        emit(em, scope, tuple(lets))
+        em.choose(
+            condition(em, scope, last.condition),
+            lambda: _choose_part(em, scope.child(), loop, last.then, emit),
+            lambda: _choose_part(em, scope.child(), loop, last.otherwise, emit),
+        )
+    else:
+        assert em.host is not None
+        frame = _Frame(scope, Signature.of(body), apart=True)
+        function = _function(em, em.host, frame, "kernel", ZERO, loop.location, lambda part, inner, *_: emit(part, inner, body))
+        em.builder.call(function, [frame.send(em), t.int64(0)])
 
 
 def call_part(em: Emission, host: Host, scope: Scope, loop: loops.For, emit: Emit) -> None:
