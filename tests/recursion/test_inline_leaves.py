@@ -23,9 +23,9 @@ from bough.ir.dtypes import DTYPES, F32
 from bough.ir.interpret_program import run_program
 from bough.ir.interpret_recursion import interpret_recursion
 from bough.ir.program import Assign, Function, Program, TensorType, Value
-from bough.ir.recursion import Recursion
+from bough.ir.recursion import Cell, Recursion
 from bough.ir.verify_recursion import verify_recursion
-from bough.recursion import inline_leaves, lower_recursion, unroll
+from bough.recursion import inline_leaves, lower_recursion, rows, unroll
 from bough.recursion.factored import Weights, factored, work
 from bough.recursion.rows import SHORTEST
 from bough.runtime.linearize import linearize
@@ -72,6 +72,22 @@ def vectors() -> Recursion:
     return replace(matrices(), cells=cells, results={"main": state, "encode": state})
 
 
+def gated() -> Recursion:
+    """c = sigmoid(i) * tanh(u) of gates [i; u], which are W [l; r] + b at nodes and W' E[word] + b' at leaves."""
+    words, gates = weight(WORDS, LONG), ((weight(2 * LONG, LONG), weight(2 * LONG)), (weight(2 * LONG, 2 * LONG), weight(2 * LONG)))
+
+    def cell(b: Build, x: Value, leaf: bool) -> Cell:
+        both = b("linear", x, *gates[not leaf])
+        i, u = (b("slice", both, axis=0, start=n * LONG, stop=(n + 1) * LONG, step=1) for n in range(2))
+        return b.cell(b("mul", b("sigmoid", i), b("tanh", u)))
+
+    b, recursion = Build("leaf"), vectors()
+    leaf = cell(b, b("take", words, b.read(0, "i64"), axis=0), True)
+    b = Build("node")
+    node = cell(b, b("concat", b.returned(0, 0, LONG), b.returned(1, 0, LONG), axis=0), False)
+    return replace(recursion, cells={**recursion.cells, ("encode", 0): leaf, ("encode", 1): node})
+
+
 def trees() -> list[Node]:
     a, b, c = Node(0), Node(-1), Node(WORDS - 1)
     both = Node(left=a, right=b)
@@ -84,7 +100,7 @@ def close(got: Any, want: Any) -> None:
 
 
 @pytest.mark.parametrize("before", [lambda r: r, unroll], ids=["plain", "unrolled"])
-@pytest.mark.parametrize("model", [matrices, vectors])
+@pytest.mark.parametrize("model", [matrices, vectors, gated])
 def test_the_recursion_means_the_same(model: Callable[[], Recursion], before: Callable[[Recursion], Recursion]) -> None:
     recursion = model()
     inlined = inline_leaves(before(recursion))
@@ -117,6 +133,17 @@ def test_products_with_leaves_are_rows_of_one_table_for_each_side() -> None:
     assert len(tables) == 3  # the words, which a tree of one leaf returns, and the products of either side
     weights = [a.shape for a in sequence.constants.values() if len(a) == LONG and a.ndim == 2]
     assert weights == [(LONG, LONG)] * 2
+
+
+def test_leaves_stay_where_there_is_no_room_for_all_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = [a for a in lower_recursion(inline_leaves(gated())).constants.values() if len(a) == WORDS]
+    assert sorted(a.shape[1] for a in tables) == [LONG, 2 * LONG, 2 * LONG]
+    needed = sum(a.nbytes for a in tables)
+    monkeypatch.setattr(rows, "LARGEST", needed)
+    recursion = gated()
+    assert inline_leaves(recursion) is not recursion
+    monkeypatch.setattr(rows, "LARGEST", needed - 1)
+    assert inline_leaves(recursion) is recursion
 
 
 def test_calls_that_are_seldom_of_leaves_stay() -> None:

@@ -1,7 +1,8 @@
-"""Products of rows of constant tables are made when compiling, and mean the same."""
+"""What depends on a row of a constant table alone is made when compiling, and means the same."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,16 @@ import bough
 from bough import ops
 from bough.base.visits import Ask, Attribute, Call, Payload, Question, Variant, Visit, Visits
 from bough.frontends.staging import stage
+from bough.ir.interpret_program import run_program
 from bough.ir.interpret_recursion import interpret_recursion
-from bough.ir.program import TensorType, Value
-from bough.ir.recursion import Recursion
+from bough.ir.program import Function, Program, TensorType, Value
+from bough.ir.recursion import Cell, Recursion
 from bough.ir.verify_recursion import verify_recursion
-from bough.recursion import Switches, lower_recursion
-from bough.recursion import tabulate as module
+from bough.recursion import Switches, lower_recursion, rows
 from bough.recursion.split_products import split_products
-from bough.recursion.tabulate import tabulate
+from bough.recursion.tabulate import left_out, tabulate
 
+Array = np.ndarray[Any, Any]
 WIDTH, WORDS = 40, 7
 TABLE, WEIGHTS, BIAS = weight(WORDS, WIDTH), weight(WIDTH, WIDTH), weight(WIDTH)
 
@@ -54,17 +56,18 @@ def objects() -> list[tuple[Any, ...]]:
     return found
 
 
-def tables(recursion: Recursion) -> list[np.ndarray[Any, Any]]:
+def tables(recursion: Recursion) -> list[Array]:
     constants = [pair for c in recursion.cells.values() for pair in c.function.constants.items()]
     return list({id(a): a for v, a in constants if v.name.endswith(".table")}.values())
 
 
-def test_the_recursion_means_the_same_with_one_table_for_all_cells() -> None:
+def test_the_recursion_means_the_same_and_cells_share_tables() -> None:
     recursion = chain()
     tabulated = tabulate(recursion)
     verify_recursion(tabulated, ops.infer)
-    (table,) = tables(tabulated)
-    np.testing.assert_array_equal(table, (TABLE.astype(np.float64) @ WEIGHTS.T + BIAS).astype(np.float32))
+    product = TABLE.astype(np.float64) @ WEIGHTS.T + BIAS
+    for table, want in zip(tables(tabulated), (np.tanh(product), product), strict=True):
+        np.testing.assert_array_equal(table, want.astype(np.float32))
     for args in objects():
         pair = (interpret_recursion(r, args, ops.evaluate, "float64") for r in (tabulated, recursion))
         for got, want in zip(*pair, strict=True):
@@ -75,11 +78,72 @@ def test_functions_of_rows_are_part_of_the_table() -> None:
     b = Build("main")
     row = b("tanh", b("neg", b("take", TABLE, b.read(0, "i64"), axis=0)))
     cell = b.cell(b("linear", row, WEIGHTS, BIAS), b("matmul", b("reshape", row, shape=(1, WIDTH)), WEIGHTS), row)
-    (made,) = tabulate(Recursion(Visits((MAIN,), "main"), {("main", 0): cell}, {"main": ()})).cells.values()
-    arrays = [a for v, a in made.function.constants.items() if v.name.endswith(".table")]
     state = np.tanh(-TABLE.astype(np.float64))
-    for array, want in zip(arrays, (state @ WEIGHTS.T + BIAS, state @ WEIGHTS), strict=True):
+    for array, want in zip(tables_of(cell), (state, state @ WEIGHTS.T + BIAS, state @ WEIGHTS), strict=True):
         np.testing.assert_array_equal(array, want.astype(np.float32))
+
+
+def tables_of(cell: Cell) -> list[Array]:
+    return tables(tabulate(Recursion(Visits((MAIN,), "main"), {("main", 0): cell}, {"main": ()})))
+
+
+def gates(b: Build, width: int) -> tuple[Value, Value]:
+    """Halves of a product of a word's row, each through its own function."""
+    product = b("linear", b("take", TABLE, b.read(0, "i64"), axis=0), weight(2 * width, WIDTH), weight(2 * width))
+    first, second = (b("slice", product, axis=0, start=n * width, stop=(n + 1) * width, step=1) for n in range(2))
+    return b("sigmoid", first), b("tanh", second)
+
+
+def test_a_state_that_a_word_decides_is_a_row() -> None:
+    b = Build("main")
+    (table,) = tables_of(b.cell(b("mul", *gates(b, 9))))
+    assert table.shape == (WORDS, 9)
+
+
+def test_functions_that_are_more_to_read_than_the_product_they_are_of_stay() -> None:
+    b = Build("main")
+    one, other = gates(b, 9)
+    (table,) = tables_of(b.cell(b("mul", one, other), b("sub", one, other), one))
+    assert table.shape == (WORDS, 18)
+
+
+def test_rows_of_two_words_meet_outside_of_tables() -> None:
+    b = Build("main")
+    one, other = (b("take", TABLE, b.read(n, "i64"), axis=0) for n in range(2))
+    cell = b.cell(b("linear", b("add", one, other), WEIGHTS, BIAS))
+    assert not tables_of(cell)
+    b = Build("main")
+    one, other = (b("take", TABLE, b.read(n, "i64"), axis=0) for n in range(2))
+    (table,) = tables_of(b.cell(b("add", b("linear", one, WEIGHTS, BIAS), b("linear", other, WEIGHTS, BIAS))))
+    assert table.shape == TABLE.shape
+
+
+def test_rows_of_several_words_each_stay_in_their_places() -> None:
+    b = Build("main")
+    rows = b("take", TABLE, np.array([2, 0, 5]), axis=0)
+    tall, flat = b("reshape", rows, shape=(3, 1, WIDTH)), b("tanh", rows)
+    cell = b.cell(b("linear", flat, WEIGHTS, BIAS), b("add", tall, flat))
+    recursion = Recursion(Visits((MAIN,), "main"), {("main", 0): cell}, {"main": tuple(v.type for v in cell.function.results)})
+    tabulated = tabulate(recursion)
+    assert [t.shape for t in tables(tabulated)] == [TABLE.shape]
+    for got, want in zip(*(run(r.cells["main", 0].function) for r in (tabulated, recursion)), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+
+
+def run(function: Function) -> tuple[Array, ...]:
+    return tuple(run_program(Program({"main": replace(function, params=())}, "main"), (), ops.evaluate))
+
+
+@pytest.mark.parametrize("limit", ["LARGEST", "MOST_WORK"])
+def test_all_tables_together_have_room_and_time(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    b = Build("main")
+    row = b("take", TABLE, b.read(0, "i64"), axis=0)
+    cell = b.cell(*(b("tanh", b("linear", row, weight(WIDTH, WIDTH), BIAS)) for _ in range(3)))
+    recursion = Recursion(Visits((MAIN,), "main"), {("main", 0): cell}, {"main": ()})
+    assert (len(tables(tabulate(recursion))), left_out(recursion)) == (3, 0)
+    each = {"LARGEST": TABLE.nbytes, "MOST_WORK": TABLE.size * WIDTH}[limit]
+    monkeypatch.setattr(rows, limit, 2 * each)
+    assert (len(tables(tabulate(recursion))), left_out(recursion)) == (2, 1)
 
 
 def test_the_old_table_is_not_kept() -> None:
@@ -90,7 +154,7 @@ def test_the_old_table_is_not_kept() -> None:
 
 @pytest.mark.parametrize("limit", ["LARGEST", "MOST_WORK"])
 def test_what_would_be_too_large_or_too_much_work_stays(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, limit, WORDS * WIDTH * 4 - 1)
+    monkeypatch.setattr(rows, limit, WORDS * WIDTH * 4 - 1)
     assert not tables(tabulate(chain()))
 
 
@@ -103,7 +167,7 @@ def test_rows_that_are_values_of_the_call_stay() -> None:
     assert tabulate(Recursion(visits, {("main", 0): cell}, {"main": ()})).cells["main", 0].function is cell.function
 
 
-class Cell(nn.Module):
+class Joined(nn.Module):
     """A product of the word's vector joined with a state, of a vector with NaN and infinity, too."""
 
     def __init__(self) -> None:
@@ -122,11 +186,11 @@ class Cell(nn.Module):
 
 def test_modules_give_what_eager_gives_one_by_one_and_together() -> None:
     torch.manual_seed(0)
-    model = Cell().eval().requires_grad_(False)
+    model = Joined().eval().requires_grad_(False)
     given = [Node(w, Node(v)) for w, v in ((0, 1), (4, 2), (5, 3), (3, 0), (6, 6))] + [Node(w) for w in range(WORDS)]
     compiled = bough.compile(model, (given[0],), threads=2)
     recursion = tabulate(split_products(stage(model, (given[0],)).recursion))
-    assert sorted(t.shape for t in tables(recursion)) == [(WORDS, 5), (WORDS, WIDTH)]
+    assert sorted(t.shape for t in tables(recursion)) == [(WORDS, WIDTH), (WORDS, WIDTH)]
     for alone, together, node in zip(map(compiled, given), compiled.map(given), given, strict=True):
         torch.testing.assert_close(alone, model(node), rtol=2e-5, atol=2e-6, equal_nan=True)
         assert torch.equal(alone.view(torch.int32), together.view(torch.int32))

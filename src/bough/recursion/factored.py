@@ -24,8 +24,7 @@ from bough.base.source import Location
 from bough.graph_passes.values import without_dead
 from bough.ir.expr import Extent
 from bough.ir.program import Assign, Function, Node, Value
-from bough.recursion.rows import Rows
-from bough.recursion.tabulate import is_possible
+from bough.recursion.rows import PRODUCTS, Rows
 
 Array = np.ndarray[Any, Any]
 LARGEST = 1 << 22
@@ -78,16 +77,11 @@ def work(function: Function) -> int:
     for node in function.body:
         if not isinstance(node, Assign):
             continue
-        if node.op in ("matmul", "linear") and node.args[0] is not None and not _is_tabulated(node, rows):
+        row = rows.learn(node)
+        if node.op in PRODUCTS and node.args[0] is not None and row is None:
             shape = (*node.results[0].type.shape, node.args[0].type.shape[-1])
             total += prod(e for e in shape if isinstance(e, int))
-        rows.learn(node)
     return total
-
-
-def _is_tabulated(node: Assign, rows: Rows) -> bool:
-    row = rows.product(node)
-    return row is not None and is_possible(rows.table(row), _size(node.results[0], -1))
 
 
 class _Factored:

@@ -21,6 +21,7 @@ from bough.recursion.factored import Weights, factored, work
 from bough.recursion.inlining import Site, combine, inline, is_plain
 from bough.recursion.regions import Member
 from bough.recursion.tables import variants
+from bough.recursion.tabulate import left_out
 from bough.runtime.linearize import Linearized, linearize
 
 MOST = 16
@@ -38,7 +39,9 @@ def inline_leaves(recursion: Recursion, args: tuple[Any, ...] | None = None) -> 
     for stage in stages(recursion.visits):
         sites = {site: ways for member in stage.step for site, ways in _worthwhile(recursion, stage, member, shares).items()}
         if sites:
-            recursion = _simplified(inline(recursion, stage, sites), stage)
+            inlined = _simplified(inline(recursion, stage, sites), stage)
+            if left_out(inlined) <= left_out(recursion):
+                recursion = inlined
     return recursion
 
 

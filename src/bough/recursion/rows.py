@@ -1,29 +1,107 @@
-"""Which values of a cell are rows of constant tables, such as embeddings of words."""
+"""Which values of a cell are functions of one row of constant tables, such as the state of a leaf that is made of its word alone.
+
+    x = take(e, word);  i, u = split(linear(x, w, b));  c = sigmoid(i) * tanh(u)      x, i, u and c are the same for the same word
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from bough.ir.dtypes import F32, F64
-from bough.ir.program import Assign, Value
+from bough import ops
+from bough.ir.dtypes import F32, F64, DType
+from bough.ir.expr import Extent
+from bough.ir.program import Assign, TensorType, Value
 
 Array = np.ndarray[Any, Any]
 SHORTEST = 32
 """A sum of fewer products takes less time than reading its result from far away."""
-FUNCTIONS = ("tanh", "sigmoid", "relu", "neg")
-"""What may be applied to each element of a row, in the float64 of a table's products as well as anywhere."""
+LARGEST = 1 << 26
+"""Bytes of all tables that are made for a recursion."""
+MOST_WORK = 1 << 33
+"""Multiplications for them."""
+PRODUCTS = ("linear", "matmul")
+FUNCTIONS = frozenset({
+    "abs", "add", "elu", "erf", "gelu", "gelu_tanh", "leaky_relu", "max", "min", "mul", "neg", "relu", "relu6", "sigmoid", "silu",
+    "softplus", "softsign", "square", "sub", "tanh",
+})  # fmt: skip
+"""Functions of elements without steps, so that they mean the same in the float64 of tables as anywhere."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Row:
-    """What `take` takes from a table, with the operators `functions` applied to its elements, one after the other."""
+    """A row of a table, where `op` is "take", or what an operator makes of constants and rows that have the index of `take`.
 
+    Rows of the same `key` are the same function of their index. `count` is the length of the tables.
+    """
+
+    op: str
+    args: tuple[Row | Array | None, ...]
+    attributes: Mapping[str, Any]
+    dtype: DType
+    width: int
     take: Assign
-    functions: tuple[str, ...] = ()
+
+    @cached_property
+    def key(self) -> Hashable:
+        given = tuple(a.key if isinstance(a, Row) else None if a is None else id(a) for a in self.args)
+        return self.op, given, tuple(sorted((k, repr(v)) for k, v in self.attributes.items())), self.width
+
+    @cached_property
+    def count(self) -> int:
+        first = next(a for a in self.args if a is not None)
+        return first.count if isinstance(first, Row) else len(first)
+
+    @property
+    def index(self) -> Value:
+        index = self.take.args[1]
+        assert index is not None
+        return index
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        return tuple(a for a in self.args if isinstance(a, Row))
+
+    @property
+    def size(self) -> int:
+        """The bytes of the table of this row for each index."""
+        return self.count * self.width * self.dtype.bytes
+
+    def products(self) -> Iterator[tuple[Hashable, int]]:
+        """The products that it is made with, and the multiplications of each for the whole table."""
+        for row in self.rows:
+            yield from row.products()
+        if self.op in PRODUCTS:
+            yield self.key, self.count * self.width * self.rows[0].width
+
+    def is_possible(self) -> bool:
+        """Whether its table is made, if it is the only one."""
+        return self.size <= LARGEST and sum(dict(self.products()).values()) <= MOST_WORK
+
+    def evaluate(self, begin: int, end: int, known: dict[Hashable, Array]) -> Array:
+        """[end - begin, width] in float64, where the order of sums, which depends on the machine, is not seen after rounding.
+        `known` are the rows that have been evaluated there."""
+        if self.key not in known:
+            known[self.key] = self._evaluate(begin, end, known)
+        return known[self.key]
+
+    def _evaluate(self, begin: int, end: int, known: dict[Hashable, Array]) -> Array:
+        if self.op == "take":
+            (table,) = self.args
+            assert isinstance(table, np.ndarray)
+            return table[begin:end].astype(np.float64)
+        given: list[Array | None] = []
+        for a in self.args:
+            if a is None or isinstance(a, Row):
+                given.append(a.evaluate(begin, end, known) if a else None)
+            else:
+                given.append((a.ravel() if self.op in FUNCTIONS else a).astype(np.float64))
+        (result,) = ops.evaluate(self.op, given, self.attributes, (TensorType(F64, (end - begin, self.width)),))
+        return result
 
 
 class Rows:
@@ -33,40 +111,62 @@ class Rows:
         self.constants = constants
         self.found: dict[Value, Row] = {}
 
-    def learn(self, node: Assign) -> None:
-        result, given = node.results[0], self.found.get(node.args[0]) if node.args and node.args[0] is not None else None
-        if node.op in ("take", "embedding") and self._is_table(node):
-            self.found[result] = Row(node)
-        elif node.op == "reshape" and given is not None and _is_same_row(node):
-            self.found[result] = given
-        elif node.op in FUNCTIONS and given is not None:
-            self.found[result] = replace(given, functions=(*given.functions, node.op))
+    def learn(self, node: Assign) -> Row | None:
+        """The row that an assignment gives, if it does."""
+        result, args = node.results[0], node.args
+        row = self._table(node) if node.op in ("take", "embedding") else self._of_rows(node) if self._is_of_rows(args) else None
+        if row is not None and (node.op not in PRODUCTS or row.is_possible()):
+            self.found[result] = row
+            return row
+        return None
 
     def product(self, node: Assign) -> Row | None:
-        """The row that an assignment multiplies by constants, if it does so."""
-        if node.op not in ("linear", "matmul") or node.args[0] is None or node.args[1] is None or node.args[1].type.rank != 2:
-            return None
-        constant = all(v is None or v in self.constants for v in node.args[1:])
-        return self.found.get(node.args[0]) if constant else None
+        """The row that an assignment gives by multiplying another by constants."""
+        return self.found.get(node.results[0]) if node.op in PRODUCTS else None
 
-    def table(self, row: Row) -> Array:
-        """The table that a row is taken of."""
-        table = row.take.args[0]
-        assert table is not None
-        return self.constants[table]
-
-    def _is_table(self, node: Assign) -> bool:
-        """Whether rows are taken of a table that is worth multiplying."""
+    def _table(self, node: Assign) -> Row | None:
+        """A row of a table that is worth multiplying."""
         table = node.args[0]
-        if table is None or table not in self.constants or node.attributes.get("axis", 0) != 0:
-            return False
-        kind = table.type
-        return kind.rank == 2 and kind.dtype in (F32, F64) and self.constants[table].shape[1] >= SHORTEST
+        if table is None or table not in self.constants or node.attributes.get("axis", 0) != 0 or table.type.rank != 2:
+            return None
+        array, dtype = self.constants[table], table.type.dtype
+        is_worth = dtype in (F32, F64) and array.shape[1] >= SHORTEST
+        return Row("take", (array,), {}, dtype, array.shape[1], node) if is_worth else None
+
+    def _is_of_rows(self, args: tuple[Value | None, ...]) -> bool:
+        """Whether all are rows with one index or constants, and at least one is a row."""
+        rows = [self.found[a] for a in args if a in self.found]
+        rest = all(a is None or a in self.found or a in self.constants for a in args)
+        return bool(rows) and rest and len({(r.index, r.count, r.dtype) for r in rows}) == 1
+
+    def _of_rows(self, node: Assign) -> Row | None:
+        """What an operator makes of rows, each for itself."""
+        result, rows = node.results[0], [a for a in node.args if a in self.found]
+        if not result.type.shape or not isinstance(width := result.type.shape[-1], int) or len(node.results) > 1:
+            return None
+        row, attributes = self.found[rows[0]], dict(node.attributes)
+        if node.op == "reshape":
+            return row if row.width == width else None
+        if node.op in PRODUCTS:
+            fits = rows == [node.args[0]] and node.args[1] is not None and node.args[1].type.rank == 2
+        elif node.op in ("slice", "concat"):
+            fits = attributes["axis"] in (-1, result.type.rank - 1) and len(rows) == len(node.args)
+            attributes["axis"] = 1
+        else:
+            fits = node.op in FUNCTIONS and all(self._is_beside(a, width) for a in node.args)
+        if not fits or result.type.dtype != row.dtype or any(_lead(a) != _lead(result) for a in rows):
+            return None
+        args = tuple(a if a is None else self.found.get(a, self.constants.get(a)) for a in node.args)
+        return Row(node.op, args, attributes, row.dtype, width, row.take)
+
+    def _is_beside(self, operand: Value | None, width: int) -> bool:
+        """Whether an operand has an element for each of a row so wide, or one for all."""
+        if operand is None or operand in self.found:
+            return operand is None or self.found[operand].width == width
+        array = self.constants[operand]
+        return array.size == 1 or (array.size == width and array.shape[-1] == width)
 
 
-def _is_same_row(node: Assign) -> bool:
-    """Whether a reshape of a row adds or leaves out dimensions of one element in front, and no others."""
-    given = node.args[0]
-    assert given is not None
-    shapes = given.type.shape, node.results[0].type.shape
-    return all(s and s[-1] == given.type.shape[-1] and all(e == 1 for e in s[:-1]) for s in shapes)
+def _lead(v: Value) -> list[Extent]:
+    """How many rows a value has: its dimensions but the last, those of one element left out."""
+    return [e for e in v.type.shape[:-1] if e != 1]
