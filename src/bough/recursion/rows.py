@@ -53,8 +53,13 @@ class Row:
 
     @cached_property
     def count(self) -> int:
-        first = next(a for a in self.args if a is not None)
-        return first.count if isinstance(first, Row) else len(first)
+        return self.rows[0].count if self.rows else len(self._table)
+
+    @property
+    def _table(self) -> Array:
+        (table,) = self.args
+        assert isinstance(table, np.ndarray)
+        return table
 
     @property
     def index(self) -> Value:
@@ -91,9 +96,7 @@ class Row:
 
     def _evaluate(self, begin: int, end: int, known: dict[Hashable, Array]) -> Array:
         if self.op == "take":
-            (table,) = self.args
-            assert isinstance(table, np.ndarray)
-            return table[begin:end].astype(np.float64)
+            return self._table[begin:end].astype(np.float64)
         given: list[Array | None] = []
         for a in self.args:
             if a is None or isinstance(a, Row):
