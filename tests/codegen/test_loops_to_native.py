@@ -184,6 +184,21 @@ def test_select_guards_loads_outside(target: Target) -> None:
         check(Function("f", ("n",), params, (body,)), {"x": random(n), "y": y, "z": y}, {"n": n}, target)
 
 
+@pytest.mark.parametrize("comparison", ["lt", "le", "gt", "ge", "eq", "ne"])
+@pytest.mark.parametrize("boundary", [-16, 0, 15, 16, 17, 32, 48, 64])
+def test_vectors_on_either_side_of_a_boundary(comparison: str, boundary: int) -> None:
+    """y[i] = x[i] if i < boundary else 0, forwards and backwards; the boundary is known or a multiple of what the call says."""
+    position = add(mul(Var("t"), 16), L)
+    sides = []
+    for n, bound in enumerate((Const(boundary), mul(N, boundary))):
+        for m, (a, b) in enumerate(((position, bound), (bound, position))):
+            value = select(apply(comparison, a, b), Load("x", (position,)), f32(0))
+            sides.append(Store("y", (Const(2 * n + m), position), value))
+    body = parallel("t", 3, vector("l", 16, 16, *sides))
+    function = Function("f", ("n",), (Buffer("x", F32, (48,)), Buffer("y", F32, (4, 48))), (body,))
+    check(function, {"x": random(48), "y": random(4, 48)}, {"n": 1})
+
+
 def test_guarded_load_of_an_empty_buffer() -> None:
     value = select(apply("lt", L, N), Load("x", (Const(0),)), f32(2.0))
     function = Function(

@@ -180,6 +180,10 @@ def _compare(em: Emission, name: str, x: Linear, y: Linear, lanes: int) -> Any:
     decided = _decide(name, low, high)
     if decided is not None:
         return t.bit(decided)
+    below = x - y if name in ("lt", "ge") else y - x if name in ("gt", "le") else ZERO
+    if below.lane > 0 and below.uniform.factor() % (lanes * below.lane) == 0:
+        # All lanes lie on one side of a multiple of their number.
+        return compare(em.builder, "lt" if name in ("lt", "gt") else "ge", materialize(em, below.uniform), t.int64(0), I64)
     if x.lane or y.lane:
         a, b = (t.splat(em.builder, materialize(em, v, lanes), lanes) for v in (x, y))
         return compare(em.builder, name, a, b, I64)
