@@ -123,10 +123,6 @@ class Rows:
             return row
         return None
 
-    def product(self, node: Assign) -> Row | None:
-        """The row that an assignment gives by multiplying another by constants."""
-        return self.found.get(node.results[0]) if node.op in PRODUCTS else None
-
     def _table(self, node: Assign) -> Row | None:
         """A row of a table that is worth multiplying."""
         table = node.args[0]
@@ -140,7 +136,7 @@ class Rows:
         """Whether all are rows with one index or constants, and at least one is a row."""
         rows = [self.found[a] for a in args if a in self.found]
         rest = all(a is None or a in self.found or a in self.constants for a in args)
-        return bool(rows) and rest and len({(r.index, r.count, r.dtype) for r in rows}) == 1
+        return bool(rows) and rest and len({(r.index, r.count, r.dtype, r.take.op, repr(r.take.attributes)) for r in rows}) == 1
 
     def _of_rows(self, node: Assign) -> Row | None:
         """What an operator makes of rows, each for itself."""
