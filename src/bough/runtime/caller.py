@@ -292,9 +292,9 @@ def shape_source(shape: tuple[Size, ...], variables: dict[str, str]) -> str:
     return "(" + "".join(f"{sizes.source(size, variables)}, " for size in shape) + ")"
 
 
-def packed(out: Source, tree: Tree, row: str = "") -> str:
+def packed(out: Source, tree: Tree, row: str = "", number: str = "y{}.item()") -> str:
     """The nested outputs as an expression over results y0, ..., arguments a0, ... and `constant(name)`; `row` picks a row of each
-    result."""
+    result, `number` is the Python number in one."""
     match tree:
         case Leaf("argument", key):
             return f"a{int(key)}"
@@ -303,23 +303,24 @@ def packed(out: Source, tree: Tree, row: str = "") -> str:
         case Leaf(_, key):
             return f"constant({out.constant(key)})"
         case Number(key):
-            return f"y{key}{row}.item()"
+            return number.format(f"{key}{row}")
         case Plain(value):
             return out.constant(value)
         case Rows(part):
             first = next(int(leaf.key) for leaf in leaves(part) if leaf.source == "result")
             return f"[{packed(out, part, '[i, ...]')} for i in range(len(y{first}))]"
         case Chosen(selector, alternatives):
-            *others, last = (packed(out, a, row) for a in alternatives)
-            tests = "".join(f"{a} if y{selector}{row}.item() == {n} else " for n, a in enumerate(others))
+            *others, last = (packed(out, a, row, number) for a in alternatives)
+            tests = "".join(f"{a} if {number.format(f'{selector}{row}')} == {n} else " for n, a in enumerate(others))
             return f"({tests}{last})"
         case Record():
-            return f"{out.constant(out.names['record'](tree))}({', '.join(packed(out, part, row) for part in tree.parts)})"
+            parts = ", ".join(packed(out, part, row, number) for part in tree.parts)
+            return f"{out.constant(out.names['record'](tree))}({parts})"
         case tuple():
-            return "(" + "".join(f"{packed(out, part, row)}, " for part in tree) + ")"
+            return "(" + "".join(f"{packed(out, part, row, number)}, " for part in tree) + ")"
         case list():
-            return "[" + ", ".join(packed(out, part, row) for part in tree) + "]"
+            return "[" + ", ".join(packed(out, part, row, number) for part in tree) + "]"
         case dict():
-            return "{" + ", ".join(f"{out.constant(key)}: {packed(out, part, row)}" for key, part in tree.items()) + "}"
+            return "{" + ", ".join(f"{out.constant(key)}: {packed(out, part, row, number)}" for key, part in tree.items()) + "}"
         case Listed():
             raise InternalError("only functions of structures give lists of rows")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -87,7 +88,7 @@ class Samples:
         keys = [int(t.key) for t in inputs if isinstance(t, Leaf)]
         self.flat = sorted(range(len(keys)), key=keys.__getitem__) if len(keys) == len(inputs) else None
         """Which argument each tensor is, where no argument holds several."""
-        self.pack = write_pack(self.manifest, one.classes)
+        self.columns, self.pack = write_pack(self.manifest, one.classes)
 
     def map(self, inputs: Sequence[Args]) -> list[Any]:
         """`[one(*x) for x in inputs]`, bit for bit. Raises what the first input to fail raises, naming the input."""
@@ -190,8 +191,13 @@ class Samples:
         numbers = (own[name] for name in self.differ)
         results = self.many.call(*map(names["stack"], group.tensors), *map(names["numbers"], numbers))
         known = own | {name: results[r].tolist() for name, r in self.manifest.computed}
-        rows = [self.rows(n, result, known, group) for n, result in enumerate(results)]
-        return self.pack([*rows, *group.given], names["constant"])
+
+        def column(kind: str, n: int) -> Sequence[Any]:
+            if kind == "y":
+                return self.rows(n, results[n], known, group)
+            return results[n].tolist() if kind == "k" else group.given[n]
+
+        return self.pack([group.numbers, *(column(*c) for c in self.columns)], names["constant"])
 
     def rows(self, number: int, result: Any, known: Mapping[str, Sequence[int]], group: Group) -> Sequence[Any]:
         """Of a result, what each input has; `known` are the sizes of each."""
@@ -244,12 +250,15 @@ def _names(shape: Sequence[Size]) -> set[str]:
     return {name for size in shape for name in sizes.names(size)}
 
 
-def write_pack(manifest: Manifest, classes: Classes) -> Pack:
-    """A function that nests, for each sample, its rows of the results and its arguments as the outputs of a call of its own."""
+def write_pack(manifest: Manifest, classes: Classes) -> tuple[list[tuple[str, int]], Pack]:
+    """A function that nests, for each sample, what is its own of columns as the outputs of a call, and which columns it takes
+    behind the samples' numbers: the rows of a result (y), its elements as Python's numbers (k), an argument (a)."""
     out = Source({"record": partial(maker, classes=classes)})
-    names = [*(f"y{n}" for n in range(len(manifest.results))), *(f"a{n}" for n in range(len(manifest.arguments)))]
+    outputs = packed(out, manifest.outputs, number="k{}")
+    used = {node.id for node in ast.walk(ast.parse(outputs)) if isinstance(node, ast.Name)}
+    counts = {"y": len(manifest.results), "k": len(manifest.results), "a": len(manifest.arguments)}
+    columns = [(kind, n) for kind, count in counts.items() for n in range(count) if f"{kind}{n}" in used]
     out.add(0, "def pack(columns, constant):")
-    out.add(1, f"return [{packed(out, manifest.outputs)} for {', '.join(names)}, in zip(*columns)]")
+    out.add(1, f"return [{outputs} for {', '.join(['_', *(f'{kind}{n}' for kind, n in columns)])}, in zip(*columns)]")
     exec(compile("\n".join(out.lines) + "\n", f"<outputs of {manifest.entry!r}>", "exec"), out.names)
-    function: Pack = out.names["pack"]
-    return function
+    return columns, out.names["pack"]

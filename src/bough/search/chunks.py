@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from math import ceil, prod
 
 from bough.ir.kernel import Kernel
@@ -48,7 +48,7 @@ def choose_blocks(
     counts = tile_counts(work, order, shape, machine)
     each = cost / prod(counts.values())
     narrow = {a: 1 if a in few else n for a, n in counts.items()}
-    row = max(1.0, each * prod(narrow.values()))
+    row = max(1.0, each * prod(narrow.values()) + moved_bytes(kernel, work, few) / FAR_BYTES)
     if few and row < SHARED_CYCLES:
         near = next(a for a in reversed(order) if a in few)
         least = ceil(SHARED_CYCLES / row)
@@ -145,6 +145,16 @@ def _candidates(count: int, threads: int) -> list[int]:
     found = {c for c in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64) if c <= count}
     found |= {ceil(count / (threads * k)) for k in range(1, 17)} | {count}
     return sorted(found)
+
+
+def moved_bytes(kernel: Kernel, work: Work, few: Set[str]) -> float:
+    """What a point of the few axes reads and writes outside of reductions, most of which other threads have or want."""
+    total = 0.0
+    for a in (*work.loads, *work.stores):
+        if a.reduction is None:
+            own = tuple(name for name in a.strides or work.extents if name not in few and name not in kernel.reduced)
+            total += work.points(own) * kernel.operands[a.operand].dtype.bytes
+    return total
 
 
 def _panel_bytes(kernel: Kernel, work: Work, shape: TileShape, machine: Machine) -> float:

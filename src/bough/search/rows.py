@@ -14,8 +14,8 @@ from bough.ir.expr import Const, Expr, Extent, Var, as_expr, substitute, variabl
 from bough.ir.kernel import Kernel
 from bough.schedule.access import LARGE, Access, address, load_accesses, store_accesses
 from bough.schedule.decisions import Block, Decision, Even, Follow, Schedule, Serial, Serpentine, Tile
-from bough.search.chunks import CLAIM_CYCLES, LATE, SHARED_CYCLES
-from bough.search.cost import computed_cycles, expression_cycles, machine_of, nominal
+from bough.search.chunks import CLAIM_CYCLES, FAR_BYTES, LATE, SHARED_CYCLES, moved_bytes
+from bough.search.cost import computed_cycles, expression_cycles, machine_of, nominal, work_of
 from bough.search.heuristic import CHUNK_CYCLES, Context
 
 Known = dict[tuple[int, str, int, str], bool]
@@ -202,7 +202,10 @@ def _blocked(kernels: list[Planned], axes: list[str], context: Context) -> list[
     rows = nominal(extent, context.sizes)
     work = [_row_work(p.kernel, a, context) for p, a in zip(kernels, axes)]
     near = machine_of(context.target).near_bytes / 2 / max(1, _row_bytes(kernels, axes, context))
-    least = CHUNK_CYCLES / max(sum(work), 1.0)
+    moved = 0.0
+    if not isinstance(extent, int):
+        moved = sum(moved_bytes(p.kernel, work_of(p.kernel, context.sizes), {a}) for p, a in zip(kernels, axes)) / FAR_BYTES
+    least = CHUNK_CYCLES / max(sum(work) + moved, 1.0)
     wanted = max(min(rows / (8 * context.threads), near), least, 1.0)
     block, tiles = lcm(*own) * max(1, ceil(min(wanted, rows) / lcm(*own))), own
     if isinstance(extent, int):
