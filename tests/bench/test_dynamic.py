@@ -23,7 +23,7 @@ from bough.cli import main
 
 
 def small(name: str, batch: int = 1, checked: int = 6, timed: int = 3) -> DynamicProblem:
-    return Workload(DYNAMIC[name], checked, timed, small=True).problem(batch)
+    return Workload(DYNAMIC[name], checked, timed, "small").problem(batch)
 
 
 class Halves(nn.Module):
@@ -53,7 +53,8 @@ class Outer(nn.Module):
 
 def test_the_suite_holds_all_networks_alone_and_together() -> None:
     cases = SUITES["dynamic"].cases(Choice())
-    assert {case.name for case in cases} == {f"{name}-b{batch}" for name in DYNAMIC for batch in (1, 64)}
+    names = {*DYNAMIC, *(f"{name}-large" for name, entry in DYNAMIC.items() if entry.large)}
+    assert {case.name for case in cases} == {f"{name}-b{batch}" for name in names for batch in (1, 64)}
     assert {case.name for case in cases if case.quick} == {f"{name}-b1" for name in DYNAMIC}
 
 
@@ -167,7 +168,7 @@ def test_a_limit_of_time() -> None:
 @pytest.mark.parametrize("name", DYNAMIC)
 def test_every_network_compiles(name: str) -> None:
     """Each as its author wrote it: every decision is eager PyTorch's, and numbers are numbers."""
-    work = Workload(DYNAMIC[name], 20, 2, small=True)
+    work = Workload(DYNAMIC[name], 20, 2, "small")
     problem = work.problem(1)
     session = open_compiled(problem, 1, Path())
     session.call()

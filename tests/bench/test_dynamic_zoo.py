@@ -20,7 +20,7 @@ INPUTS = 100
 
 @pytest.mark.parametrize("name", DYNAMIC)
 def test_two_ways_are_taken_by_a_fifth_of_the_inputs_each(name: str) -> None:
-    network = DYNAMIC[name].network(small=True)
+    network = DYNAMIC[name].network("small")
     with torch.inference_mode():
         paths = Counter(network.path(network.module(*network.inputs(i))) for i in range(INPUTS))
     shares = sorted(paths.values())
@@ -37,7 +37,7 @@ def test_as_many_inputs_go_one_way_through_all_gates(name: str) -> None:
 
 @pytest.mark.parametrize("name", DYNAMIC)
 def test_the_same_seed_gives_the_same_network_and_inputs(name: str) -> None:
-    one, other = (DYNAMIC[name].network(small=True) for _ in range(2))
+    one, other = (DYNAMIC[name].network("small") for _ in range(2))
     with torch.inference_mode():
         first, second = (pytree.tree_leaves(n.module(*n.inputs(5))) for n in (one, other))
     for a, b in zip(first, second, strict=True):
@@ -48,7 +48,7 @@ def test_the_random_numbers_of_others_are_left_alone() -> None:
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    DYNAMIC["shift-reduce"].network(small=True)
+    DYNAMIC["shift-reduce"].network("small")
     assert torch.equal(torch.rand(2), expected)
 
 
@@ -75,8 +75,8 @@ def test_a_scale_brings_a_share_of_the_rows_to_a_level() -> None:
 
 
 def test_speculation_writes_what_the_large_model_writes_alone() -> None:
-    network = DYNAMIC["speculative"].network(small=True)
-    generate = DYNAMIC["gpt2-generate"].network(small=True)
+    network = DYNAMIC["speculative"].network("small")
+    generate = DYNAMIC["gpt2-generate"].network("small")
     generate.module.model, generate.module.limit = network.module.model, network.module.limit
     calls = words = 0
     with torch.inference_mode():

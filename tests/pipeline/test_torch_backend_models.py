@@ -46,7 +46,7 @@ def test_a_whole_network_is_one_graph_for_all_batches(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["mixture-of-experts", "captioning"])
 def test_networks_that_decide_are_left_in_pieces(name: str) -> None:
-    network = DYNAMIC[name].network(small=True)
+    network = DYNAMIC[name].network("small")
     assert check(network.module, *(network.inputs(n) for n in range(3))) > 0
 
 

@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 from bough.bench.dynamic_work import mean_work, needs
 from bough.bench.peers import Session
 from bough.bench.problem import Array, Work, largest_error
-from bough.bench.zoo.dynamic import DynamicEntry
+from bough.bench.zoo.dynamic import DynamicEntry, Size
 
 TOLERANCE = 1e-4
 Args = tuple[Any, ...]
@@ -43,8 +43,8 @@ class DynamicProblem:
 class Workload:
     """A network and so many inputs, with what takes long to find out and does not depend on how many go into a call."""
 
-    def __init__(self, entry: DynamicEntry, checked: int, timed: int, small: bool = False) -> None:
-        self.network = entry.network(small)
+    def __init__(self, entry: DynamicEntry, checked: int, timed: int, size: Size = "usual") -> None:
+        self.network = entry.network(size)
         self.inputs = tuple(self.network.inputs(number) for number in range(checked))
         self.timed = self.inputs[:timed]
 

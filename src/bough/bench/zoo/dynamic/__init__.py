@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from bough.bench.zoo.dynamic.registry import DYNAMIC, DynamicEntry, Network
+from bough.bench.zoo.dynamic.registry import DYNAMIC, DynamicEntry, Network, Size
 
-__all__ = ["DYNAMIC", "DynamicEntry", "Network"]
+__all__ = ["DYNAMIC", "DynamicEntry", "Network", "Size"]

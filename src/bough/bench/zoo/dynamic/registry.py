@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,21 @@ EXITS = 6
 PROMPT = 12
 SPECIAL = 2
 """Words that stand for the start and the end of a text."""
+Size = Literal["small", "usual", "large"]
+"""Of a network: for tests; as it is measured first; with as many units and words as a paper's, so that no cache holds its
+weights."""
 Inputs = Callable[[int], tuple[Any, ...]]
+
+CAPTIONERS: dict[Size, tuple[int, ...]] = {"small": (16, 32, 50, 6), "usual": (), "large": (512, 1800, 10000)}
+"""Features, units, words, and the longest text; what is left out is the network's own. The authors' for COCO."""
+TRANSLATORS: dict[Size, tuple[int, ...]] = {"small": (16, 50, 6), "usual": (), "large": (1000, 30000)}
+"""Units, words, and the longest text. RNNsearch of the paper."""
+BEAMS: dict[Size, tuple[int, ...]] = {"small": (24, 50, 6, 2), "usual": (), "large": (1000, 30000)}
+"""The same, and how many texts."""
+PONDERING: dict[Size, tuple[int, ...]] = {"small": (8, 16, 4, 4), "usual": (), "large": (256, 1500, 256)}
+"""Inputs, units, outputs, and the most steps. The paper's for the next character of Wikipedia."""
+PARSERS: dict[Size, tuple[int, ...]] = {"small": (8, 4, 40), "usual": (), "large": (1024, 100, 8000)}
+"""Units, those that choose actions, and words. The paper has 300, the weights of which stay in caches: more than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +64,19 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class DynamicEntry:
-    """`build` makes the network, or a small one for tests. `bound` says what its time goes into:
-    reading "weights" or "arithmetic"."""
+    """`build` makes the network of a size; of all, if it is `large`, too. `bound` says what its time goes into: reading "weights"
+    or "arithmetic"."""
 
     name: str
-    build: Callable[[bool], Network]
+    build: Callable[[Size], Network]
     bound: str = field(default="arithmetic")
+    large: bool = field(default=False)
 
-    def network(self, small: bool = False, seed: int = 0) -> Network:
+    def network(self, size: Size = "usual", seed: int = 0) -> Network:
         """With random weights that depend on the seed alone, and decisions that depend on the input."""
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)
-            network = self.build(small)
+            network = self.build(size)
         network.module.eval().requires_grad_(False)
         return network
 
@@ -80,9 +95,9 @@ def gates(outputs: Any) -> Hashable:
     return tuple(bool(gate) for gate in torch.as_tensor(outputs[1]).flatten())
 
 
-def shallow(backbone: Callable[[bool], Parts]) -> Callable[[bool], Network]:
-    def build(small: bool) -> Network:
-        layers, head = backbone(small)
+def shallow(backbone: Callable[[bool], Parts]) -> Callable[[Size], Network]:
+    def build(size: Size) -> Network:
+        layers, head = backbone(size == "small")
         model = shallow_deep.ShallowDeep(layers, shallow_deep.spread(EXITS, len(layers)), head, CLASSES)
         shallow_deep.calibrate(model.eval(), pictures(COUNT, FIRST))
         return Network(model, on_pictures, second)
@@ -90,26 +105,26 @@ def shallow(backbone: Callable[[bool], Parts]) -> Callable[[bool], Network]:
     return build
 
 
-def feed_forward_skipnet(small: bool) -> Network:
-    model = skipnet.FeedForwardSkipNet(2 if small else 6).eval()
+def feed_forward_skipnet(size: Size) -> Network:
+    model = skipnet.FeedForwardSkipNet(2 if size == "small" else 6).eval()
     skipnet.calibrate_feed_forward(model, pictures(COUNT, FIRST))
     return Network(model, on_pictures, gates)
 
 
-def recurrent_skipnet(small: bool) -> Network:
-    model = skipnet.RecurrentSkipNet(2 if small else 12).eval()
+def recurrent_skipnet(size: Size) -> Network:
+    model = skipnet.RecurrentSkipNet(2 if size == "small" else 12).eval()
     skipnet.calibrate_recurrent(model, pictures(COUNT, FIRST))
     return Network(model, on_pictures, gates)
 
 
-def block_drop(small: bool) -> Network:
-    model = blockdrop.BlockDrop(2 if small else 18).eval()
+def block_drop(size: Size) -> Network:
+    model = blockdrop.BlockDrop(2 if size == "small" else 18).eval()
     blockdrop.calibrate(model, pictures(COUNT, FIRST))
     return Network(model, on_pictures, gates)
 
 
-def resolution_adaptive(small: bool) -> Network:
-    model = ranet.RANet(scales=2, layers=2, channels=8, growth=4) if small else ranet.RANet()
+def resolution_adaptive(size: Size) -> Network:
+    model = ranet.RANet(scales=2, layers=2, channels=8, growth=4) if size == "small" else ranet.RANet()
     ranet.calibrate(model.eval(), pictures(COUNT, FIRST))
     return Network(model, on_pictures, second)
 
@@ -119,8 +134,8 @@ def ended(end: int, words: Callable[[Any], Tensor]) -> Callable[[Any], Hashable]
     return lambda outputs: bool(words(outputs).flatten()[-1] == end)
 
 
-def captioner(small: bool) -> Network:
-    model = captioning.Captioner(16, 32, 50, 6) if small else captioning.Captioner()
+def captioner(size: Size) -> Network:
+    model = captioning.Captioner(*CAPTIONERS[size])
     set_end(model.eval().output, captioning.END, lambda i: model(picture(FIRST + i)), COUNT)
     return Network(model, on_pictures, ended(captioning.END, lambda outputs: outputs[0]))
 
@@ -130,16 +145,16 @@ def sentences(vocabulary: int) -> Inputs:
     return lambda number: (text(number, length(number, 5, 20), vocabulary, SPECIAL),)
 
 
-def translator(small: bool) -> Network:
-    model = translation.Translator(16, 50, 6) if small else translation.Translator()
+def translator(size: Size) -> Network:
+    model = translation.Translator(*TRANSLATORS[size])
     inputs = sentences(model.embedding.num_embeddings)
     by_topic(model.embedding.weight, SPECIAL)
     set_end(model.eval().decoder.output, translation.END, lambda i: model(*inputs(FIRST + i)), COUNT)
     return Network(model, inputs, ended(translation.END, lambda words: words), {"words": {0: "words"}})
 
 
-def beam_search(small: bool) -> Network:
-    model = translation.BeamSearch(24, 50, 6, 2) if small else translation.BeamSearch()
+def beam_search(size: Size) -> Network:
+    model = translation.BeamSearch(*BEAMS[size])
     network = model.eval().network
     inputs = sentences(network.embedding.num_embeddings)
     by_topic(network.embedding.weight, SPECIAL)
@@ -147,18 +162,18 @@ def beam_search(small: bool) -> Network:
     return Network(model, inputs, ended(translation.END, lambda outputs: outputs[0]), {"words": {0: "words"}})
 
 
-def bert(small: bool) -> Network:
-    words, vocabulary = (8, 50) if small else (64, 8000)
-    model = early_bert.EarlyBert(16, 2, 3, vocabulary, words) if small else early_bert.EarlyBert()
+def bert(size: Size) -> Network:
+    words, vocabulary = (8, 50) if size == "small" else (64, 8000)
+    model = early_bert.EarlyBert(16, 2, 3, vocabulary, words) if size == "small" else early_bert.EarlyBert()
     by_topic(model.words.weight)
     texts = torch.stack([text(FIRST + i, words, vocabulary) for i in range(COUNT)])
     early_bert.calibrate(model.eval(), texts)
     return Network(model, lambda number: (text(number, words, vocabulary)[None],), second)
 
 
-def mixture(small: bool) -> Network:
-    words, vocabulary = 4, 40 if small else 8000
-    model = experts.MixtureOfExperts(16, 2, 24, 4, 2, 2, vocabulary) if small else experts.MixtureOfExperts()
+def mixture(size: Size) -> Network:
+    words, vocabulary = 4, 40 if size == "small" else 8000
+    model = experts.MixtureOfExperts(16, 2, 24, 4, 2, 2, vocabulary) if size == "small" else experts.MixtureOfExperts()
     by_topic(model.embedding.weight, spread=0.2)
     return Network(model, lambda number: (text(number, words, vocabulary),), used_experts)
 
@@ -172,56 +187,57 @@ def prompts(vocabulary: int) -> Inputs:
     return lambda number: (text(number, PROMPT, vocabulary, SPECIAL)[None],)
 
 
-def large(small: bool, layers: int = 4) -> gpt2.GPT2:
+def gpt(size: Size, layers: int = 4) -> gpt2.GPT2:
     """Four layers of GPT-2's smallest size, and a third of its words."""
-    model = gpt2.GPT2(16, 2, 2, 50, 40) if small else gpt2.GPT2(768, 12, layers, 16384, 64)
-    gpt2.initialize(model, 0.2 if small else 0.04)
+    model = gpt2.GPT2(16, 2, 2, 50, 40) if size == "small" else gpt2.GPT2(768, 12, layers, 16384, 64)
+    gpt2.initialize(model, 0.2 if size == "small" else 0.04)
     return model.eval()
 
 
-def generate(small: bool) -> Network:
-    model = large(small)
-    writer = gpt2.Generate(model, PROMPT + (8 if small else 24))
+def generate(size: Size) -> Network:
+    model = gpt(size)
+    writer = gpt2.Generate(model, PROMPT + (8 if size == "small" else 24))
     inputs = prompts(model.words.num_embeddings)
     set_end(model.head, gpt2.END, lambda i: writer(*inputs(FIRST + i)), COUNT // 4)
     return Network(writer, inputs, ended(gpt2.END, lambda words: words))
 
 
-def speculate(small: bool) -> Network:
+def speculate(size: Size) -> Network:
     """Two decoders with the same words: one layer guesses, all layers judge. Later layers change so little that guesses are often
     right."""
-    model = large(small)
-    width, heads = (16, 2) if small else (768, 12)
+    model = gpt(size)
+    width, heads = (16, 2) if size == "small" else (768, 12)
     draft = gpt2.GPT2(width, heads, 1, model.words.num_embeddings, model.places.num_embeddings)
     draft.load_state_dict({name: value for name, value in model.state_dict().items() if name in draft.state_dict()})
     for name, parameter in model.blocks[1:].named_parameters():
         if "attended" in name or "down" in name:
             parameter.mul_(0.1)
-    limit = PROMPT + (8 if small else 24)
+    limit = PROMPT + (8 if size == "small" else 24)
     inputs = prompts(model.words.num_embeddings)
     set_end(model.head, gpt2.END, lambda i: gpt2.Generate(model, limit)(*inputs(FIRST + i)), COUNT // 4)
     draft.words.weight.copy_(model.words.weight)
-    ahead = 2 if small else 4
+    ahead = 2 if size == "small" else 4
     return Network(gpt2.Speculate(model, draft.eval(), limit, ahead), inputs, ended(gpt2.END, lambda outputs: outputs[0]))
 
 
-def pondering(small: bool) -> Network:
-    size, frames = (8, 2) if small else (128, 6)
-    model = adaptive_time.AdaptiveTime(size, 16, 4, 4) if small else adaptive_time.AdaptiveTime()
-    adaptive_time.calibrate(model.eval(), [signal(FIRST + i, frames, size) for i in range(COUNT)], 0.5)
-    return Network(model, lambda number: (signal(number, frames, size),), lambda outputs: int(outputs[1].max()))
+def pondering(size: Size) -> Network:
+    frames = 2 if size == "small" else 6
+    model = adaptive_time.AdaptiveTime(*PONDERING[size])
+    width = model.cell.input_size - 1
+    adaptive_time.calibrate(model.eval(), [signal(FIRST + i, frames, width) for i in range(COUNT)], 0.5)
+    return Network(model, lambda number: (signal(number, frames, width),), lambda outputs: int(outputs[1].max()))
 
 
-def signal(number: int, frames: int, size: int) -> Tensor:
+def signal(number: int, frames: int, width: int) -> Tensor:
     """Frames of one kind: strong ones or weak ones, about one of two means."""
     generator = torch.Generator().manual_seed(number)
     kind = number % 4
-    return (0.3 + kind % 2) * (torch.randn(frames, size, generator=generator) + (1 if kind < 2 else -1))
+    return (0.3 + kind % 2) * (torch.randn(frames, width, generator=generator) + (1 if kind < 2 else -1))
 
 
-def parser(small: bool) -> Network:
-    words, vocabulary = (4, 40) if small else (8, 8000)
-    model = shift_reduce.Parser(8, 4, vocabulary) if small else shift_reduce.Parser()
+def parser(size: Size) -> Network:
+    model, words = shift_reduce.Parser(*PARSERS[size]), 4 if size == "small" else 8
+    vocabulary = model.embedding.num_embeddings
     by_topic(model.embedding.weight)
     shift_reduce.calibrate(model.eval(), [text(FIRST + i, words, vocabulary) for i in range(COUNT)], 0.5)
     return Network(model, lambda number: (text(number, words, vocabulary),), gates)
@@ -238,14 +254,14 @@ DYNAMIC: dict[str, DynamicEntry] = {
         DynamicEntry("skipnet-recurrent", recurrent_skipnet),
         DynamicEntry("blockdrop", block_drop),
         DynamicEntry("ranet", resolution_adaptive),
-        DynamicEntry("captioning", captioner, "weights"),
-        DynamicEntry("seq2seq", translator, "weights"),
-        DynamicEntry("beam-search", beam_search, "weights"),
+        DynamicEntry("captioning", captioner, "weights", large=True),
+        DynamicEntry("seq2seq", translator, "weights", large=True),
+        DynamicEntry("beam-search", beam_search, "weights", large=True),
         DynamicEntry("early-bert", bert),
         DynamicEntry("mixture-of-experts", mixture, "weights"),
         DynamicEntry("gpt2-generate", generate, "weights"),
         DynamicEntry("speculative", speculate, "weights"),
-        DynamicEntry("adaptive-time", pondering, "weights"),
-        DynamicEntry("shift-reduce", parser, "weights"),
+        DynamicEntry("adaptive-time", pondering, "weights", large=True),
+        DynamicEntry("shift-reduce", parser, "weights", large=True),
     )
 }
