@@ -133,6 +133,15 @@ class Filtered(nn.Module):
         return self.one(x[None])[0] if x.mean() > 0 else -self.other(x[None] * 2)[0]
 
 
+class Answering(nn.Module):
+    """A number, a text and a tensor, or numbers that are computed."""
+
+    def forward(self, x: Tensor) -> Any:
+        if x.sum() > 0:
+            return int(x.argmax()), {"sum": float(x.sum()), "large": bool(x.max() > 1)}
+        return "small", 2 * x
+
+
 def same(a: Any, b: Any) -> bool:
     one, other = torch.utils._pytree.tree_flatten(a), torch.utils._pytree.tree_flatten(b)
     return str(one[1]) == str(other[1]) and all(
@@ -260,3 +269,15 @@ def test_loops_of_different_length_and_the_first_to_fail() -> None:
         compiled.map([*inputs[:5], bad, *inputs[5:], bad])
     with pytest.raises(bough.InputError, match=r"input 1: .*element type"):
         compiled.map([inputs[0], (torch.randn(1, 8).double(), torch.tensor(3)), inputs[1]])
+
+
+def test_numbers_are_those_of_python() -> None:
+    inputs = [torch.randn(4, generator=torch.Generator().manual_seed(n)) for n in range(16)]
+    f = bough.compile(Answering(), (inputs[0],), cache=False)
+    for x, y in zip(inputs, f.map(inputs), strict=True):
+        if x.sum() > 0:
+            assert y == (int(x.argmax()), {"sum": f(x)[1]["sum"], "large": bool(x.max() > 1)})
+            assert [type(value) for value in (y[0], *y[1].values())] == [int, float, bool]
+        else:
+            assert y[0] == "small"
+            assert torch.equal(y[1], 2 * x)

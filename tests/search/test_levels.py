@@ -47,6 +47,15 @@ def test_copies_of_lists_make_few_chunks(rows: int, size: int) -> None:
     assert rows <= nominal_chunks(kernel, Heuristic().choose(kernel, context), {"rows": rows, "size": size}) <= rows * -(-size // 5)
 
 
+@pytest.mark.parametrize(("rows", "size", "least", "most"), [(64, 512, 8, 16), (64, 16, 1, 1), (1, 512, 1, 1), (3, 4096, 3, 16)])
+def test_rows_that_are_copied_are_shared_out_by_what_moving_them_takes(rows: int, size: int, least: int, most: int) -> None:
+    """Other threads have what they read and want what they write."""
+    text = f"kernel copies(x: f32[64, {size}]) -> (y: f32[64, {size}])\n  axes n: rows, j: {size}\n  y[n, j] = x[n, j]"
+    context = Context(TARGETS["avx512"], THREADS, frozenset(), {"rows": 64}, defined=frozenset({"rows"}))
+    kernel = parse_kernel(text)
+    assert least <= nominal_chunks(kernel, Heuristic().choose(kernel, context), {"rows": rows}) <= most
+
+
 @pytest.mark.parametrize(("rows", "j", "least"), [("rows", 8000, 2), (64, 8000, 2), (64, 2000, 4), (9, 2000, None), (1, 8000, None), (64, 100, None), (9999, 8000, None)])
 def test_weights_that_leave_the_caches_are_fetched_ahead_by_the_rows_that_share_them(rows: int | str, j: int, least: int | None) -> None:
     text = f"kernel scores(x: f32[{rows}, 384], w: f32[{j}, 384]) -> (y: f32[{rows}, {j}])\n  axes n: {rows}, j: {j}, k: 384\n  s = sum(k) x[n, k] * w[j, k]\n  y[n, j] = s"

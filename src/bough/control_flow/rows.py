@@ -28,6 +28,7 @@ from bough.ir.expr import (
     apply,
     as_expr,
     children,
+    divides,
     loads,
     maximum,
     minimum,
@@ -167,7 +168,7 @@ class _ForMembers:
         body = substitute(body, self.pointwise)
         within = self.all_of(behind)
         if r.op == "sum" and isinstance(body, Apply) and body.function == "mul" and body.dtype.is_float:
-            if all(isinstance(f, Cast) for f in body.args) and reduced.isdisjoint(behind) and not _divides(body):
+            if all(isinstance(f, Cast) for f in body.args) and reduced.isdisjoint(behind) and not divides(body):
                 # Narrow numbers stay loads: instructions that take them round their sums otherwise.
                 return self.change(self.kept_inside(body))
             factors = (select(within, self.change(f), _zero(f.dtype)) for f in body.args)
@@ -204,7 +205,7 @@ class _ForMembers:
         numbers."""
         if isinstance(e, Load):
             return any(self.moved(i) or self.risky(i) for i in e.index)
-        return _divides(e) or any(map(self.risky, children(e)))
+        return divides(e) or any(map(self.risky, children(e)))
 
     def store(self, s: Store) -> Store:
         """Behind the sample's own end, what was there is stored again, unless nothing reads it; where points may mean one place,
@@ -239,10 +240,3 @@ def _zero(dtype: DType) -> Const:
 def _inside(index: Expr, size: Extent) -> Expr:
     """The index where it is one of an array of this size; else some that is."""
     return maximum(minimum(index, sub(as_expr(size), 1)), 0)
-
-
-def _divides(e: Expr) -> bool:
-    """Whether a whole number in it is divided by one that may be 0."""
-    if isinstance(e, Apply) and e.function in ("floordiv", "mod") and e.dtype.is_integer and not isinstance(e.args[1], Const):
-        return True
-    return any(map(_divides, children(e)))

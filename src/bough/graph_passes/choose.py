@@ -19,7 +19,7 @@ from dataclasses import replace
 from math import prod
 
 from bough.ir.dtypes import I64
-from bough.ir.expr import Apply, Cast, Const, Expr, Load, Var, apply, children, loads, substitute, variables
+from bough.ir.expr import Cast, Const, Expr, Load, Var, apply, divides, loads, substitute, variables
 from bough.ir.kernel import Kernel, Let, Operand, Reduce, Store
 from bough.ir.sequence import Branch, Check, Run, Sequence, Step, host_expressions, map_bodies, outer_scalars, phase, walk
 
@@ -102,7 +102,7 @@ def _reads(steps: list[Step], kernels: list[Kernel]) -> set[str]:
 def _harmless(kernel: Kernel) -> bool:
     """Whether a kernel may run where nobody needs it: it is short, and everything that it reads exists."""
     single = all(set(o.shape) <= {1} for o in kernel.inputs)
-    return single and _size(kernel) <= FEW and not kernel.reductions and not any(map(_divides, _values(kernel)))
+    return single and _size(kernel) <= FEW and not kernel.reductions and not any(map(divides, _values(kernel)))
 
 
 def _size(kernel: Kernel) -> int:
@@ -113,13 +113,6 @@ def _size(kernel: Kernel) -> int:
 
 def _values(kernel: Kernel) -> list[Expr]:
     return [s.value.body if isinstance(s.value, Reduce) else s.value for s in kernel.body]
-
-
-def _divides(e: Expr) -> bool:
-    """Whether there is a division that may stop the program."""
-    if isinstance(e, Apply) and e.function in ("floordiv", "mod", "div") and e.dtype.is_integer:
-        return True
-    return any(map(_divides, children(e)))
 
 
 def _merged(condition: Expr, given: list[Operand], a: Kernel, b: Kernel, kept: Collection[str]) -> Kernel | None:

@@ -231,3 +231,12 @@ def _add_loads(e: Expr, found: list[Load]) -> None:
         found.append(e)
     for k in children(e):
         _add_loads(k, found)
+
+
+def divides(e: Expr) -> bool:
+    """Whether a whole number in an expression is divided by one that may be 0, which stops the program."""
+    if isinstance(e, Apply) and e.function in ("floordiv", "mod", "div") and e.dtype.is_integer:
+        by = e.args[1]
+        if not (isinstance(by, Const) and by.value):
+            return True
+    return any(map(divides, children(e)))
