@@ -281,3 +281,38 @@ def test_numbers_are_those_of_python() -> None:
         else:
             assert y[0] == "small"
             assert torch.equal(y[1], 2 * x)
+
+
+class Summing(nn.Module):
+    """One of two sums of each row, of two arguments."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return (x + y).sum(1) if x.mean() > 0 else (x - y).sum(1)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("count", [2, 40, 300])
+def test_tensors_are_read_as_they_are(threads: int, count: int) -> None:
+    """Many at once where they are alike; else what a call of its own makes of each, errors included."""
+    generator = torch.Generator().manual_seed(count)
+    pairs = [(torch.randn(7, 300, generator=generator), torch.randn(7, 300, generator=generator)) for _ in range(count)]
+    f = bough.compile(Summing(), pairs[0], dynamic={"x": {0: "n"}, "y": {0: "n"}}, threads=threads, cache=False)
+    assert all(map(torch.equal, f.map(pairs), [f(*pair) for pair in pairs]))
+    odd = [
+        pairs[0][0].T.contiguous().T,
+        pairs[0][0].requires_grad_(),
+        nn.Parameter(pairs[0][0].detach()),
+        torch.randn(21, 300)[::3],
+        torch.complex(torch.zeros(7, 300), pairs[0][0].detach()).conj().imag,
+        pairs[0][0].detach().numpy(),
+        torch.randn(4, 300),
+    ]
+    for x in odd:
+        mixed = [*pairs[:-1], (x, x), pairs[1]]
+        assert all(map(same, f.map(mixed), [f(*pair) for pair in mixed]))
+    with pytest.raises(bough.InputError, match="float64"):
+        f.map([*pairs[:-1], (pairs[1][0].double(), pairs[1][1])])
+    with pytest.raises(bough.InputError):
+        f.map([*pairs[:-1], (pairs[1][0], pairs[1][1][:5])])
+    with pytest.raises(bough.InputError):
+        f.map([*pairs[:-1], (pairs[1][0][:, :5], pairs[1][1][:, :5])])

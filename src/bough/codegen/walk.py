@@ -33,3 +33,10 @@ def emit_walk(visits: Visits, arrays: Sequence[str], sizes: Sequence[str]) -> st
     if any(p.shape for slots in layout.variants for p in slots.variant.payloads):
         emit_tensors(module)
     return str(module)
+
+
+def emit_reader() -> str:
+    """LLVM text of `bough_walk_tensors` alone, for functions of many samples, which are tensors."""
+    module = ir.Module("bough_walk", context=ir.Context())
+    emit_tensors(module)
+    return str(module)

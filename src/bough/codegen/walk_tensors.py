@@ -12,7 +12,7 @@ from llvmlite import ir
 
 from bough.codegen.llvm_types import BIT, INT32, INT64, POINTER
 from bough.codegen.walk_words import Value, Words, word
-from bough.runtime.tensor_reader import Described, Form, Order
+from bough.runtime.tensor_reader import READER, Described, Form, Order
 from bough.runtime.walker_layout import Status
 
 _WORDS = len(Described)
@@ -28,7 +28,7 @@ def emit_tensors(module: Any) -> None:
     """`i64 bough_walk_tensors(i64 order, i64 number)`: one chunk of what the words of `Order` say; a status. In the first that
     the thread with Python's lock runs, it looks at all tensors; others wait until it has looked at theirs."""
     look = _emit_look(module)
-    code = Words(module, "bough_walk_tensors", ("order", "number"), internal=False)
+    code = Words(module, READER, ("order", "number"), internal=False)
     order, number = code.arguments
     first = code.multiply(number, code.get(order, Order.STEP))
     left, step = code.subtract(code.get(order, Order.COUNT), first), code.get(order, Order.STEP)

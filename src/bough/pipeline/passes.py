@@ -150,19 +150,23 @@ def _assemble(planned: Planned, _: Options) -> Assembled:
     return assemble(planned.sequence, planned.scheduled)
 
 
-def _generate(assembled: Assembled, options: Options) -> Generated:
+def generate(assembled: Assembled, options: Options, reader: str = "") -> Generated:
+    """Object code as `object_code` says."""
     switches = options.switches
     team = team_text(architecture(options.target), one_region=switches.one_region, persistence=switches.persistence)
-    return Generated(assembled, object_code([assembled.function], assembled, options.target, team))
+    return Generated(assembled, object_code([assembled.function], assembled, options.target, team, reader))
 
 
-def object_code(functions: list[Function], assembled: Assembled, target: Target, team: str | None = None) -> bytes:
+def object_code(
+    functions: list[Function], assembled: Assembled, target: Target, team: str | None = None, reader: str = ""
+) -> bytes:
     """One object of these functions on the arrays of an assembled one, with the thread team, and the native linearizer where
-    the arrays are those of structures. `team` is the text of another team."""
+    the arrays are those of structures, or the text of another `reader`. `team` is the text of another team."""
     given = assembled.given
     team = team or team_text(architecture(target))
-    walk = emit_walk(given.visits, [i.name for i in given.inputs], [d.name for d in given.dims]) if given.visits else ""
-    return compile_functions(functions, target, team=team, walk=walk)
+    if given.visits:
+        reader = emit_walk(given.visits, [i.name for i in given.inputs], [d.name for d in given.dims])
+    return compile_functions(functions, target, team=team, walk=reader)
 
 
 def architecture(target: Target) -> str:
@@ -198,7 +202,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("normalize axes", "Kernel", "Kernel", _normalize),
     Pass("choose schedules", "Kernel", "Kernel", _schedule),
     Pass("assemble loops", "Kernel", "Loops", _assemble),
-    Pass("generate code", "Loops", "object", _generate),
+    Pass("generate code", "Loops", "object", generate),
 )
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bough.codegen import emit_reader
 from bough.control_flow import over_samples
 from bough.graph_passes.normalize import normalize
 from bough.ir.kernel import Kernel
@@ -17,7 +18,7 @@ from bough.ir.program import Program
 from bough.ir.sequence import Sequence, map_kernels, nominal_sizes
 from bough.pipeline.assemble import Assembled
 from bough.pipeline.manifest import samples_manifest
-from bough.pipeline.passes import PASSES, Generated, Options, Pass, Watcher, assembled_loops, context_of, run_passes
+from bough.pipeline.passes import PASSES, Generated, Options, Pass, Watcher, assembled_loops, context_of, generate, run_passes
 from bough.runtime.executable import Executable
 
 
@@ -42,6 +43,10 @@ def _over_samples(sequence: Sequence, _: Options) -> Sequence:
     return replace(many, steps=map_kernels(many.steps, normalize))
 
 
+def _generate(assembled: Assembled, options: Options) -> Generated:
+    return generate(assembled, options, emit_reader())
+
+
 def _passes() -> tuple[Pass, ...]:
     at = next(n for n, p in enumerate(PASSES) if p.name == "choose schedules")
     own = (
@@ -49,7 +54,8 @@ def _passes() -> tuple[Pass, ...]:
         Pass("give each sample a row", "Kernel", "Kernel", _over_samples),
     )
     one_by_one = tuple(p for p in PASSES[:at] if p.name != "nest chains")
-    return (*one_by_one, *own, *PASSES[at:])
+    *between, last = PASSES[at:]
+    return (*one_by_one, *own, *between, replace(last, run=_generate))
 
 
 SAMPLE_PASSES = _passes()

@@ -24,6 +24,7 @@ from bough.runtime.manifest import Manifest
 from bough.runtime.results import RESULTS
 from bough.runtime.samples import Samples
 from bough.runtime.team import Provider, Team, team_of
+from bough.runtime.tensor_reader import READER, TensorReader
 
 _POINTER = ctypes.c_void_p
 
@@ -145,6 +146,10 @@ class Executable:
                 "entry": self._program.symbols[self.manifest.entry],
             }
         return names
+
+    def tensor_reader(self) -> TensorReader | None:
+        """What copies many tensors into one array, where the object holds it."""
+        return TensorReader(self._program, self._team) if READER in self._program.symbols else None
 
     def _context_maker(self) -> Callable[[], Context]:
         return partial(Context, self.manifest, self.constants)

@@ -24,7 +24,7 @@ from bough.runtime.linearizer_columns import Stacked, stack, take
 from bough.runtime.linearizer_flat import Flat, Samples
 from bough.runtime.loader import LoadedObject
 from bough.runtime.team import Team
-from bough.runtime.tensor_reader import TensorReader
+from bough.runtime.tensor_reader import READER, TensorReader
 from bough.runtime.walker_columns import holds_objects
 from bough.runtime.walker_layout import NUMBER, OBJECT, Layout, Status
 
@@ -64,7 +64,7 @@ class Linearizer:
         self._walk, self._arrange = _functions(program)
         self._team = team
         self._phase = _phase(program) if self._walk and team else None
-        reads_tensors = self._walk and program and "bough_walk_tensors" in program.symbols
+        reads_tensors = self._walk and program and READER in program.symbols
         self._tensors = TensorReader(program, team) if program and reads_tensors else None
 
     def __call__(self, samples: Sequence[tuple[Any, ...]]) -> Flat:

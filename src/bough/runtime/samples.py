@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy as np
 
 from bough.base.errors import InputError
 from bough.base.records import Classes, maker
+from bough.base.visits import Payload
 from bough.runtime import sizes
 from bough.runtime.apart import Args, one_by_one
 from bough.runtime.arrays import NUMPY, torch, torch_dtype
@@ -36,13 +37,15 @@ largest needs."""
 @dataclass(frozen=True, slots=True)
 class Group:
     """Inputs that are computed together: their numbers and, for each tensor of the function, that of every one of them.
-    `sizes` are the symbolic sizes of each input; one for all, where they are equal."""
+    `sizes` are the symbolic sizes of each input; one for all, where they are equal. `looked_at`: whether it is known that the
+    tensors are of the kinds and shapes that the function takes."""
 
     numbers: Sequence[int]
     tensors: list[Sequence[Any]]
     given: list[Sequence[Any]]
     of_torch: bool
     sizes: Sequence[Mapping[str, int]]
+    looked_at: bool = True
 
     def portions(self, most: int) -> Iterator[Group]:
         """As few parts of at most so many inputs as there can be, of nearly the same size."""
@@ -60,7 +63,8 @@ class Group:
             return [column[n] for n in places]
 
         sizes = self.sizes if len(self.sizes) == 1 else of(self.sizes)
-        return Group(of(self.numbers), [*map(of, self.tensors)], [*map(of, self.given)], self.of_torch, sizes)
+        tensors, given = [*map(of, self.tensors)], [*map(of, self.given)]
+        return replace(self, numbers=of(self.numbers), tensors=tensors, given=given, sizes=sizes)
 
     def largest(self, name: str) -> int:
         return max(sizes[name] for sizes in self.sizes)
@@ -89,18 +93,42 @@ class Samples:
         self.flat = sorted(range(len(keys)), key=keys.__getitem__) if len(keys) == len(inputs) else None
         """Which argument each tensor is, where no argument holds several."""
         self.columns, self.pack = write_pack(self.manifest, one.classes)
+        self.reader = many.tensor_reader() if self.flat else None
 
     def map(self, inputs: Sequence[Args]) -> list[Any]:
         """`[one(*x) for x in inputs]`, bit for bit. Raises what the first input to fail raises, naming the input."""
-        outputs: list[Any] = [None] * len(inputs)
         try:
-            for group in self.groups(inputs):
-                for part in group.portions(self.portion(group)):
-                    for n, output in zip(part.numbers, self.together(part), strict=True):
-                        outputs[n] = output
+            equal = self.equal(inputs)
+            if equal:
+                try:
+                    return self.outputs([equal], len(inputs))
+                except _UnlikeError:
+                    pass
+            return self.outputs(self.groups(inputs), len(inputs))
         except InputError:
             return one_by_one(self.one.call, inputs)  # the first to fail says so as a call of its own does
+
+    def outputs(self, groups: Iterable[Group], count: int) -> list[Any]:
+        outputs: list[Any] = [None] * count
+        for group in groups:
+            for part in group.portions(self.portion(group)):
+                for n, output in zip(part.numbers, self.together(part), strict=True):
+                    outputs[n] = output
         return outputs
+
+    def equal(self, inputs: Sequence[Args]) -> Group | None:
+        """All inputs as one group that is looked at when it is read, where all may be torch tensors like the first."""
+        module = torch()
+        if self.reader is None or not self.flat or module is None or any(len(args) != len(self.flat) for args in inputs):
+            return None
+        columns = [*zip(*inputs, strict=True)]
+        if any({type(x) for x in column} != {module.Tensor} for column in columns):
+            return None
+        tensors: list[Sequence[Any]] = [columns[n] for n in self.flat]
+        shapes = [column[0].shape for column in tensors]
+        if any(len(shape) != len(t.shape) for shape, t in zip(shapes, self.manifest.arguments, strict=True)):
+            return None
+        return Group(range(len(inputs)), tensors, tensors, True, (self.sizes(shapes),), looked_at=False)
 
     def groups(self, inputs: Sequence[Args]) -> Iterator[Group]:
         """The inputs that are computed together."""
@@ -189,7 +217,8 @@ class Samples:
         names = self.names_of(group.of_torch)
         own = {name: [sizes[name] for sizes in group.each()] for name in self.own}
         numbers = (own[name] for name in self.differ)
-        results = self.many.call(*map(names["stack"], group.tensors), *map(names["numbers"], numbers))
+        stacks = map(names["stack"], group.tensors) if group.looked_at else map(self.read, group.tensors, self.manifest.arguments)
+        results = self.many.call(*stacks, *map(names["numbers"], numbers))
         known = own | {name: results[r].tolist() for name, r in self.manifest.computed}
 
         def column(kind: str, n: int) -> Sequence[Any]:
@@ -198,6 +227,15 @@ class Samples:
             return results[n].tolist() if kind == "k" else group.given[n]
 
         return self.pack([group.numbers, *(column(*c) for c in self.columns)], names["constant"])
+
+    def read(self, tensors: Sequence[Any], wanted: Tensor) -> Any:
+        """Torch tensors like the first as rows of one. Raises where one of them is of another kind or shape."""
+        shape = tuple(tensors[0].shape)
+        rows = torch().empty((len(tensors), *shape), dtype=torch_dtype(wanted.dtype))
+        assert self.reader
+        if not self.reader.read_into(list(tensors), Payload(None, wanted.dtype, shape), rows.data_ptr()):
+            raise _UnlikeError
+        return rows
 
     def rows(self, number: int, result: Any, known: Mapping[str, Sequence[int]], group: Group) -> Sequence[Any]:
         """Of a result, what each input has; `known` are the sizes of each."""
@@ -214,6 +252,10 @@ class Samples:
         if of_torch not in self.names:
             self.names[of_torch] = self.one.names(of_torch)
         return self.names[of_torch]
+
+
+class _UnlikeError(Exception):
+    """Tensors that were taken for equal are not."""
 
 
 Pack = Callable[[list[Sequence[Any]], Callable[[str], Any]], list[Any]]

@@ -19,8 +19,12 @@ from bough.runtime.linearizer_columns import Stacked
 from bough.runtime.loader import LoadedObject
 from bough.runtime.team import Team
 
+READER = "bough_walk_tensors"
+"""The native function that does it."""
 CHUNK = 1 << 14
 """Bytes that a thread copies at a time, at least: a few microseconds."""
+KEPT = 64
+"""Forms that are kept: functions of many sizes meet many shapes."""
 _ALIGNMENT = 64
 _MAJOR, _CONVERTER, _CPU = 1, 5, 1
 """Version of the interface, the word of its table that is the function called here, and the number of the device."""
@@ -83,7 +87,7 @@ class TensorReader:
 
     def __init__(self, program: LoadedObject, team: Team | None = None) -> None:
         chunk, run = (ctypes.PYFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * n) for n in (2, 4))
-        self._chunk = chunk(program.symbols["bough_walk_tensors"])
+        self._chunk = chunk(program.symbols[READER])
         self._run = run(program.symbols["bough_team_run"]) if team else None
         self._program, self._team = program, team
         self._forms: dict[Payload, Any] = {}
@@ -91,12 +95,9 @@ class TensorReader:
     def read(self, values: list[Any], payload: Payload, room: Callable[[int], Array]) -> Stacked | None:
         """The values one after another in memory that `room` gives for so many bytes; None where one of them is no plain tensor
         of the payload's element type and shape."""
-        form = self._forms.get(payload)
+        form = self._form(payload)
         if form is None:
-            form = form_of(payload)
-            if form is None:
-                return None
-            self._forms[payload] = form
+            return None
         count, size = len(values), form[Form.BYTES]
         rows = -(-count * size // _ALIGNMENT) * _ALIGNMENT
         target = room(rows + 8 * count)
@@ -104,6 +105,20 @@ class TensorReader:
         if not self._copy(values, form, pointer + rows, pointer):
             return None
         return Stacked(pointer, target)
+
+    def read_into(self, values: list[Any], payload: Payload, target: int) -> bool:
+        """The same into memory at the address `target`, whatever its alignment; False where one of them is of another form."""
+        form = self._form(payload)
+        sources = (ctypes.c_int64 * len(values))()
+        return form is not None and self._copy(values, form, ctypes.addressof(sources), target)
+
+    def _form(self, payload: Payload) -> Any:
+        form = self._forms.get(payload)
+        if form is None and (form := form_of(payload)) is not None:
+            if len(self._forms) >= KEPT:
+                self._forms.clear()
+            self._forms[payload] = form
+        return form
 
     def _copy(self, values: list[Any], form: Any, sources: int, target: int) -> bool:
         """Whether all values are of the form. Holds Python's lock, so that no other thread takes the memory of one away."""
@@ -115,7 +130,7 @@ class TensorReader:
         team = self._team
         if self._run and team and team.pointer and chunks >= team.threads:  # no fewer: the others wait for this thread
             symbols = self._program.symbols
-            phase = (ctypes.c_int64 * 3)(symbols["bough_walk_tensors"], ctypes.addressof(order), chunks)
+            phase = (ctypes.c_int64 * 3)(symbols[READER], ctypes.addressof(order), chunks)
             self._run(team.pointer, symbols["bough_team_one_phase"], ctypes.addressof(phase), 0)
         else:
             for number in range(chunks):
