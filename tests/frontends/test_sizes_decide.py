@@ -224,6 +224,42 @@ def test_two_sizes() -> None:
         compare(call(imported, x, y), f(x, y))
 
 
+class Shrinking(torch.nn.Module):
+    """Convolutions without padding where the picture decides, which make it smaller in both directions."""
+
+    def __init__(self, turns: bool) -> None:
+        super().__init__()
+        self.turns = turns
+        self.first, self.more = torch.nn.Conv2d(1, 3, 3, padding=1), torch.nn.Conv2d(3, 3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))
+        if self.turns:
+            while x.mean() > 0.1 and x.shape[2] > 6 and x.shape[3] > 6:
+                x = torch.relu(self.more(x))
+        elif x.mean() > 0.2:
+            x = torch.relu(self.more(x))
+        if x.sum() > 60:
+            x = x[:, :, 1:]
+        return x * x.shape[3]
+
+
+@pytest.mark.parametrize("turns", [False, True])
+def test_two_sizes_that_change_by_the_same(turns: bool) -> None:
+    torch.manual_seed(1)
+    model = Shrinking(turns)
+    dims = {2: Dim("height", 5, 60), 3: Dim("width", 5, 60)}
+    imported = export_module(model, (torch.randn(1, 1, 9, 9),), dynamic={"x": dims})
+    shapes = set()
+    for height, width in ((9, 9), (5, 5), (5, 60), (8, 7), (7, 8), (31, 12)):
+        for scale in (0.01, 0.3, 3.0):
+            x = torch.randn(1, 1, height, width) * scale
+            wanted = model(x)
+            shapes.add((height - wanted.shape[2], width - wanted.shape[3]))
+            compare(call(imported, x), wanted)
+    assert len(shapes) > 2
+
+
 def test_an_assertion() -> None:
     def f(x: Tensor) -> Tensor:
         assert x.shape[0] <= 8, "too long"

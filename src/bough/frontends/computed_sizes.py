@@ -7,7 +7,7 @@ granted, and `dimensions` checks that this holds for every size there can be.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -33,8 +33,8 @@ Axis = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """Axes whose sizes change together, by a computed amount: they always differ by as much as they do at first. `low` and
-    `high` bound the size of the first of them."""
+    """Axes whose sizes change together, by a computed amount: they always differ by as much as they do at first, and it is known
+    which of them is the longer one. `low` and `high` bound the size of the first of them."""
 
     axes: tuple[Axis, ...]
     low: int = 0
@@ -274,7 +274,23 @@ def join_growths(
             if x != y:
                 ends[tensor, axis] = (x, y)
                 together.setdefault(sympy.expand(x - y), []).append((tensor, axis))
-    return tuple(_join(axes, ends) for axes in together.values())
+    parts = (_comparable(axes, lambda axis: ends[axis][0]) for axes in together.values())
+    return tuple(_join(axes, ends) for part in parts for axes in part)
+
+
+def _comparable(axes: list[Axis], size_of: Callable[[Axis], Any]) -> list[list[Axis]]:
+    """The axes in parts of which it is known which is the longer one: how much longer the width is than the height is not, and
+    would have to be checked for every size there can be."""
+    parts: list[list[Axis]] = []
+    for axis in axes:
+        for part in parts:
+            bounds = current().env.bound_sympy(sympy.expand(size_of(axis) - size_of(part[0])))
+            if bounds.lower >= 0 or bounds.upper <= 0:
+                part.append(axis)
+                break
+        else:
+            parts.append([axis])
+    return parts
 
 
 def _join(axes: list[Axis], ends: dict[Axis, tuple[Any, Any]]) -> Growth:
@@ -295,7 +311,12 @@ def loop_growths(loop: OpenLoop, updated: Sequence[torch.Tensor]) -> tuple[Growt
         if growth is not None or before != after:
             number = -1 if growth is None else loop.growths.index(growth)
             together.setdefault((number, sympy.expand(after - before)), []).append((tensor, axis))
-    found = tuple(_growth(loop, updated, axes, known) for axes in together.values())
+
+    def first(axis: Axis) -> Any:
+        return expression(loop.initial[axis[0]].shape[axis[1]])
+
+    parts = ([axes] if number >= 0 else _comparable(axes, first) for (number, _), axes in together.items())
+    found = tuple(_growth(loop, updated, axes, known) for part in parts for axes in part)
     if any(g.axes[0] not in known and g.low < _first(loop, g) for g in found):
         return tuple(g if g.axes[0] in known else replace(g, low=0) for g in found)  # where one shrinks, others will
     return found

@@ -11,6 +11,7 @@ import torch
 
 from bough.base.errors import CompileError
 from bough.frontends import markers
+from bough.frontends.computed_sizes import Size, expression
 from bough.frontends.staging.signals import here
 
 if TYPE_CHECKING:
@@ -269,7 +270,12 @@ def compare(staging: DataStaging, name: str, a: Any, b: Any) -> Any:
     if kind_of(b) is None:
         return NotImplemented
     kind = max(a.kind, kind_of(b), int, key=_RANK.__getitem__)
-    return Scalar(staging, getattr(torch, name)(_operand(a, kind, tensor=True), _operand(b, kind)))
+    made = Scalar(staging, getattr(torch, name)(_operand(a, kind, tensor=True), _operand(b, kind)))
+    sizes = _sizes(a, b)
+    if sizes is not None:
+        says = getattr(sympy, name.capitalize())(*map(expression, sizes))
+        made.says = says, sympy.Not(says)
+    return made
 
 
 def of_sizes(staging: DataStaging, value: Any) -> Any:
@@ -295,10 +301,14 @@ def _operand(value: Any, kind: type, tensor: bool = False) -> Any:
 
 def _sized(name: str, a: Any, b: Any) -> Any:
     """Sums and differences of sizes are sizes."""
-    plain = [v.size if isinstance(v, Scalar) else v if type(v) is int else None for v in (a, b)]
-    if name not in ("add", "sub") or any(p is None for p in plain):
-        return None
-    return getattr(operator, name)(*plain)
+    sizes = _sizes(a, b) if name in ("add", "sub") else None
+    return None if sizes is None else getattr(operator, name)(*sizes)
+
+
+def _sizes(a: Any, b: Any) -> tuple[Size, Size] | None:
+    """Two numbers as sizes, where both are known to be."""
+    a, b = (v.size if isinstance(v, Scalar) else v if type(v) is int else None for v in (a, b))
+    return None if a is None or b is None else (a, b)
 
 
 def _nonzero(staging: DataStaging, divisor: Any, name: str, kind: type) -> None:
