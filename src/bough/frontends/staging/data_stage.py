@@ -17,6 +17,7 @@ from bough.base.records import put_together, taken_apart
 from bough.frontends import torch_export
 from bough.frontends.dimensions import DynamicSpec
 from bough.frontends.errors import mutation
+from bough.frontends.inference_mode import outside_inference_mode
 from bough.frontends.staging import growing, layouts
 from bough.frontends.staging.choices import Choice, settled
 from bough.frontends.staging.data import DataStaging
@@ -43,6 +44,7 @@ class _Example:
         return trace(module, self.args, self.kwargs, self.dynamic)
 
 
+@outside_inference_mode
 def export_staged(
     module: Callable[..., Any],
     args: tuple[Any, ...],
@@ -61,6 +63,7 @@ _OF_CONTROL = frozenset({"BGH-CTRL-001", "BGH-TRACE-001", "BGH-MUT-001", "BGH-OP
 takes `len(x)`, or the number of turns of `for row in x`, as it is in the example."""
 
 
+@outside_inference_mode
 def export_module(
     module: Callable[..., Any],
     args: tuple[Any, ...],
@@ -117,6 +120,7 @@ def _check_made(example: _Example, traced: _Staged) -> None:
         raise mutation(" and ".join(f"`{name}`" for name in makes), None)
 
 
+@outside_inference_mode
 def trace_module(
     module: Callable[..., Any],
     args: tuple[Any, ...],

@@ -12,6 +12,7 @@ from torch import nn
 from bough.base.errors import CompileError
 from bough.base.visits import Fail, Member, Variant, Visit, Visits, with_repeats
 from bough.frontends.errors import Missing, MissingOperators
+from bough.frontends.inference_mode import outside_inference_mode
 from bough.frontends.promotion import FROM_TORCH
 from bough.frontends.staging.cells import Arrays, export_cell, row_results
 from bough.frontends.staging.discover import Function, Learned, World
@@ -40,6 +41,7 @@ class Staged:
     names: tuple[str, ...]
 
 
+@outside_inference_mode
 def stage(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Staged:
     """Runs the user's functions on symbolic objects and finds every way through them; `args` are examples of the objects.
 

@@ -42,6 +42,9 @@ TRANSLATORS: dict[Size, tuple[int, ...]] = {"small": (16, 50, 6), "usual": (), "
 """Units, words, and the longest text. RNNsearch of the paper."""
 BEAMS: dict[Size, tuple[int, ...]] = {"small": (24, 50, 6, 2), "usual": (), "large": (1000, 30000)}
 """The same, and how many texts."""
+SURE = 12
+"""How many times as far apart the scores of words are as with random weights, where thousands are as likely as the best: rounding
+decided which of two texts was followed."""
 PONDERING: dict[Size, tuple[int, ...]] = {"small": (8, 16, 4, 4), "usual": (), "large": (256, 1500, 256)}
 """Inputs, units, outputs, and the most steps. The paper's for the next character of Wikipedia."""
 PARSERS: dict[Size, tuple[int, ...]] = {"small": (8, 4, 40), "usual": (), "large": (1024, 100, 8000)}
@@ -158,6 +161,7 @@ def beam_search(size: Size) -> Network:
     network = model.eval().network
     inputs = sentences(network.embedding.num_embeddings)
     by_topic(network.embedding.weight, SPECIAL)
+    network.decoder.output.weight *= SURE
     set_end(network.decoder.output, translation.END, lambda i: model(*inputs(FIRST + i)), COUNT, row=0, share=0.35)
     return Network(model, inputs, ended(translation.END, lambda outputs: outputs[0]), {"words": {0: "words"}})
 
