@@ -207,6 +207,43 @@ def test_sizes_inside_of_arrays_differ() -> None:
         assert all(map(same, place.map(inputs), alone))
 
 
+class Attending(nn.Module):
+    """Looks at words until it is sure, and says how much of each it saw at every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.key, self.step = nn.Linear(8, 8), nn.GRUCell(8, 8)
+
+    def forward(self, words: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+        keys, state, seen = self.key(words), torch.zeros(1, 8), []
+        for _ in range(6):
+            weights = torch.softmax((keys @ state[0]) * 2 + words[:, 0], 0)
+            seen.append(weights)
+            state = self.step((weights[:, None] * words).sum(0, keepdim=True), state)
+            if state.amax() > 0.45:
+                break
+        if state.sum() > 0:
+            table = torch.tanh(table) + 1
+        return torch.stack(seen), table * 2
+
+
+def test_lists_of_rows_and_tables_of_sizes_of_their_own() -> None:
+    """Inputs of all sizes are computed together: nobody sees the rows of such an array as lying end to end."""
+    torch.manual_seed(0)
+    dynamic = {"words": {0: "n"}, "table": {0: "height", 1: "width"}}
+    inputs = [(torch.randn(1 + n * 5 % 7, 8) * (1 + n % 3), torch.randn(1 + n % 4, 2 + n * 3 % 5)) for n in range(24)]
+    module = Attending().eval()
+    compiled = bough.compile(module, inputs[3], dynamic=dynamic, threads=2, cache=False)
+    alone = [compiled(*x) for x in inputs]
+    assert len({len(seen) for seen, _ in alone}) > 2
+    assert all(map(same, compiled.map(inputs), alone))
+    assert compiled.executable.samples.differ == ["n", "height", "width"]
+    with torch.no_grad():
+        for x, (seen, table) in zip(inputs, alone, strict=True):
+            right = module(*x)
+            torch.testing.assert_close((seen, table), right, rtol=1e-4, atol=1e-5)
+
+
 def test_what_torch_keeps_beside_the_elements() -> None:
     """Gradients are left out, and arguments that are returned are returned as they came; arrays of other kinds are refused."""
     torch.manual_seed(0)

@@ -174,7 +174,8 @@ def common_sizes(sequence: Sequence) -> set[str]:
     sample, the rows of `a[n, k]` do not lie as those of `a[n * k]` do."""
     seen: dict[str, set[frozenset[Stride]]] = {}
     arrays = (*sequence.inputs, *sequence.temporaries.values())
-    for o in (*arrays, *(o for k in kernels(sequence.steps) for o in k.operands.values())):
+    running = (k for k in kernels(sequence.steps) if all(a.extent != 0 for a in k.free))
+    for o in (*arrays, *(o for k in running for o in k.operands.values())):
         seen.setdefault(o.name, set()).add(_symbolic_strides(o.shape))
     several = (strides for views in seen.values() if len(views) > 1 for strides in views)
     return {v for strides in several for stride in strides for atoms, _ in stride for a in atoms for v in variables(a)}

@@ -32,12 +32,13 @@ from bough.ir.sequence import expressions, map_loads, map_statement
 from bough.schedule.reductions import unit_of
 
 
-def normalize(kernel: Kernel, rows: tuple[str, ...] = ()) -> Kernel:
+def normalize(kernel: Kernel, rows: tuple[str, ...] = (), apart: frozenset[str] = frozenset()) -> Kernel:
     """The kernel with unit axes removed and adjacent axes fused, but for `rows`. Operands may get other shapes, never another
-    layout."""
+    layout. `apart`: sizes which rows may be longer than; where nothing is reduced, no two rows of such a size are fused."""
     kernel = join_dimensions(drop_unit_axes(drop_empty_reductions(kernel)))
+    apart = frozenset() if kernel.reductions else apart
     while True:
-        fused = _fuse_pair(kernel, rows)
+        fused = _fuse_pair(kernel, rows, apart)
         if fused is None:
             return kernel
         kernel = fused
@@ -162,9 +163,9 @@ def _joined(kernel: Kernel, name: str, n: int) -> Kernel:
     return replace(kernel, inputs=tuple(map(reshape, kernel.inputs)), body=body)
 
 
-def _fuse_pair(kernel: Kernel, rows: tuple[str, ...]) -> Kernel | None:
+def _fuse_pair(kernel: Kernel, rows: tuple[str, ...], apart: frozenset[str]) -> Kernel | None:
     for a, b in _adjacent(kernel):
-        if a in rows or b in rows:
+        if a in rows or b in rows or not apart.isdisjoint(variables(as_expr(kernel.axis(b).extent))):
             continue
         places = _places(kernel, a, b)
         if places is not None:

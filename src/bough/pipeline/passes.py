@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 from bough.codegen import compile_functions, emit_walk
@@ -124,13 +125,16 @@ def _in_turn(sequence: Sequence, options: Options) -> Sequence:
     return take_in_turn(sequence, options.strategy, context_of(sequence, options))
 
 
-def _normalize(s: Sequence, _: Options) -> Sequence:
+def normalize_axes(s: Sequence, apart: frozenset[str] = frozenset()) -> Sequence:
+    """Every kernel with as few axes as it can have; `apart` as `normalize` takes it."""
+
     def normalized(step: Step) -> Step:
         if isinstance(step, Group):
             return replace(step, kernels=tuple(normalize(k, step.rows) for k in step.kernels))
         if isinstance(step, Apart):
             return replace(step, steps=straight(map(normalized, step.steps)))
-        return map_kernels((step,), normalize)[0] if phase(step) else map_bodies(step, lambda body: tuple(map(normalized, body)))
+        fewer = partial(normalize, apart=apart)
+        return map_kernels((step,), fewer)[0] if phase(step) else map_bodies(step, lambda body: tuple(map(normalized, body)))
 
     return replace(s, steps=tuple(map(normalized, s.steps)))
 
@@ -199,7 +203,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("nest chains", "Kernel", "Kernel", lambda sequence, _: nest(sequence)),
     Pass("take samples in turn", "Kernel", "Kernel", _in_turn),
     Pass("order kernels", "Kernel", "Kernel", lambda sequence, options: order(sequence, context_of(sequence, options).sizes)),
-    Pass("normalize axes", "Kernel", "Kernel", _normalize),
+    Pass("normalize axes", "Kernel", "Kernel", lambda sequence, _: normalize_axes(sequence)),
     Pass("choose schedules", "Kernel", "Kernel", _schedule),
     Pass("assemble loops", "Kernel", "Loops", _assemble),
     Pass("generate code", "Loops", "object", generate),

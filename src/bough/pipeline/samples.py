@@ -14,11 +14,22 @@ from bough.codegen import emit_reader
 from bough.control_flow import over_samples
 from bough.graph_passes.normalize import normalize
 from bough.ir.kernel import Kernel
-from bough.ir.program import Program
+from bough.ir.program import CAPACITY, Program
 from bough.ir.sequence import Sequence, map_kernels, nominal_sizes
 from bough.pipeline.assemble import Assembled
 from bough.pipeline.manifest import samples_manifest
-from bough.pipeline.passes import PASSES, Generated, Options, Pass, Watcher, assembled_loops, context_of, generate, run_passes
+from bough.pipeline.passes import (
+    PASSES,
+    Generated,
+    Options,
+    Pass,
+    Watcher,
+    assembled_loops,
+    context_of,
+    generate,
+    normalize_axes,
+    run_passes,
+)
 from bough.runtime.executable import Executable
 
 
@@ -43,6 +54,11 @@ def _over_samples(sequence: Sequence, _: Options) -> Sequence:
     return replace(many, steps=map_kernels(many.steps, normalize))
 
 
+def _normalize(sequence: Sequence, _: Options) -> Sequence:
+    """Rows of a sample may lie in room for a larger one's."""
+    return normalize_axes(sequence, frozenset(d.name for d in sequence.dims) - {CAPACITY})
+
+
 def _generate(assembled: Assembled, options: Options) -> Generated:
     return generate(assembled, options, emit_reader())
 
@@ -53,7 +69,8 @@ def _passes() -> tuple[Pass, ...]:
         Pass("keep the order of sums", "Kernel", "Kernel", _keep_orders),
         Pass("give each sample a row", "Kernel", "Kernel", _over_samples),
     )
-    one_by_one = tuple(p for p in PASSES[:at] if p.name != "nest chains")
+    other = {"normalize axes": _normalize}
+    one_by_one = tuple(replace(p, run=other.get(p.name, p.run)) for p in PASSES[:at] if p.name != "nest chains")
     *between, last = PASSES[at:]
     return (*one_by_one, *own, *between, replace(last, run=_generate))
 

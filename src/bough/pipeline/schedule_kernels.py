@@ -38,9 +38,11 @@ from bough.schedule.access import load_accesses
 from bough.schedule.decisions import Schedule
 from bough.schedule.pack import ConstantPack, Packed, pack_operands
 from bough.search.chunks import nominal_chunks
+from bough.search.cost import machine_of
 from bough.search.heuristic import Context, Strategy
 from bough.search.nests import choose_rows, finer, keeping
 from bough.search.rows import Planned, group_rows
+from bough.search.sums import sums_in_turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,7 @@ class _Scheduling:
         return None if found is None else (found[0], [keeping(schedule, s.private) for schedule in found[1]])
 
     def place(self, kernel: Kernel, loop: str | None) -> list[Kernel]:
+        kernel = sums_in_turn(kernel, machine_of(self.context.target), self.context)
         before, after = self.packed(kernel, self.choose(kernel, loop), loop)
         return [*before, after]
 
