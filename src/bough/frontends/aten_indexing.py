@@ -193,9 +193,10 @@ def _argsort_stable(b: Builder, x: Value, *, stable: bool, dim: int = -1, descen
 
 
 @converts("topk.default")
-def _topk(b: Builder, x: Value, k: int, dim: int = -1, largest: bool = True, _: bool = True) -> tuple[Value, ...]:
+def _topk(b: Builder, x: Value, k: Extent, dim: int = -1, largest: bool = True, _: bool = True) -> tuple[Value, ...]:
     if not isinstance(k, int):
-        raise Unsupported("a symbolic number of largest elements")
+        axis = axis_of(dim, x.type.rank)
+        return tuple(b.slice(y, axis, 0, k, 1) for y in _sort(b, x, dim, largest))
     return _of_rows(b, "topk", x, k=k, axis=axis_of(dim, x.type.rank), largest=largest)
 
 

@@ -34,9 +34,8 @@ from bough.schedule.reductions import unit_of
 
 def normalize(kernel: Kernel, rows: tuple[str, ...] = (), apart: frozenset[str] = frozenset()) -> Kernel:
     """The kernel with unit axes removed and adjacent axes fused, but for `rows`. Operands may get other shapes, never another
-    layout. `apart`: sizes which rows may be longer than; where nothing is reduced, no two rows of such a size are fused."""
+    layout. `apart`: sizes than which rows may be longer; none of such a size are fused, unless they are summed up."""
     kernel = join_dimensions(drop_unit_axes(drop_empty_reductions(kernel)))
-    apart = frozenset() if kernel.reductions else apart
     while True:
         fused = _fuse_pair(kernel, rows, apart)
         if fused is None:
@@ -165,7 +164,9 @@ def _joined(kernel: Kernel, name: str, n: int) -> Kernel:
 
 def _fuse_pair(kernel: Kernel, rows: tuple[str, ...], apart: frozenset[str]) -> Kernel | None:
     for a, b in _adjacent(kernel):
-        if a in rows or b in rows or not apart.isdisjoint(variables(as_expr(kernel.axis(b).extent))):
+        if a in rows or b in rows:
+            continue
+        if b not in kernel.reduced and not apart.isdisjoint(variables(as_expr(kernel.axis(b).extent))):
             continue
         places = _places(kernel, a, b)
         if places is not None:

@@ -42,7 +42,7 @@ def _keep_orders(sequence: Sequence, options: Options) -> Sequence:
     def kept(kernel: Kernel) -> Kernel:
         if not kernel.reductions:
             return kernel
-        vector = options.strategy.choose(kernel, context).vector
+        vector = options.strategy.choose(normalize(kernel), context).vector
         return replace(kernel, order=(vector.axis, vector.count) if vector and vector.axis in kernel.reduced else ("", 0))
 
     return replace(sequence, steps=map_kernels(sequence.steps, kept))

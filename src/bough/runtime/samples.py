@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from itertools import repeat
+from itertools import accumulate, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -245,6 +245,10 @@ class Samples:
         ends = [*zip(*(_each(size, known, len(group.numbers)) for size in shape), strict=True)]
         if len(set(ends)) == 1:
             return names["rows"](names["cut"](result, (len(ends), *ends[0])))  # type: ignore[no-any-return]
+        _, most, *rest = result.shape
+        if all(end[1:] == (*rest,) for end in ends):
+            edges = [0, *accumulate(n for count, *_ in ends for n in (count, most - count))]
+            return names["parts"](result.reshape((len(ends) * most, *rest)), edges)[::2]  # type: ignore[no-any-return]
         return [names["cut"](row, end) for row, end in zip(names["rows"](result), ends, strict=True)]
 
     def names_of(self, of_torch: bool) -> dict[str, Any]:
