@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bough.graph_passes.winograd import winograd
 from bough.ir.interpret_sequence import run_sequence
-from bough.ir.sequence import Sequence, kernels
+from bough.ir.sequence import Group, Run, Sequence, kernels
 from bough.ir.sequence_text import parse_sequence
 from bough.ir.verify_sequence import verify_sequence
 
@@ -119,6 +119,54 @@ def test_what_is_over_the_edge_reaches_no_result(p: int, q: int) -> None:
     spoiled[:2, :2] = True
     assert np.array_equal(np.isnan(result[0]), np.broadcast_to(spoiled, result[0].shape))
     assert np.array_equal(result[0][:, ~spoiled], expected[0][:, ~spoiled])
+
+
+SHORTCUT = """
+sequence main(x: f32[2, 48, 6, 6], z: f32[2, 5, 4, 4]) -> (y)
+  const w: f32[48, 48, 3, 3]
+  const v: f32[48, 5]
+  temporary y: f32[2, 48, 4, 4]
+  kernel both(x: f32[2, 48, 6, 6], w: f32[48, 48, 3, 3], z: f32[2, 5, 4, 4], v: f32[48, 5]) -> (y: f32[2, 48, 4, 4])
+    axes n: 2, k: 48, i: 4, j: 4, r: 3, s: 3, c: 48{axis}
+    t = sum(r, s, c) x[n, c, i + r, j + s] * w[k, c, r, s]
+    u = {other}
+    y[n, k, i, j] = max(t, 0.0) + u
+"""
+
+
+def with_another_sum(other: str) -> Sequence:
+    random = np.random.default_rng(0)
+    values = {"w": 4 * random.integers(-3, 4, (48, 48, 3, 3)), "v": random.integers(-3, 4, (48, 5))}
+    return parse_sequence(SHORTCUT.format(other=other, axis=", d: 5" if "(d)" in other else ""), {name: v.astype(np.float32) for name, v in values.items()})
+
+
+@pytest.mark.parametrize(
+    ("other", "count"),
+    [
+        ("sum(d) z[n, d, i, j] * v[k, d]", 4),
+        ("max(d) v[k, d]", 4),
+        ("sum(r, s, c) x[n, c, i + r, j + s] * w[c, k, r, s]", 6),
+        ("sum(d) t * v[k, d]", 1),
+    ],
+    ids=["shortcut", "without pixels", "a second convolution", "on the first"],
+)
+def test_another_sum_is_a_kernel_of_its_own(other: str, count: int) -> None:
+    """Unless it is made of the convolution."""
+    before = with_another_sum(other)
+    after = winograd(before)
+    verify_sequence(after)
+    assert len(kernels(after.steps)) == count
+    given = inputs(before)
+    (expected,), (result,) = run_sequence(before, given), run_sequence(after, given)
+    assert np.array_equal(expected, result)
+
+
+@pytest.mark.parametrize(("channels", "size", "grouped"), [(48, 16, True), (256, 14, True), (256, 8, False), (256, 4, None)])
+def test_heavy_weights_are_read_once(channels: int, size: int, grouped: bool | None) -> None:
+    """Each thread takes its rows of tiles through all kernels, unless weights outweigh them; too few tiles stay as they are."""
+    before = convolution(1, channels, channels, size, size)
+    steps = winograd(before).steps
+    assert steps == before.steps if grouped is None else [type(s) for s in steps] == ([Group] if grouped else [Run] * 3)
 
 
 def test_products_are_fewer() -> None:

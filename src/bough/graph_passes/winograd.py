@@ -14,7 +14,7 @@ A thread may take rows of tiles through all three, and then keeps their tiles an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -63,16 +63,48 @@ def winograd(sequence: Sequence) -> Sequence:
             if found is None or not isinstance(s, Run):
                 out.append(map_bodies(s, changed))
                 continue
+            others, own = _alone(s.kernel, found.total, fresh)
+            temporaries.update({o.name: o for k in others for o in k.outputs})
+            out += changed(tuple(map(Run, others)))
             weight = fresh(f"{found.w.source}.winograd")
             constants[weight], types[weight] = weights(constants[found.w.source], found), F32
-            tiles, sums = (fresh(f"{s.kernel.outputs[0].name}.{part}") for part in ("tiles", "sums"))
-            for kernel in (kernels := rewritten(s.kernel, found, tiles, sums, weight)):
+            tiles, sums = (fresh(f"{own.outputs[0].name}.{part}") for part in ("tiles", "sums"))
+            for kernel in (kernels := rewritten(own, found, tiles, sums, weight)):
                 temporaries.update({o.name: o for o in kernel.outputs if o.name in (tiles, sums)})
             out += _together(kernels, found, (sums, tiles))
         return tuple(out)
 
     steps = changed(sequence.steps)
     return replace(sequence, steps=steps, temporaries=temporaries, constants=constants, constant_types=types)
+
+
+def _alone(kernel: Kernel, total: str, fresh: Callable[[str], str]) -> tuple[list[Kernel], Kernel]:
+    """Kernels for all sums but one, as that of a shortcut's convolution, and the kernel that reads their results."""
+    others: list[Kernel] = []
+    body: list[Statement] = []
+    for s in kernel.body:
+        if isinstance(s, Let) and isinstance(s.value, Reduce) and s.name != total:
+            axes = tuple(a for a in kernel.free if a.name in variables(s.value.body))
+            at = tuple(Var(a.name) for a in axes)
+            result = Operand(fresh(f"{kernel.outputs[0].name}.{s.name}"), s.dtype, tuple(a.extent for a in axes))
+            own = (*axes, *(kernel.axis(name) for name in s.value.axes))
+            others.append(_reading(kernel, own, (s, Store(result.name, at, Var(s.name, s.dtype))), result))
+            s = Let(s.name, Load(result.name, at, s.dtype))
+        body.append(s)
+    if not others:
+        return [], kernel
+    sums = {a for s in body if isinstance(s, Let) and isinstance(s.value, Reduce) for a in s.value.axes}
+    axes = tuple(a for a in kernel.axes if a in kernel.free or a.name in sums)
+    return others, _reading(kernel, axes, tuple(body), *kernel.outputs, given=[o for k in others for o in k.outputs])
+
+
+def _reading(
+    kernel: Kernel, axes: tuple[Axis, ...], body: tuple[Statement, ...], *outputs: Operand, given: Iterable[Operand] = ()
+) -> Kernel:
+    """A part of a kernel, which has those of its inputs that it reads."""
+    read = {load.source for s in body for e in expressions(s) for load in loads(e)}
+    inputs = tuple(i for i in (*kernel.inputs, *given) if i.name in read)
+    return replace(kernel, axes=axes, inputs=inputs, outputs=outputs, body=body)
 
 
 def weights(w: Array, found: Convolution) -> Array:
@@ -125,11 +157,11 @@ def rewritten(kernel: Kernel, found: Convolution, tiles: str, sums: str, weight:
 
 
 def _together(kernels: tuple[Kernel, ...], found: Convolution, private: tuple[str, ...]) -> list[Step]:
-    """The kernels as a group over rows of tiles, if there are several."""
+    """The kernels as a group over rows of tiles, if there are several, and each thread may read all weights for its own."""
     rows, columns = found.spatial
     inner = {columns.axis, *kernels[1].reduced}
     names = tuple(a.name for a in kernels[0].free if a.name not in inner and a.extent != 1)
-    return [Group(kernels, names, private)] if rows.axis in names else [Run(k) for k in kernels]
+    return [Group(kernels, names, private)] if rows.axis in names and not found.heavy else [Run(k) for k in kernels]
 
 
 def _tiles(
@@ -174,9 +206,7 @@ def _results(kernel: Kernel, found: Convolution, axes: tuple[Axis, ...], m: Oper
                 here[s.name] = Var(own := name(s.name), s.dtype)
                 s = Let(own, s.value)
             body.append(s)
-    read = {load.source for s in body for e in expressions(s) for load in loads(e)}
-    inputs = (m, *(i for i in kernel.inputs if i.name in read))
-    return replace(kernel, axes=axes, inputs=inputs, body=tuple(body))
+    return _reading(kernel, axes, tuple(body), *kernel.outputs, given=[m])
 
 
 def _place(found: Convolution, at: tuple[int, int]) -> dict[str, Expr]:
