@@ -46,3 +46,40 @@ def test_a_few_of_many(check: Check, dtype: torch.dtype) -> None:
         wanted = tuple(part.narrow(axis, 0, 5) for part in ordered)
         check("topk", [moved], wanted, k=5, axis=axis, largest=True)
     check("topk", [x[0]], tuple(part[:16] for part in torch.sort(x[0], descending=True, stable=True)), k=16, axis=0, largest=True)
+
+
+def many(dtype: torch.dtype, count: int) -> torch.Tensor:
+    """Two rows with ties, and elements that come first or last whichever way they are ordered."""
+    torch.manual_seed(count)
+    x = torch.randint(-200, 200, (2, count)).to(dtype)
+    if dtype.is_floating_point:
+        x[0, count // 3 :: 97] = float("nan")
+        x[0, 5::89], x[0, 7::83] = float("inf"), float("-inf")
+        x[1, : count - 40] = float("nan")
+    return x
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64, torch.int32])
+@pytest.mark.parametrize("count", [512, 640, 1000])
+@pytest.mark.parametrize("descending", [True, False])
+def test_long_rows_are_merged(check: Check, dtype: torch.dtype, count: int, descending: bool) -> None:
+    """Runs of which the last is not full, and of which one has no second to be merged with."""
+    x = many(dtype, count)
+    for axis, moved in ((1, x), (0, x.T.contiguous())):
+        ordered = torch.sort(moved, dim=axis, descending=descending, stable=True)
+        check("sort", [moved], ordered, axis=axis, descending=descending)
+        half = tuple(part.narrow(axis, 0, count // 2) for part in ordered)
+        check("topk", [moved], half, k=count // 2, axis=axis, largest=descending)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64, torch.uint8])
+@pytest.mark.parametrize(("count", "k"), [(600, 1), (1000, 4), (3000, 16), (3001, 17), (5000, 40), (9999, 100)])
+@pytest.mark.parametrize("largest", [True, False])
+def test_blocks_of_many(check: Check, dtype: torch.dtype, count: int, k: int, largest: bool) -> None:
+    """In one and in two steps, with blocks of which the last is not full."""
+    x = many(dtype, count)
+    ordered = torch.sort(x, dim=1, descending=largest, stable=True)
+    check("topk", [x], tuple(part[:, :k] for part in ordered), k=k, axis=1, largest=largest)
+    if count == 1000:
+        moved = tuple(part[:, :k].T.contiguous() for part in ordered)
+        check("topk", [x.T.contiguous()], moved, k=k, axis=0, largest=largest)

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 
+from bough.base.names import fresh
 from bough.graph_passes.effects import keeps_points
 from bough.graph_passes.in_place import kept_by, write_in_place
 from bough.graph_passes.liveness import Live, live_after
@@ -42,18 +44,12 @@ def _coalesce(sequence: Sequence, appends_only: bool) -> Sequence:
     if not any(isinstance(s, (Branch, Whilst)) for s in walk(sequence.steps)):
         return sequence
     taken = {d.name for d in sequence.dims} | {s.name for s in walk(sequence.steps) if isinstance(s, Define)}
-
-    def fresh(name: str) -> str:
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        return name
-
+    named = partial(fresh, taken=taken)
     while True:
         pairs = candidates(sequence, appends_only)
         chosen = _independent(sequence, pairs) if pairs else []
         sequence = _merged(sequence, chosen)
-        sequence = replace(sequence, steps=write_in_place(sequence.steps, fresh, appends_only))
+        sequence = replace(sequence, steps=write_in_place(sequence.steps, named, appends_only))
         if not chosen:
             return sequence
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import reduce
 
+from bough.base.names import fresh
 from bough.ir.expr import Apply, Const, Expr, Load, Var, add, children, loads, rebuild, variables
 from bough.ir.kernel import Axis, Kernel, Let, Reduce, Statement
 from bough.schedule.access import affine_in, load_accesses
@@ -89,7 +90,7 @@ def _split(kernel: Kernel, axis: str, place: int) -> Kernel:
     extent = kernel.axis(axis).extent
     assert isinstance(extent, int)
     taken = {a.name for a in kernel.axes} | {s.name for s in kernel.body if isinstance(s, Let)}
-    sizes = {_fresh(f"{axis}.0", taken): place, _fresh(f"{axis}.1", taken): extent - place}
+    sizes = {fresh(f"{axis}.0", taken): place, fresh(f"{axis}.1", taken): extent - place}
     (first, _), (second, _) = sizes.items()
     body: list[Statement] = []
     for s in kernel.body:
@@ -99,7 +100,7 @@ def _split(kernel: Kernel, axis: str, place: int) -> Kernel:
         r = s.value
         names: list[str] = []
         for part, start in ((first, 0), (second, place)):
-            name = _fresh(f"{s.name}.{len(names)}", taken)
+            name = fresh(f"{s.name}.{len(names)}", taken)
             names.append(name)
             term = _choose(r.body, axis, place, start == 0)
             over = tuple(part if a == axis else a for a in r.axes)
@@ -131,7 +132,7 @@ def _folded(kernel: Kernel, axis: str, place: int) -> Kernel:
     extent = kernel.axis(axis).extent
     assert isinstance(extent, int)
     taken = {a.name for a in kernel.axes} | {s.name for s in kernel.body if isinstance(s, Let)}
-    name = _fresh(f"{axis}.0", taken)
+    name = fresh(f"{axis}.0", taken)
     body: list[Statement] = []
     for s in kernel.body:
         if isinstance(s, Let) and isinstance(s.value, Reduce) and axis in s.value.axes:
@@ -166,10 +167,3 @@ def _moved(e: Expr, axis: str, part: str, start: int) -> Expr:
         case Apply("add" | "sub", (Var(name, _), Const(value, _)), _) if name == axis:
             return add(Var(part), start + (int(value) if e.function == "add" else -int(value)))
     return rebuild(e, tuple(_moved(k, axis, part, start) for k in children(e)))
-
-
-def _fresh(wish: str, taken: set[str]) -> str:
-    while wish in taken:
-        wish += "_"
-    taken.add(wish)
-    return wish

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from bough.base.names import fresh
 from bough.graph_passes.winograd_match import OUT, TILE, WINDOW, Along, Convolution, matched
 from bough.ir.dtypes import F32
 from bough.ir.expr import (
@@ -51,10 +53,7 @@ def winograd(sequence: Sequence) -> Sequence:
     """The sequence with its convolutions by the algorithm where they have enough channels, rows and columns."""
     temporaries, constants, types = dict(sequence.temporaries), dict(sequence.constants), dict(sequence.constant_types)
 
-    def fresh(name: str) -> str:
-        while name in temporaries or name in constants:
-            name += "_"
-        return name
+    named = partial(fresh, taken={*temporaries, *constants})
 
     def changed(steps: tuple[Step, ...]) -> tuple[Step, ...]:
         out: list[Step] = []
@@ -63,12 +62,12 @@ def winograd(sequence: Sequence) -> Sequence:
             if found is None or not isinstance(s, Run):
                 out.append(map_bodies(s, changed))
                 continue
-            others, own = _alone(s.kernel, found.total, fresh)
+            others, own = _alone(s.kernel, found.total, named)
             temporaries.update({o.name: o for k in others for o in k.outputs})
             out += changed(tuple(map(Run, others)))
-            weight = fresh(f"{found.w.source}.winograd")
+            weight = named(f"{found.w.source}.winograd")
             constants[weight], types[weight] = weights(constants[found.w.source], found), F32
-            tiles, sums = (fresh(f"{own.outputs[0].name}.{part}") for part in ("tiles", "sums"))
+            tiles, sums = (named(f"{own.outputs[0].name}.{part}") for part in ("tiles", "sums"))
             for kernel in (kernels := rewritten(own, found, tiles, sums, weight)):
                 temporaries.update({o.name: o for o in kernel.outputs if o.name in (tiles, sums)})
             out += _together(kernels, found, (sums, tiles))
@@ -78,7 +77,7 @@ def winograd(sequence: Sequence) -> Sequence:
     return replace(sequence, steps=steps, temporaries=temporaries, constants=constants, constant_types=types)
 
 
-def _alone(kernel: Kernel, total: str, fresh: Callable[[str], str]) -> tuple[list[Kernel], Kernel]:
+def _alone(kernel: Kernel, total: str, named: Callable[[str], str]) -> tuple[list[Kernel], Kernel]:
     """Kernels for all sums but one, as that of a shortcut's convolution, and the kernel that reads their results."""
     others: list[Kernel] = []
     body: list[Statement] = []
@@ -86,7 +85,7 @@ def _alone(kernel: Kernel, total: str, fresh: Callable[[str], str]) -> tuple[lis
         if isinstance(s, Let) and isinstance(s.value, Reduce) and s.name != total:
             axes = tuple(a for a in kernel.free if a.name in variables(s.value.body))
             at = tuple(Var(a.name) for a in axes)
-            result = Operand(fresh(f"{kernel.outputs[0].name}.{s.name}"), s.dtype, tuple(a.extent for a in axes))
+            result = Operand(named(f"{kernel.outputs[0].name}.{s.name}"), s.dtype, tuple(a.extent for a in axes))
             own = (*axes, *(kernel.axis(name) for name in s.value.axes))
             others.append(_reading(kernel, own, (s, Store(result.name, at, Var(s.name, s.dtype))), result))
             s = Let(s.name, Load(result.name, at, s.dtype))
@@ -130,13 +129,13 @@ def _elements(along: Along) -> Array:
 
 def rewritten(kernel: Kernel, found: Convolution, tiles: str, sums: str, weight: str) -> tuple[Kernel, Kernel, Kernel]:
     """The three kernels in place of one."""
-    fresh = _names(kernel)
+    name = _names(kernel)
     half = {a.axis: Axis(a.axis, a.tiles) for a in found.spatial}
     used = {n for i in found.x.index for n in variables(i)}
     outer = tuple(half.get(a.name, a) for a in kernel.free if a.name in used)
     inputs, outputs = kernel.axis(found.inputs), kernel.axis(found.outputs)
-    tile = Axis(fresh("t"), TILE * TILE)
-    pieces = [(Axis(fresh("phase"), a.phases), Axis(fresh("part"), a.parts)) for a in found.spatial]
+    tile = Axis(name("t"), TILE * TILE)
+    pieces = [(Axis(name("phase"), a.phases), Axis(name("part"), a.parts)) for a in found.spatial]
     depth = (*(a for pair in pieces for a in pair if a.extent != 1), inputs)
     v = Operand(tiles, F32, (tile.extent, *(a.extent for a in (*outer, *depth))))
     u = Operand(weight, F32, (tile.extent, *(a.extent for a in (outputs, *depth))))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from bough.base.names import fresh
 from bough.ir.expr import Apply, Cast, Const, Expr, Extent, Load, Var, as_expr, as_extent, substitute, variables
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Reduce, Statement, Store
 from bough.ops.operator import Attributes, Operands, Operator
@@ -24,7 +25,7 @@ def lower_apart(operator: Operator, args: Operands, results: Sequence[Operand], 
         [_renamed_operand(r, aliases) for r in results],
         {name: _renamed_attribute(value, aliases) for name, value in attributes.items()},
     )
-    own = {name: _fresh(name, sizes) for name in clashing}
+    own = {name: fresh(name, sizes) for name in clashing}
     return tuple(_renamed(k, own, {f"{name}'": Var(name) for name in clashing}) for k in kernels)
 
 
@@ -43,12 +44,6 @@ def symbols(attributes: Attributes) -> set[str]:
 
 def _own_names(k: Kernel) -> set[str]:
     return {a.name for a in k.axes} | {s.name for s in k.body if isinstance(s, Let)}
-
-
-def _fresh(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
-    return name
 
 
 def _renamed_extent(e: Extent, names: dict[str, Expr]) -> Extent:

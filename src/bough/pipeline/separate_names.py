@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from bough.base.names import fresh
 from bough.ir import loops
 from bough.ir.expr import Expr, Extent, Load, Var, as_expr, as_extent, substitute
 from bough.ir.kernel import Axis, Kernel, Let, Operand, Store
@@ -132,17 +133,9 @@ def separate(sequence: Sequence, bodies: Iterable[loops.Stmt]) -> Renaming | Non
     scalars = {d.name for d in sequence.dims} | _variables(sequence.steps)
     arrays = {i.name for i in sequence.inputs} | set(sequence.constants) | set(sequence.temporaries)
     taken = own | scalars | arrays
-    new_scalars = {n: _fresh(n, taken) for n in sorted(scalars & own)}
-    new_arrays = {n: _fresh(n, taken) for n in sorted(arrays & (own | scalars))}
+    new_scalars = {n: fresh(n, taken) for n in sorted(scalars & own)}
+    new_arrays = {n: fresh(n, taken) for n in sorted(arrays & (own | scalars))}
     return Renaming(new_arrays, new_scalars) if new_scalars or new_arrays else None
-
-
-def _fresh(name: str, taken: set[str]) -> str:
-    """`name` with underscores behind it; added to the names that are taken."""
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name
 
 
 def _variables(steps: tuple[Step, ...]) -> set[str]:

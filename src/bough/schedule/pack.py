@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bough.base.names import fresh
 from bough.ir.dtypes import BOOL
 from bough.ir.expr import (
     Apply,
@@ -93,7 +94,7 @@ def _pack(kernel: Kernel, access: Access, decision: Pack, name: str) -> Packed:
     tiles = ceildiv(extent, decision.width)
     groups = (decision.group,) if decision.group else ()
     taken = outer_scalars(kernel) | {*outer, *inner, *groups}
-    tile, lane = (_fresh(name, taken) for name in ("t", "l"))
+    tile, lane = (fresh(name, taken) for name in ("t", "l"))
     where = add(mul(Var(tile), decision.width), Var(lane))
     value: Expr = Load(source.name, tuple(substitute(i, {decision.axis: where}) for i in access.index), source.dtype)
     exact = isinstance(extent, Const) and int(extent.value) % decision.width == 0
@@ -111,12 +112,6 @@ def _pack(kernel: Kernel, access: Access, decision: Pack, name: str) -> Packed:
     store = Store(name, tuple(Var(a.name) for a in axes), value)
     copy = Kernel(f"pack.{source.name}", axes, (source,), (operand,), (store,), kernel.location, kernel.origins)
     return Packed(copy, source, operand, access, decision)
-
-
-def _fresh(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
-    return name
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from bough.base.names import fresh
 from bough.ir.expr import Expr, Var, loads, substitute
 from bough.ir.kernel import Axis, Kernel, Let, Reduce, Statement
 from bough.search.cost import Machine, work_of
@@ -39,7 +40,7 @@ def sums_in_turn(kernel: Kernel, machine: Machine, context: Context) -> Kernel:
             continue
         _, *others = _that_share(together)
         for number, part in enumerate(others):
-            own = {a: _fresh(f"{a}.{number}", taken) for a in over}
+            own = {a: fresh(f"{a}.{number}", taken) for a in over}
             axes += [Axis(own[a], kernel.axis(a).extent) for a in over]
             to: dict[str, Expr] = {a: Var(b) for a, b in own.items()}
             new |= {name: Reduce(r.op, tuple(own.values()), substitute(r.body, to)) for name, r in part}
@@ -69,11 +70,3 @@ def _that_share(sums: list[tuple[str, Reduce]]) -> list[list[tuple[str, Reduce]]
         parts = [p for p in parts if not p[0] & read]
         parts.append((read.union(*(p[0] for p in related)), [s for p in related for s in p[1]] + [(name, r)]))
     return [members for _, members in parts]
-
-
-def _fresh(wish: str, taken: set[str]) -> str:
-    name = wish
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name
